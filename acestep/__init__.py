@@ -1,1 +1,46 @@
+"""ACE-Step music generation whose clips fit the song: cascades, requests and clips.
 
+    from acestep import Cascade, GenerateRequest
+    takes = Cascade.load("nano").generate(GenerateRequest(prompt="dusty breakbeat", bpm=92.5, key="A minor"))
+
+Names are loaded when first used, so importing this package does not import torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "AudioRange": "acestep.request",
+    "Cascade": "acestep.cascade",
+    "Clip": "acestep.clip",
+    "GenerateRequest": "acestep.request",
+    "Grid": "acestep.grid",
+    "Key": "acestep.key",
+    "Signature": "acestep.grid",
+    "Take": "acestep.cascade",
+    "errors": "acestep.errors",
+    "produce": "acestep.produce",
+}
+
+__all__ = [*_HOME, "__version__"]
+
+if TYPE_CHECKING:
+    from acestep import errors as errors
+    from acestep.cascade import Cascade as Cascade
+    from acestep.cascade import Take as Take
+    from acestep.clip import Clip as Clip
+    from acestep.grid import Grid as Grid
+    from acestep.grid import Signature as Signature
+    from acestep.key import Key as Key
+    from acestep.produce import produce as produce
+    from acestep.request import AudioRange as AudioRange
+    from acestep.request import GenerateRequest as GenerateRequest
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'acestep' has no attribute {name!r}")
+    module = import_module(_HOME[name])
+    return module if name == "errors" else getattr(module, name)

@@ -1,0 +1,76 @@
+"""Musical keys: a tonic and major or minor, written `F# minor`.
+
+Reads the spellings people and files use (`Am`, `F# minor`, `Gb maj`); writes one. Knows nothing of audio.
+"""
+
+import re
+from dataclasses import dataclass
+
+from acestep.errors import InvalidRequest
+
+PITCH_NAMES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
+MODES = ("major", "minor")
+MAJOR_STEPS = (0, 2, 4, 5, 7, 9, 11)
+MINOR_STEPS = (0, 2, 3, 5, 7, 8, 10)  # natural minor
+
+_LETTERS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
+_ACCIDENTALS = {"": 0, "#": 1, "♯": 1, "b": -1, "♭": -1, "sharp": 1, "flat": -1}
+_MODES = {
+    "": "major",
+    "maj": "major",
+    "major": "major",
+    "M": "major",
+    "m": "minor",
+    "min": "minor",
+    "minor": "minor",
+}
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key: `tonic` is a pitch class (0 = C … 11 = B), `mode` is "major" or "minor"."""
+
+    tonic: int
+    mode: str = "major"
+
+    def __post_init__(self) -> None:
+        if self.tonic not in range(12) or self.mode not in MODES:
+            raise InvalidRequest(
+                f"key {self.tonic!r} {self.mode!r} is not one: expected 0–11 and major or minor"
+            )
+
+    @classmethod
+    def parse(cls, text: "str | Key") -> "Key":
+        """`"F# minor"`, `"f#m"`, `"Gb"` … → Key. Raises InvalidRequest for anything else (`H minor`)."""
+        if isinstance(text, Key):
+            return text
+        pattern = r"\s*([A-Ga-g])\s*(#|♯|b|♭|sharp|flat)?\s*[-_ ]?\s*(major|minor|maj|min|M|m)?\s*"
+        match = (
+            re.fullmatch(pattern, text) or re.fullmatch(pattern, text.lower())
+            if isinstance(text, str)
+            else None
+        )
+        if match is None:
+            raise InvalidRequest(
+                f"key {text!r} is not one: expected a tonic A–G, # or b, and major or minor: F# minor"
+            )
+        tonic = (_LETTERS[match[1].upper()] + _ACCIDENTALS[match[2] or ""]) % 12
+        return cls(tonic, _MODES[match[3] or ""])
+
+    @property
+    def pitch_classes(self) -> tuple[int, ...]:
+        """The seven pitch classes of the scale, from the tonic up (natural minor)."""
+        steps = MAJOR_STEPS if self.mode == "major" else MINOR_STEPS
+        return tuple((self.tonic + step) % 12 for step in steps)
+
+    def semitones_to(self, other: "Key") -> int:
+        """Shortest transposition from this tonic to the other's, −5 … +6 semitones."""
+        return (other.tonic - self.tonic + 5) % 12 - 5
+
+    @property
+    def short(self) -> str:
+        """For file names: `F#m`, `C`."""
+        return PITCH_NAMES[self.tonic] + ("m" if self.mode == "minor" else "")
+
+    def __str__(self) -> str:
+        return f"{PITCH_NAMES[self.tonic]} {self.mode}"

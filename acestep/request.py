@@ -1,0 +1,249 @@
+"""What a musician asks for, as one frozen dataclass that holds all validation.
+
+Knows nothing of who asked (OSC, gRPC, command line) nor of what is loaded: whether a checkpoint can do
+the task is decided where the checkpoint is known.
+"""
+
+import dataclasses
+import json
+import math
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from acestep.errors import InvalidRequest
+from acestep.grid import Grid, Signature
+from acestep.key import Key
+
+TASKS = ("text", "cover", "repaint", "lego", "complete", "extract")
+CONTEXT_TASKS = ("cover", "repaint", "lego", "complete", "extract")
+FORMATS = ("wav", "aiff", "flac", "mp3")
+SAMPLE_FORMATS = ("pcm24", "float32")
+
+MAX_PROMPT_CHARS = 2_000
+MAX_LYRICS_CHARS = 6_000
+MAX_TAKES = 16
+MAX_CANDIDATES = 16
+MAX_SEED = 2**32 - 1
+MAX_STEPS = 200
+MAX_ADAPTERS = 8
+MAX_ADAPTER_SCALE = 4.0
+
+
+@dataclass(frozen=True)
+class AudioRange:
+    """A stretch of an audio file, in seconds; `end_s=None` means to its end."""
+
+    path: str
+    start_s: float = 0.0
+    end_s: float | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.path, str) or not self.path.strip() or "\0" in self.path:
+            raise InvalidRequest(
+                f"audio path {self.path!r} is empty or not a path: expected the path of an audio file"
+            )
+        _number("start_s", self.start_s, 0, 36_000)
+        if self.end_s is not None:
+            _number("end_s", self.end_s, 0, 36_000)
+            if self.end_s <= self.start_s:
+                raise InvalidRequest(
+                    f"audio range {self.start_s:g}–{self.end_s:g} s is empty: it must end after it starts"
+                )
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerateRequest:
+    """One request for `takes` clips. Strings for `signature`, `key`, `reference`, `context` are accepted.
+
+    Raises InvalidRequest, saying what was wrong and what was expected.
+    """
+
+    prompt: str
+    lyrics: str = ""
+    task: str = "text"
+    bpm: float = 120.0  # quarter notes per minute
+    signature: Signature = Signature(4, 4)  # noqa: RUF009 (immutable)
+    bars: float = 4.0
+    key: Key | None = None
+    seed: int | None = None  # take k is made with seed + k; None: drawn when the job starts
+    takes: int = 1
+    candidates: int = 1  # made per take, the best fitting one is kept
+    reference: AudioRange | None = None  # imitate this sound
+    context: AudioRange | None = None  # fit to this audio; the source of cover and repaint
+    strength: float = 1.0  # how strongly reference or context hold, 0–1
+    track: str = ""  # lego, extract: which instrument; complete: several, separated by |
+    repaint_s: tuple[float, float] | None = None  # the region of `context` to make anew, in seconds
+    adapters: tuple[tuple[str, float], ...] = ()  # (name, scale)
+    cascade: str = ""  # "" is the daemon's default
+    stages: tuple[str, ...] = ()  # a subset of the cascade's stages; () is all
+    steps: int | None = None  # None: the checkpoint's own
+    guidance: float | None = None  # None: the checkpoint's own
+    fit: bool = True  # bring the result to the grid (and key)
+    strict: bool = False  # refuse a clip that does not fit within tolerance
+    guide: bool | None = None  # render grid and key as context; None: where it helps
+    format: str = "wav"
+    sample_format: str = "pcm24"
+
+    def __post_init__(self) -> None:
+        for name, convert in (
+            ("signature", Signature.parse),
+            ("reference", _audio_range),
+            ("context", _audio_range),
+        ):
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, convert(value))
+        object.__setattr__(self, "key", Key.parse(self.key) if self.key else None)
+        object.__setattr__(self, "stages", _names("stages", self.stages))
+        object.__setattr__(self, "adapters", _adapters(self.adapters))
+        self._check_text()
+        self._check_numbers()
+        self._check_task()
+        _ = self.grid  # raises for a grid that is none
+
+    @property
+    def grid(self) -> Grid:
+        """Tempo, signature and bars as one."""
+        return Grid(self.bpm, self.signature, self.bars)
+
+    def _check_text(self) -> None:
+        for name, text, limit in (
+            ("prompt", self.prompt, MAX_PROMPT_CHARS),
+            ("lyrics", self.lyrics, MAX_LYRICS_CHARS),
+            ("track", self.track, 200),
+            ("cascade", self.cascade, 200),
+        ):
+            if not isinstance(text, str):
+                raise InvalidRequest(f"{name} is a {type(text).__name__}: expected text")
+            if len(text) > limit:
+                raise InvalidRequest(f"{name} has {len(text)} characters: expected at most {limit}")
+        if not self.prompt.strip():
+            raise InvalidRequest("prompt is empty: expected a few words on what it should sound like")
+        _choice("format", self.format, FORMATS)
+        _choice("sample_format", self.sample_format, SAMPLE_FORMATS)
+
+    def _check_numbers(self) -> None:
+        _whole("takes", self.takes, 1, MAX_TAKES)
+        _whole("candidates", self.candidates, 1, MAX_CANDIDATES)
+        _number("strength", self.strength, 0, 1)
+        if self.seed is not None:
+            _whole("seed", self.seed, 0, MAX_SEED)
+        if self.steps is not None:
+            _whole("steps", self.steps, 1, MAX_STEPS)
+        if self.guidance is not None:
+            _number("guidance", self.guidance, 0, 30)
+
+    def _check_task(self) -> None:
+        _choice("task", self.task, TASKS)
+        if self.task in CONTEXT_TASKS and self.context is None:
+            raise InvalidRequest(f"task {self.task} needs a context: name the audio file it works on")
+        if self.task == "repaint":
+            if self.repaint_s is None:
+                raise InvalidRequest(
+                    "task repaint needs repaint_s: the start and end in seconds of what to make anew"
+                )
+            object.__setattr__(self, "repaint_s", _region(self.repaint_s))
+        elif self.repaint_s is not None:
+            raise InvalidRequest(f"repaint_s is only for task repaint, not {self.task}")
+
+    def seeded(self) -> "GenerateRequest":
+        """The same request with a seed: its own, or one drawn now."""
+        return self if self.seed is not None else dataclasses.replace(self, seed=secrets.randbelow(2**31))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values; `from_dict` gives the same request back."""
+        values = dataclasses.asdict(self)
+        values["signature"] = str(self.signature)
+        values["key"] = str(self.key) if self.key else None
+        values["stages"] = list(self.stages)
+        values["adapters"] = [list(item) for item in self.adapters]
+        values["repaint_s"] = list(self.repaint_s) if self.repaint_s else None
+        return values
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "GenerateRequest":
+        """From `to_dict`'s values (a sidecar, a journal). Unknown names raise InvalidRequest."""
+        names = {field.name for field in dataclasses.fields(cls)}
+        unknown = sorted(set(values) - names)
+        if unknown:
+            raise InvalidRequest(
+                f"unknown setting {', '.join(unknown)}: expected some of {', '.join(sorted(names))}"
+            )
+        if "prompt" not in values:
+            raise InvalidRequest(
+                "the request has no prompt: expected a few words on what it should sound like"
+            )
+        return cls(**values)
+
+    def to_json(self) -> str:
+        """`to_dict` as one line of JSON with sorted names: equal requests give equal text."""
+        return json.dumps(self.to_dict(), sort_keys=True, ensure_ascii=False)
+
+
+def _audio_range(value: Any) -> AudioRange:
+    if isinstance(value, AudioRange):
+        return value
+    if isinstance(value, str | Path):
+        return AudioRange(str(value))
+    if isinstance(value, Mapping):
+        return AudioRange(**value)
+    raise InvalidRequest(
+        f"audio {value!r} is not a file: expected a path, or a path with start and end in seconds"
+    )
+
+
+def _names(what: str, value: Any) -> tuple[str, ...]:
+    names = tuple(value.replace(",", " ").split()) if isinstance(value, str) else tuple(value)
+    if not all(isinstance(name, str) and name for name in names):
+        raise InvalidRequest(f"{what} {value!r} are not names: expected for example ('l', 'm')")
+    return names
+
+
+def _adapters(value: Any) -> tuple[tuple[str, float], ...]:
+    adapters = []
+    for item in value:
+        if isinstance(item, str):
+            item = (item, 1.0)
+        name, scale = item
+        if not isinstance(name, str) or not name.strip():
+            raise InvalidRequest(
+                f"adapter {name!r} is not a name: `acestep models` lists those that are here"
+            )
+        _number(f"scale of adapter {name}", scale, -MAX_ADAPTER_SCALE, MAX_ADAPTER_SCALE)
+        adapters.append((name, float(scale)))
+    if len(adapters) > MAX_ADAPTERS:
+        raise InvalidRequest(f"{len(adapters)} adapters at once: expected at most {MAX_ADAPTERS}")
+    return tuple(adapters)
+
+
+def _region(value: Any) -> tuple[float, float]:
+    start_s, end_s = value
+    _number("repaint start", start_s, 0, 600)
+    _number("repaint end", end_s, 0, 600)
+    if end_s <= start_s:
+        raise InvalidRequest(
+            f"repaint region {start_s:g}–{end_s:g} s is empty: the end must come after the start"
+        )
+    return float(start_s), float(end_s)
+
+
+def _choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise InvalidRequest(f"{name} {value!r} is unknown: expected one of {', '.join(choices)}")
+
+
+def _number(name: str, value: Any, low: float, high: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise InvalidRequest(f"{name} {value!r} is not a number: expected {low:g}–{high:g}")
+    if not low <= value <= high:
+        raise InvalidRequest(f"{name} {value:g} is out of range: expected {low:g}–{high:g}")
+
+
+def _whole(name: str, value: Any, low: int, high: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InvalidRequest(f"{name} {value!r} is not a whole number: expected {low}–{high}")
+    if not low <= value <= high:
+        raise InvalidRequest(f"{name} {value} is out of range: expected {low}–{high}")
