@@ -242,4 +242,4 @@ def _interpolation(edges: list[int]) -> Tensor:
 
 def _decorrelation() -> Tensor:
     """[F]: an all-pass of a few milliseconds, so that width does not cancel in mono."""
-    return torch.polar(torch.ones(BINS), 6 * torch.sin(2 * math.pi * torch.arange(BINS) / 37) + FFT % 2)
+    return torch.polar(torch.ones(BINS), 6 * torch.sin(2 * math.pi * torch.arange(BINS) / 37))
