@@ -52,6 +52,7 @@ class CascadeSpec:
     guide: tuple[int, int] | None = None  # beat and key channels
     prompt_template: str = ""  # "" is ACE-Step's own
     empty_lyrics: str = ""  # what "no lyrics" is called
+    reference_s: float = 30.0  # how much of a reference its timbre encoder hears
     max_s: float | None = None  # longest stretch it was trained on; longer clips are made in windows
     tail_s: float | None = None  # how much longer than the grid it makes a clip; None: about a bar
     trained_on: str = ""
@@ -69,7 +70,9 @@ class CascadeSpec:
         """Whether `supports` allows a task, or "reference"."""
         if self.supports is None:
             return True
-        return task in self.supports or (task in CONTEXT_TASKS and "context" in self.supports)
+        if task in CONTEXT_TASKS and "context" in self.supports:  # "context" alone stands for all of them
+            return task in self.supports or not any(name in self.supports for name in CONTEXT_TASKS)
+        return task in self.supports
 
 
 def home() -> Path:
@@ -153,6 +156,7 @@ def _cascade_spec(folder: Path, values: dict[str, Any]) -> CascadeSpec:
         guide=(int(guide["beat"]), int(guide["key"])) if guide else None,
         prompt_template=values.get("prompt_template") or "",
         empty_lyrics=values.get("empty_lyrics") or "",
+        reference_s=float(values.get("reference_s", 30.0)),
         max_s=values.get("max_s"),
         tail_s=values.get("tail_s"),
         trained_on=str(values.get("trained_on", "")),

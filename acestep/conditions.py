@@ -19,9 +19,7 @@ from acestep.grid import Grid
 from acestep.key import Key
 
 # "# Instruction" and its newlines are part of what the published checkpoints learned
-PROMPT_TEMPLATE = (
-    "# Instruction\n{instruction}\n\n# Caption\n{caption}\n\n# Metas\n{metas}<|endoftext|>\n"
-)
+PROMPT_TEMPLATE = "# Instruction\n{instruction}\n\n# Caption\n{caption}\n\n# Metas\n{metas}<|endoftext|>\n"
 LYRICS_TEMPLATE = "# Languages\n{language}\n\n# Lyric\n{lyrics}<|endoftext|>"
 INSTRUCTIONS = {
     "text": "Fill the audio semantic mask based on the given conditions:",
@@ -39,7 +37,7 @@ TRACK_INSTRUCTIONS = {
 MAX_TEXT_TOKENS = 256
 MAX_LYRIC_TOKENS = 2048
 
-REFERENCE_S = 30  # what the timbre encoder hears: three pieces of ten seconds
+REFERENCE_S = 30.0  # how much the timbre encoder hears: three pieces of ten seconds
 SIGNATURES = {"2/4": "2", "2/2": "2", "3/4": "3", "3/8": "3", "4/4": "4", "6/8": "6"}
 
 
@@ -100,7 +98,9 @@ def shortened_caption(tokenizer: Any, caption: str, metadata: str, task: str, te
     while low < high:  # longest prefix that fits, by bisection
         middle = (low + high + 1) // 2
         text = prompt_text(caption[:middle], metadata, task, template)
-        low, high = (middle, high) if token_ids(tokenizer, text, MAX_TEXT_TOKENS)[1] == 0 else (low, middle - 1)
+        low, high = (
+            (middle, high) if token_ids(tokenizer, text, MAX_TEXT_TOKENS)[1] == 0 else (low, middle - 1)
+        )
     return caption[:low]
 
 
@@ -116,9 +116,9 @@ def encode_words(tokenizer: Any, text_encoder: Any, text: str, lyrics: str) -> W
     )
 
 
-def reference_pieces(audio: Tensor, sample_rate_hz: int) -> Tensor:
-    """Reference audio [2, N] → the 30 s ACE-Step hears: ten seconds of its start, middle and end, [2, 30 s]."""
-    piece, whole = REFERENCE_S // 3 * sample_rate_hz, REFERENCE_S * sample_rate_hz
+def reference_pieces(audio: Tensor, sample_rate_hz: int, reference_s: float = REFERENCE_S) -> Tensor:
+    """Reference audio [2, N] → what ACE-Step hears of it: a third each of its start, middle and end, [2, 30 s]."""
+    piece, whole = round(reference_s / 3 * sample_rate_hz), round(reference_s * sample_rate_hz)
     if audio.shape[-1] < whole:
         audio = audio.repeat(1, math.ceil(whole / audio.shape[-1]))
     middle, end = audio.shape[-1] // 3, max(audio.shape[-1] - piece, 0)

@@ -22,17 +22,23 @@ class Progress:
 
 
 class Pace:
-    """How far a job is. `speeds` (seconds a unit, by part) is kept by the caller, so the next job knows better."""
+    """How far a job is. `speeds` (seconds a unit, by part) is kept by the caller, so the next job knows better.
+
+    `guesses` are speeds for parts never measured; only their relation to each other matters.
+    """
 
     def __init__(
         self,
         amounts: Mapping[str, float],
         speeds: dict[str, float],
+        guesses: Mapping[str, float] | None = None,
         on_progress: Callable[[Progress], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> None:
         self.left = dict(amounts)
         self.speeds = speeds
+        self.guesses = dict(guesses or {})
+        self._trust = 1.0
         self.on_progress = on_progress
         self.cancelled = cancelled
         self.seconds = dict.fromkeys(amounts, 0.0)
@@ -52,10 +58,15 @@ class Pace:
         self.left[part] = max(0.0, self.left.get(part, 0.0) - amount)
         if amount > 0:
             self.speeds[part] = spent / amount
+            if self.guesses.get(part):
+                self._trust = self.speeds[part] / self.guesses[part]
         if self.on_progress is not None:
-            eta_s = sum(self.speeds.get(name, 0.0) * left for name, left in self.left.items())
+            eta_s = sum(self._speed(name) * left for name, left in self.left.items())
             elapsed = now - self._started
             fraction = elapsed / (elapsed + eta_s) if eta_s > 0 else float(not any(self.left.values()))
             self._fraction = max(self._fraction, fraction)
             self.on_progress(Progress(part, self._fraction, eta_s))
         self.check()
+
+    def _speed(self, part: str) -> float:
+        return self.speeds.get(part, self.guesses.get(part, 0.0) * self._trust)

@@ -51,6 +51,10 @@ class Leg:
         """How many times the stage is run."""
         return len(self.sigmas) - 1
 
+    def guided_by(self, scale: float) -> Leg:
+        """The same leg with another guidance scale."""
+        return replace(self, guidance=replace(self.guidance, scale=scale))
+
 
 def sigmas(schedule: Schedule) -> tuple[float, ...]:
     """steps + 1 values from 1 to 0, as ACE-Step spaces them: shift · t / (1 + (shift − 1) · t), in float32."""

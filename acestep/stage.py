@@ -123,7 +123,9 @@ class Stage:
     def semantic(self, source: Tensor) -> Tensor:
         """Source latents [1, T, C] as the semantic tokens keep them, for covers."""
         if self.audio_tokenizer is None or self.audio_token_detokenizer is None:
-            raise Unsupported(f"stage {self.name} has no audio tokenizer, which covers need: choose another stage")
+            raise Unsupported(
+                f"stage {self.name} has no audio tokenizer, which covers need: choose another stage"
+            )
         return conditions.semantic_latents(
             self.audio_tokenizer, self.audio_token_detokenizer, source.to(self.like), self.silence(16)
         )
@@ -235,7 +237,9 @@ class Denoiser:
     def _layer(
         self, i: int, layer: Any, hidden: Tensor, modulation: Tensor, branches: Sequence[Branch]
     ) -> Tensor:
-        shift, scale, gate, ff_shift, ff_scale, ff_gate = (layer.scale_shift_table + modulation).chunk(6, dim=1)
+        shift, scale, gate, ff_shift, ff_scale, ff_gate = (layer.scale_shift_table + modulation).chunk(
+            6, dim=1
+        )
         sliding = self.transformer.layer_types[i] == "sliding_attention"
         normed = _modulated(layer.self_attn_norm, hidden, scale, shift)
         hidden = torch.addcmul(hidden, self._self_attention(layer.self_attn, normed, sliding), gate)
@@ -249,7 +253,9 @@ class Denoiser:
         value = attn.to_v(x).unflatten(-1, (attn.kv_heads, attn.head_dim))
         query, key = _rotated(query, self.rope).transpose(1, 2), _rotated(key, self.rope).transpose(1, 2)
         attend = self.band if sliding else _attend
-        out = attend(query, _for_all_heads(key, attn), _for_all_heads(value.transpose(1, 2), attn), attn.scaling)
+        out = attend(
+            query, _for_all_heads(key, attn), _for_all_heads(value.transpose(1, 2), attn), attn.scaling
+        )
         return attn.to_out[0](out.transpose(1, 2).flatten(2))
 
     def _cross_attention(self, i: int, layer: Any, hidden: Tensor, branches: Sequence[Branch]) -> Tensor:
@@ -259,7 +265,9 @@ class Denoiser:
                 outputs.append(branch.constants[i].expand_as(rows))
                 continue
             key, value = branch.keys_values[i]
-            query = attn.norm_q(attn.to_q(layer.cross_attn_norm(rows)).unflatten(-1, (attn.heads, attn.head_dim)))
+            query = attn.norm_q(
+                attn.to_q(layer.cross_attn_norm(rows)).unflatten(-1, (attn.heads, attn.head_dim))
+            )
             # all rows read the same keys and no query sees another: one long row of queries
             query = query.flatten(0, 1).transpose(0, 1)[None]
             out = _attend(query, key, value, attn.scaling)[0].transpose(0, 1)
@@ -277,7 +285,9 @@ class _Band:
         at = torch.arange(tokens, device=like.device)
         if self.blocks:
             query = torch.arange(window, device=like.device)[:, None]
-            offset = torch.arange(3 * window, device=like.device)[None] - window  # of a key, from its block's start
+            offset = (
+                torch.arange(3 * window, device=like.device)[None] - window
+            )  # of a key, from its block's start
             position = torch.arange(self.blocks, device=like.device)[:, None, None] * window + offset
             allowed = ((offset - query).abs() <= window) & (position >= 0) & (position < tokens)
             self.mask = _additive(allowed, like)[:, None]  # [blocks, 1, window, 3 · window]
