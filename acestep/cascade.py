@@ -38,7 +38,7 @@ ROWS_AT_ONCE = {"cpu": 4, "mps": 4, "cuda": 8}  # takes made as one batch
 
 @dataclass(frozen=True)
 class Take:
-    """One result. `audio` float32 [2, N] starts at the downbeat and is at least as long as the request's grid.
+    """One result: `audio` float32 [2, N] starts at the downbeat and is at least as long as the grid.
 
     Its level is the decoder's; only what would exceed full scale is turned down, with a note.
     """
@@ -105,7 +105,7 @@ class Cascade:
         """All takes of one request or of several, in order; `Take.index` counts through.
 
         Take k of a request is made with seed + k and does not depend on what it is made together with.
-        `on_audio(index, start_sample, audio [2, n])` gives pieces as they are decoded, before any turning down.
+        `on_audio(index, start_sample, audio [2, n])` gives pieces as they are decoded, not yet turned down.
         `cancelled` is asked between layers and decode windows; then Cancelled is raised.
         """
         wanted = [requests] if isinstance(requests, GenerateRequest) else list(requests)
@@ -138,7 +138,7 @@ class Cascade:
         )
 
     def encode_reference(self, key: Any, audio: Callable[[], NDArray[np.float32]]) -> Tensor:
-        """Reference audio → the latents its timbre is read from [1, T, C]; the last few are kept under `key`."""
+        """Reference audio → latents its timbre is read from [1, T, C]; the last few are kept under `key`."""
 
         def encode() -> Tensor:
             pieces = conditions.reference_pieces(

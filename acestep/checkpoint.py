@@ -20,13 +20,13 @@ FORMAT = 1
 EMBEDDED = {"nano": Path(__file__).parent / "nano" / "weights"}
 # ACE-Step 1.5's defaults: turbo is distilled for 8 steps without guidance, base and SFT are not
 TURBO_SCHEDULE, BASE_SCHEDULE = Schedule(8, 3.0), Schedule(50, 1.0)
-BASE_GUIDANCE = Guidance(7.0)
+NO_GUIDANCE, BASE_GUIDANCE = Guidance(), Guidance(7.0)
 
 
 @dataclass(frozen=True)
 class StageSpec:
-    """A stage on disk: `folder` holds transformer/ and condition_encoder/, and where it has them audio_tokenizer/
-    and audio_token_detokenizer/."""
+    """A stage on disk: `folder` holds transformer/, condition_encoder/ and, where there are any,
+    audio_tokenizer/ and audio_token_detokenizer/."""
 
     name: str
     folder: Path
@@ -47,7 +47,7 @@ class CascadeSpec:
     text_encoder: Path
     tokenizer: Path
     schedule: Schedule = TURBO_SCHEDULE
-    guidance: Guidance = Guidance()
+    guidance: Guidance = NO_GUIDANCE
     supports: tuple[str, ...] | None = None  # None: whatever its parts can do
     guide: tuple[int, int] | None = None  # beat and key channels
     prompt_template: str = ""  # "" is ACE-Step's own
@@ -114,7 +114,7 @@ def find(name_or_path: str | Path) -> Path:
         return folder
     if folder.is_dir():
         raise CheckpointError(
-            f"{folder} holds no cascade: expected cascade.json, or model_index.json of a diffusers AceStepPipeline"
+            f"{folder} holds no cascade: expected cascade.json, or a diffusers AceStepPipeline"
         )
     raise NotFound(
         f"no cascade {str(name_or_path)!r}: here are {', '.join(here) or 'none'}; "
@@ -130,7 +130,7 @@ def read_spec(folder: Path) -> CascadeSpec:
     values = _read_json(path)
     if values.get("format") != FORMAT:
         raise CheckpointError(
-            f"{path} has format {values.get('format')!r}: expected {FORMAT}; update this package or make it anew"
+            f"{path} has format {values.get('format')!r}: expected {FORMAT}: update this package"
         )
     try:
         return _cascade_spec(folder, values)
@@ -151,7 +151,7 @@ def _cascade_spec(folder: Path, values: dict[str, Any]) -> CascadeSpec:
         text_encoder=folder / values.get("text_encoder", "text_encoder"),
         tokenizer=folder / values.get("tokenizer", "tokenizer"),
         schedule=_schedule(values.get("schedule")) or TURBO_SCHEDULE,
-        guidance=_guidance(values.get("guidance")) or Guidance(),
+        guidance=_guidance(values.get("guidance")) or NO_GUIDANCE,
         supports=tuple(values["supports"]) if "supports" in values else None,
         guide=(int(guide["beat"]), int(guide["key"])) if guide else None,
         prompt_template=values.get("prompt_template") or "",
@@ -195,7 +195,7 @@ def _diffusers_spec(folder: Path) -> CascadeSpec:
     index = _read_json(folder / "model_index.json")
     if index.get("_class_name") != "AceStepPipeline":
         raise CheckpointError(
-            f"{folder} holds a {index.get('_class_name')!r}: expected a diffusers AceStepPipeline or a cascade.json"
+            f"{folder} holds a {index.get('_class_name')!r}: expected a diffusers AceStepPipeline"
         )
     config = _read_json(folder / "transformer" / "config.json")
     turbo = bool(config.get("is_turbo") or config.get("model_version") == "turbo")
@@ -208,7 +208,7 @@ def _diffusers_spec(folder: Path) -> CascadeSpec:
         text_encoder=folder / "text_encoder",
         tokenizer=folder / "tokenizer",
         schedule=TURBO_SCHEDULE if turbo else BASE_SCHEDULE,
-        guidance=Guidance() if turbo else BASE_GUIDANCE,
+        guidance=NO_GUIDANCE if turbo else BASE_GUIDANCE,
         values=index,
     )
 

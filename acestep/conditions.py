@@ -1,6 +1,6 @@
 """What a DiT is told: prompt text, its tokens and embeddings, timbre, and context latents with their mask.
 
-Pure functions, used for generation and for training alike. Knows nothing of stages, sampling or requests' files.
+Pure functions, for generation and training alike. Knows nothing of stages, sampling or files.
 Shapes: B clips, L tokens, T latent frames, C latent channels, D the encoder's width.
 Texts and their layout are ACE-Step 1.5's, as the published checkpoints were trained with them.
 """
@@ -98,9 +98,10 @@ def shortened_caption(tokenizer: Any, caption: str, metadata: str, task: str, te
     while low < high:  # longest prefix that fits, by bisection
         middle = (low + high + 1) // 2
         text = prompt_text(caption[:middle], metadata, task, template)
-        low, high = (
-            (middle, high) if token_ids(tokenizer, text, MAX_TEXT_TOKENS)[1] == 0 else (low, middle - 1)
-        )
+        if token_ids(tokenizer, text, MAX_TEXT_TOKENS)[1] == 0:
+            low = middle
+        else:
+            high = middle - 1
     return caption[:low]
 
 
@@ -117,7 +118,7 @@ def encode_words(tokenizer: Any, text_encoder: Any, text: str, lyrics: str) -> W
 
 
 def reference_pieces(audio: Tensor, sample_rate_hz: int, reference_s: float = REFERENCE_S) -> Tensor:
-    """Reference audio [2, N] → what ACE-Step hears of it: a third each of its start, middle and end, [2, 30 s]."""
+    """Reference audio [2, N] → what ACE-Step hears: a third each of its start, middle and end, [2, 30 s]."""
     piece, whole = round(reference_s / 3 * sample_rate_hz), round(reference_s * sample_rate_hz)
     if audio.shape[-1] < whole:
         audio = audio.repeat(1, math.ceil(whole / audio.shape[-1]))
@@ -184,7 +185,7 @@ def null_states(condition_encoder: Any) -> Tensor:
 
 
 def chunk_mask(frames: int, channels: int, region: tuple[int, int] | None = None) -> Tensor:
-    """What is to be made: 1, what is given: 0, [1, T, C]. `region` is [first, last) in frames; None is all."""
+    """1 where to make, 0 where given, [1, T, C]. `region` is [first, last) in frames; None is all."""
     if region is None:
         return torch.ones(1, frames, channels)
     mask = torch.zeros(1, frames, channels)

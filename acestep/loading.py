@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 def choose_device(device: str = "auto") -> torch.device:
-    """ "auto" is the first of CUDA, MPS and CPU that is here."""
+    """For "auto" the first of CUDA, MPS and CPU that is here."""
     if device != "auto":
         return torch.device(device)
     if torch.cuda.is_available():
@@ -91,12 +91,10 @@ def load_model(kind: Any, folder: Path, dtype: torch.dtype) -> Any:
         )
     except (OSError, ValueError, RuntimeError, TypeError, KeyError) as error:
         raise CheckpointError(f"{folder} cannot be loaded as {kind.__name__}: {_short(error)}") from error
-    wrong = {
-        name: sorted(info.get(name, [])) for name in ("missing_keys", "unexpected_keys", "mismatched_keys")
-    }
-    for name, keys in wrong.items():
+    for name in ("missing_keys", "unexpected_keys", "mismatched_keys"):
+        keys = sorted(map(str, info.get(name, [])))
         if keys:
-            listed = ", ".join(map(str, keys[:5])) + (" …" if len(keys) > 5 else "")
+            listed = ", ".join(keys[:5]) + (" …" if len(keys) > 5 else "")
             raise CheckpointError(
                 f"{folder} is not a whole {kind.__name__}: {len(keys)} {name.replace('_', ' ')}: {listed}"
             )

@@ -1,11 +1,11 @@
-"""What a request means for a checkpoint: length in frames, windows, the region to make, and what it cannot do.
+"""What a request means for a checkpoint: length in frames, windows, region to make, what it cannot do.
 
 Arithmetic and rules only; knows nothing of tensors, models or files.
 
-Length. Text-to-music is made longer than the grid by a tail, so that fitting has material: one bar, at least a
-second and 2 % of the clip; half a second where the checkpoint takes the grid as input; `tail_s` in cascade.json
-overrules it. A clip made in context starts where the context starts and needs no shifting: it gets as much
-tail as the context has.
+Length. Text-to-music is made longer than the grid by a tail, so that fitting has material: one bar, at
+least a second and 2 % of the clip; half a second where the checkpoint takes the grid as input; `tail_s` in
+cascade.json overrules it. A clip made in context starts where the context starts and needs no shifting: it
+gets as much tail as the context has.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ def outline(
     """The request's length and parts; `context_s` is how much context audio there is."""
     grid_s = request.grid.duration_s
     duration_s = min(grid_s + tail_s(request, spec), DURATION_RANGE_S[1])
+    if spec.max_s and grid_s <= spec.max_s:  # the tail alone is not worth a second window
+        duration_s = min(duration_s, spec.max_s)
     if context_s is not None:
         duration_s = max(grid_s, min(duration_s, context_s))
     frames = math.ceil(round(duration_s * latent_rate_hz, 6))

@@ -21,7 +21,7 @@ APG_NORM_THRESHOLD = 2.5
 
 
 def renoise(x: Tensor, sigma: float, higher: float, noise: Tensor) -> Tensor:
-    """x at noise level `sigma` → the same at level `higher`, as if it had been there (a flow's forward process).
+    """x at noise level `sigma` → the same at level `higher`, as if it had been there.
 
     With s > t: a = (1 − s) / (1 − t), x_s = a · x_t + sqrt(s² − a² t²) · noise.
     """
@@ -81,7 +81,7 @@ def euler(
 ) -> Tensor:
     """Follow the legs from noise `x` to the last one's end. `velocity(leg, step, x)` gives dx/dsigma there.
 
-    At a hand-over the next leg takes x as it is where noise levels meet, and noised up where it starts higher.
+    At a hand-over the next leg takes x as it is where noise levels meet, noised up where it starts higher.
     """
     sigma = legs[0].sigmas[0]
     for leg in legs:

@@ -57,7 +57,7 @@ class Leg:
 
 
 def sigmas(schedule: Schedule) -> tuple[float, ...]:
-    """steps + 1 values from 1 to 0, as ACE-Step spaces them: shift · t / (1 + (shift − 1) · t), in float32."""
+    """steps + 1 values from 1 to 0, as ACE-Step spaces them: shift · t / (1 + (shift − 1) · t)."""
     t = np.linspace(1.0, 0.0, schedule.steps + 1, dtype=np.float32)
     shift = np.float32(schedule.shift)
     t = shift * t / (1 + (shift - 1) * t)
@@ -82,9 +82,8 @@ def legs(stages: Sequence[StagePlan], chosen: Sequence[str] = (), steps: int | N
     """
     unknown = [name for name in chosen if name not in {stage.name for stage in stages}]
     if unknown:
-        raise InvalidRequest(
-            f"no stage {', '.join(unknown)} in this cascade: it has {', '.join(stage.name for stage in stages)}"
-        )
+        have = ", ".join(stage.name for stage in stages)
+        raise InvalidRequest(f"no stage {', '.join(unknown)} in this cascade: it has {have}")
     used = [stage for stage in stages if not chosen or stage.name in chosen]
     kept = {stage.name for stage in used}
     way = []
@@ -126,6 +125,6 @@ def joined(way: Sequence[Leg]) -> list[Leg]:
     for leg, after in zip(way, [*way[1:], None], strict=True):
         levels = leg.sigmas
         if after is not None and levels[-1] > after.sigmas[0]:
-            levels = (*(level for level in levels if level > after.sigmas[0]), after.sigmas[0])
+            levels = (*(level for level in levels[:-1] if level > after.sigmas[0]), after.sigmas[0])
         closed.append(replace(leg, sigmas=levels))
     return [leg for leg in closed if leg.steps > 0]

@@ -7,9 +7,9 @@ Shapes: B takes, W windows, T latent frames, C latent channels, N samples.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -78,7 +78,7 @@ class Song:
         return euler(fresh_noise(), self.way, walk.velocity, fresh_noise)
 
     def spliced(self, samples: NDArray[np.float32], at: int) -> NDArray[np.float32]:
-        """Samples [2, n] from sample `at` on, with the context outside a repainted region put back unchanged."""
+        """Samples [2, n] from sample `at` on, with the context put back outside a repainted region."""
         if self.request.repaint_s is None or self.context is None:
             return samples
         rate = self.cascade.codec.sample_rate_hz
@@ -130,7 +130,7 @@ class Song:
             return None
         if stage.guide_channels != sum(spec.guide):
             raise Unsupported(
-                f"stage {stage.name} takes {stage.guide_channels} guide channels and cascade.json names {spec.guide}"
+                f"stage {stage.name} takes {stage.guide_channels} guide channels, cascade.json {spec.guide}"
             )
         from acestep.guide import guide_channels
 
@@ -158,7 +158,7 @@ class Song:
 
 
 class _Walk:
-    """The velocity of a song's takes, stage by stage: conditions and denoisers are prepared when first needed."""
+    """The velocity of a song's takes, stage by stage; each stage is prepared when it is reached."""
 
     def __init__(self, song: Song, takes: int, pace: Pace) -> None:
         self.song, self.takes, self.pace = song, takes, pace
@@ -204,14 +204,14 @@ class _Walk:
 
 
 class _Blend:
-    """Clips longer than the checkpoint knows, as overlapping windows whose velocities are faded into each other."""
+    """Clips longer than the checkpoint knows, as overlapping windows whose velocities are cross-faded."""
 
     def __init__(self, plan: Outline) -> None:
         self.windows, self.frames = plan.windows, plan.frames
         length = self.windows[0][1]
-        overlap = max(
-            1, min((a + n - b for (a, n), (b, _) in zip(self.windows, self.windows[1:])), default=1)
-        )
+        ends = [start + length for start, _ in self.windows]
+        gaps = [end - start for end, (start, _) in zip(ends, self.windows[1:], strict=False)]
+        overlap = max(1, min(gaps, default=1))
         ramp = torch.arange(1, length + 1, dtype=torch.float32)
         self.weight = torch.minimum(torch.minimum(ramp, ramp.flip(0)), torch.tensor(float(overlap)))[:, None]
 
@@ -301,7 +301,7 @@ def _check_reference(cascade: Cascade, request: GenerateRequest) -> None:
 
 def _file_key(source: AudioRange) -> Hashable:
     try:
-        found = os.stat(os.path.expanduser(source.path))
+        found = Path(source.path).expanduser().stat()
     except OSError:
         return source
     return source, found.st_mtime_ns, found.st_size

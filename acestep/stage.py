@@ -1,7 +1,7 @@
 """One stage: a DiT with its condition encoder, run so that whatever is constant over steps is computed once.
 
-Runs diffusers' own modules (weights and LoRA wrappers stay theirs) in its own loop over the layers. Knows nothing
-of schedules, guidance, requests or files.
+Runs diffusers' own modules (weights and LoRA wrappers stay theirs) in its own loop over the layers.
+Knows nothing of schedules, guidance, requests or files.
 Shapes: R rows (takes, windows), L tokens, T latent frames, C latent channels, D width, H heads, E head width.
 """
 
@@ -92,7 +92,7 @@ class Stage:
 
     @property
     def like(self) -> Tensor:
-        """A tensor of the DiT's device and floating dtype (a norm's weight, which quantising leaves alone)."""
+        """A tensor of the DiT's device and floating dtype (a norm's weight: quantising leaves it alone)."""
         return self.transformer.norm_out.weight
 
     def parts(self) -> dict[str, Any]:
@@ -218,7 +218,7 @@ class Denoiser:
 
     @torch.no_grad()
     def __call__(self, step: int, x: Tensor, branches: Sequence[Branch]) -> list[Tensor]:
-        """Velocity at noise level number `step` for latents x [R, T, C], under each branch: list of [R, T, C]."""
+        """Velocity at noise level number `step` for x [R, T, C], under each branch: [R, T, C] each."""
         model, frames = self.transformer, x.shape[1]
         hidden = torch.cat([self.context.expand(x.shape[0], -1, -1), x.to(self.context)], dim=-1)
         hidden = F.pad(hidden, (0, 0, 0, -frames % model.patch_size))
@@ -285,9 +285,8 @@ class _Band:
         at = torch.arange(tokens, device=like.device)
         if self.blocks:
             query = torch.arange(window, device=like.device)[:, None]
-            offset = (
-                torch.arange(3 * window, device=like.device)[None] - window
-            )  # of a key, from its block's start
+            # of a key, counted from its block's start
+            offset = torch.arange(3 * window, device=like.device)[None] - window
             position = torch.arange(self.blocks, device=like.device)[:, None, None] * window + offset
             allowed = ((offset - query).abs() <= window) & (position >= 0) & (position < tokens)
             self.mask = _additive(allowed, like)[:, None]  # [blocks, 1, window, 3 · window]
@@ -299,7 +298,7 @@ class _Band:
         if not self.blocks:
             return _attend(query, key, value, scaling, self.mask)
         assert self.mask is not None
-        rows, heads, tokens, width = query.shape
+        rows, tokens = query.shape[0], query.shape[2]
         fill = self.blocks * self.window - tokens
         query = F.pad(query, (0, 0, 0, fill)).unflatten(2, (self.blocks, self.window))
         out = _attend(

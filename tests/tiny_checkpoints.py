@@ -1,4 +1,4 @@
-"""Tiny random checkpoints in the published layouts, made on the spot for tests. Knows nothing of our loader."""
+"""Tiny random checkpoints in the published layouts, for tests. Knows nothing of our loader."""
 
 from __future__ import annotations
 
