@@ -191,6 +191,11 @@ class JobQueue:
         return [job for job in self.jobs() if job.client == client and not job.finished]
 
     @property
+    def closed(self) -> bool:
+        """True once no more jobs are taken."""
+        return self._closed
+
+    @property
     def waiting_count(self) -> int:
         """How many jobs are queued."""
         return sum(len(own) for own in self._waiting.values())
