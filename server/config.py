@@ -52,8 +52,8 @@ class Config:
     osc_host: str = _setting(HOST, "address OSC listens on; beyond loopback needs osc_allow")
     osc_port: int = _setting(OSC_PORT, "port of OSC; 0 takes any free one")
     osc_allow: tuple[str, ...] = _setting((), "addresses or networks that may send OSC, beside this machine")
-    tls_cert: Path | None = _setting(None, "certificate (PEM); default: tls/cert.pem in home if there is one")
-    tls_key: Path | None = _setting(None, "its private key (PEM); default: tls/key.pem in home")
+    tls_cert: Path | None = _setting(None, "certificate (PEM); default: tls/cert.pem in home if there")  # noqa: RUF009
+    tls_key: Path | None = _setting(None, "its private key (PEM); default: tls/key.pem in home")  # noqa: RUF009
     require_token: bool = _setting(False, "demand the token in home also from this machine")
     allowed_folders: tuple[Path, ...] = _setting((), "more folders that requests may name")
     cascade: str = _setting("nano", "name or folder of the cascade that requests use by default")

@@ -23,13 +23,21 @@ class Intake:
     """The one door to the queue."""
 
     def __init__(
-        self, queue: JobQueue, folders: AllowedFolders, uploads: Uploads, samples: Path, models: Models
+        self,
+        queue: JobQueue,
+        folders: AllowedFolders,
+        uploads: Uploads,
+        models: Models,
+        *,
+        samples: Path,
+        adapters: Path,
     ):
         self.queue = queue
         self.folders = folders
         self.uploads = uploads
         self.samples = samples
         self.models = models
+        self.adapters = adapters
 
     def submit(
         self,
@@ -38,6 +46,7 @@ class Intake:
         client: str,
         folder: str = "",
         stream_audio: bool = False,
+        only_take: int | None = None,
         before_queueing: Callable[[Job], None] = lambda job: None,
     ) -> Job:
         """Checks the request and queues it as a job. `before_queueing` sees the job before any event does."""
@@ -47,7 +56,12 @@ class Intake:
             context=self.check_audio(request.context),
         ).seeded()
         self.check_cascade(checked.cascade)
-        job = Job(checked, self.check_folder(folder), client[:200], stream_audio=stream_audio)
+        for name, _ in checked.adapters:
+            self.check_adapter(name)
+        if only_take is not None and not only_take < checked.takes:
+            raise InvalidRequest(f"only_take {only_take} is none of {checked.takes} takes: they count from 0")
+        where = self.check_folder(folder)
+        job = Job(checked, where, client[:200], stream_audio=stream_audio, only_take=only_take)
         before_queueing(job)
         position = self.queue.submit(job)
         log.info("job_accepted", job=job.id, client=job.client, position=position, prompt=checked.prompt)
@@ -69,8 +83,8 @@ class Intake:
             raise UnreadableAudio(f"{path} lasts {duration_s:.2f} s: nothing starts at {audio.start_s:g} s")
         if end_s - audio.start_s > MAX_REFERENCE_S:
             raise UnreadableAudio(
-                f"{path} is {end_s - audio.start_s:.0f} s long: expected at most {MAX_REFERENCE_S:g} s; name a "
-                "part of it by start and end"
+                f"{path} is {end_s - audio.start_s:.0f} s long: expected at most {MAX_REFERENCE_S:g} s; name "
+                "a part of it by start and end"
             )
         return dataclasses.replace(audio, path=str(path))
 
@@ -82,8 +96,19 @@ class Intake:
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise StorageError(f"the folder {path} cannot be made ({error.strerror}): choose another") from None
+            raise StorageError(
+                f"the folder {path} cannot be made ({error.strerror}): choose another"
+            ) from None
         return path
+
+    def check_adapter(self, name: str) -> None:
+        """Requests name adapters in the home, never a path."""
+        if "/" in name or "\\" in name or name.startswith("."):
+            raise InvalidRequest(f"adapter {name!r} is a path: expected the name of an adapter in the home")
+        if name and not any((self.adapters / f"{name}{end}").exists() for end in ("", ".safetensors")):
+            raise NotFound(
+                f"no adapter {name!r} in {self.adapters}: `lora_studio list` lists those there are"
+            )
 
     def check_cascade(self, name: str) -> None:
         """Requests may name only cascades that are known here, never a path."""

@@ -22,7 +22,7 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs (
     id TEXT PRIMARY KEY, client TEXT NOT NULL, state TEXT NOT NULL, created TEXT NOT NULL,
     changed TEXT NOT NULL, folder TEXT NOT NULL, request TEXT NOT NULL, clips TEXT NOT NULL,
-    reason TEXT NOT NULL, message TEXT NOT NULL, rerun_as TEXT NOT NULL DEFAULT ''
+    reason TEXT NOT NULL, message TEXT NOT NULL, rerun_as TEXT NOT NULL DEFAULT '', only_take INTEGER
 );
 CREATE INDEX IF NOT EXISTS jobs_by_state ON jobs (state);
 """
@@ -41,6 +41,7 @@ class JobRecord:
     clips: tuple[str, ...]  # paths
     reason: str
     message: str
+    only_take: int | None = None
     fraction: float = 0.0
 
     @property
@@ -56,7 +57,7 @@ class JobRecord:
         request_json = job.request.to_json()
         return cls(
             job.id, job.client, job.state, created, job.folder, request_json, clips, job.reason, job.message,
-            1.0 if job.state == "done" else job.fraction,
+            job.only_take, 1.0 if job.state == "done" else job.fraction,
         )  # fmt: skip
 
 
@@ -77,12 +78,14 @@ class Journal:
         entry = JobRecord.of(job)
         with self._lock, self._errors():
             self._db.execute(
-                "INSERT INTO jobs (id, client, state, created, changed, folder, request, clips, reason, message)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET state = excluded.state,"
-                " changed = excluded.changed, clips = excluded.clips, reason = excluded.reason,"
+                "INSERT INTO jobs (id, client, state, created, changed, folder, request, clips, reason,"
+                " message, only_take) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+                " ON CONFLICT (id) DO UPDATE SET state = excluded.state, changed = excluded.changed,"
+                " clips = excluded.clips, reason = excluded.reason,"
                 " message = excluded.message",
                 (entry.id, entry.client, entry.state, entry.created, _now(), str(entry.folder),
-                 entry.request_json, json.dumps(entry.clips), entry.reason, entry.message),
+                 entry.request_json, json.dumps(entry.clips), entry.reason, entry.message,
+                 entry.only_take),
             )  # fmt: skip
 
     def mark_interrupted(self) -> list[JobRecord]:
@@ -110,7 +113,7 @@ class Journal:
                 request = GenerateRequest.from_dict(json.loads(record.request_json))
             except AceStepError:  # written by another version
                 continue
-            jobs.append((record.id, Job(request, record.folder, record.client)))
+            jobs.append((record.id, Job(request, record.folder, record.client, only_take=record.only_take)))
         with self._lock, self._errors():
             self._db.executemany(
                 "UPDATE jobs SET rerun_as = ? WHERE id = ?", [(job.id, old) for old, job in jobs]
@@ -137,10 +140,14 @@ class Journal:
 
     def _rows(self, where: str, values: tuple[Any, ...]) -> list[JobRecord]:
         rows = self._db.execute(
-            f"SELECT id, client, state, created, folder, request, clips, reason, message FROM jobs {where}",
+            f"SELECT id, client, state, created, folder, request, clips, reason, message, only_take"
+            f" FROM jobs {where}",
             values,
         )
-        return [JobRecord(*row[:4], Path(row[4]), row[5], tuple(json.loads(row[6])), *row[7:]) for row in rows]
+        return [
+            JobRecord(*row[:4], Path(row[4]), row[5], tuple(json.loads(row[6])), row[7], row[8], row[9])
+            for row in rows
+        ]
 
     @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:

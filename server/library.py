@@ -127,7 +127,8 @@ class Library:
         """The clip of that file name or path; the newest where several folders hold the name."""
         with self._lock, self._errors():
             row = self._db.execute(
-                "SELECT sidecar, path FROM clips WHERE name = ? OR path = ? ORDER BY trashed, created DESC LIMIT 1",
+                "SELECT sidecar, path FROM clips WHERE name = ? OR path = ?"
+                " ORDER BY trashed, created DESC LIMIT 1",
                 (name, name),
             ).fetchone()
         if row is None:

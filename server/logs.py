@@ -129,7 +129,9 @@ class _Readable(logging.Formatter):
         values.pop("part", None)
         stamp = time.strftime("%H:%M:%S", time.localtime(record.created))
         parts = [f"{name}={value}" for name, value in values.items() if value not in ("", None)]
-        line = f"{stamp} {record.levelname.lower():7} {record.getMessage().replace('_', ' ')} {' '.join(parts)}"
+        line = (
+            f"{stamp} {record.levelname.lower():7} {record.getMessage().replace('_', ' ')} {' '.join(parts)}"
+        )
         if record.exc_info:
             line += "\n" + self.formatException(record.exc_info)
         return _clean(line.rstrip())

@@ -1,6 +1,7 @@
 """Which cascade is loaded. Loading and use happen in the worker's thread only; looking is allowed to all.
 
-Keeps one cascade in memory: the next is loaded before the old one is let go, so a failed load changes nothing.
+Keeps one cascade in memory. The next is loaded before the old one is let go, so that a failed load changes
+nothing.
 """
 
 import time

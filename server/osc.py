@@ -130,6 +130,8 @@ class OscServer:
                     fields[audio] = self._intake.check_audio(fields[audio])
             if fields.get("folder"):
                 self._intake.folders.check(fields["folder"])
+            if name == "adapter" and fields["adapter"][0]:
+                self._intake.check_adapter(fields["adapter"][0])
             if fields.get("cascade"):
                 self._intake.check_cascade(fields["cascade"])
             self.sessions.of(sender).change(fields)
@@ -177,7 +179,9 @@ class OscServer:
         else:
             jobs = queue.unfinished_of(self.sessions.of(sender).client)
         if not jobs or jobs[0].finished:
-            what = f"job {values[0]} has ended ({jobs[0].state})" if values else "no job of this session is left"
+            what = (
+                f"job {values[0]} has ended ({jobs[0].state})" if values else "no job of this session is left"
+            )
             raise NotFound(f"{what}: nothing to cancel")
         for job in jobs:
             self.attend(job.id, sender)
@@ -227,7 +231,9 @@ class OscServer:
         return (sender[0], values[0])
 
     def _refuse(self, sender: Address, error: AceStepError) -> None:
-        log.warning("message_refused", sender=f"{sender[0]}:{sender[1]}", reason=error.reason, message=str(error))
+        log.warning(
+            "message_refused", sender=f"{sender[0]}:{sender[1]}", reason=error.reason, message=str(error)
+        )
         self.answer(sender, "/acestep/error", error.reason, str(error)[:MAX_ERROR_CHARS], "")
 
     def _tell(self, event: Event) -> None:

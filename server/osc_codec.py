@@ -22,7 +22,7 @@ def parse(datagram: bytes) -> list[OscMessage]:
     """The messages in a packet, bundles unpacked; raises InvalidRequest for what is not OSC."""
     if len(datagram) > MAX_MESSAGE_BYTES:
         raise InvalidRequest(
-            f"the packet has {len(datagram)} bytes: expected at most {MAX_MESSAGE_BYTES}; long texts go by gRPC"
+            f"the packet has {len(datagram)} bytes: expected at most {MAX_MESSAGE_BYTES}; send more by gRPC"
         )
     try:
         if OscBundle.dgram_is_bundle(datagram):

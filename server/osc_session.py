@@ -89,7 +89,9 @@ _SINGLE: dict[str, Setting] = {
 # /acestep/NAME
 MESSAGES: dict[str, Setting] = {
     **_SINGLE,
-    "signature": Setting((("i", "numerator"), ("i", "denominator")), lambda n, d: {"signature": Signature(n, d)}),
+    "signature": Setting(
+        (("i", "numerator"), ("i", "denominator")), lambda over, under: {"signature": Signature(over, under)}
+    ),
     "reference": _audio("reference"),
     "context": _audio("context"),
     "repaint": Setting((("f", "start_s"), ("f", "end_s")), lambda a, b: {"repaint_s": (a, b) if b else None}),
@@ -119,9 +121,7 @@ def read(what: str, setting: Setting, values: Sequence[Any]) -> Fields:
     """The fields that this message sets. Raises InvalidRequest, saying what was expected."""
     arguments = setting.arguments
     if not len(arguments) - setting.optional <= len(values) <= len(arguments):
-        raise InvalidRequest(
-            f"{what} has {len(values)} values: expected {setting.usage or 'none'}"
-        )
+        raise InvalidRequest(f"{what} has {len(values)} values: expected {setting.usage or 'none'}")
     read_values = []
     for (kind, name), value in zip(arguments, values, strict=False):
         if not _TYPES[kind][1](value):
@@ -190,7 +190,7 @@ class Session:
         """The request made of prompt, settings and the name-value pairs for this job; and its folder."""
         if len(named) % 2:
             raise InvalidRequest(
-                f"/acestep/generate has {len(named)} values after the prompt: expected pairs of name and value"
+                f"/acestep/generate has {len(named)} values after the prompt: expected pairs"
             )
         here: Fields = {}
         for name, value in zip(named[::2], named[1::2], strict=True):
@@ -247,7 +247,9 @@ def check(fields: Fields) -> None:
             Grid(bpm=BPM_RANGE[1], bars=value)
         elif name == "repaint_s":
             if value and not 0 <= value[0] < value[1]:
-                raise InvalidRequest(f"repaint region {value[0]:g}–{value[1]:g} s is none: expected start < end")
+                raise InvalidRequest(
+                    f"repaint region {value[0]:g}–{value[1]:g} s is none: expected start < end"
+                )
         elif name == "task":
             if value not in TASKS:
                 raise InvalidRequest(f"task {value!r} is unknown: expected one of {', '.join(TASKS)}")
@@ -283,7 +285,9 @@ class Sessions:
     def name(self, address: Address, name: str) -> Session:
         """Gives the address a session of its own, or renames it; `""` takes it away."""
         if len(name) > MAX_NAME_CHARS:
-            raise InvalidRequest(f"session name has {len(name)} characters: expected at most {MAX_NAME_CHARS}")
+            raise InvalidRequest(
+                f"session name has {len(name)} characters: expected at most {MAX_NAME_CHARS}"
+            )
         if not name:
             self._sessions.pop(address, None)
             return self.of(address)

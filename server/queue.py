@@ -43,6 +43,7 @@ class Job:
     client: str
     id: str = field(default_factory=new_job_id)
     stream_audio: bool = False
+    only_take: int | None = None  # make just this take of the batch again
     state: str = QUEUED
     created: datetime = field(default_factory=lambda: datetime.now(UTC))
     stage: str = ""

@@ -40,12 +40,14 @@ class AllowedFolders:
                 raise InvalidRequest(f"path {path!r} is relative: expected an absolute path")
             resolved = given.resolve()
         except (OSError, RuntimeError, ValueError) as error:  # symlink loops, unknown ~user
-            raise ForbiddenPath(f"path {path!r} cannot be resolved ({error}): expected a plain path") from None
+            raise ForbiddenPath(
+                f"path {path!r} cannot be resolved ({error}): expected a plain path"
+            ) from None
         if not self._allows(resolved):
             where = f"{resolved} (behind {path})" if resolved != given else str(resolved)
             raise ForbiddenPath(
-                f"{where} is outside the allowed folders ({self.describe()}): move the file there, or add its "
-                "folder to allowed_folders in config.toml"
+                f"{where} is outside the allowed folders ({self.describe()}): move the file there, or add "
+                "its folder to allowed_folders in config.toml"
             )
         return resolved
 
@@ -115,7 +117,7 @@ def check_token(expected: str, authorization: str) -> None:
     """Raises Unauthenticated unless `authorization` is `Bearer` and the token (compared in constant time)."""
     if not authorization:
         raise Unauthenticated(
-            "the call carries no token: send metadata `authorization: Bearer TOKEN`, the token is in the file "
+            "the call carries no token: send metadata `authorization: Bearer TOKEN`; it is in the file "
             "`token` in the daemon's home"
         )
     if not hmac.compare_digest(authorization.encode(), f"Bearer {expected}".encode()):

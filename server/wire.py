@@ -3,7 +3,6 @@
 Knows nothing of jobs' life or of calls.
 """
 
-
 from typing import Any
 
 from acestep.clip import Clip
@@ -21,9 +20,7 @@ def request_from_proto(message: pb.GenerateRequest) -> GenerateRequest:
     """The dataclass, which validates. Unset and empty values get its defaults."""
     values: dict[str, Any] = {"prompt": message.prompt}
     values |= {name: getattr(message, name) for name in _PLAIN if getattr(message, name)}
-    values |= {
-        name: getattr(message, name) for name in (*_OPTIONAL, *_SWITCHES) if message.HasField(name)
-    }
+    values |= {name: getattr(message, name) for name in (*_OPTIONAL, *_SWITCHES) if message.HasField(name)}
     for name in ("reference", "context"):
         if message.HasField(name):
             audio = getattr(message, name)
@@ -121,5 +118,3 @@ def job_to_proto(record: JobRecord) -> pb.Job:
         message=record.message,
         request_json=record.request_json,
     )
-
-

@@ -8,10 +8,11 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from pathlib import Path
 from typing import Any, TypeVar
 
 from acestep.errors import AceStepError, Cancelled, Interrupted, OutOfMemory, StorageError
+from acestep.grid import SAMPLE_RATE_HZ
+from acestep.request import GenerateRequest
 from server import logs
 from server.events import Audio, ClipWritten, Done, Event, Failed, Hub, Progress
 from server.models import Models
@@ -22,11 +23,32 @@ T = TypeVar("T")
 log = logs.get("worker")
 
 
-def produce(cascade: Any, request: Any, folder: Path, **callbacks: Any) -> list[Any]:
-    """The real path of a request: `acestep.produce.produce`, imported when first used."""
-    from acestep.produce import produce as produce_clips
+def produce(cascade: Any, job: Job, on_progress: Any, on_audio: Any, cancelled: Any) -> list[Any]:
+    """The real path of a request: `acestep.produce`, imported when first used."""
+    from acestep import produce as path
 
-    return produce_clips(cascade, request, folder, **callbacks)
+    if job.only_take is not None:
+        made = {"request": job.request.to_dict(), "clip": {"take": job.only_take}}
+        kept = path.reproduce(
+            made, cascade, job.folder, on_progress=on_progress, cancelled=cancelled, job=job.id
+        )
+        return [kept]
+    return path.produce(
+        cascade,
+        job.request,
+        job.folder,
+        on_progress=on_progress,
+        on_audio=on_audio,
+        cancelled=cancelled,
+        job=job.id,
+    )
+
+
+def load_adapters(cascade: Any, request: GenerateRequest) -> None:
+    """Loads the adapters the request names and the cascade has not yet."""
+    for name, _ in request.adapters:
+        if name not in cascade.adapters.loaded:
+            cascade.load_adapter(name)
 
 
 class Worker:
@@ -116,16 +138,10 @@ class Worker:
         if job.cancelling.is_set():
             raise Cancelled("cancelled before it started")
         cascade = self._models.use(job.request.cascade)
+        load_adapters(cascade, job.request)
         reporter = _Reporter(job, self._publish, cascade)
-        return self._produce(
-            cascade,
-            job.request,
-            job.folder,
-            job=job.id,
-            on_progress=reporter.progress,
-            on_audio=reporter.audio if job.stream_audio else None,
-            cancelled=job.cancelling.is_set,
-        )
+        on_audio = reporter.audio if job.stream_audio else None
+        return self._produce(cascade, job, reporter.progress, on_audio, job.cancelling.is_set)
 
     def _fail(self, job: Job, error: Exception) -> None:
         ours = _as_ours(error)
@@ -157,7 +173,7 @@ class _Reporter:
     def __init__(self, job: Job, publish: Callable[[Event], None], cascade: Any):
         self._job = job
         self._publish = publish
-        self._rate_hz = int(getattr(cascade, "sample_rate_hz", 48_000))
+        self._rate_hz = int(getattr(getattr(cascade, "codec", None), "sample_rate_hz", SAMPLE_RATE_HZ))
         self._last_s = 0.0
 
     def progress(self, progress: Any) -> None:
