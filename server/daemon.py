@@ -280,7 +280,7 @@ def _lock_home(home: Path) -> TextIO:
     """One daemon per home: the journal tells dead jobs from living ones only so."""
     file = (home / "daemon.lock").open("a+", encoding="utf-8")
     try:
-        if os.name == "nt":
+        if sys.platform == "win32":
             import msvcrt
 
             msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)

@@ -2,6 +2,7 @@
 
 Only turns messages into calls and errors into status codes; decides nothing about requests.
 """
+# ruff: noqa: N802 (the schema's names)
 
 import functools
 import threading
@@ -30,7 +31,7 @@ DOWNLOAD_CHUNK_BYTES = 256 * 1024
 MAX_LISTED_JOBS = 1_000
 
 
-def _abort(context: Context, error: AceStepError, job: str = "") -> None:
+def _abort(context: grpc.ServicerContext, error: AceStepError, job: str = "") -> None:
     trailing = [(REASON_KEY, error.reason), *([(JOB_KEY, job)] if job else [])]
     context.set_trailing_metadata(tuple(trailing))
     context.abort(STATUS[error.reason], str(error))
@@ -95,7 +96,7 @@ class DaemonService(acestep_pb2_grpc.DaemonServicer):
             inbox.close()
 
     @_streamed
-    def Generate(self, request: pb.GenerateRequest, context: grpc.ServicerContext) -> Iterator[pb.JobEvent]:  # noqa: N802
+    def Generate(self, request: pb.GenerateRequest, context: grpc.ServicerContext) -> Iterator[pb.JobEvent]:
         self._check_rate(context)
         wanted = wire.request_from_proto(request)
         inbox = Inbox(audio=request.stream_audio)
@@ -130,7 +131,7 @@ class DaemonService(acestep_pb2_grpc.DaemonServicer):
                 function()
 
     @_streamed
-    def WatchJob(self, request: pb.WatchJobRequest, context: grpc.ServicerContext) -> Iterator[pb.JobEvent]:  # noqa: N802
+    def WatchJob(self, request: pb.WatchJobRequest, context: grpc.ServicerContext) -> Iterator[pb.JobEvent]:
         inbox = Inbox(request.job)
         leave = self._hub.listen(inbox)
         self._inboxes.add(inbox)
@@ -148,7 +149,7 @@ class DaemonService(acestep_pb2_grpc.DaemonServicer):
             leave()
 
     @_streamed
-    def WatchAll(self, request: pb.WatchAllRequest, context: grpc.ServicerContext) -> Iterator[pb.JobEvent]:  # noqa: N802
+    def WatchAll(self, request: pb.WatchAllRequest, context: grpc.ServicerContext) -> Iterator[pb.JobEvent]:
         inbox = Inbox()
         leave = self._hub.listen(inbox)
         self._inboxes.add(inbox)
@@ -198,12 +199,12 @@ class DaemonService(acestep_pb2_grpc.DaemonServicer):
                 continue
 
     @_answered
-    def GetStatus(self, request: pb.GetStatusRequest, context: grpc.ServicerContext) -> pb.Status:  # noqa: N802
+    def GetStatus(self, request: pb.GetStatusRequest, context: grpc.ServicerContext) -> pb.Status:
         names = {field.name for field in pb.Status.DESCRIPTOR.fields}
         return pb.Status(**{name: value for name, value in self._status().items() if name in names})
 
     @_answered
-    def ListJobs(self, request: pb.ListJobsRequest, context: grpc.ServicerContext) -> pb.ListJobsResponse:  # noqa: N802
+    def ListJobs(self, request: pb.ListJobsRequest, context: grpc.ServicerContext) -> pb.ListJobsResponse:
         limit = min(request.limit or 100, MAX_LISTED_JOBS)
         alive = {job.id: job for job in self._queue.jobs()}
         records = [
@@ -213,7 +214,7 @@ class DaemonService(acestep_pb2_grpc.DaemonServicer):
         return pb.ListJobsResponse(jobs=[wire.job_to_proto(record) for record in records])
 
     @_answered
-    def CancelJob(self, request: pb.CancelJobRequest, context: grpc.ServicerContext) -> pb.Job:  # noqa: N802
+    def CancelJob(self, request: pb.CancelJobRequest, context: grpc.ServicerContext) -> pb.Job:
         try:
             job = self._queue.get(request.job)
         except NotFound:
@@ -225,7 +226,7 @@ class DaemonService(acestep_pb2_grpc.DaemonServicer):
         raise NotFound(f"job {request.job} has ended ({state}): nothing to cancel")
 
     @_answered
-    def Upload(self, request: Iterator[pb.UploadChunk], context: grpc.ServicerContext) -> pb.UploadResponse:  # noqa: N802
+    def Upload(self, request: Iterator[pb.UploadChunk], context: grpc.ServicerContext) -> pb.UploadResponse:
         self._check_rate(context)
         first = next(request, None)
         if first is None or not first.name:
@@ -244,7 +245,7 @@ class DaemonService(acestep_pb2_grpc.DaemonServicer):
     @_streamed
     def Download(
         self, request: pb.DownloadRequest, context: grpc.ServicerContext
-    ) -> Iterator[pb.DownloadChunk]:  # noqa: N802
+    ) -> Iterator[pb.DownloadChunk]:
         path = Path(self._library.get(request.name).path)
         try:
             with path.open("rb") as file:
@@ -257,7 +258,7 @@ class DaemonService(acestep_pb2_grpc.DaemonServicer):
             ) from None
 
     @_answered
-    def ListClips(self, request: pb.ListClipsRequest, context: grpc.ServicerContext) -> pb.ListClipsResponse:  # noqa: N802
+    def ListClips(self, request: pb.ListClipsRequest, context: grpc.ServicerContext) -> pb.ListClipsResponse:
         self._library.refresh()
         query = Search(
             words=request.words[:500],
@@ -273,47 +274,47 @@ class DaemonService(acestep_pb2_grpc.DaemonServicer):
         return pb.ListClipsResponse(clips=[wire.clip_to_proto(clip) for clip in self._library.search(query)])
 
     @_answered
-    def StarClip(self, request: pb.StarClipRequest, context: grpc.ServicerContext) -> pb.Clip:  # noqa: N802
+    def StarClip(self, request: pb.StarClipRequest, context: grpc.ServicerContext) -> pb.Clip:
         return wire.clip_to_proto(self._library.star(request.name, request.starred))
 
     @_answered
-    def TrashClip(self, request: pb.ClipName, context: grpc.ServicerContext) -> pb.Clip:  # noqa: N802
+    def TrashClip(self, request: pb.ClipName, context: grpc.ServicerContext) -> pb.Clip:
         return wire.clip_to_proto(self._library.move_to_trash(request.name))
 
     @_answered
-    def RestoreClip(self, request: pb.ClipName, context: grpc.ServicerContext) -> pb.Clip:  # noqa: N802
+    def RestoreClip(self, request: pb.ClipName, context: grpc.ServicerContext) -> pb.Clip:
         return wire.clip_to_proto(self._library.restore(request.name))
 
     @_answered
-    def ListCascades(self, request: Any, context: grpc.ServicerContext) -> pb.ListCascadesResponse:  # noqa: N802
+    def ListCascades(self, request: Any, context: grpc.ServicerContext) -> pb.ListCascadesResponse:
         return pb.ListCascadesResponse(cascades=catalogue.cascades(self._intake.models))
 
     @_answered
-    def LoadCascade(self, request: pb.CascadeName, context: grpc.ServicerContext) -> pb.Cascade:  # noqa: N802
+    def LoadCascade(self, request: pb.CascadeName, context: grpc.ServicerContext) -> pb.Cascade:
         models = self._intake.models
         self._intake.check_cascade(request.name)
         self._worker.call(lambda: models.use(request.name)).result()
         return catalogue.cascade(models, request.name or models.default)
 
     @_answered
-    def UnloadCascade(self, request: pb.CascadeName, context: grpc.ServicerContext) -> pb.Cascade:  # noqa: N802
+    def UnloadCascade(self, request: pb.CascadeName, context: grpc.ServicerContext) -> pb.Cascade:
         models = self._intake.models
         name = request.name or models.loaded_name
         self._worker.call(lambda: models.unload(request.name)).result()
         return catalogue.cascade(models, name)
 
     @_answered
-    def ListAdapters(self, request: Any, context: grpc.ServicerContext) -> pb.ListAdaptersResponse:  # noqa: N802
+    def ListAdapters(self, request: Any, context: grpc.ServicerContext) -> pb.ListAdaptersResponse:
         return pb.ListAdaptersResponse(adapters=self._adapters())
 
     @_answered
-    def LoadAdapter(self, request: pb.AdapterName, context: grpc.ServicerContext) -> pb.Adapter:  # noqa: N802
+    def LoadAdapter(self, request: pb.AdapterName, context: grpc.ServicerContext) -> pb.Adapter:
         self._intake.check_adapter(request.name)
         self._worker.call(lambda: catalogue.load_adapter(self._intake.models, request.name)).result()
         return self._adapter(request.name)
 
     @_answered
-    def UnloadAdapter(self, request: pb.AdapterName, context: grpc.ServicerContext) -> pb.Adapter:  # noqa: N802
+    def UnloadAdapter(self, request: pb.AdapterName, context: grpc.ServicerContext) -> pb.Adapter:
         self._worker.call(lambda: catalogue.unload_adapter(self._intake.models, request.name)).result()
         return self._adapter(request.name)
 

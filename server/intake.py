@@ -106,16 +106,14 @@ class Intake:
         if "/" in name or "\\" in name or name.startswith("."):
             raise InvalidRequest(f"adapter {name!r} is a path: expected the name of an adapter in the home")
         if name and not any((self.adapters / f"{name}{end}").exists() for end in ("", ".safetensors")):
-            raise NotFound(
-                f"no adapter {name!r} in {self.adapters}: `lora_studio list` lists those there are"
-            )
+            raise NotFound(f"no adapter {name!r} in {self.adapters}: see `lora_studio list`")
 
     def check_cascade(self, name: str) -> None:
         """Requests may name only cascades that are known here, never a path."""
         if not name or name in (self.models.default, self.models.loaded_name):
             return
-        from acestep.checkpoint import list_cascades
+        from acestep.checkpoint import available
 
-        names = sorted({info.name for info in list_cascades()})
+        names = sorted(available())
         if name not in names:
             raise NotFound(f"no cascade {name!r} here: expected one of {', '.join(names) or 'none'}")

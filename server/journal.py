@@ -15,7 +15,7 @@ from typing import Any
 
 from acestep.errors import AceStepError, NotFound, StorageError
 from acestep.request import GenerateRequest
-from server.queue import INTERRUPTED, QUEUED, RUNNING, Job
+from server.queue import DONE, INTERRUPTED, QUEUED, RUNNING, Job
 
 KEPT_JOBS = 10_000
 _SCHEMA = """
@@ -54,11 +54,19 @@ class JobRecord:
         """The record of a job in memory."""
         clips = tuple(clip.path for clip in job.clips)
         created = job.created.isoformat(timespec="milliseconds")
-        request_json = job.request.to_json()
         return cls(
-            job.id, job.client, job.state, created, job.folder, request_json, clips, job.reason, job.message,
-            job.only_take, 1.0 if job.state == "done" else job.fraction,
-        )  # fmt: skip
+            id=job.id,
+            client=job.client,
+            state=job.state,
+            created=created,
+            folder=job.folder,
+            request_json=job.request.to_json(),
+            clips=clips,
+            reason=job.reason,
+            message=job.message,
+            only_take=job.only_take,
+            fraction=1.0 if job.state == DONE else job.fraction,
+        )
 
 
 class Journal:
@@ -145,7 +153,18 @@ class Journal:
             values,
         )
         return [
-            JobRecord(*row[:4], Path(row[4]), row[5], tuple(json.loads(row[6])), row[7], row[8], row[9])
+            JobRecord(
+                id=row[0],
+                client=row[1],
+                state=row[2],
+                created=row[3],
+                folder=Path(row[4]),
+                request_json=row[5],
+                clips=tuple(json.loads(row[6])),
+                reason=row[7],
+                message=row[8],
+                only_take=row[9],
+            )
             for row in rows
         ]
 

@@ -11,15 +11,13 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pythonosc.osc_message import OscMessage
-
 import acestep
 from acestep.errors import AceStepError, Busy, InvalidRequest, NotFound, Unavailable
 from protos import WIRE_VERSION
 from server import logs
 from server.events import Accepted, ClipWritten, Done, Event, Failed, Hub, Progress
 from server.intake import Intake
-from server.osc_codec import MAX_MESSAGE_BYTES, encode, parse
+from server.osc_codec import MAX_MESSAGE_BYTES, Message, encode, parse
 from server.osc_session import MESSAGES, Address, Sessions, Setting, describe, read
 from server.ports import taken_message
 from server.queue import Job
@@ -118,13 +116,16 @@ class OscServer:
                 self._act(message, sender)
             except AceStepError as error:
                 self._refuse(sender, error)
+            except Exception as error:
+                log.error("message_failed", address=message.address, exc_info=True)
+                self._refuse(sender, AceStepError(f"an error inside the daemon ({error}): see its log"))
 
-    def _act(self, message: OscMessage, sender: Address) -> None:
+    def _act(self, message: Message, sender: Address) -> None:
         name = message.address.removeprefix("/acestep/")
         if name in self._actions:
-            self._actions[name](sender, message.params)
+            self._actions[name](sender, message.values)
         elif name in MESSAGES and message.address.startswith("/acestep/"):
-            fields = read(message.address, MESSAGES[name], message.params)
+            fields = read(message.address, MESSAGES[name], message.values)
             for audio in ("reference", "context"):
                 if fields.get(audio) is not None:
                     fields[audio] = self._intake.check_audio(fields[audio])
