@@ -3,6 +3,7 @@
 Wires the parts together; what each does is in its own module.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -54,7 +55,7 @@ class Daemon:
         self._load = load
         self._stop = threading.Event()
         self._started = time.monotonic()
-        self._lock_file: TextIO | None = None
+        self._open = contextlib.ExitStack()  # what is open, closed in the opposite order
 
     def run(self, resume: bool = False, on_ready: Callable[[], None] = lambda: None) -> None:
         """Serves until `stop` is called or a signal asks for the end."""
@@ -73,28 +74,19 @@ class Daemon:
         """Opens everything. Raises AceStepError when something needed cannot be had."""
         config = self.config
         self._make_home()
-        self._lock_file = _lock_home(config.home)
+        self._open.enter_context(_lock_home(config.home))
+        self._open.callback(log.info, "stopped")
         logs.start(config.home / "logs", config.log_level)
         token = self._token()
-        self.grpc = GrpcServer(config, token)
-
         self.hub = Hub()
         self.journal = Journal(config.home / "jobs.sqlite")
+        self._open.callback(self.journal.close)
         self.library = Library(config.home / "clips.sqlite", [config.samples], config.trash)
+        self._open.callback(self.library.close)
+        self.hub.listen(self._index)
+
         self.queue = JobQueue(self.hub, self.journal.record, config.max_queue, config.max_queue_per_client)
         self.models = Models(config.cascade, config.device, self._load)
-        uploads = Uploads(config.uploads, config.max_upload_mb << 20, config.max_uploads_mb << 20)
-        self.folders = AllowedFolders(
-            [config.samples, config.captures, config.uploads, *config.allowed_folders]
-        )
-        self.intake = Intake(
-            self.queue,
-            self.folders,
-            uploads,
-            self.models,
-            samples=config.samples,
-            adapters=config.home / "adapters",
-        )
         self.worker = Worker(
             self.queue,
             self.models,
@@ -103,16 +95,32 @@ class Daemon:
             idle_unload_s=config.idle_unload_min * 60,
             produce=self._produce,
         )
-        self.hub.listen(self._index)
+        self.folders = AllowedFolders(
+            [config.samples, config.captures, config.uploads, *config.allowed_folders]
+        )
+        uploads = Uploads(config.uploads, config.max_upload_mb << 20, config.max_uploads_mb << 20)
+        self.intake = Intake(
+            self.queue,
+            self.folders,
+            uploads,
+            self.models,
+            samples=config.samples,
+            adapters=config.home / "adapters",
+        )
+        self.grpc = GrpcServer(config, token)
+        self._open.callback(self.grpc.stop, 0.3)
         self.osc = self._osc()
+        self._open.callback(self.osc.stop)
 
         self._sweep(uploads)
         self._recover(resume)
         sys.setswitchinterval(THREAD_SWITCH_S)
         self.worker.start()
+        self._open.callback(self._stop_work)
         self.osc.start()
-        service = DaemonService(self.intake, self.hub, self.journal, self.library, self.worker, self.status)
-        self.grpc.start(service)
+        self.grpc.start(
+            DaemonService(self.intake, self.hub, self.journal, self.library, self.worker, self.status)
+        )
         self._announce()
 
     def main_loop(self) -> None:
@@ -122,22 +130,13 @@ class Daemon:
     def shutdown(self) -> None:
         """Finishes or cancels the running job, keeps the waiting ones for `--resume`, and closes all."""
         self._stop.set()
-        if hasattr(self, "queue"):
-            self.queue.close()
-            self._end_running_job()
-        for part, close in (
-            ("osc", lambda: self.osc.stop()),
-            ("grpc", lambda: self.grpc.stop(0.3)),
-            ("worker", lambda: self.worker.join(0.2)),
-            ("journal", lambda: self.journal.close()),
-            ("library", lambda: self.library.close()),
-        ):
-            if hasattr(self, part):
-                close()
-        if self._lock_file is not None:
-            self.config.running_file.unlink(missing_ok=True)
-            self._lock_file.close()
-            log.info("stopped")
+        self._open.close()
+
+    def _stop_work(self) -> None:
+        self.config.running_file.unlink(missing_ok=True)
+        self.queue.close()
+        self._end_running_job()
+        self.worker.join(0.3)
 
     def status(self) -> dict[str, Any]:
         """What the daemon is and does now, for /acestep/state and GetStatus."""

@@ -40,11 +40,13 @@ class StandIn:
         self.hold = threading.Event()  # clear: a running job waits in its step
         self.hold.set()
         self.started = threading.Semaphore(0)
+        self.loaded = threading.Semaphore(0)
         self.order: list[str] = []
         self.fail: Exception | None = None
 
     def load(self, name: str, device: str) -> Any:
         """In place of a cascade."""
+        self.loaded.release()
         return SimpleNamespace(name=name, adapters=SimpleNamespace(loaded={}), device="cpu")
 
     def produce(
