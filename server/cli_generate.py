@@ -204,7 +204,7 @@ def _here(
             probe(audio.path)
     from server.models import Models
     from server.queue import Job
-    from server.worker import load_adapters, produce
+    from server.worker import load_adapters, make_clips
 
     bar.show("loading", 0.0, 0.0)
     cancelled = threading.Event()
@@ -213,7 +213,7 @@ def _here(
         cascade = Models(config.cascade, config.device).use(request.cascade)
         load_adapters(cascade, request)
         job = Job(request.seeded(), folder, "command line", only_take=only_take)
-        return produce(cascade, job, lambda p: bar.show(p.stage, p.fraction, p.eta_s), None, cancelled.is_set)
+        return make_clips(cascade, job, lambda p: bar.show(p.stage, p.fraction, p.eta_s), None, cancelled.is_set)
     finally:
         signal.signal(signal.SIGINT, before)
 

@@ -47,7 +47,7 @@ class Daemon:
         self,
         config: Config,
         *,
-        produce: Callable[..., list[Any]] = worker_module.produce,
+        produce: Callable[..., list[Any]] = worker_module.make_clips,
         load: Callable[[str, str], Any] = load_cascade,
     ):
         self.config = config

@@ -23,17 +23,17 @@ T = TypeVar("T")
 log = logs.get("worker")
 
 
-def produce(cascade: Any, job: Job, on_progress: Any, on_audio: Any, cancelled: Any) -> list[Any]:
+def make_clips(cascade: Any, job: Job, on_progress: Any, on_audio: Any, cancelled: Any) -> list[Any]:
     """The real path of a request: `acestep.produce`, imported when first used."""
-    from acestep import produce as path
+    from acestep.produce import produce, reproduce
 
     if job.only_take is not None:
         made = {"request": job.request.to_dict(), "clip": {"take": job.only_take}}
-        kept = path.reproduce(
+        kept = reproduce(
             made, cascade, job.folder, on_progress=on_progress, cancelled=cancelled, job=job.id
         )
         return [kept]
-    return path.produce(
+    return produce(
         cascade,
         job.request,
         job.folder,
@@ -62,7 +62,7 @@ class Worker:
         record: Callable[[Job], None],
         *,
         idle_unload_s: float = 0.0,
-        produce: Callable[..., list[Any]] = produce,
+        produce: Callable[..., list[Any]] = make_clips,
     ):
         self._queue = queue
         self._models = models
