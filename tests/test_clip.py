@@ -70,7 +70,7 @@ def test_a_slug_is_always_a_safe_short_name(text):
 def test_a_clip_is_written_whole_with_its_sidecar_and_read_back(tmp_path):
     clip = write_clip(tmp_path / "new" / "folder", "a", ".wav", b"audio", sidecar())
     assert (tmp_path / "new" / "folder" / "a.wav").read_bytes() == b"audio"
-    assert sorted(os.listdir(tmp_path / "new" / "folder")) == ["a.wav", "a.wav.json"]
+    assert sorted([file.name for file in (tmp_path / "new" / "folder").iterdir()]) == ["a.wav", "a.wav.json"]
     assert Clip.load(clip.path) == clip == Clip.load(clip.path + ".json")
     assert clip.adapters == (("mine", 0.8),)
     assert clip.sidecar["clip"]["name"] == "a.wav"
@@ -94,7 +94,7 @@ def test_a_full_disk_leaves_nothing_and_is_a_storage_error(tmp_path, monkeypatch
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(StorageError, match="disk is full"):
         write_clip(tmp_path, "a", ".wav", b"audio", sidecar())
-    assert os.listdir(tmp_path) == []
+    assert [file.name for file in (tmp_path).iterdir()] == []
 
 
 def test_a_folder_that_is_a_file_is_a_storage_error(tmp_path):
@@ -118,7 +118,7 @@ def test_without_hard_links_files_still_appear_whole(tmp_path, monkeypatch):
     (tmp_path / "a.wav").write_bytes(b"precious")
     clip = write_clip(tmp_path, "a", ".wav", b"audio", sidecar())
     assert clip.name == "a-2.wav"
-    assert sorted(os.listdir(tmp_path)) == ["a-2.wav", "a-2.wav.json", "a.wav"]
+    assert sorted([file.name for file in (tmp_path).iterdir()]) == ["a-2.wav", "a-2.wav.json", "a.wav"]
 
 
 def test_half_written_files_of_a_dead_process_are_swept(tmp_path):
@@ -128,7 +128,10 @@ def test_half_written_files_of_a_dead_process_are_swept(tmp_path):
     (tmp_path / f".acestep-{os.getppid()}-abc123.part").write_bytes(b"in work")
     (tmp_path / ".other.part").write_bytes(b"not ours")
     assert sweep_unfinished(tmp_path) == 1
-    assert sorted(os.listdir(tmp_path)) == [f".acestep-{os.getppid()}-abc123.part", ".other.part"]
+    assert sorted([file.name for file in (tmp_path).iterdir()]) == [
+        f".acestep-{os.getppid()}-abc123.part",
+        ".other.part",
+    ]
 
 
 def test_removing_a_clip_removes_its_companions_only(tmp_path):
@@ -136,7 +139,7 @@ def test_removing_a_clip_removes_its_companions_only(tmp_path):
     write_file(tmp_path / "a.mid", b"midi")
     (tmp_path / "b.wav").write_bytes(b"other")
     remove_clip(clip)
-    assert os.listdir(tmp_path) == ["b.wav"]
+    assert [file.name for file in (tmp_path).iterdir()] == ["b.wav"]
 
 
 def test_missing_and_foreign_sidecars_are_clear_errors(tmp_path):

@@ -1,4 +1,4 @@
-"""Measuring audio whose truth is known because it was made here; and saying so when there is nothing to hear."""
+"""Measuring audio whose truth is known because it was made here; saying so when there is nothing to hear."""
 
 import numpy as np
 import pytest
