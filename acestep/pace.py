@@ -14,7 +14,7 @@ from acestep.errors import Cancelled
 
 @dataclass(frozen=True)
 class Progress:
-    """`stage` is the part at work, `fraction` 0–1 of everything, `eta_s` the seconds left as far as is known."""
+    """`stage` is the part at work, `fraction` 0–1 of everything, `eta_s` the seconds left, if known."""
 
     stage: str
     fraction: float
@@ -22,7 +22,7 @@ class Progress:
 
 
 class Pace:
-    """How far a job is. `speeds` (seconds a unit, by part) is kept by the caller, so the next job knows better.
+    """How far a job is. The caller keeps `speeds` (seconds a unit, by part), so the next job knows better.
 
     `guesses` are speeds for parts never measured; only their relation to each other matters.
     """
