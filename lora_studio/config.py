@@ -190,16 +190,19 @@ class TrainConfig:
     @classmethod
     def read(cls, path: Path) -> "TrainConfig":
         """From a JSON or TOML file."""
+        return cls.from_dict(cls.read_values(path))
+
+    @staticmethod
+    def read_values(path: Path) -> Any:
+        """The values in a JSON or TOML file, unchecked."""
         try:
             text = path.read_text(encoding="utf-8")
             if path.suffix == ".toml":
                 import tomllib
 
-                return cls.from_dict(tomllib.loads(text))
-            return cls.from_dict(json.loads(text))
+                return tomllib.loads(text)
+            return json.loads(text)
         except OSError as error:
             raise InvalidRequest(f"{path} cannot be read: {error.strerror}") from error
         except ValueError as error:
-            if isinstance(error, InvalidRequest):
-                raise
             raise InvalidRequest(f"{path} is neither JSON nor TOML: {error}") from error

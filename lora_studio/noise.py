@@ -6,6 +6,7 @@ Knows nothing of networks: uniform numbers in, noise levels out, so that a step 
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -49,23 +50,13 @@ class NoiseLevels:
         return torch.sigmoid(LOGIT_MEAN + LOGIT_STD * z).clamp(max(self.low, 1e-4), self.high).float()
 
 
-def sigmas(steps: int, shift: float) -> list[float]:
-    """The schedule's noise levels, with 0 at the end: t ↦ shift·t / (1 + (shift − 1)·t) over an even grid."""
-    even = [1 - index / steps for index in range(steps)]
-    return [shift * t / (1 + (shift - 1) * t) for t in even] + [0.0]
-
-
-def levels_for(kind: str, is_turbo: bool, schedule: list[float], first: int, last: int) -> NoiseLevels:
-    """The distribution for a stage that does steps `first` … `last` − 1 of a schedule that ends in 0."""
-    if not 0 <= first < last <= len(schedule) - 1:
-        raise InvalidRequest(
-            f"a stage of steps {first}–{last} does not lie in a schedule of {len(schedule) - 1} steps"
-        )
+def levels_for(kind: str, is_turbo: bool, way: Sequence[float]) -> NoiseLevels:
+    """The distribution for a stage that steps along the noise levels `way`, from noisy to clean."""
     if kind == "auto":
         kind = "discrete" if is_turbo else "logit_normal"
     if kind == "discrete":
-        return NoiseLevels(kind, schedule[last], schedule[first], tuple(schedule[first:last]))
-    return NoiseLevels(kind, schedule[last], schedule[first])
+        return NoiseLevels(kind, way[-1], way[0], tuple(way[:-1]))
+    return NoiseLevels(kind, way[-1], way[0])
 
 
 def _logit(t: float) -> float:

@@ -87,7 +87,8 @@ class Velocity(nn.Module):
                 use_real=True,
                 repeat_interleave_real=False,
             )
-            self._rope[key] = (cos.to(like.dtype)[:, None, :], sin.to(like.dtype)[:, None, :])
+            # rounded to the model's dtype and used in float32, as diffusers does
+            self._rope[key] = (cos.to(like.dtype).float()[:, None, :], sin.to(like.dtype).float()[:, None, :])
         return self._rope[key]
 
     def _window(self, tokens: int, device: torch.device) -> Tensor | None:
@@ -165,8 +166,9 @@ def _attend(
 
 def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Rotary embedding in Qwen3's layout: the two halves of a head are the pair."""
-    first, second = x.chunk(2, dim=-1)
-    return x * cos + torch.cat([-second, first], dim=-1) * sin
+    wide = x.float()
+    first, second = wide.chunk(2, dim=-1)
+    return (wide * cos + torch.cat([-second, first], dim=-1) * sin).type_as(x)
 
 
 def _rms(x: Tensor, norm: Any) -> Tensor:

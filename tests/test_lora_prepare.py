@@ -12,7 +12,7 @@ from acestep.errors import InvalidRequest, NotFound, StorageError
 from lora_studio.captions import read_text, with_trigger
 from lora_studio.dataset import Dataset, Sample, read_dataset, write_dataset
 from lora_studio.names import read_name, read_part
-from lora_studio.prepare import prepare
+from lora_studio.preparing import prepare
 from lora_studio.report import write_report
 from lora_studio.tags import read_tags
 from tests.lora_material import acid, add_chunk, hits, id3, pulse, write
