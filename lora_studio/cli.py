@@ -41,7 +41,7 @@ _HELP = {
     "ema": "decay of the averaged weights that are kept, 0 keeps the last (default: %(default)s)",
     "noise": "noise levels to train at (default: auto, by variant)",
     "condition_dropout": "part of examples without prompt (default: 0.15, turbo 0)",
-    "stem_aware": "part of examples that give the rest of the mix, where there are stems (default: %(default)s)",
+    "stem_aware": "part of examples that give the rest of the mix, if there are stems (default: %(default)s)",
     "shortest_s": "shortest segment in seconds (default: %(default)s)",
     "longest_s": "longest segment in seconds (default: %(default)s)",
     "precision": "float32, bfloat16 or auto: bfloat16 on a GPU (default: auto)",

@@ -47,10 +47,10 @@ def adapter_parameters(transformer: Any, config: TrainConfig) -> int:
     """Numbers in the adapter, from the layers' shapes (also on the meta device)."""
     total = 0
     for name, part in transformer.named_modules():
-        if isinstance(part, torch.nn.Linear) and name.startswith("layers."):
-            if any(name.endswith("." + target) for target in config.target_modules):
-                total += config.rank * (part.in_features + part.out_features)
-                total += part.out_features if config.dora else 0
+        wanted = any(name.endswith("." + target) for target in config.target_modules)
+        if wanted and isinstance(part, torch.nn.Linear) and name.startswith("layers."):
+            total += config.rank * (part.in_features + part.out_features)
+            total += part.out_features if config.dora else 0
     return total
 
 

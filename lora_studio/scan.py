@@ -14,7 +14,6 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from acestep.audio import probe
-
 from acestep.errors import InvalidRequest, NotFound, UnreadableAudio
 from lora_studio.dataset import Dataset, Sample, Skipped, is_own, read_dataset, sample_from
 from lora_studio.names import read_part

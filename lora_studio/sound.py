@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 import soundfile
-from acestep.audio import probe, read_audio, repair
 
+from acestep.audio import probe, read_audio, repair
 from acestep.errors import UnreadableAudio
 from acestep.grid import SAMPLE_RATE_HZ
 
