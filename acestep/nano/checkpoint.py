@@ -1,0 +1,239 @@
+"""The layout of a nano checkpoint, and the modules in it. Knows nothing of data or training.
+
+    cascade.json                     see `describe`
+    codec/                           config.json (_class_name SpectralCodec), model.safetensors
+    tokenizer/                       tokenizer.json, tokenizer_config.json  (AutoTokenizer)
+    text_encoder/                    a two-layer Qwen3Model                 (AutoModel)
+    stages/{l,m,s}/transformer/      AceStepTransformer1DModel, in_channels 224, patch 4
+    stages/{l,m,s}/condition_encoder/  AceStepConditionEncoder, 128 wide
+
+What the transformer takes: hidden states x_t [B, T, 64]; context latents [B, T, 160] = source latents 64
+(silence where there is none, and inside a region to repaint) | chunk mask 64 (1 = make, 0 = keep) | guide 32
+(`acestep.guide`). Latents come normalised from the codec. Velocity = noise - data, t from 1 (noise) to 0.
+The prompt is `prompt_template` filled with the instruction of the task (diffusers' TASK_INSTRUCTIONS, its
+TRACK_NAME in capitals), the caption and ACE-Step's metas, all lower-cased by the tokenizer; the lyrics are ACE-Step's own
+`# Languages` text. Every condition is trained without padding. The timbre encoder takes `reference_s`
+seconds of reference latents: a third each from the front, the middle and the back, as the stock pipeline
+does with its 30 s; without a reference, as many frames of the silence latent. Guidance goes against the
+condition encoder's `null_condition_emb`, expanded over the tokens, with guide and context kept.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from acestep.guide import BEAT_CHANNELS, KEY_CHANNELS
+from acestep.spectral import SpectralCodec
+
+PROMPT_TEMPLATE = "{instruction}\n{caption}\n{metas}"
+LYRICS = "# Languages\nen\n\n# Lyric\n<|endoftext|>"  # what ACE-Step's format makes of no lyrics
+END, PAD, UNKNOWN = "<|endoftext|>", "<pad>", "<unk>"
+REFERENCE_S = 3.0
+SILENCE_FRAMES = 15_000  # the length diffusers gives the condition encoder's silence latent
+STAGES = ("l", "m", "s")
+
+
+@dataclass(frozen=True)
+class NanoConfig:
+    """Sizes of a nano cascade; the defaults are what ships."""
+
+    width: int = 256
+    feed_forward: int = 640
+    layers: tuple[int, int, int] = (6, 4, 3)  # of L, M and S: coarse structure needs depth, polish does not
+    heads: int = 4
+    condition_width: int = 128
+    text_width: int = 128
+    text_layers: int = 2
+    vocabulary: int = 1500
+    codec: dict[str, int] = field(default_factory=dict)
+
+
+class NanoModules(nn.Module):
+    """Text encoder and, per stage, transformer and condition encoder: all that trains after the codec."""
+
+    def __init__(self, config: NanoConfig, vocabulary: int, names: Iterable[str] = STAGES) -> None:
+        super().__init__()
+        self.text_encoder = build_text_encoder(config, vocabulary)
+        self.transformers = nn.ModuleDict()
+        self.condition_encoders = nn.ModuleDict()
+        for name, layers in zip(names, config.layers, strict=False):
+            self.transformers[name] = build_transformer(config, layers)
+            self.condition_encoders[name] = build_condition_encoder(config)
+
+
+def build_transformer(config: NanoConfig, layers: int) -> Any:
+    """A small AceStepTransformer1DModel that takes the guide."""
+    from diffusers import AceStepTransformer1DModel
+
+    return AceStepTransformer1DModel(
+        hidden_size=config.width,
+        intermediate_size=config.feed_forward,
+        num_hidden_layers=layers,
+        num_attention_heads=config.heads,
+        num_key_value_heads=config.heads // 2,
+        head_dim=config.width // config.heads,
+        in_channels=64 * 3 + BEAT_CHANNELS + KEY_CHANNELS,
+        audio_acoustic_hidden_dim=64,
+        patch_size=4,
+        sliding_window=64,
+        encoder_hidden_size=config.condition_width,
+    )
+
+
+def build_condition_encoder(config: NanoConfig) -> Any:
+    """A small AceStepConditionEncoder: one lyric layer, two timbre layers."""
+    from diffusers.pipelines.ace_step import AceStepConditionEncoder
+
+    width = config.condition_width
+    return AceStepConditionEncoder(
+        hidden_size=width,
+        intermediate_size=2 * width,
+        text_hidden_dim=config.text_width,
+        timbre_hidden_dim=64,
+        num_lyric_encoder_hidden_layers=1,
+        num_timbre_encoder_hidden_layers=2,
+        num_attention_heads=max(width // 32, 1),
+        num_key_value_heads=max(width // 32, 1),
+        head_dim=32,
+        sliding_window=128,
+    )
+
+
+def build_text_encoder(config: NanoConfig, vocabulary: int) -> Any:
+    """A tiny Qwen3Model, as ACE-Step's text encoder is a Qwen3."""
+    from transformers import Qwen3Config, Qwen3Model
+
+    width = config.text_width
+    return Qwen3Model(
+        Qwen3Config(
+            vocab_size=vocabulary,
+            hidden_size=width,
+            intermediate_size=3 * width,
+            num_hidden_layers=config.text_layers,
+            num_attention_heads=width // 32,
+            num_key_value_heads=width // 32,
+            head_dim=32,
+            max_position_embeddings=4096,
+            use_cache=False,
+            tie_word_embeddings=False,
+        )
+    )
+
+
+def train_tokenizer(texts: Iterable[str], vocabulary: int) -> Any:
+    """A lower-casing byte-level BPE: digits stand alone, and any language falls back to bytes."""
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE(unk_token=UNKNOWN))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=True)]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        special_tokens=[END, PAD, UNKNOWN],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, eos_token=END, pad_token=PAD, unk_token=UNKNOWN, model_max_length=4096
+    )
+
+
+def describe(schedule: dict[str, Any], guidance: dict[str, Any], cuts: tuple[int, int], trained_on: str) -> dict:
+    """The content of cascade.json; `cuts` are the step indices where M and S take over."""
+    firsts = (0, *cuts)
+    lasts = (*cuts, schedule["steps"])
+    return {
+        "format": 1,
+        "name": "nano",
+        "stages": [
+            {"name": name, "path": f"stages/{name}", "steps": [first, last]}
+            for name, first, last in zip(STAGES, firsts, lasts, strict=True)
+        ],
+        "schedule": schedule,
+        "guidance": guidance,
+        "sample_rate_hz": SpectralCodec.sample_rate_hz,
+        "latent_rate_hz": SpectralCodec.latent_rate_hz,
+        "guide": {"beat": BEAT_CHANNELS, "key": KEY_CHANNELS},
+        "prompt_template": PROMPT_TEMPLATE,
+        "reference_s": REFERENCE_S,
+        "supports": ["text", "reference", "context", "lego", "complete", "repaint"],
+        "range": {"bpm": [60, 180], "bars": [1, 8], "signatures": ["3/4", "4/4", "6/8"]},
+        "trained_on": trained_on,
+        "license": "MIT",
+    }
+
+
+def set_silence(modules: NanoModules, codec: SpectralCodec) -> None:
+    """Fill every condition encoder's silence latent with what the codec makes of silence."""
+    steady = codec.encode(torch.zeros(1, 2, 64 * 480))[:, 32:33]
+    for encoder in modules.condition_encoders.values():
+        encoder.silence_latent = steady.expand(1, SILENCE_FRAMES, -1).clone()
+
+
+def save_checkpoint(
+    folder: Path, modules: NanoModules, tokenizer: Any, codec: SpectralCodec, description: dict[str, Any]
+) -> None:
+    """Write everything in half precision, cascade.json last."""
+    folder.mkdir(parents=True, exist_ok=True)
+    codec.save(folder / "codec")
+    tokenizer.save_pretrained(folder / "tokenizer")
+    _half(modules.text_encoder).save_pretrained(folder / "text_encoder")
+    for name in modules.transformers:
+        _half(modules.transformers[name]).save_pretrained(folder / "stages" / name / "transformer")
+        _half(modules.condition_encoders[name]).save_pretrained(folder / "stages" / name / "condition_encoder")
+    text = json.dumps(description, indent=2, ensure_ascii=False)
+    (folder / "cascade.json").write_text(text + "\n", encoding="utf-8")
+
+
+def load_checkpoint(folder: Path) -> tuple[NanoModules, Any, SpectralCodec, dict[str, Any]]:
+    """(modules, tokenizer, codec, description) in float32, as the recipe's own sampling uses them."""
+    from diffusers import AceStepTransformer1DModel
+    from diffusers.pipelines.ace_step import AceStepConditionEncoder
+    from transformers import AutoTokenizer, Qwen3Model
+
+    description = json.loads((folder / "cascade.json").read_text(encoding="utf-8"))
+    modules = NanoModules.__new__(NanoModules)
+    nn.Module.__init__(modules)
+    modules.text_encoder = Qwen3Model.from_pretrained(folder / "text_encoder", dtype=torch.float32)
+    modules.transformers = nn.ModuleDict()
+    modules.condition_encoders = nn.ModuleDict()
+    for stage in description["stages"]:
+        path = folder / stage["path"]
+        options = {"torch_dtype": torch.float32, "use_safetensors": True}
+        modules.transformers[stage["name"]] = AceStepTransformer1DModel.from_pretrained(
+            path / "transformer", **options
+        )
+        modules.condition_encoders[stage["name"]] = AceStepConditionEncoder.from_pretrained(
+            path / "condition_encoder", **options
+        )
+    tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer")
+    return modules.eval(), tokenizer, SpectralCodec.load(folder / "codec"), description
+
+
+def write_untrained(folder: Path, config: NanoConfig | None = None, seed: int = 0) -> None:
+    """A checkpoint with random weights in the final layout: for tests of everything around it."""
+    config = config or NanoConfig()
+    torch.manual_seed(seed)
+    texts = ["generate the drums track based on the audio context:", "- bpm: 120 - keyscale: c minor"]
+    tokenizer = train_tokenizer(texts, config.vocabulary)
+    codec = SpectralCodec(**config.codec).eval()
+    modules = NanoModules(config, len(tokenizer))
+    set_silence(modules, codec)
+    schedule, guidance = {"steps": 9, "shift": 2.0}, {"scale": 3.0, "mode": "cfg", "interval": [0.0, 1.0]}
+    save_checkpoint(folder, modules, tokenizer, codec, describe(schedule, guidance, (3, 6), "nothing: random"))
+
+
+def _half(module: Any) -> Any:
+    import copy
+
+    return copy.deepcopy(module).half()

@@ -1,0 +1,245 @@
+"""nano's codec: log-magnitudes in uneven bands and a parametric stereo image, 64 channels at 100 Hz.
+
+The network sees no phase: `acestep.phase` finds one at decoding. That is what makes a codec trainable and
+runnable on two CPU cores. Latents have unit variance per channel; the statistics are part of the weights.
+Shapes: B clips, T frames, F bins (1025), K bands, C latent channels, N samples. Knows nothing of training.
+"""
+
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from acestep.errors import CheckpointError
+from acestep.grid import SAMPLE_RATE_HZ
+from acestep.phase import BINS, HOP, LOOKAHEAD, OverlapStream, spectra, stream_phases
+
+LINEAR_BINS = 128  # up to 3 kHz every bin is its own band: there harmonics must stay apart
+BAND_RATIO = 1.0155  # above, a band is this much wider than the one below
+STEREO_BANDS = 24
+FLOOR = 1e-4  # power that counts as silence: -97 dB below a full-scale sine
+PAN_LIMIT = 3.0  # natural log of left over right amplitude
+WIDTH_LIMITS = (-4.0, 1.5)  # natural log of side over mid amplitude
+WINDOW_FRAMES = 400  # frames decoded at once: 4 s
+
+
+def band_edges() -> list[int]:
+    """First bin of every band, and BINS at the end: bin by bin to 3 kHz, then growing."""
+    edges = list(range(LINEAR_BINS + 1))
+    position = float(LINEAR_BINS)
+    while edges[-1] < BINS:
+        position = max(position * BAND_RATIO, edges[-1] + 1)
+        edges.append(min(round(position), BINS))
+    return edges
+
+
+def stereo_edges() -> list[int]:
+    """First bin of every stereo band, and BINS at the end: even on a logarithmic scale."""
+    points = torch.logspace(math.log10(4), math.log10(BINS), STEREO_BANDS).round().long().tolist()
+    edges = [0]
+    for point in points:
+        edges.append(max(point, edges[-1] + 1))
+    return edges
+
+
+class Block(nn.Module):
+    """ConvNeXt block at frame rate: depthwise convolution over time, then a gated two-layer mix."""
+
+    def __init__(self, width: int, kernel: int, expansion: int) -> None:
+        super().__init__()
+        self.mix_time = nn.Conv1d(width, width, kernel, padding=kernel // 2, groups=width)
+        self.norm = nn.LayerNorm(width)
+        self.up = nn.Linear(width, width * expansion)
+        self.down = nn.Linear(width * expansion, width)
+        self.gain = nn.Parameter(torch.full((width,), 0.2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, T, width] → the same shape."""
+        mixed = self.mix_time(x.transpose(1, 2)).transpose(1, 2)
+        return x + self.gain * self.down(F.gelu(self.up(self.norm(mixed))))
+
+
+class SpectralCodec(nn.Module):
+    """Audio [B, 2, N] at 48 kHz ↔ latents [B, T, C] at 100 Hz, T = ceil(N / 480)."""
+
+    latent_rate_hz = SAMPLE_RATE_HZ / HOP
+    sample_rate_hz = SAMPLE_RATE_HZ
+
+    def __init__(
+        self,
+        channels: int = 64,
+        width: int = 384,
+        encoder_blocks: int = 2,
+        decoder_blocks: int = 5,
+        kernel: int = 7,
+        rounds: int = 16,
+    ) -> None:
+        super().__init__()
+        self.config = {
+            "_class_name": "SpectralCodec",
+            "channels": channels,
+            "width": width,
+            "encoder_blocks": encoder_blocks,
+            "decoder_blocks": decoder_blocks,
+            "kernel": kernel,
+            "rounds": rounds,
+        }
+        self.channels = channels
+        self.rounds = rounds
+        self.margin = decoder_blocks * (kernel // 2)  # frames the decoder sees to either side
+        edges, stereo = band_edges(), stereo_edges()
+        self.bands = len(edges) - 1
+        features = self.bands + 2 * STEREO_BANDS
+        self.encoder_in = nn.Linear(features, width)
+        self.encoder = nn.Sequential(*[Block(width, kernel, 3) for _ in range(encoder_blocks)])
+        self.to_latents = nn.Linear(width, channels)
+        self.from_latents = nn.Linear(channels, width)
+        self.decoder = nn.Sequential(*[Block(width, kernel, 3) for _ in range(decoder_blocks)])
+        self.decoder_norm = nn.LayerNorm(width)
+        self.decoder_out = nn.Linear(width, features)
+        self.register_buffer("feature_mean", torch.zeros(features))
+        self.register_buffer("feature_std", torch.ones(features))
+        self.register_buffer("latent_mean", torch.zeros(channels))
+        self.register_buffer("latent_std", torch.ones(channels))
+        self.register_buffer("_pool", _pooling(edges), persistent=False)
+        self.register_buffer("_spread", _interpolation(edges), persistent=False)
+        self.register_buffer("_stereo_pool", _pooling(stereo), persistent=False)
+        self.register_buffer("_stereo_spread", _interpolation(stereo), persistent=False)
+        self.register_buffer("_decorrelation", _decorrelation(), persistent=False)
+
+    def features(self, audio: Tensor) -> Tensor:
+        """Audio [B, 2, N] → what the network sees [B, T, K + 48]: band levels, pan and width."""
+        audio = torch.nan_to_num(audio.float())
+        audio = F.pad(audio, (0, -audio.shape[-1] % HOP))
+        spectrum = spectra(audio)
+        left, right = spectrum[:, 0], spectrum[:, 1]
+        mid = _power(left + right) / 4
+        side = _power(left - right) / 4
+        level = 0.5 * (mid @ self._pool + FLOOR).log()
+        pooled = [power @ self._stereo_pool for power in (_power(left), _power(right), mid, side)]
+        pan = 0.5 * ((pooled[0] + FLOOR) / (pooled[1] + FLOOR)).log()
+        width = 0.5 * ((pooled[3] + FLOOR * 1e-2) / (pooled[2] + FLOOR)).log()
+        return torch.cat([level, pan.clamp(-PAN_LIMIT, PAN_LIMIT), width.clamp(*WIDTH_LIMITS)], -1)
+
+    def encode_features(self, features: Tensor) -> Tensor:
+        """Features [B, T, K + 48] → latents [B, T, C] before normalisation."""
+        x = self.encoder_in((features - self.feature_mean) / self.feature_std)
+        return self.to_latents(self.encoder(x))
+
+    def decode_features(self, latents: Tensor) -> Tensor:
+        """Normalised latents [B, T, C] → features [B, T, K + 48]."""
+        x = self.decoder_norm(self.decoder(self.from_latents(latents)))
+        return self.decoder_out(x) * self.feature_std + self.feature_mean
+
+    @torch.inference_mode()
+    def encode(self, audio: Tensor) -> Tensor:
+        """Audio [B, 2, N] → latents [B, T, C]; the last frame is filled up with silence."""
+        return (self.encode_features(self.features(audio)) - self.latent_mean) / self.latent_std
+
+    @torch.inference_mode()
+    def decode(self, latents: Tensor) -> Tensor:
+        """Latents [B, T, C] → audio [B, 2, T·480]."""
+        return torch.cat(list(self.decode_windows(latents)), -1)
+
+    def decode_windows(self, latents: Tensor, frames: int = WINDOW_FRAMES) -> Iterator[Tensor]:
+        """The same audio in pieces [B, 2, n], each as soon as it is final."""
+        with torch.inference_mode():
+            total = latents.shape[1]
+            starts = list(range(0, max(total - frames // 4, 1), frames))
+            ends = [*starts[1:], total]
+            stereo: list[Tensor] = []
+            stream = OverlapStream()
+
+            def magnitudes() -> Iterator[tuple[Tensor, Tensor, bool]]:
+                for start, end in zip(starts, ends, strict=True):
+                    features = self._features_between(latents, start, min(end + LOOKAHEAD, total))
+                    stereo.append(features[:, : end - start, self.bands :])
+                    magnitude = self._magnitude(features[..., : self.bands])
+                    yield magnitude[:, : end - start], magnitude[:, end - start :], end == total
+
+            # each window's spectra arrive right after its features, so `stereo` holds one item at a time
+            for end, spectrum in zip(ends, stream_phases(magnitudes(), self.rounds), strict=True):
+                yield stream.push(self._stereo(spectrum, stereo.pop()), end == total)
+
+    def save(self, folder: str | Path) -> None:
+        """Write `config.json` and half-precision `model.safetensors` (statistics stay float32)."""
+        from safetensors.torch import save_file
+
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        tensors = {
+            name: (value.float() if "_mean" in name or "_std" in name else value.half()).contiguous().cpu()
+            for name, value in self.state_dict().items()
+        }
+        save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+        (folder / "config.json").write_text(json.dumps(self.config, indent=2) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "SpectralCodec":
+        """Read what `save` wrote, as float32 and ready to run."""
+        from safetensors.torch import load_file
+
+        folder = Path(folder)
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        codec = cls(**{name: value for name, value in config.items() if not name.startswith("_")})
+        try:
+            codec.load_state_dict(load_file(folder / "model.safetensors"))
+        except (OSError, RuntimeError) as error:
+            raise CheckpointError(
+                f"the codec in {folder} does not fit its config.json: expected the files `save` wrote "
+                f"({error}); fetch the checkpoint again"
+            ) from error
+        return codec.eval().requires_grad_(False)
+
+    def _features_between(self, latents: Tensor, start: int, end: int) -> Tensor:
+        first, last = max(start - self.margin, 0), min(end + self.margin, latents.shape[1])
+        return self.decode_features(latents[:, first:last].float())[:, start - first : end - first]
+
+    def _magnitude(self, level: Tensor) -> Tensor:
+        power = (2 * level).clamp(max=14.0).exp()  # 14: far above full scale, and no overflow in squares
+        quiet = (power - FLOOR).clamp_min(FLOOR * 1e-3)
+        return (0.5 * quiet.log() @ self._spread).exp()
+
+    def _stereo(self, mid: Tensor, image: Tensor) -> Tensor:
+        """Mid spectra [B, T, F] and pan and width [B, T, 48] → left and right spectra [B, 2, T, F]."""
+        pan, width = image.split(STEREO_BANDS, -1)
+        panned = torch.tanh(pan.clamp(-PAN_LIMIT, PAN_LIMIT) / 2)  # (a - 1) / (a + 1) for a = left / right
+        wide = width.clamp(*WIDTH_LIMITS).exp()
+        wide = torch.where(width < WIDTH_LIMITS[0] + 0.5, 0.0, wide)
+        panned = panned.sign() * torch.minimum(panned.abs(), wide)
+        diffuse = (wide.square() - panned.square()).clamp_min(0).sqrt()
+        side = mid * (panned @ self._stereo_spread) + mid * self._decorrelation * (diffuse @ self._stereo_spread)
+        return torch.stack([mid + side, mid - side], 1)
+
+
+def _power(spectrum: Tensor) -> Tensor:
+    return spectrum.real.square() + spectrum.imag.square()
+
+
+def _pooling(edges: list[int]) -> Tensor:
+    """[F, K]: the mean over each band."""
+    matrix = torch.zeros(BINS, len(edges) - 1)
+    for band, (start, end) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+        matrix[start:end, band] = 1 / (end - start)
+    return matrix
+
+
+def _interpolation(edges: list[int]) -> Tensor:
+    """[K, F]: straight lines between the bands' centres."""
+    centres = torch.tensor([(start + end - 1) / 2 for start, end in zip(edges[:-1], edges[1:], strict=True)])
+    bins = torch.arange(BINS).float()
+    upper = torch.searchsorted(centres, bins).clamp(1, len(centres) - 1)
+    share = ((bins - centres[upper - 1]) / (centres[upper] - centres[upper - 1])).clamp(0, 1)
+    matrix = torch.zeros(len(centres), BINS)
+    matrix[upper - 1, torch.arange(BINS)] = 1 - share
+    matrix[upper, torch.arange(BINS)] += share
+    return matrix
+
+
+def _decorrelation() -> Tensor:
+    """[F]: an all-pass of a few milliseconds, so that width does not cancel in mono."""
+    return torch.polar(torch.ones(BINS), 6 * torch.sin(2 * math.pi * torch.arange(BINS) / 37))
