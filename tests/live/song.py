@@ -256,7 +256,7 @@ class Song(LomObject):
         self._notify("tempo")
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name == "tempo":
+        if name in ("tempo", "current_song_time"):  # moving the playhead is nothing to undo
             self._check(name)
             object.__setattr__(self, name, value)
         else:

@@ -5,6 +5,7 @@ Knows names and types, no network; of Live's objects only what a prompt can be r
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any, Mapping
 
@@ -41,7 +42,7 @@ def typed(name: str, value: Any) -> Any:
         raise Refused(f"{name} is not a setting: expected one of {', '.join(sorted(TYPES))}")
     if kind is str and isinstance(value, str):
         return value
-    if kind is not str and isinstance(value, (int, float)) and not isinstance(value, str):
+    if kind is not str and isinstance(value, (int, float)) and math.isfinite(value):
         if kind is float:
             return float(value)
         if float(value) == int(value):

@@ -103,7 +103,8 @@ def insert(
     try:
         clip = _create_in_slot(song, target, new) if target.slot is not None else _create_at(target, new)
         clip.name = look[0]
-        clip.color = GOOD if abs(new.tempo_error_pct) <= GOOD_TEMPO_ERROR_PCT else DOUBTFUL
+        if new.tempo_error_pct >= 0:  # below 0: not measured
+            clip.color = GOOD if new.tempo_error_pct <= GOOD_TEMPO_ERROR_PCT else DOUBTFUL
         clip.warping = True
         for _ in range(WARP_TICKS):
             yield
