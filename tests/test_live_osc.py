@@ -15,7 +15,7 @@ from plugin_bridge.ableton.AceStep import osc
 ADDRESSES = st.from_regex(r"/[a-z0-9_]{1,12}(/[a-z0-9_]{1,12}){0,3}", fullmatch=True)
 TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=40)
 VALUES = st.one_of(
-    st.integers(-(2**31), 2**31 - 1),
+    st.integers(-(2**31) + 1, 2**31 - 1),
     st.floats(width=32, allow_nan=False),
     TEXTS,
     st.booleans(),

@@ -28,7 +28,18 @@ SCRIPT = Path(__file__).parents[1] / "plugin_bridge" / "ableton" / "AceStep"
 @pytest.mark.parametrize("path", sorted(SCRIPT.glob("*.py")), ids=lambda path: path.name)
 def test_the_script_has_the_syntax_of_python_3_7_and_needs_only_its_standard_library(path: Path) -> None:
     tree = ast.parse(path.read_text("utf-8"), feature_version=(3, 7))
-    allowed = {"__future__", "collections", "json", "os", "pathlib", "re", "shutil", "socket", "struct"}
+    allowed = {
+        "__future__",
+        "collections",
+        "json",
+        "math",
+        "os",
+        "pathlib",
+        "re",
+        "shutil",
+        "socket",
+        "struct",
+    }
     allowed |= {"subprocess", "sys", "time", "traceback", "typing", "Live"}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -278,7 +289,9 @@ def test_a_host_beyond_loopback_needs_an_allow_list(live_home: Path, live: Calla
     assert said(script, "allow")
 
 
-def test_the_script_finds_the_same_home_as_the_daemon(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_script_finds_the_same_home_as_the_daemon(
+    live_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     platformdirs = pytest.importorskip("platformdirs")
     assert settings.home() == Path(os.environ["ACESTEP_HOME"])
     monkeypatch.delenv("ACESTEP_HOME")

@@ -74,8 +74,6 @@ def write_wav(path: Path, seconds: float, rate_hz: int = 48_000) -> str:
 def new_clip(
     tmp_path: Path, bpm: float = 92.5, bars: float = 4.0, meter: tuple[int, int] = (4, 4)
 ) -> slots.NewClip:
-    tmp_path: Path, bpm: float = 92.5, bars: float = 4.0, meter: tuple[int, int] = (4, 4)
-) -> slots.NewClip:
     path = tmp_path / f"{bpm}_{bars}_{len(list(tmp_path.iterdir()))}.wav"
     write_wav(path, bars * meter[0] * 4 / meter[1] * 60 / bpm)
     return slots.NewClip(str(path), bpm, meter, "A minor", bars, 0.1)
