@@ -30,7 +30,8 @@ struct View {
     std::string error;                 // the last one, whole, until dismissed
     int armed_bars = 0, recorded_bars = 0;
     std::vector<PreviewLoader::Column> waveform;  // of the selected result
-    double waveform_bars = 0.0, waveform_seconds = 0.0;
+    double waveform_bars = 0.0;
+    std::int64_t waveform_frames = 0;  // at the host's rate, as preview_position counts
     HostTime host;
     bool has_host_time = false;
 };
@@ -63,6 +64,7 @@ public:
     void set_adapter(const std::string& name, double scale);
     void generate();
     void cancel();  // every open job
+    void set_capture_bars(int bars);
     void capture_last(int bars, CaptureUse use);
     void capture_next(int bars, CaptureUse use);
     void stop_capture();

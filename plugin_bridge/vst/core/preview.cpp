@@ -14,10 +14,10 @@ constexpr float kFadeStep = 1.0f / 256.0f;
 
 PreviewLoader::PreviewLoader(const std::filesystem::path& path, double bars, int host_rate_hz)
     : reader_(path), resampler_(reader_.sample_rate_hz(), host_rate_hz), waveform_(kColumns) {
-    const std::int64_t frames = Resampler::length(reader_.frames(), reader_.sample_rate_hz(), host_rate_hz);
-    if (frames < 1) throw std::runtime_error(path.filename().string() + ": is empty");
-    if (frames > kMaxPreviewFrames) throw std::runtime_error(path.filename().string() + ": is too long to preview");
-    owned_ = std::make_unique<PreviewClip>(frames, bars);
+    frames_ = Resampler::length(reader_.frames(), reader_.sample_rate_hz(), host_rate_hz);
+    if (frames_ < 1) throw std::runtime_error(path.filename().string() + ": is empty");
+    if (frames_ > kMaxPreviewFrames) throw std::runtime_error(path.filename().string() + ": is too long to preview");
+    owned_ = std::make_unique<PreviewClip>(frames_, bars);
     clip_ = owned_.get();
 }
 

@@ -44,7 +44,7 @@ public:
     std::unique_ptr<PreviewClip> take_clip() { return std::move(owned_); }
     bool done() const { return done_; }
     void step();  // reads about two seconds; only while the clip lives
-    double seconds() const { return static_cast<double>(reader_.frames()) / reader_.sample_rate_hz(); }
+    std::int64_t frames() const { return frames_; }  // at the host's rate
     const std::vector<Column>& waveform() const { return waveform_; }
 
 private:
@@ -54,7 +54,7 @@ private:
     PreviewClip* clip_;
     std::vector<Column> waveform_;
     std::vector<float> piece_, resampled_;
-    std::int64_t frames_read_ = 0;
+    std::int64_t frames_ = 0, frames_read_ = 0;
     bool done_ = false;
 };
 

@@ -1,7 +1,9 @@
 #include "project.hpp"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
+#include <cmath>
 #include <random>
 
 namespace acestep {
@@ -43,7 +45,7 @@ std::string number_text(double value) {
 double number_value(std::string_view text, double otherwise) {
     double value = otherwise;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    return error == std::errc() && end == text.data() + text.size() ? value : otherwise;
+    return error == std::errc() && end == text.data() + text.size() && std::isfinite(value) ? value : otherwise;
 }
 
 std::vector<std::string_view> split(std::string_view text, char at) {
@@ -61,6 +63,7 @@ void read_line(std::string_view name, std::string_view value, Project& project) 
     else if (name == "prompt") project.prompt = clean_text(unescape(value), kMaxPromptBytes);
     else if (name == "adapter") project.adapter = clean_text(unescape(value), 1000);
     else if (name == "adapter_scale") project.adapter_scale = number_value(value, 1.0);
+    else if (name == "capture_bars") project.capture_bars = static_cast<int>(std::clamp(number_value(value, 4.0), 1.0, double{kMaxCaptureBars}));
     else if (name == "reference") project.reference = clean_text(unescape(value), 4096);
     else if (name == "context") project.context = clean_text(unescape(value), 4096);
     else if (name == "selected") project.selected = clean_text(unescape(value), 4096);
@@ -101,6 +104,7 @@ std::string encode_project(const Project& project) {
     line("prompt", escape(project.prompt));
     line("adapter", escape(project.adapter));
     line("adapter_scale", number_text(project.adapter_scale));
+    line("capture_bars", std::to_string(project.capture_bars));
     line("reference", escape(project.reference));
     line("context", escape(project.context));
     line("selected", escape(project.selected));

@@ -11,6 +11,7 @@ namespace acestep {
 
 inline constexpr std::size_t kMaxPromptBytes = 2000;
 inline constexpr std::size_t kMaxResults = 200;
+inline constexpr int kMaxCaptureBars = 64;
 
 struct Clip {
     std::string job, path, prompt, signature, key;
@@ -22,6 +23,7 @@ struct Project {
     std::string instance;   // names this plugin in the daemon and in the names of its captures
     std::string prompt, adapter, reference, context;
     double adapter_scale = 1.0;
+    int capture_bars = 4;
     std::vector<Clip> results;   // newest last
     std::string selected;        // path of the selected result
     bool operator==(const Project&) const = default;

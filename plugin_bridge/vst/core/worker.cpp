@@ -197,7 +197,7 @@ void Bridge::load_preview() {
     const std::lock_guard lock(mutex_);
     view_.waveform = loader_->waveform();
     view_.waveform_bars = bars;
-    view_.waveform_seconds = loader_->seconds();
+    view_.waveform_frames = loader_->frames();
     ++revision_;
 }
 

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <functional>
@@ -181,9 +182,10 @@ TEST_CASE("a capture is the track's last bars, sample by sample, and is named in
     bridge.generate();
     const auto session = "plugin-" + bridge.view().project.instance;
     REQUIRE(eventually([&] {
-        for (const auto& message : peer.received()[session])
-            if (message.address == "/acestep/context" && message.text(0) == path) return true;
-        return false;
+        const auto messages = peer.received()[session];
+        return std::any_of(messages.begin(), messages.end(), [&](const auto& message) {
+            return message.address == "/acestep/context" && message.text(0) == path;
+        });
     }));
 }
 
