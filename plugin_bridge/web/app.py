@@ -22,6 +22,7 @@ from plugin_bridge.aio import AsyncBridge
 from plugin_bridge.errors import BridgeError
 from plugin_bridge.web import page
 from plugin_bridge.web.daemon import OwnDaemon
+from plugin_bridge.web.files import ClipFiles
 from plugin_bridge.web.guard import LOOPBACK_NAMES, Guard
 from plugin_bridge.web.live import Feed
 from plugin_bridge.web.routes import Routes, on_error
@@ -36,7 +37,8 @@ def create_app(
     """Everything `acestep web` serves. `token` locks it, for a page that other machines can reach."""
     cache = tempfile.TemporaryDirectory(prefix="acestep-web-")
     feed = Feed(lambda: AsyncBridge(address))
-    runs = Runs(feed)
+    files = ClipFiles(feed, Path(cache.name))
+    runs = Runs(feed, files)
     daemon = own or OwnDaemon(())
 
     @contextlib.asynccontextmanager
@@ -53,7 +55,7 @@ def create_app(
 
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.add_exception_handler(BridgeError, on_error)
-    app.router.routes.extend(Routes(feed, runs, daemon, Path(cache.name)).all())
+    app.router.routes.extend(Routes(feed, runs, files, daemon).all())
     app.mount("/bridge/static", StaticFiles(directory=STATIC), name="bridge-static")
     gr.mount_gradio_app(
         app,

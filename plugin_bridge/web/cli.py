@@ -46,7 +46,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--host", default="127.0.0.1", help="address to serve on; beyond loopback a token is asked for"
     )
-    parser.add_argument("--port", type=int, default=PORT, help=f"port to serve on, default {PORT}; 0: a free one")
+    parser.add_argument(
+        "--port", type=int, default=PORT, help=f"port to serve on, default {PORT}; 0: a free one"
+    )
     parser.add_argument(
         "--daemon",
         default="",
@@ -54,10 +56,14 @@ def _parser() -> argparse.ArgumentParser:
         help="the daemon, default ACESTEP_ADDRESS, else 127.0.0.1:50551",
     )
     parser.add_argument("--no-start", action="store_true", help="do not start a daemon when none runs")
-    parser.add_argument("--samples", default="", metavar="DIR", help="samples folder of a daemon started here")
+    parser.add_argument(
+        "--samples", default="", metavar="DIR", help="samples folder of a daemon started here"
+    )
     parser.add_argument("--osc-port", type=int, default=None, help="OSC port of a daemon started here")
     parser.add_argument("--open", action="store_true", help="open the page in the browser")
-    parser.add_argument("--certificate", default="", metavar="FILE", help="serve by https with this certificate")
+    parser.add_argument(
+        "--certificate", default="", metavar="FILE", help="serve by https with this certificate"
+    )
     parser.add_argument("--private-key", default="", metavar="FILE", help="the certificate's key")
     return parser
 
@@ -102,9 +108,7 @@ def _serve(arguments: argparse.Namespace, listener: socket.socket) -> int:
     port = listener.getsockname()[1]
     shown = f"[{arguments.host}]" if ":" in arguments.host else arguments.host
     address = f"{scheme}://{shown}:{port}/" + (f"?token={token}" if token else "")
-    app = create_app(
-        address=target.address, hosts={*LOOPBACK_NAMES, arguments.host}, token=token, own=own
-    )
+    app = create_app(address=target.address, hosts={*LOOPBACK_NAMES, arguments.host}, token=token, own=own)
     config = uvicorn.Config(
         app,
         log_level="warning",

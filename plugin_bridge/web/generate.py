@@ -1,4 +1,4 @@
-"""The form of a request: its fields, what they are sent as, and how an earlier clip's request fills them again.
+"""The form of a request: its fields, what they are sent as, and how an earlier clip fills them again.
 
 Knows the form. Whether a value makes sense is decided by the daemon; takes and progress are drawn by static/.
 """
@@ -53,6 +53,12 @@ NAMES = tuple(DEFAULTS)
 # The last input of Generate is what the browser alone knows: its tab, the picked audio, the adapters' faders.
 WITH_CLIENT_STATE = "(...values) => [...values.slice(0, -1), window.bridge.formState()]"
 TAP = "() => window.bridge.tap()"
+
+
+def place(*names: str) -> gr.HTML:
+    """Where static/ draws its parts of these names."""
+    spots = "".join(f'<div data-mount="{name}"></div>' for name in names)
+    return gr.HTML(spots, apply_default_css=False)
 
 
 def options_of(values: dict[str, Any], client: dict[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -114,8 +120,7 @@ class GenerateForm:
                 self._audio_fields()
                 self._model_fields()
             with gr.Column(scale=3, min_width=320):
-                gr.HTML('<div data-mount="runs"></div>')
-                gr.HTML('<div data-mount="queue"></div>')
+                place("runs", "queue")
         client = gr.JSON(visible="hidden", value={})
         # Not through Gradio's queue: the request is only handed to the daemon, which has its own.
         go.click(
@@ -164,7 +169,7 @@ class GenerateForm:
         )
         with gr.Row(elem_classes="tight"):
             add["bpm"] = gr.Number(
-                DEFAULTS["bpm"], label="Tempo (quarters/min)", step=0.01, min_width=110, elem_id="bpm"
+                DEFAULTS["bpm"], label="Tempo, bpm", step=0.01, min_width=110, elem_id="bpm"
             )
             tap = gr.Button("Tap", min_width=60, scale=0, elem_id="tap")
             add["signature"] = gr.Dropdown(
@@ -189,7 +194,7 @@ class GenerateForm:
     def _audio_fields(self) -> None:
         add = self.fields
         with gr.Accordion("Reference and context", open=False, elem_id="audio-fields"):
-            gr.HTML('<div data-mount="reference"></div><div data-mount="context"></div>')
+            place("reference", "context")
             with gr.Row(elem_classes="tight"):
                 add["task"] = gr.Dropdown(TASKS, value="text", label="Task", min_width=160, elem_id="task")
                 add["track"] = gr.Textbox(
@@ -216,10 +221,12 @@ class GenerateForm:
                     label="Stages (none: all)",
                     min_width=140,
                 )
-            gr.HTML('<div data-mount="adapters"></div>')
+            place("adapters")
             with gr.Row(elem_classes="tight"):
                 add["steps"] = gr.Textbox(label="Steps", placeholder="its own", min_width=90, max_lines=1)
-                add["guidance"] = gr.Textbox(label="Guidance", placeholder="its own", min_width=90, max_lines=1)
+                add["guidance"] = gr.Textbox(
+                    label="Guidance", placeholder="its own", min_width=90, max_lines=1
+                )
                 add["candidates"] = gr.Number(
                     DEFAULTS["candidates"], label="Best of", precision=0, step=1, min_width=80
                 )

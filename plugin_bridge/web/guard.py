@@ -1,7 +1,7 @@
 """Who may talk to the page: its own origin on this machine; from elsewhere only with the printed token.
 
-Plain ASGI in front of everything. Other web pages in the same browser can reach 127.0.0.1 too, hence the checks
-of Host and Origin. The content policy keeps the browser from loading anything from elsewhere.
+Plain ASGI in front of everything. Other web pages in the same browser can reach 127.0.0.1 too, hence the
+checks of Host and Origin. The content policy keeps the browser from loading anything from elsewhere.
 """
 
 import hmac
@@ -18,8 +18,9 @@ LOOPBACK_NAMES = ("127.0.0.1", "localhost", "::1")
 # Gradio compiles its event handlers in the browser, hence 'unsafe-eval'; nothing comes from elsewhere.
 POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
-    "img-src 'self' data: blob:; media-src 'self' data: blob:; font-src 'self' data:; worker-src 'self' blob:; "
-    "connect-src 'self' data: blob:; object-src 'none'; form-action 'self'; frame-ancestors 'none'"
+    "img-src 'self' data: blob:; media-src 'self' data: blob:; font-src 'self' data:; "
+    "worker-src 'self' blob:; connect-src 'self' data: blob:; object-src 'none'; "
+    "form-action 'self'; frame-ancestors 'none'"
 )
 HEADERS = (
     (b"content-security-policy", POLICY.encode()),
@@ -83,7 +84,9 @@ class Guard:
     async def _ask_token(self, scope: Scope, receive: Receive, send: Send) -> None:
         given = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("token", [""])[0]
         if scope["type"] != "http" or not hmac.compare_digest(given.encode(), self._token.encode()):
-            await _refuse(scope, receive, send, "open the address with ?token=… that `acestep web` printed", 401)
+            await _refuse(
+                scope, receive, send, "open the address with ?token=… that `acestep web` printed", 401
+            )
             return
         response = RedirectResponse("/", 303)
         response.set_cookie(

@@ -2,7 +2,7 @@
 
 import gradio as gr
 
-from plugin_bridge.web.generate import GenerateForm
+from plugin_bridge.web.generate import GenerateForm, place
 from plugin_bridge.web.live import Feed
 from plugin_bridge.web.runs import Runs
 
@@ -17,19 +17,24 @@ HEAD = """
 def theme() -> gr.themes.Base:
     """System fonts only: the page loads nothing from elsewhere."""
     return gr.themes.Base(
-        primary_hue="teal", neutral_hue="slate", font=FONTS, font_mono=MONO, radius_size="sm", spacing_size="sm"
+        primary_hue="teal",
+        neutral_hue="slate",
+        font=FONTS,
+        font_mono=MONO,
+        radius_size="sm",
+        spacing_size="sm",
     )
 
 
 def build(feed: Feed, runs: Runs) -> gr.Blocks:
     """All tabs."""
     with gr.Blocks(title="ACE-Step bridge", analytics_enabled=False, fill_width=True) as blocks:
-        gr.HTML('<div data-mount="header"></div>')
+        place("header")
         with gr.Tabs(elem_id="tabs"):
             with gr.Tab("Generate", id="generate"):
                 GenerateForm(feed, runs).build()
             with gr.Tab("Library", id="library"):
-                gr.HTML('<div data-mount="library"></div>')
+                place("library")
             with gr.Tab("Set-up", id="setup"):
-                gr.HTML('<div data-mount="setup"></div>')
+                place("setup")
     return blocks

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,10 @@ from plugin_bridge.errors import (
     Unavailable,
 )
 from plugin_bridge.web.daemon import OwnDaemon
+from plugin_bridge.web.files import ClipFiles
 from plugin_bridge.web.live import Feed, Listener, clip_fields
 from plugin_bridge.web.runs import Runs
+from plugin_bridge.web.setup import installed_bridges, version
 
 MAX_UPLOAD_BYTES = 1024 * 1024 * 1024
 _STATUS = ((NotFound, 404), (Unavailable, 503), (Cancelled, 409), (InvalidRequest, 400))
@@ -50,8 +53,8 @@ async def on_error(_: Request, error: Exception) -> Response:
 class Routes:
     """The addresses under /bridge/."""
 
-    def __init__(self, feed: Feed, runs: Runs, daemon: OwnDaemon, cache: Path) -> None:
-        self._feed, self._runs, self._daemon, self._cache = feed, runs, daemon, cache
+    def __init__(self, feed: Feed, runs: Runs, files: ClipFiles, daemon: OwnDaemon) -> None:
+        self._feed, self._runs, self._files, self._daemon = feed, runs, files, daemon
 
     def all(self) -> list[Route | WebSocketRoute]:
         """For the application."""
@@ -70,6 +73,7 @@ class Routes:
             Route("/bridge/models", self.models, methods=get),
             Route("/bridge/models/{what}/{action}", self.change_model, methods=post),
             Route("/bridge/daemon/start", self.start_daemon, methods=post),
+            Route("/bridge/bridges", self.bridges, methods=get),
         ]
 
     async def live(self, socket: WebSocket) -> None:
@@ -96,19 +100,10 @@ class Routes:
     async def audio(self, request: Request) -> Response:
         """A clip's file: from the disk this page shares with the daemon, else fetched from it."""
         clip = await self._feed.clip(request.query_params.get("clip", ""))
-        path = await self._local(clip)
-        names = {"filename": clip.name} if "download" in request.query_params else {}
-        return FileResponse(path, headers={"cache-control": "no-cache"}, **names)
-
-    async def _local(self, clip: words.Clip) -> Path:
-        bridge = self._feed.bridge
-        if bridge.target.is_local:
-            path = Path(clip.path)
-            if not path.is_file():
-                raise NotFound(f"{path} is no longer there: it was moved or deleted outside of the page")
-            return path
-        path = self._cache / clip.name
-        return path if path.is_file() else await bridge.download(clip.name, self._cache)
+        name = clip.name if "download" in request.query_params else None
+        return FileResponse(
+            await self._files.path(clip), headers={"cache-control": "no-cache"}, filename=name
+        )
 
     async def sidecar(self, request: Request) -> Response:
         """What is written beside the clip: request, seed, hashes, measurements."""
@@ -147,7 +142,7 @@ class Routes:
             self._feed.seen.pop(path, None)
         elif action == "reveal":
             clip = await self._feed.clip(path)
-            reveal(await self._local(clip))
+            reveal(await self._files.path(clip))
         else:
             raise NotFound(f"a clip cannot be told to {action}")
         self._feed.saw([clip])
@@ -189,7 +184,8 @@ class Routes:
         told = self._feed.daemon_message()
         if told["up"]:
             told["status"] = dataclasses.asdict(await self._feed.bridge.status())
-        return JSONResponse({**told, "own": self._daemon.state(), "local": self._feed.bridge.target.is_local})
+        told["own"], told["local"] = self._daemon.state(), self._feed.bridge.target.is_local
+        return JSONResponse({**told, "page_version": version()})
 
     async def models(self, _: Request) -> Response:
         """Checkpoints and adapters."""
@@ -205,7 +201,7 @@ class Routes:
     async def change_model(self, request: Request) -> Response:
         """Loads or unloads a checkpoint or an adapter."""
         name, bridge = str((await _json(request)).get("name", "")), self._feed.bridge
-        calls = {
+        calls: dict[tuple[str, str], Callable[[str], Awaitable[words.Cascade | words.Adapter]]] = {
             ("cascade", "load"): bridge.load_cascade,
             ("cascade", "unload"): bridge.unload_cascade,
             ("adapter", "load"): bridge.load_adapter,
@@ -226,6 +222,11 @@ class Routes:
             self._daemon.start()
         return JSONResponse(self._daemon.state())
 
+    async def bridges(self, _: Request) -> Response:
+        """Which bridges are installed in this machine's DAWs."""
+        found, trouble = await asyncio.to_thread(installed_bridges)
+        return JSONResponse({"bridges": found, "trouble": trouble})
+
 
 def reveal(path: Path) -> None:
     """Shows the file in the system's file manager."""
@@ -236,7 +237,9 @@ def reveal(path: Path) -> None:
     else:
         opener = shutil.which("xdg-open")
         if opener is None:
-            raise StorageError(f"no file manager can be opened here (xdg-open is missing): the file is {path}")
+            raise StorageError(
+                f"no file manager can be opened here (xdg-open is missing): the file is {path}"
+            )
         command = [opener, os.fspath(path.parent)]
     try:
         subprocess.Popen(

@@ -12,6 +12,7 @@ from typing import Any
 
 from plugin_bridge import words
 from plugin_bridge.errors import BridgeError, Cancelled, Interrupted, NotFound, Unavailable
+from plugin_bridge.web.files import ClipFiles
 from plugin_bridge.web.live import Feed, Message, clip_fields
 
 RUNS_KEPT = 60
@@ -86,8 +87,8 @@ class Run:
 class Runs:
     """All runs of all tabs of this page."""
 
-    def __init__(self, feed: Feed) -> None:
-        self._feed = feed
+    def __init__(self, feed: Feed, files: ClipFiles) -> None:
+        self._feed, self._files = feed, files
         self._runs: dict[str, Run] = {}
         self._numbers = itertools.count(1)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -153,15 +154,18 @@ class Runs:
         try:
             await self._listen(run, again=True)
         except NotFound:
-            raise Interrupted("the daemon was restarted and no longer knows this job: generate again") from None
+            raise Interrupted(
+                "the daemon was restarted and no longer knows this job: generate again"
+            ) from None
 
     async def _listen(self, run: Run, again: bool) -> None:
         bridge = self._feed.bridge
         if again:
             events = await bridge.watch(run.job)
         else:
-            options = {**run.options, "detached": True, "stream_audio": True, "client": f"web-{run.tab[:8]}"}
-            events = await bridge.generate(run.prompt, **options)  # type: ignore[arg-type]
+            options = await self._files.for_request(run.options)
+            options = {**options, "detached": True, "stream_audio": True, "client": f"web-{run.tab[:8]}"}
+            events = await bridge.generate(run.prompt, **options)
         async for event in events:
             self._on(run, event)
             if run.ended:

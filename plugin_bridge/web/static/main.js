@@ -5,10 +5,12 @@ import { adapterScales, setAdapters, showAdapters } from "./adapters.js";
 import { actions, currentCard, onLibrary } from "./card.js";
 import { Taps } from "./grid.js";
 import { onDaemon, onSocket } from "./header.js";
+import { onLibraryDaemon, searchSoon, showLibraryAdapters } from "./library.js";
 import { connect, tab } from "./live.js";
 import { context, reference } from "./picker.js";
 import { onJobs, onProgress } from "./queue.js";
 import { onAudio, onRun } from "./runs.js";
+import { setupSoon } from "./setup.js";
 import { audioContext, clickTrack, player, startLoop } from "./sound.js";
 
 let supports = null;
@@ -20,6 +22,7 @@ async function readModels() {
     const { cascades, adapters } = await get("/bridge/models");
     supports = cascades.find((one) => one.loaded)?.supports ?? null;
     showAdapters(adapters);
+    showLibraryAdapters(adapters);
     pressHidden("models-go");
   } catch (error) {
     if (error.reason !== "unavailable") notify(error);
@@ -87,18 +90,36 @@ const handlers = {
       for (const picker of [reference, context]) picker.renew().catch(notify);
     }
     wasUp = message.up;
+    onLibraryDaemon(message.up);
+    setupSoon();
   },
   jobs: onJobs,
   progress: onProgress,
   runs: ({ runs }) => runs.forEach(onRun),
   run: ({ run }) => onRun(run),
   audio: onAudio,
-  library: onLibrary,
-  models: readModels,
+  clip: () => searchSoon(),
+  library(message) {
+    onLibrary(message);
+    searchSoon();
+  },
+  models() {
+    readModels();
+    setupSoon();
+  },
   error: ({ reason, message }) => notify(new BridgeError(reason, message)),
 };
 
 connect(handlers, onSocket);
+
+// A tab that is opened shows how things are now.
+document.addEventListener("click", (event) => {
+  if (!event.target.closest?.("#tabs button[role=tab]")) return;
+  setTimeout(() => {
+    searchSoon();
+    setupSoon();
+  }, 50);
+});
 
 function inText(target) {
   return target.isContentEditable || ["TEXTAREA", "SELECT"].includes(target.tagName)

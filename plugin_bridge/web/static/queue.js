@@ -11,7 +11,7 @@ mount("queue", node);
 
 export function onJobs({ jobs }) {
   const active = jobs.filter((job) => ["queued", "running"].includes(job.state));
-  summary.textContent = active.length ? `Queue of all clients: ${active.length} at work or waiting` : "Queue of all clients: empty";
+  summary.textContent = active.length ? `Queue of all clients: ${active.length} at work or waiting` : "Queue of all clients: nothing waits";
   rows.clear();
   table.replaceChildren(...jobs.slice(0, 30).map(draw));
   if (!jobs.length) table.append(el("p.empty", {}, "No jobs yet."));
