@@ -74,7 +74,7 @@ _SINGLE: dict[str, Setting] = {
     "cascade": _single("s", "cascade", "cascade"),
     "stages": _single("s", "names", "stages"),
     "strength": _single("f", "strength", "strength"),
-    "task": _single("s", "task", "task", "text"),
+    "task": _single("s", "task", "task", ""),
     "track": _single("s", "track", "track"),
     "steps": _single("i", "steps", "steps"),
     "guidance": _single("f", "guidance", "guidance"),
