@@ -251,7 +251,7 @@ def check(fields: Fields) -> None:
                     f"repaint region {value[0]:g}–{value[1]:g} s is none: expected start < end"
                 )
         elif name == "task":
-            if value not in TASKS:
+            if value and value not in TASKS:
                 raise InvalidRequest(f"task {value!r} is unknown: expected one of {', '.join(TASKS)}")
         elif name != "folder":
             GenerateRequest(prompt="-", **{name: value})
