@@ -149,7 +149,10 @@ class Cascade:
         return self._references.get(key, encode)
 
     def load_adapter(self, name_or_path: str | Path) -> str:
-        """Load a LoRA from ACESTEP_HOME/adapters or a path; gives the name that requests use."""
+        """Load a LoRA from ACESTEP_HOME/adapters or a path; gives the name that requests use.
+
+        A request that names an adapter in ACESTEP_HOME/adapters loads it by itself.
+        """
         return self.adapters.load(name_or_path)
 
     def unload_adapter(self, name: str) -> None:
