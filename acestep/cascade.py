@@ -67,7 +67,7 @@ class Cascade:
         self._speeds: dict[str, float] = {}
         # a DiT step costs its parameters a frame; decoding costs more than that on CPUs (FIELD: VAE > DiT)
         self._guesses = {name: _size(stage.transformer) for name, stage in stages.items()}
-        self._guesses |= {"text": _size(text_encoder) * 100, "decode": 5e9}
+        self._guesses["decode"] = 5e9
 
     @classmethod
     def load(
