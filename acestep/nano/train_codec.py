@@ -12,7 +12,7 @@ from torch import Tensor
 
 from acestep.grid import SAMPLE_RATE_HZ
 from acestep.phase import BINS, FFT
-from acestep.spectral import FLOOR, SpectralCodec, band_edges
+from acestep.spectral import SpectralCodec, band_edges
 
 MEL_BANDS = 128  # librosa's default, which the evaluation measures with
 MEL_FLOOR = 1e-5
@@ -27,7 +27,7 @@ class CodecRecipe:
     frames: int = 128
     rate: float = 2e-3
     warmup: int = 100
-    noise: float = 0.12  # added to normalised latents: the decoder must forgive what diffusion gets wrong
+    noise: float = 0.1  # added to normalised latents: the decoder must forgive what diffusion gets wrong
     stereo_weight: float = 0.15
     seed: int = 0
     bfloat16: bool = False
@@ -49,7 +49,7 @@ class CodecTraining:
         self.features = features
         self.shards = self._open()
         self.codec = codec or SpectralCodec()
-        self._normalise_features()
+        self._fit_components()
         self.codec.train()
         # `fused` is the same arithmetic in one pass over the weights
         self.optimizer = torch.optim.AdamW(
@@ -76,10 +76,11 @@ class CodecTraining:
         noise = torch.from_numpy(random.standard_normal((*target.shape[:2], self.codec.channels), dtype=np.float32))
         for group in self.optimizer.param_groups:
             group["lr"] = self.recipe.rate_at(self.step)
+        latents = (target - self.codec.mean) @ self.codec.analysis + self.recipe.noise * noise
         with torch.autocast("cpu", torch.bfloat16, enabled=self.recipe.bfloat16):
-            latents = self.codec.encode_features(target)
-            made = self.codec.decode_features(self._normalise(latents.float()) + self.recipe.noise * noise)
-        loss = self._loss(made.float(), target)
+            correction = self.codec.correction(latents)
+        made = latents @ self.codec.synthesis + self.codec.mean + correction.float()
+        loss = self._loss(made, target)
         self.optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.codec.parameters(), 1.0)
@@ -102,24 +103,6 @@ class CodecTraining:
         self.codec.load_state_dict(state["codec"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.loss = state["step"], state["loss"]
-
-    def calibrate(self, batches: int = 40) -> None:
-        """Measure the latents' statistics over training windows, so that they leave with unit variance."""
-        random = np.random.default_rng([self.recipe.seed, 1])
-        with torch.inference_mode():
-            raw = torch.cat([self.codec.encode_features(self._batch(random)).flatten(0, 1) for _ in range(batches)])
-        self.codec.latent_mean.copy_(raw.mean(0))
-        self.codec.latent_std.copy_(raw.std(0).clamp_min(1e-4))
-
-    def _normalise(self, latents: Tensor) -> Tensor:
-        """By the batch's own statistics; their running mean is what an unfinished codec uses."""
-        flat = latents.flatten(0, 1)
-        mean, std = flat.mean(0), flat.std(0).clamp_min(1e-4)
-        with torch.no_grad():
-            share = 0.05
-            self.codec.latent_mean.lerp_(mean, share)
-            self.codec.latent_std.lerp_(std, share)
-        return (latents - mean) / std
 
     def _loss(self, made: Tensor, target: Tensor) -> Tensor:
         """Mean absolute error of the log bands, of the log mel spectrum made of them, and of the stereo image."""
@@ -145,10 +128,10 @@ class CodecTraining:
             rows.append(np.asarray(shard[start : start + self.recipe.frames], dtype=np.float32))
         return torch.from_numpy(np.stack(rows))
 
-    def _normalise_features(self) -> None:
-        sample = np.concatenate([np.asarray(shard[::37], np.float32) for shard in self.shards])
-        self.codec.feature_mean.copy_(torch.from_numpy(sample.mean(0)))
-        self.codec.feature_std.copy_(torch.from_numpy(sample.std(0).clip(0.3)))
+    def _fit_components(self) -> None:
+        """From every third frame of all shards there are."""
+        sample = np.concatenate([np.asarray(shard[::3], np.float32) for shard in self.shards])
+        self.codec.set_components(torch.from_numpy(sample))
 
 
 def mel_of_bands() -> Tensor:
@@ -183,10 +166,7 @@ def train_codec(work: Path, recipe: CodecRecipe, seconds: float, resume: bool = 
 
     training.run(seconds, report)
     torch.save(training.state(), state)
-    training.codec.eval()
-    training.calibrate()
     training.codec.save(work / "codec")
     return work / "codec"
 
 
-__all__ = ["FLOOR", "CodecRecipe", "CodecTraining", "mel_of_bands", "train_codec"]

@@ -26,7 +26,7 @@ def feature_shard(folder: Path, index: int, bank: Bank, held: bool = False) -> P
     if target.exists():
         return target
     folder.mkdir(parents=True, exist_ok=True)
-    codec = SpectralCodec(width=8, encoder_blocks=1, decoder_blocks=1)
+    codec = SpectralCodec(width=8, blocks=1)
     random = np.random.default_rng([index, int(held), 7])
     pieces = []
     count = LOOPS_PER_SHARD // 5 if held else LOOPS_PER_SHARD
