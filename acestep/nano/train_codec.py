@@ -160,7 +160,7 @@ def train_codec(work: Path, recipe: CodecRecipe, seconds: float, resume: bool = 
             line = {"step": at.step, "loss": round(at.loss, 4), "steps_per_s": round(pace, 2)}
             with (work / "codec.log").open("a") as log:
                 log.write(json.dumps(line) + "\n")
-        if at.step % 500 == 0:
+        if at.step % 100 == 0:
             torch.save(at.state(), state)
             at.codec.save(work / "codec-latest")
 

@@ -1,0 +1,100 @@
+"""What training and evaluation compute: conditions without padding effects, and the velocity at any depth.
+
+Mirrors the forward passes of diffusers' ACE-Step modules, whose weights it uses; what it adds is a mask for
+padded text and a subset of layers. Shapes: B clips, T frames, S condition tokens, C channels.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from diffusers.models.transformers.ace_step_transformer import _ace_step_rotary_freqs, _create_4d_mask
+from torch import Tensor
+
+from acestep.nano.checkpoint import LYRICS, REFERENCE_S
+
+
+@dataclass
+class Conditions:
+    """What the transformer looks at: tokens [B, S, C] and which of them are there [B, S]."""
+
+    states: Tensor
+    mask: Tensor
+
+    def dropped(self, null: Tensor, drop: Tensor) -> "Conditions":
+        """The null condition where `drop` [B] is true."""
+        return Conditions(torch.where(drop[:, None, None], null.expand_as(self.states), self.states), self.mask)
+
+
+def tokenise(tokenizer: Any, texts: list[str]) -> tuple[Tensor, Tensor]:
+    """Texts → ids and mask [B, S], padded on the right."""
+    tokens = tokenizer(texts, padding="longest", truncation=True, max_length=256, return_tensors="pt")
+    return tokens.input_ids, tokens.attention_mask.bool()
+
+
+def conditions(
+    text_encoder: Any, encoder: Any, tokenizer: Any, texts: list[str], references: list[Tensor | None]
+) -> Conditions:
+    """Prompts and references (latents [frames, 64] or None) → condition tokens: lyrics, timbre, text."""
+    ids, mask = tokenise(tokenizer, texts)
+    text = encoder.text_projector(text_encoder(input_ids=ids).last_hidden_state)
+    lyric_ids, lyric_mask = tokenise(tokenizer, [LYRICS])
+    lyric = encoder.lyric_encoder(
+        inputs_embeds=text_encoder.get_input_embeddings()(lyric_ids), attention_mask=lyric_mask
+    )
+    timbre = _timbre(encoder, references)
+    count = len(texts)
+    states = torch.cat([lyric.expand(count, -1, -1), timbre, text], 1)
+    there = torch.ones(count, lyric.shape[1] + 1, dtype=torch.bool)
+    return Conditions(states, torch.cat([there, mask], 1))
+
+
+def velocity(
+    transformer: Any, x: Tensor, t: Tensor, given: Conditions, context: Tensor, layers: tuple[int, ...] | None = None
+) -> Tensor:
+    """Noise minus data at x [B, T, 64], t [B]; `layers` runs some of the blocks only."""
+    embedding, shifts = transformer.time_embed(t)
+    embedding_r, shifts_r = transformer.time_embed_r(torch.zeros_like(t))
+    embedding, shifts = embedding + embedding_r, shifts + shifts_r
+    hidden = torch.cat([context, x], -1)
+    frames = hidden.shape[1]
+    hidden = torch.nn.functional.pad(hidden, (0, 0, 0, -frames % transformer.patch_size))
+    hidden = transformer.proj_in_conv(hidden.transpose(1, 2)).transpose(1, 2)
+    states = transformer.condition_embedder(given.states)
+    rotary = _ace_step_rotary_freqs(
+        hidden.shape[1], transformer.head_dim, transformer.rope_theta, hidden.device, hidden.dtype
+    )
+    near = _create_4d_mask(
+        seq_len=hidden.shape[1], dtype=hidden.dtype, device=hidden.device, is_causal=False,
+        sliding_window=transformer.config.sliding_window, is_sliding_window=True,
+    )  # fmt: skip
+    seen = None if bool(given.mask.all()) else given.mask[:, None, None, :]
+    for index in layers if layers is not None else range(len(transformer.layers)):
+        hidden = transformer.layers[index](
+            hidden_states=hidden,
+            position_embeddings=rotary,
+            temb=shifts,
+            attention_mask=near if transformer.layer_types[index] == "sliding_attention" else None,
+            encoder_hidden_states=states,
+            encoder_attention_mask=seen,
+        )
+    shift, scale = (transformer.scale_shift_table + embedding[:, None]).chunk(2, dim=1)
+    hidden = (transformer.norm_out(hidden) * (1 + scale) + shift).type_as(hidden)
+    return transformer.proj_out_conv(hidden.transpose(1, 2)).transpose(1, 2)[:, :frames]
+
+
+def reference_frames(latent_rate_hz: float = 100.0) -> int:
+    """Latent frames the timbre encoder takes."""
+    return round(REFERENCE_S * latent_rate_hz)
+
+
+def _timbre(encoder: Any, references: list[Tensor | None]) -> Tensor:
+    """[B, 1, C]: the silence token where there is no reference, computed once for all of them."""
+    silence = encoder.silence_latent[:, : reference_frames()]
+    packed = torch.cat([silence, *(reference[None] for reference in references if reference is not None)])
+    tokens, _ = encoder.timbre_encoder(packed, torch.arange(len(packed)))
+    places, following = [], 1
+    for reference in references:
+        places.append(0 if reference is None else following)
+        following += reference is not None
+    return tokens[torch.tensor(places)]
