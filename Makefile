@@ -1,0 +1,56 @@
+# make run     the daemon with the embedded model, and a first clip (ONCE=1 ends after it)
+# make test    the tests; make test-heavy: the rest of them (minutes, fluidsynth, DAW hosts: see .ci/run)
+# make check   formatting, lint, types, generated code
+# make bench   benchmarks: ratios measured side by side in one run
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+# Where torch comes from; empty is pip's default. Name a wheel index to choose a CPU or CUDA build.
+TORCH_INDEX ?=
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: run test test-heavy check format protos bench bench-fit install clean
+
+install: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q -c constraints.txt $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev]'
+	@touch $@
+
+run: $(INSTALLED)
+	@$(BIN)/python -m server.demo $(if $(ONCE),--once)
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest -m 'not heavy and not hosts'
+
+test-heavy: $(INSTALLED)
+	$(BIN)/python -m pytest -m 'heavy or hosts'
+
+check: $(INSTALLED)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m protos.generate --check
+
+format: $(INSTALLED)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+protos: $(INSTALLED)
+	$(BIN)/python -m protos.generate
+
+bench: $(INSTALLED)
+	@for name in engine daemon fit; do $(BIN)/python -m tests.benchmarks.$$name || exit 1; done
+
+bench-fit: $(INSTALLED)
+	@$(BIN)/python -m tests.benchmarks.fit
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

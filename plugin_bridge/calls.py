@@ -1,0 +1,235 @@
+"""Every call of the wire as a value: method, request, and how its answer is read.
+
+The synchronous and the asynchronous client both send these; this module sends nothing and knows no channel.
+"""
+
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+from urllib.parse import urlsplit
+
+import grpc
+import platformdirs
+
+from plugin_bridge import words
+from plugin_bridge.errors import InvalidRequest, Unavailable, Unsupported
+from protos import WIRE_VERSION
+from protos.acestep.v1 import acestep_pb2 as pb
+
+ADDRESS = "127.0.0.1:50551"
+CHUNK_BYTES = 256 * 1024
+TIMEOUT_S = 20.0
+MAX_MESSAGE_BYTES = 64 * 1024 * 1024  # a decoded window of 20 s stereo float32 is 7.7 MB
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Call(Generic[T]):
+    """One unary call: the stub's method, its request, how the answer is read."""
+
+    method: str
+    request: Any
+    read: Callable[[Any], T]
+    timeout_s: float | None = TIMEOUT_S
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where the daemon is, and what proves who asks."""
+
+    address: str = ADDRESS
+    token: str = ""
+    certificate: bytes = b""
+
+    @classmethod
+    def find(cls, address: str = "", token: str = "", certificate: str | Path = "") -> "Target":
+        """Arguments, else the environment (`ACESTEP_ADDRESS`, `ACESTEP_TOKEN`, `ACESTEP_CERTIFICATE`),
+        else this machine's daemon; a token file in the home is used only for a daemon elsewhere."""
+        address = address or os.environ.get("ACESTEP_ADDRESS", "") or ADDRESS
+        token = token or os.environ.get("ACESTEP_TOKEN", "")
+        file = certificate or os.environ.get("ACESTEP_CERTIFICATE", "")
+        target = cls(address, token)
+        if target.is_local and not file:
+            return target
+        path = Path(file) if file else home() / "tls" / "cert.pem"
+        try:
+            pem = path.expanduser().read_bytes()
+        except OSError as error:
+            raise Unavailable(
+                f"a daemon at {address} needs its certificate, and {path} cannot be read ({error.strerror}): "
+                f"copy it from the daemon's home, or name it with `certificate=`"
+            ) from error
+        if not token and (home() / "token").is_file():
+            token = (home() / "token").read_text("utf-8").strip()
+        return cls(address, token, pem)
+
+    @property
+    def is_local(self) -> bool:
+        """True where the daemon shares this machine's disk and needs neither TLS nor token."""
+        host = urlsplit(f"//{self.address}").hostname or ""
+        return self.address.startswith("unix:") or host in LOOPBACK
+
+    @property
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        """What every call carries."""
+        return (("authorization", f"Bearer {self.token}"),) if self.token else ()
+
+    @property
+    def credentials(self) -> grpc.ChannelCredentials | None:
+        """TLS against the daemon's own certificate; None on loopback."""
+        return grpc.ssl_channel_credentials(self.certificate) if self.certificate else None
+
+    options = (
+        ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+        ("grpc.enable_http_proxy", 0),  # a proxy has no business between a bridge and its daemon
+    )
+
+
+def home() -> Path:
+    """The daemon's home on this machine."""
+    return Path(os.environ.get("ACESTEP_HOME") or platformdirs.user_data_dir("acestep", appauthor=False))
+
+
+def check_wire(status: words.Status, address: str) -> None:
+    """Raises Unsupported when daemon and bridge speak different wire versions, with the fix."""
+    if status.wire_version.split(".")[0] != WIRE_VERSION.split(".")[0]:
+        raise Unsupported(
+            f"the daemon at {address} ({status.version}) speaks wire version {status.wire_version or '?'}, "
+            f"this bridge speaks {WIRE_VERSION}: install the same release on both sides "
+            f"(`pip install -U acestep-bridge`) and restart `acestep serve`"
+        )
+
+
+def status() -> Call[words.Status]:
+    return Call("GetStatus", pb.GetStatusRequest(), lambda answer: words.read(words.Status, answer))
+
+
+def jobs(limit: int) -> Call[list[words.Job]]:
+    return Call("ListJobs", pb.ListJobsRequest(limit=limit), lambda answer: _all(words.Job, answer.jobs))
+
+
+def cancel(job: str) -> Call[words.Job]:
+    return Call("CancelJob", pb.CancelJobRequest(job=job), lambda answer: words.read(words.Job, answer))
+
+
+def clips(words_: str, filters: dict[str, Any]) -> Call[list[words.Clip]]:
+    try:
+        request = pb.ListClipsRequest(words=words_, **filters)
+    except (TypeError, ValueError) as error:
+        raise InvalidRequest(f"not a filter for clips: {error}") from error
+    return Call("ListClips", request, lambda answer: _all(words.Clip, answer.clips))
+
+
+def star(name: str, starred: bool) -> Call[words.Clip]:
+    return Call("StarClip", pb.StarClipRequest(name=name, starred=starred), _clip)
+
+
+def trash(name: str) -> Call[words.Clip]:
+    return Call("TrashClip", pb.ClipName(name=name), _clip)
+
+
+def restore(name: str) -> Call[words.Clip]:
+    return Call("RestoreClip", pb.ClipName(name=name), _clip)
+
+
+def cascades() -> Call[list[words.Cascade]]:
+    return Call("ListCascades", pb.ListCascadesRequest(), lambda answer: _all(words.Cascade, answer.cascades))
+
+
+def load_cascade(name: str) -> Call[words.Cascade]:
+    return Call("LoadCascade", pb.CascadeName(name=name), _cascade, timeout_s=None)
+
+
+def unload_cascade(name: str) -> Call[words.Cascade]:
+    return Call("UnloadCascade", pb.CascadeName(name=name), _cascade, timeout_s=None)
+
+
+def adapters() -> Call[list[words.Adapter]]:
+    return Call("ListAdapters", pb.ListAdaptersRequest(), lambda answer: _all(words.Adapter, answer.adapters))
+
+
+def load_adapter(name: str) -> Call[words.Adapter]:
+    return Call("LoadAdapter", pb.AdapterName(name=name), _adapter, timeout_s=None)
+
+
+def unload_adapter(name: str) -> Call[words.Adapter]:
+    return Call("UnloadAdapter", pb.AdapterName(name=name), _adapter, timeout_s=None)
+
+
+def _clip(answer: pb.Clip) -> words.Clip:
+    return words.read(words.Clip, answer)
+
+
+def _cascade(answer: pb.Cascade) -> words.Cascade:
+    return words.read(words.Cascade, answer)
+
+
+def _adapter(answer: pb.Adapter) -> words.Adapter:
+    return words.read(words.Adapter, answer)
+
+
+def _all(cls: type[T], answers: Any) -> list[T]:
+    return [words.read(cls, answer) for answer in answers]
+
+
+def upload_chunks(path: Path) -> Iterator[pb.UploadChunk]:
+    """The file's name, then its bytes. Raises InvalidRequest for a file that cannot be read."""
+    try:
+        with path.open("rb") as file:
+            yield pb.UploadChunk(name=path.name)
+            while data := file.read(CHUNK_BYTES):
+                yield pb.UploadChunk(data=data)
+    except OSError as error:
+        raise InvalidRequest(f"{path} cannot be read ({error.strerror}): expected an audio file") from error
+
+
+def read_upload(answer: pb.UploadResponse) -> words.Upload:
+    return words.read(words.Upload, answer)
+
+
+class Download:
+    """A file that grows under a hidden name and appears whole, or not at all; nothing is overwritten."""
+
+    def __init__(self, name: str, folder: str | os.PathLike[str]) -> None:
+        safe = Path(name.replace("\\", "/")).name  # a daemon's name never leads out of the folder
+        if not safe or safe.startswith("."):
+            raise InvalidRequest(f"clip name {name!r} is not a file name")
+        self.path = _free(Path(folder).expanduser() / safe)
+        self._hidden = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}")
+        self._hidden.parent.mkdir(parents=True, exist_ok=True)
+        self._file = self._hidden.open("xb")
+
+    def write(self, chunk: pb.DownloadChunk) -> None:
+        self._file.write(chunk.data)
+
+    def __enter__(self) -> "Download":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._file.close()
+        if kind is not None:
+            self._hidden.unlink()
+            return
+        try:
+            os.link(self._hidden, self.path)  # fails where the name was taken meanwhile
+            self._hidden.unlink()
+        except FileExistsError:
+            self.path = _free(self.path)
+            self._hidden.rename(self.path)
+        except OSError:  # a file system without hard links
+            self._hidden.rename(self.path)
+
+
+def _free(path: Path) -> Path:
+    """The path, or the first `name-2.wav`, `name-3.wav` … that is not taken."""
+    for number in range(2, 10_000):
+        if not path.exists():
+            return path
+        stem = path.stem if number == 2 else path.stem.rpartition("-")[0]
+        path = path.with_name(f"{stem}-{number}{path.suffix}")
+    raise InvalidRequest(f"{path.parent} is full of files named like {path.name}")

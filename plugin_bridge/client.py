@@ -1,0 +1,219 @@
+"""`Bridge`: the daemon from Python, synchronous.
+
+Knows channels and threads; what is sent and read is in `calls`, `settings` and `words`.
+
+    with Bridge() as bridge:
+        for event in bridge.generate("dusty breakbeat", bpm=92.5, bars=4, key="A minor"):
+            print(event)
+"""
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar, Unpack
+
+import grpc
+
+from plugin_bridge import calls, errors, settings, words
+from protos.acestep.v1 import acestep_pb2 as pb
+from protos.acestep.v1 import acestep_pb2_grpc
+
+T = TypeVar("T")
+
+
+class Events:
+    """A running job's events, as they come. Leaving it early ends the call, and so the job."""
+
+    def __init__(self, call: Any, address: str) -> None:
+        self._call, self._address = call, address
+        self.job = ""  # known from the first event on
+        self._clips: list[words.Clip] = []
+
+    def __iter__(self) -> Iterator[words.Event]:
+        try:
+            for message in self._call:
+                self.job = message.job or self.job
+                event = words.read_event(message)
+                if isinstance(event, words.ClipReady):
+                    self._clips.append(event.clip)
+                if event is not None:
+                    yield event
+        except grpc.RpcError as error:
+            raise errors.of_rpc(error, self._address) from error
+        finally:
+            self._call.cancel()  # nothing to do for a call that has ended
+
+    def clips(self) -> list[words.Clip]:
+        """Waits for the end and returns all clips. Raises the job's typed error."""
+        for event in self:
+            if isinstance(event, words.Failed):
+                raise event.error
+        return self._clips
+
+    def cancel(self) -> None:
+        """Ends the call from any thread: the iteration raises Cancelled, the job ends (unless detached)."""
+        self._call.cancel()
+
+    def __enter__(self) -> "Events":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._call.cancel()
+
+
+class Bridge:
+    """A connection to one daemon. Safe to share between threads.
+
+    `address` is `host:port`; beyond loopback the call is encrypted against the daemon's `certificate`
+    (a file) and carries its `token`. All errors are `plugin_bridge.errors.BridgeError`.
+    """
+
+    def __init__(self, address: str = "", *, token: str = "", certificate: str | Path = "") -> None:
+        self.target = calls.Target.find(address, token, certificate)
+        secure = self.target.credentials
+        self._channel = (
+            grpc.secure_channel(self.target.address, secure, options=self.target.options)
+            if secure
+            else grpc.insecure_channel(self.target.address, options=self.target.options)
+        )
+        self._stub = acestep_pb2_grpc.DaemonStub(self._channel)
+        self._checked = False
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> "Bridge":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the connection, and with it the running calls."""
+        self._channel.close()
+
+    def generate(self, prompt: str, **options: Unpack[settings.Settings]) -> Events:
+        """Starts a job; iterate its events, or wait with `.clips()`.
+
+        Files for `reference` and `context` are uploaded first when the daemon is on another machine.
+        """
+        request = settings.wire_request(prompt, options)
+        self._check_wire()
+        if not self.target.is_local:
+            changed: dict[str, Any] = dict(options)
+            for name, path in settings.local_files(options).items():
+                changed = settings.with_path(changed, name, self.upload(path).path)
+            request = settings.wire_request(prompt, changed)
+        return Events(self._stub.Generate(request, metadata=self.target.metadata), self.target.address)
+
+    def watch(self, job: str = "") -> Events:
+        """A job's events from its beginning; without a job, everybody's from now on."""
+        self._check_wire()
+        call = (
+            self._stub.WatchJob(pb.WatchJobRequest(job=job), metadata=self.target.metadata)
+            if job
+            else self._stub.WatchAll(pb.WatchAllRequest(), metadata=self.target.metadata)
+        )
+        return Events(call, self.target.address)
+
+    def status(self) -> words.Status:
+        """Versions, queue, folders. The one call that answers across wire versions."""
+        return self._send(calls.status())
+
+    def jobs(self, limit: int = 100) -> list[words.Job]:
+        """Newest first."""
+        return self._do(calls.jobs(limit))
+
+    def cancel(self, job: str) -> words.Job:
+        """Cancels a job, whoever asked for it."""
+        return self._do(calls.cancel(job))
+
+    def clips(self, words: str = "", **filters: Any) -> list[words.Clip]:
+        """Newest first. Filters: bpm_min, bpm_max, key, adapter, since, starred, trashed, limit."""
+        return self._do(calls.clips(words, filters))
+
+    def star(self, name: str, starred: bool = True) -> words.Clip:
+        """Stars a clip, or takes the star away."""
+        return self._do(calls.star(name, starred))
+
+    def trash(self, name: str) -> words.Clip:
+        """Moves a clip to the daemon's trash folder; `restore` undoes it."""
+        return self._do(calls.trash(name))
+
+    def restore(self, name: str) -> words.Clip:
+        """Brings a clip back from the trash."""
+        return self._do(calls.restore(name))
+
+    def cascades(self) -> list[words.Cascade]:
+        """The checkpoints the daemon knows."""
+        return self._do(calls.cascades())
+
+    def load_cascade(self, name: str) -> words.Cascade:
+        """Loads a checkpoint; returns when it is ready."""
+        return self._do(calls.load_cascade(name))
+
+    def unload_cascade(self, name: str) -> words.Cascade:
+        """Gives a checkpoint's memory back."""
+        return self._do(calls.unload_cascade(name))
+
+    def adapters(self) -> list[words.Adapter]:
+        """The LoRA adapters the daemon knows."""
+        return self._do(calls.adapters())
+
+    def load_adapter(self, name: str) -> words.Adapter:
+        """Loads an adapter; returns when it is ready."""
+        return self._do(calls.load_adapter(name))
+
+    def unload_adapter(self, name: str) -> words.Adapter:
+        """Forgets an adapter."""
+        return self._do(calls.unload_adapter(name))
+
+    def upload(self, path: str | os.PathLike[str]) -> words.Upload:
+        """Sends an audio file; the result's `path` serves as `reference` or `context`."""
+        self._check_wire()
+        chunks = calls.upload_chunks(Path(path).expanduser())
+        first = next(chunks)  # a file that cannot be read raises here, not in gRPC's thread
+        answer = self._mapped(lambda: self._stub.Upload(_chain(first, chunks), metadata=self.target.metadata))
+        return calls.read_upload(answer)
+
+    def download(self, name: str, folder: str | os.PathLike[str] = ".") -> Path:
+        """Fetches a clip's file into `folder`. Appears whole or not at all; overwrites nothing."""
+        self._check_wire()
+        chunks = self._stub.Download(pb.DownloadRequest(name=name), metadata=self.target.metadata)
+        try:
+            first = next(chunks)
+            with calls.Download(name, folder) as file:
+                file.write(first)
+                for chunk in chunks:
+                    file.write(chunk)
+        except grpc.RpcError as error:
+            raise errors.of_rpc(error, self.target.address) from error
+        finally:
+            chunks.cancel()
+        return file.path
+
+    def _do(self, call: calls.Call[T]) -> T:
+        self._check_wire()
+        return self._send(call)
+
+    def _send(self, call: calls.Call[T]) -> T:
+        method = getattr(self._stub, call.method)
+        return call.read(
+            self._mapped(lambda: method(call.request, timeout=call.timeout_s, metadata=self.target.metadata))
+        )
+
+    def _mapped(self, send: Callable[[], T]) -> T:
+        try:
+            return send()
+        except grpc.RpcError as error:
+            raise errors.of_rpc(error, self.target.address) from error
+
+    def _check_wire(self) -> None:
+        with self._lock:
+            if not self._checked:
+                calls.check_wire(self.status(), self.target.address)
+                self._checked = True
+
+
+def _chain(first: pb.UploadChunk, rest: Iterator[pb.UploadChunk]) -> Iterator[pb.UploadChunk]:
+    yield first
+    yield from rest

@@ -1,0 +1,224 @@
+"""What the daemon tells, as frozen dataclasses with the words of the wire schema.
+
+Knows the generated messages, nothing of channels or calls. Unset optional numbers are None.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from google.protobuf.message import Message
+
+from plugin_bridge import errors
+from protos.acestep.v1 import acestep_pb2 as pb
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A finished audio file with its musical data."""
+
+    name: str
+    path: str  # on the daemon's machine
+    job: str
+    take: int
+    seed: int
+    bpm: float  # quarter notes per minute
+    signature: str
+    key: str  # "" for unpitched material
+    bars: float
+    duration_s: float
+    samples: int
+    sample_rate_hz: int
+    tempo_error_pct: float | None
+    downbeat_error_ms: float | None
+    key_match: bool | None
+    fit: str  # good, poor, untouched, off
+    prompt: str
+    cascade: str
+    adapters: tuple[tuple[str, float], ...]
+    created: str  # ISO 8601
+    starred: bool
+    trashed: bool
+    sidecar_json: str
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """The job is in the queue."""
+
+    job: str
+    position: int  # jobs before this one
+    seed: int
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a job is."""
+
+    job: str
+    stage: str
+    fraction: float  # of the whole job, 0–1
+    eta_s: float
+
+
+@dataclass(frozen=True)
+class Audio:
+    """A decoded window, before fitting: a preview."""
+
+    job: str
+    take: int
+    start_sample: int
+    sample_rate_hz: int
+    channels: int
+    pcm_f32le: bytes  # interleaved float32
+
+
+@dataclass(frozen=True)
+class ClipReady:
+    """A clip is in its folder."""
+
+    job: str
+    clip: Clip
+
+
+@dataclass(frozen=True)
+class Done:
+    """The job has ended well."""
+
+    job: str
+    clips: int
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The job has ended otherwise; only in `watch`, `generate` raises `error` instead."""
+
+    job: str
+    reason: str
+    message: str
+
+    @property
+    def error(self) -> errors.BridgeError:
+        """The same as a typed exception."""
+        return errors.of_reason(self.reason, self.message, self.job)
+
+
+Event = Accepted | Progress | Audio | ClipReady | Done | Failed
+
+
+@dataclass(frozen=True)
+class Job:
+    """A request in the daemon."""
+
+    id: str
+    state: str  # queued, running, done, failed, cancelled, interrupted
+    client: str
+    prompt: str
+    created: str
+    fraction: float
+    clips: tuple[str, ...]  # paths
+    reason: str
+    message: str
+    request_json: str
+
+
+@dataclass(frozen=True)
+class Status:
+    """What the daemon is and does now."""
+
+    version: str
+    wire_version: str
+    cascade: str
+    device: str
+    queued: int
+    running_job: str
+    samples_folder: str
+    home: str
+    osc_port: int
+    memory_bytes: int
+    uptime_s: float
+    adapters: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Cascade:
+    """A checkpoint the daemon knows."""
+
+    name: str
+    loaded: bool
+    stages: tuple[str, ...]
+    supports: tuple[str, ...]
+    parameters: int
+    bytes: int
+    folder: str
+    license: str
+    fits: bool  # the daemon's machine
+    note: str
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """A LoRA the daemon knows."""
+
+    name: str
+    loaded: bool
+    path: str
+    stages: tuple[str, ...]
+    rank: int
+    alpha: float
+    trigger_words: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Upload:
+    """Audio the daemon holds until it ends; `path` goes where a path goes in a request."""
+
+    path: str
+    duration_s: float
+
+
+T = TypeVar("T")
+
+
+def read(cls: type[T], message: Message, **more: Any) -> T:
+    """The dataclass of a message: fields of the same name; unset optionals become None, lists tuples."""
+    values: dict[str, Any] = dict(more)
+    for field in dataclasses.fields(cls):  # type: ignore[arg-type]
+        if field.name not in values:
+            values[field.name] = _value(message, field.name)
+    return cls(**values)
+
+
+def _value(message: Message, name: str) -> Any:
+    described = message.DESCRIPTOR.fields_by_name[name]
+    if described.has_presence and not message.HasField(name):
+        return None
+    value = getattr(message, name)
+    if not described.is_repeated:
+        return value
+    return tuple(adapter_use(item) if isinstance(item, pb.AdapterUse) else item for item in value)
+
+
+def adapter_use(message: pb.AdapterUse) -> tuple[str, float]:
+    """(name, scale)."""
+    return message.name, message.scale if message.HasField("scale") else 1.0
+
+
+_EVENTS: dict[str, type] = {
+    "accepted": Accepted,
+    "progress": Progress,
+    "audio": Audio,
+    "done": Done,
+    "failed": Failed,
+}
+
+
+def read_event(message: pb.JobEvent) -> Event | None:
+    """The event a message carries; None for a kind that this bridge does not know yet."""
+    kind = message.WhichOneof("event")
+    if kind == "clip":
+        return ClipReady(message.job, read(Clip, message.clip))
+    if kind not in _EVENTS:
+        return None
+    event: Event = read(_EVENTS[kind], getattr(message, kind), job=message.job)
+    return event
