@@ -1,7 +1,8 @@
 """Training of text encoder, condition encoders and the three stages, resumable to the bit.
 
-First `shared`: one transformer learns all noise levels, with fewer layers where less is left to decide. Then
-`own`: it is split into L, M and S, which go on alone, each on its interval, while the text encoder rests.
+The text encoder comes from `train_text` and rests. For `shared_steps` one transformer learns all noise levels,
+with fewer layers where less is left to decide; then it is split into L, M and S, which go on alone, each on its
+interval – in one process, or (`only`) in a process each.
 Knows nothing of rendering or of how the result is judged.
 """
 
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 from acestep.nano.batches import Batch, draw_batch
 from acestep.nano.checkpoint import STAGES, NanoConfig, NanoModules, build_transformer
 from acestep.nano.data.latents import Example
-from acestep.nano.network import conditions, velocity
+from acestep.nano.network import SingleAttention, conditions, velocity
 
 # blocks of the shared transformer that become a stage, and the noise levels it is trained on; the levels
 # reach a little beyond the hand-over so that neither side meets an input it has never seen
@@ -34,14 +35,14 @@ class StageRecipe:
     """How long and how fast; all schedules are functions of the step alone."""
 
     steps: int = 3000
-    shared_steps: int = 2000
+    shared_steps: int = 0
     frames_per_batch: int = 8_192
     rate: float = 1e-3  # of AdamW; Muon's is twice that, its updates being scaled to AdamW's size
     warmup: int = 60
     ema: float = 0.996
     seed: int = 0
-    only: str = ""  # after the split: train this stage alone, so that each can have a process of its own
-    bfloat16: bool = False  # pays only where a whole core is free: the casts cost what the products save
+    only: str = ""  # after the split: train these stages only ("l", "ms"), so that each can have its process
+    bfloat16: bool = True  # compute in a half-precision copy; weights and optimizers stay in single precision
 
     def rate_factor(self, step: int) -> float:
         """Warm up, hold, and fall linearly over the last two fifths."""
@@ -55,12 +56,20 @@ class StageTraining:
     """Modules, their running mean, optimizers and position."""
 
     def __init__(
-        self, recipe: StageRecipe, config: NanoConfig, examples: list[Example], tokenizer: Any, silence: Tensor
+        self,
+        recipe: StageRecipe,
+        config: NanoConfig,
+        examples: list[Example],
+        tokenizer: Any,
+        silence: Tensor,
+        text_encoder: Any = None,
     ) -> None:
         torch.manual_seed(recipe.seed)
         self.recipe, self.config, self.tokenizer = recipe, config, tokenizer
         self.examples, self.silence = examples, silence
         self.modules = NanoModules(config, len(tokenizer), names=("l",))
+        if text_encoder is not None:
+            self.modules.text_encoder = text_encoder
         _calm(self.modules)
         for encoder in self.modules.condition_encoders.values():
             encoder.silence_latent = silence.expand(1, encoder.silence_latent.shape[1], -1).clone()
@@ -86,9 +95,7 @@ class StageTraining:
         if self.step >= self.recipe.shared_steps and not self.split:
             self.part()
         random = np.random.default_rng([self.recipe.seed, self.step])
-        stage = str(random.choice(STAGES, p=[SHARES[name] for name in STAGES]))
-        if self.split and self.recipe.only:
-            stage = self.recipe.only
+        stage = self._draw_stage(random)
         batch = draw_batch(self.examples, self.silence, random, self.recipe.frames_per_batch)
         factor = self.recipe.rate_factor(self.step)
         for optimizer in self.optimizers:
@@ -97,6 +104,7 @@ class StageTraining:
             optimizer.zero_grad(set_to_none=True)
         loss = self._loss(stage, batch, random)
         loss.backward()
+        self._collect_gradients()
         parameters = [parameter for parameter in self.modules.parameters() if parameter.grad is not None]
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         for optimizer in self.optimizers:
@@ -140,11 +148,16 @@ class StageTraining:
         modules = self.averaged if self.split else split_stages(self.averaged, self.config)
         return modules.eval()
 
+    def _draw_stage(self, random: np.random.Generator) -> str:
+        names = [name for name in STAGES if not (self.split and self.recipe.only) or name in self.recipe.only]
+        shares = np.array([SHARES[name] for name in names])
+        return str(random.choice(names, p=shares / shares.sum()))
+
     def _begin(self) -> None:
         """Optimizers and running mean for the modules as they are."""
         self.averaged = copy.deepcopy(self.modules).requires_grad_(False)
-        if self.split:
-            self.modules.text_encoder.requires_grad_(False)
+        self.copy: NanoModules | None = None
+        self.modules.text_encoder.requires_grad_(False)
         matrices, others = [], []
         for name, parameter in self.modules.named_parameters():
             if not parameter.requires_grad:
@@ -169,13 +182,29 @@ class StageTraining:
         noise = torch.from_numpy(random.standard_normal(tuple(batch.x0.shape), dtype=np.float32))
         x = (1 - t)[:, None, None] * batch.x0 + t[:, None, None] * noise
         name = stage if self.split else "l"
-        encoder, transformer = self.modules.condition_encoders[name], self.modules.transformers[name]
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.recipe.bfloat16):
-            given = conditions(self.modules.text_encoder, encoder, self.tokenizer, batch.texts, batch.references)
-            given = given.dropped(encoder.null_condition_emb, batch.null)
-            layers = None if self.split else DEPTH[stage]
-            made = velocity(transformer, x, t, given, batch.context, layers)
+        worker = self._worker()
+        encoder, transformer = worker.condition_encoders[name], worker.transformers[name]
+        references = [None if item is None else item.to(encoder.silence_latent.dtype) for item in batch.references]
+        given = conditions(worker.text_encoder, encoder, self.tokenizer, batch.texts, references)
+        given = given.dropped(encoder.null_condition_emb, batch.null)
+        made = velocity(transformer, x, t, given, batch.context, None if self.split else DEPTH[stage])
         return (made.float() - (noise - batch.x0)).square().mean()
+
+    def _worker(self) -> NanoModules:
+        """The modules that compute: themselves, or their half-precision copy with today's weights."""
+        if not self.recipe.bfloat16:
+            return self.modules
+        if self.copy is None:
+            self.copy = half_copy(self.modules)
+        with torch.no_grad():
+            torch._foreach_copy_(list(self.copy.parameters()), list(self.modules.parameters()))
+        self.copy.zero_grad(set_to_none=True)
+        return self.copy
+
+    def _collect_gradients(self) -> None:
+        if self.copy is not None:
+            for master, worker in zip(self.modules.parameters(), self.copy.parameters(), strict=True):
+                master.grad = None if worker.grad is None else worker.grad.float()
 
     def _average(self) -> None:
         decay = min(self.recipe.ema, (1 + self.step) / (10 + self.step))
@@ -203,6 +232,16 @@ def split_stages(shared: NanoModules, config: NanoConfig) -> NanoModules:
         modules.transformers[name] = stage
         modules.condition_encoders[name] = copy.deepcopy(shared.condition_encoders["l"])
     return modules
+
+
+def half_copy(modules: NanoModules) -> NanoModules:
+    """A bfloat16 copy, except for what embeds the noise level."""
+    half = copy.deepcopy(modules).bfloat16()
+    for transformer in half.transformers.values():
+        transformer.time_embed.float()
+        transformer.time_embed_r.float()
+        transformer.set_attn_processor(SingleAttention())
+    return half
 
 
 def _calm(modules: NanoModules) -> None:
