@@ -3,22 +3,28 @@
 Reads `acestep`'s own lists; keeps nothing.
 """
 
+import json
+import math
+import os
+import sys
 from pathlib import Path
-from typing import Any
 
-from acestep.errors import NotFound
+from acestep.errors import AceStepError, NotFound
+from acestep.request import CONTEXT_TASKS
 from protos.acestep.v1 import acestep_pb2 as pb
 from server.models import Models
+
+MAX_HEADER_BYTES = 64 << 20
 
 
 def cascades(models: Models) -> list[pb.Cascade]:
     """All cascades on this machine."""
-    from acestep.checkpoint import list_cascades
+    from acestep.checkpoint import available
 
-    found = [_cascade(info, models) for info in list_cascades()]
-    if models.loaded_name and models.loaded_name not in [item.name for item in found]:
-        found.append(pb.Cascade(name=models.loaded_name, loaded=True, fits=True))
-    return found
+    here = available()
+    if models.loaded_name and models.loaded_name not in here:  # loaded by its path
+        here[models.loaded_name] = Path(models.loaded_name)
+    return [_described(name, folder, name == models.loaded_name) for name, folder in here.items()]
 
 
 def cascade(models: Models, name: str) -> pb.Cascade:
@@ -31,11 +37,48 @@ def cascade(models: Models, name: str) -> pb.Cascade:
     raise NotFound(f"no cascade {name!r} here: `acestep models` lists those there are")
 
 
-def _cascade(info: Any, models: Models) -> pb.Cascade:
-    names = [field.name for field in pb.Cascade.DESCRIPTOR.fields if field.name != "loaded"]
-    values = {name: getattr(info, name) for name in names if getattr(info, name, None) is not None}
-    values["folder"] = str(values.get("folder", ""))
-    return pb.Cascade(**values, loaded=info.name == models.loaded_name)
+def _described(name: str, folder: Path, loaded: bool) -> pb.Cascade:
+    from acestep.checkpoint import read_spec
+
+    try:
+        spec = read_spec(folder)
+    except AceStepError as error:
+        return pb.Cascade(name=name, folder=str(folder), note=f"broken: {error}")
+    weights = list(folder.rglob("*.safetensors"))
+    size = sum(file.stat().st_size for file in weights)
+    return pb.Cascade(
+        name=name,
+        loaded=loaded,
+        stages=[stage.name for stage in spec.stages],
+        supports=spec.supports or ("text", "reference", *CONTEXT_TASKS),
+        parameters=sum(_parameters(file) for file in weights),
+        bytes=size,
+        folder=str(folder),
+        license=spec.license,
+        fits=size < _memory_bytes(),
+    )
+
+
+def _parameters(file: Path) -> int:
+    """Counted from the header of a safetensors file, without reading its weights."""
+    try:
+        with file.open("rb") as stream:
+            length = int.from_bytes(stream.read(8), "little")
+            header = json.loads(stream.read(min(length, MAX_HEADER_BYTES)))
+    except (OSError, ValueError):
+        return 0
+    return sum(math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
+
+
+def _memory_bytes() -> int:
+    """Memory of this machine's GPU if torch is loaded and sees one, else its main memory."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        return int(torch.cuda.get_device_properties(0).total_memory)
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError, AttributeError):  # Windows
+        return sys.maxsize
 
 
 def adapters(models: Models, folder: Path) -> list[pb.Adapter]:
