@@ -31,7 +31,6 @@ TYPES = {
 
 # Those of them that also live in the daemon's session, so that its other clients see them.
 SESSION = ("takes", "candidates", "seed", "strength", "lyrics", "cascade")
-CONTEXT_TASK = "complete"  # a part that fits to the context, unless the musician says another task
 SOURCES = ("auto", "prompt", "preset", "clip", "track")
 _DEFAULT_NAME = re.compile(r"^\s*(\d+[-\s]*)?(audio)?\s*$", re.IGNORECASE)  # what Live calls a new track
 
@@ -124,8 +123,6 @@ class Request:
                 values[name] = typed(name, value)
         values.update(self._audio(numerator * 4.0 / denominator))
         values.update(more)
-        if "context" in values:
-            values.setdefault("task", CONTEXT_TASK)
         return (prompt, *tuple(part for pair in values.items() for part in pair))
 
     def _audio(self, quarters_per_bar: float) -> dict[str, Any]:
