@@ -3,28 +3,38 @@
 Reads `acestep`'s own lists; keeps nothing.
 """
 
-import json
-import math
 import os
 import sys
 from pathlib import Path
 
-from acestep.errors import AceStepError, NotFound
-from acestep.request import CONTEXT_TASKS
+from acestep.errors import NotFound
 from protos.acestep.v1 import acestep_pb2 as pb
 from server.models import Models
 
-MAX_HEADER_BYTES = 64 << 20
-
 
 def cascades(models: Models) -> list[pb.Cascade]:
-    """All cascades on this machine."""
-    from acestep.checkpoint import available
+    """All cascades on this machine, and the loaded one if it was named by its path."""
+    from acestep.checkpoint import list_cascades
 
-    here = available()
-    if models.loaded_name and models.loaded_name not in here:  # loaded by its path
-        here[models.loaded_name] = Path(models.loaded_name)
-    return [_described(name, folder, name == models.loaded_name) for name, folder in here.items()]
+    memory = _memory_bytes()
+    found = [
+        pb.Cascade(
+            name=item.name,
+            loaded=item.name == models.loaded_name,
+            stages=item.stages,
+            supports=item.supports,
+            parameters=item.parameters,
+            bytes=item.bytes,
+            folder=str(item.folder),
+            license=item.license,
+            fits=item.bytes < memory,
+        )
+        for item in list_cascades()
+    ]
+    if models.cascade is not None and models.loaded_name not in [item.name for item in found]:
+        stages = list(models.cascade.stages)
+        found.append(pb.Cascade(name=models.loaded_name, loaded=True, stages=stages, fits=True))
+    return found
 
 
 def cascade(models: Models, name: str) -> pb.Cascade:
@@ -35,39 +45,6 @@ def cascade(models: Models, name: str) -> pb.Cascade:
     if name == models.default:
         return pb.Cascade(name=name, loaded=models.loaded_name == name, fits=True)
     raise NotFound(f"no cascade {name!r} here: `acestep models` lists those there are")
-
-
-def _described(name: str, folder: Path, loaded: bool) -> pb.Cascade:
-    from acestep.checkpoint import read_spec
-
-    try:
-        spec = read_spec(folder)
-    except AceStepError as error:
-        return pb.Cascade(name=name, folder=str(folder), note=f"broken: {error}")
-    weights = list(folder.rglob("*.safetensors"))
-    size = sum(file.stat().st_size for file in weights)
-    return pb.Cascade(
-        name=name,
-        loaded=loaded,
-        stages=[stage.name for stage in spec.stages],
-        supports=spec.supports or ("text", "reference", *CONTEXT_TASKS),
-        parameters=sum(_parameters(file) for file in weights),
-        bytes=size,
-        folder=str(folder),
-        license=spec.license,
-        fits=size < _memory_bytes(),
-    )
-
-
-def _parameters(file: Path) -> int:
-    """Counted from the header of a safetensors file, without reading its weights."""
-    try:
-        with file.open("rb") as stream:
-            length = int.from_bytes(stream.read(8), "little")
-            header = json.loads(stream.read(min(length, MAX_HEADER_BYTES)))
-    except (OSError, ValueError):
-        return 0
-    return sum(math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
 
 
 def _memory_bytes() -> int:

@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         sound.add_argument(f"--{name}-start", type=float, metavar="S", help="from this second of it")
         sound.add_argument(f"--{name}-end", type=float, metavar="S", help="to this second of it")
     sound.add_argument("--strength", type=float, metavar="0–1", help="how strongly they hold (default 1)")
-    sound.add_argument("--task", choices=TASKS, help="what to do with the context (default complete)")
+    sound.add_argument("--task", choices=TASKS, help="what to do (default: text, with a context: complete)")
     sound.add_argument("--track", metavar="NAME", help="lego, extract: which instrument")
     sound.add_argument(
         "--repaint", nargs=2, type=float, metavar=("START", "END"), help="seconds to make anew"
@@ -145,8 +145,6 @@ def _given(arguments: argparse.Namespace) -> dict[str, Any]:
             values[name] = {"path": absolute, "start_s": start_s or 0.0, "end_s": end_s}
         elif start_s is not None or end_s is not None:
             raise InvalidRequest(f"--{name}-start and --{name}-end need --{name} FILE")
-    if "context" in values:
-        values.setdefault("task", "complete")
     if arguments.repaint:
         values["repaint_s"] = tuple(arguments.repaint)
     if arguments.adapter:

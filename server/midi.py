@@ -201,9 +201,8 @@ def _open(name: str, callback: Callable[[Any], None]) -> Any:
         ) from None
     except (OSError, RuntimeError) as error:  # rtmidi's errors
         raise Unavailable(f"this system offers no MIDI ({error}): leave midi_input empty") from None
-    found = [item for item in names if item == name] or [
-        item for item in names if name.lower() in item.lower()
-    ]
+    exact = [item for item in names if item == name]
+    found = exact or [item for item in names if name.lower() in item.lower()]
     if not found:
         raise InvalidRequest(f"no MIDI input {name!r}: expected one of {', '.join(names) or 'none'}")
     try:

@@ -56,7 +56,7 @@ class Song:
         assert isinstance(bpm, float)
         key = _value_at(self.keys, start) if self.keys else None
         within = sorted({change.value for change in self.tempos if start < change.quarters < end} - {bpm})  # type: ignore[type-var]
-        notes = ()
+        notes: tuple[str, ...] = ()
         if within:
             others = ", ".join(f"{value:g}" for value in within[:4])
             notes = (f"the tempo changes within these bars (to {others}): the clip keeps {bpm:g}",)
@@ -102,9 +102,7 @@ def read_song(path: Path) -> Song:
     except _BROKEN as error:
         raise InvalidRequest(f"{path} is no MIDI file or is cut off ({error or 'too short'})") from None
     if file.type == 2:
-        raise InvalidRequest(
-            f"{path} has format 2, whose tracks have no common time: save it as format 0 or 1"
-        )
+        raise InvalidRequest(f"{path} has format 2, which has no common time: save it as format 0 or 1")
     if file.ticks_per_beat <= 0:
         raise InvalidRequest(f"{path} counts time in film frames, not in beats: save it with a tempo")
     return _song(file)

@@ -75,7 +75,7 @@ _SINGLE: dict[str, Setting] = {
     "cascade": _single("s", "cascade", "cascade"),
     "stages": _single("s", "names", "stages"),
     "strength": _single("f", "strength", "strength"),
-    "task": _single("s", "task", "task", "text"),
+    "task": _single("s", "task", "task", ""),
     "track": _single("s", "track", "track"),
     "steps": _single("i", "steps", "steps"),
     "guidance": _single("f", "guidance", "guidance"),
@@ -202,8 +202,6 @@ class Session:
             here = merged(here, read(f"/acestep/generate {name}", NAMED[name], [value]))
         fields = {**self.fields, **_whole_ranges(here, self.fields)}
         folder = fields.pop("folder", "")
-        if fields.get("context") and fields.get("task", "text") == "text":
-            fields["task"] = "complete"  # what a context means unless another task is named
         request = GenerateRequest(prompt=prompt, **fields)
         self.last_prompt = prompt
         return request, folder
@@ -254,7 +252,7 @@ def check(fields: Fields) -> None:
                     f"repaint region {value[0]:g}–{value[1]:g} s is none: expected start < end"
                 )
         elif name == "task":
-            if value not in TASKS:
+            if value and value not in TASKS:
                 raise InvalidRequest(f"task {value!r} is unknown: expected one of {', '.join(TASKS)}")
         elif name != "folder":
             GenerateRequest(prompt="-", **{name: value})

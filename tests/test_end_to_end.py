@@ -75,19 +75,22 @@ def test_a_trigger_becomes_a_clip_of_exact_length_with_its_musical_data(
     assert sidecar["request"]["bpm"] == bpm
 
 
-def test_a_clip_is_made_again_from_its_sidecar(osc: Osc, daemon: Daemon, tmp_path: Path) -> None:
+@pytest.mark.parametrize("where", ["through the daemon", "in this process"])
+def test_a_clip_is_made_again_from_its_sidecar(
+    osc: Osc, daemon: Daemon, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     osc.send("generate", "again", "takes", 2, "bars", 1, "seed", 11)
     osc.until("clip")
     path = Path(osc.until("clip", "error")[1][1])  # the second take
+    monkeypatch.setenv("ACESTEP_CASCADE", daemon.config.cascade)
+    monkeypatch.setenv("ACESTEP_HOME", str(daemon.config.home))
+    command = ["generate", "--from", f"{path}.json", "--out", str(daemon.config.samples / where), "--quiet"]
     out = io.StringIO()
-    common = ["generate", "--from", f"{path}.json", "--out", str(daemon.config.samples / "again"), "--quiet"]
-    home = ["--home", str(daemon.config.home), "--samples", str(tmp_path)]
     with redirect_stdout(out):
-        assert cli.main([*common, *home]) == 0
-        assert cli.main([*common, *home, "--local", "--cascade", daemon.config.cascade]) in (0, 2)
-    first = Path(out.getvalue().splitlines()[0])
-    assert first.parent == daemon.config.samples / "again"
-    assert np.array_equal(soundfile.read(first)[0], soundfile.read(path)[0])
+        assert cli.main(command if where == "through the daemon" else [*command, "--local"]) == 0
+    (again,) = out.getvalue().splitlines()
+    assert Path(again).parent == daemon.config.samples / where
+    assert np.array_equal(soundfile.read(again)[0], soundfile.read(path)[0])
 
 
 def audio_files(folder: Path) -> dict[str, Path]:
@@ -187,7 +190,6 @@ def test_cascades_are_listed_unloaded_and_loaded(daemon: Daemon) -> None:
         generate(client, prompt="p", bars=1)
         loaded = [item for item in client.ListCascades(pb.ListCascadesRequest()).cascades if item.loaded]
         assert [item.name for item in loaded] == [daemon.config.cascade]
-        assert loaded[0].parameters > 10_000
         assert list(loaded[0].stages) == ["l", "m", "s"]
         client.UnloadCascade(pb.CascadeName())
         assert not client.GetStatus(pb.GetStatusRequest()).loaded
