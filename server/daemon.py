@@ -37,7 +37,7 @@ from server.worker import Worker
 
 FINISH_S = 3.0  # after SIGTERM, a running job that can end within this may
 CANCEL_S = 1.2  # and this long one that is cancelled may take to stop
-THREAD_SWITCH_S = 0.001  # so that a busy worker lets the ports answer within a few milliseconds
+THREAD_SWITCH_S = 0.0002  # a busy worker lets the ports answer within a few milliseconds
 log = logs.get("daemon")
 
 

@@ -98,7 +98,7 @@ def _show(clip: Clip) -> None:
     print(
         f"{clip.path}\n  {clip.bpm:g} bpm {clip.signature}, {clip.bars:g} bars, {clip.samples} samples, "
         f"seed {clip.seed}\n  fit {clip.fit}: tempo error {figure(clip.tempo_error_pct, '%')}, downbeat "
-        f"{figure(clip.downbeat_error_ms, 'ms')}, key {key}",
+        f"error {figure(clip.downbeat_error_ms, 'ms')}, key {key}",
         flush=True,
     )
 

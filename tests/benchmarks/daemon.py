@@ -1,4 +1,4 @@
-"""What the daemon costs: start-up, acknowledgement while a job runs, overhead over the bare engine, trigger to file.
+"""What the daemon costs: start-up, acknowledgement while a job runs, overhead over the engine, trigger to file.
 
     python -m tests.benchmarks.daemon [--cascade NAME_OR_FOLDER] [--rounds N]
 
@@ -110,20 +110,31 @@ def _by_osc(osc: Osc, request: GenerateRequest) -> None:
 
 
 def _acknowledgement(osc: Osc) -> None:
-    """From sending /acestep/generate to receiving /acestep/accepted, while a long job runs."""
+    """From sending /acestep/generate to receiving /acestep/accepted; a ping shows what the machine adds."""
+    idle = _answers(osc, ["ping"], "pong")
     osc.send("generate", "a long one", "bars", 64, "takes", 8)
     osc.until("progress")
+    busy = _answers(osc, ["ping"], "pong")
+    accepted = _answers(osc, ["generate", "another"], "accepted")
+    osc.send("cancel")
+    for _ in range(len(accepted) + 1):
+        osc.until("cancelled")
+    print(f"{'ping, idle':42} {_spread(idle)}")
+    print(f"{'ping while a job runs':42} {_spread(busy)}")
+    print(f"{'generate acknowledged while a job runs':42} {_spread(accepted)}")
+    ratio = statistics.median(accepted) / statistics.median(busy)
+    print(f"{'acknowledgement over a ping':42} {ratio:7.2f} ×")
+
+
+def _answers(osc: Osc, message: list[str], answer: str) -> list[float]:
     times = []
     for _ in range(30):
         started = time.perf_counter()
-        osc.send("generate", "another")
-        osc.until("accepted")
+        osc.send(*message)
+        osc.until(answer)
         times.append(time.perf_counter() - started)
-        time.sleep(0.05)
-    osc.send("cancel")
-    for _ in range(31):
-        osc.until("cancelled")
-    print(f"{'acknowledged while a job runs':42} {_spread(times)}   worst {1000 * max(times):.1f} ms")
+        time.sleep(0.03)
+    return times
 
 
 def _spread(times: list[Any]) -> str:
