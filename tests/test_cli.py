@@ -243,7 +243,7 @@ def test_an_unreadable_config_is_exit_code_2(home: Path) -> None:
 def test_help_lists_all_commands() -> None:
     code, out, _ = run("--help")
     assert code == 0
-    for command in ("serve", "generate", "models", "inspect", "jobs", "cancel", "nano"):
+    for command in ("serve", "generate", "models", "inspect", "jobs", "cancel", "nano", "web"):
         assert command in out
 
 

@@ -1,4 +1,4 @@
-"""What the daemon costs: start-up, acknowledgement while a job runs, overhead over the engine, trigger to file.
+"""What the daemon costs: start, acknowledgement while a job runs, overhead over the engine, trigger to file.
 
     python -m tests.benchmarks.daemon [--cascade NAME_OR_FOLDER] [--rounds N]
 
