@@ -40,7 +40,7 @@ def write_file(path: Path, write: Callable[[Path], object]) -> None:
 def write_tensors(
     path: Path, tensors: "Mapping[str, Tensor]", metadata: dict[str, str] | None = None
 ) -> None:
-    """A safetensors file, atomically. Goes through memory, so that a full disk is an OSError like any other."""
+    """A safetensors file, atomically. Made in memory, so that a full disk is an OSError like any other."""
     from safetensors.torch import save
 
     plain = {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
