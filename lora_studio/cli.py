@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import json
 import logging
+import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
