@@ -27,6 +27,7 @@ from plugin_bridge.web.guard import LOOPBACK_NAMES, Guard
 from plugin_bridge.web.live import Feed
 from plugin_bridge.web.routes import Routes, on_error
 from plugin_bridge.web.runs import Runs
+from plugin_bridge.web.studio import Studio
 
 STATIC = Path(__file__).parent / "static"
 
@@ -39,6 +40,7 @@ def create_app(
     feed = Feed(lambda: AsyncBridge(address))
     files = ClipFiles(feed, Path(cache.name))
     runs = Runs(feed, files)
+    studio = Studio(feed)
     daemon = own or OwnDaemon(())
 
     @contextlib.asynccontextmanager
@@ -48,6 +50,7 @@ def create_app(
             yield
         finally:
             await runs.close()
+            await studio.close()
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
             daemon.stop()
@@ -55,11 +58,11 @@ def create_app(
 
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.add_exception_handler(BridgeError, on_error)
-    app.router.routes.extend(Routes(feed, runs, files, daemon).all())
+    app.router.routes.extend(Routes(feed, runs, files, daemon, studio).all())
     app.mount("/bridge/static", StaticFiles(directory=STATIC), name="bridge-static")
     gr.mount_gradio_app(
         app,
-        page.build(feed, runs),
+        page.build(feed, runs, studio),
         path="/",
         footer_links=[],
         run_history=False,

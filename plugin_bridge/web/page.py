@@ -5,6 +5,8 @@ import gradio as gr
 from plugin_bridge.web.generate import GenerateForm, place
 from plugin_bridge.web.live import Feed
 from plugin_bridge.web.runs import Runs
+from plugin_bridge.web.studio import Studio
+from plugin_bridge.web.train import TrainForm
 
 FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Cantarell", "sans-serif"]
 MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"]
@@ -26,7 +28,7 @@ def theme() -> gr.themes.Base:
     )
 
 
-def build(feed: Feed, runs: Runs) -> gr.Blocks:
+def build(feed: Feed, runs: Runs, studio: Studio) -> gr.Blocks:
     """All tabs."""
     with gr.Blocks(title="ACE-Step bridge", analytics_enabled=False, fill_width=True) as blocks:
         place("header")
@@ -35,6 +37,8 @@ def build(feed: Feed, runs: Runs) -> gr.Blocks:
                 GenerateForm(feed, runs).build()
             with gr.Tab("Library", id="library"):
                 place("library")
+            with gr.Tab("Train", id="train"):
+                TrainForm(feed, studio).build()
             with gr.Tab("Set-up", id="setup"):
                 place("setup")
     return blocks
