@@ -38,11 +38,9 @@ class TrainForm:
                 fields = self._settings()
                 with gr.Row():
                     look = gr.Button("Look at it", elem_id="train-look", min_width=90)
-                    start = gr.Button(
-                        "Train, or go on", variant="primary", elem_id="train-start", min_width=120
-                    )
+                    start = gr.Button("Train", variant="primary", elem_id="train-start", min_width=90)
                     stop = gr.Button("Stop", elem_id="train-stop", min_width=70)
-                again = gr.Checkbox(False, label="Begin anew: forget a stopped run of this name")
+                again = gr.Checkbox(False, label="Begin anew (otherwise a stopped run of this name goes on)")
             with gr.Column(scale=3, min_width=320):
                 place("train")
         client = gr.JSON(visible="hidden", value={})

@@ -137,7 +137,7 @@ function setFolder(path) {
 }
 
 async function browse(path) {
-  const told = await get(`/bridge/folders?${query({ path })}`);
+  const told = await get(`/bridge/folders?${query({ path })}`).catch(() => get("/bridge/folders"));
   setFolder(told.path);
   folders.replaceChildren(
     button("↑", told.parent, () => browse(told.parent), "small"),
