@@ -45,9 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         sound.add_argument(f"--{name}-start", type=float, metavar="S", help="from this second of it")
         sound.add_argument(f"--{name}-end", type=float, metavar="S", help="to this second of it")
     sound.add_argument("--strength", type=float, metavar="0–1", help="how strongly they hold (default 1)")
-    sound.add_argument(
-        "--task", choices=TASKS, help="what to make (default: text, or complete where there is a context)"
-    )
+    sound.add_argument("--task", choices=TASKS, help="what to make (default: text, or complete where there is a context)")
     sound.add_argument("--track", metavar="NAME", help="lego, extract: which instrument")
     sound.add_argument(
         "--repaint", nargs=2, type=float, metavar=("START", "END"), help="seconds to make anew"
@@ -215,9 +213,7 @@ def _here(
         cascade = Models(config.cascade, config.device).use(request.cascade)
         load_adapters(cascade, request)
         job = Job(request.seeded(), folder, "command line", only_take=only_take)
-        return make_clips(
-            cascade, job, lambda p: bar.show(p.stage, p.fraction, p.eta_s), None, cancelled.is_set
-        )
+        return make_clips(cascade, job, lambda p: bar.show(p.stage, p.fraction, p.eta_s), None, cancelled.is_set)
     finally:
         signal.signal(signal.SIGINT, before)
 
