@@ -17,6 +17,8 @@ struct Description {
 };
 
 constexpr std::uint32_t kWhole = kParameterIsAutomatable | kParameterIsInteger;
+// Fires when it goes up. Not kParameterIsTrigger: DPF 1.6's VST3 never hands those on.
+constexpr std::uint32_t kButton = kParameterIsAutomatable | kParameterIsBoolean;
 
 constexpr Description kParameters[kParameterCount] = {
     {"Bars", "bars", kWhole, 4, 1, kMaxBars},
@@ -24,12 +26,12 @@ constexpr Description kParameters[kParameterCount] = {
     {"Key", "key", kWhole, 0, 0, acestep::kKeyCount - 1},
     {"Seed", "seed", kWhole, 0, 0, kMaxSeed},
     {"Strength", "strength", kParameterIsAutomatable, 1, 0, 1},
-    {"Trigger", "trigger", kParameterIsAutomatable | kParameterIsTrigger, 0, 0, 1},
+    {"Trigger", "trigger", kButton, 0, 0, 1},
     {"Preview", "preview", kParameterIsAutomatable | kParameterIsBoolean, 0, 0, 1},
     {"Preview level", "preview_level", kParameterIsAutomatable, 1, 0, 1},
     {"Capture bars", "capture_bars", kWhole, 4, 1, kMaxBars},
-    {"Take reference", "take_reference", kParameterIsAutomatable | kParameterIsTrigger, 0, 0, 1},
-    {"Take context", "take_context", kParameterIsAutomatable | kParameterIsTrigger, 0, 0, 1},
+    {"Take reference", "take_reference", kButton, 0, 0, 1},
+    {"Take context", "take_context", kButton, 0, 0, 1},
 };
 
 acestep::HostTime host_time(const TimePosition& position) {
