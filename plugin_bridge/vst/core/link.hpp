@@ -1,0 +1,77 @@
+// The conversation with the daemon: who is there, what we ask, what it answers. Pure state over OSC messages and a
+// clock; the socket and the threads are elsewhere.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <utility>
+#include <string>
+#include <vector>
+
+#include "osc.hpp"
+#include "project.hpp"
+
+namespace acestep {
+
+// Versions agree when major and minor do.
+inline constexpr const char* kWireVersion = "0.1";
+inline constexpr const char* kPluginVersion = "0.1.0";
+
+enum class DaemonState { Searching, Connected, WrongVersion };
+
+struct Job {
+    enum class State { Asked, Running, Done, Cancelled, Failed };
+    std::string id;  // empty until accepted
+    std::string prompt;
+    State state = State::Asked;
+    std::string stage;
+    double fraction = 0.0, eta_s = 0.0;
+    int clips = 0;
+    std::string error;
+    bool open() const { return state == State::Asked || state == State::Running; }
+};
+
+struct GenerateSpec {
+    std::string prompt, key, adapter, reference, context;
+    double bpm = 120.0, strength = 1.0, adapter_scale = 1.0;
+    int numerator = 4, denominator = 4, bars = 4, takes = 1;
+    std::int32_t seed = 0;
+};
+
+class Link {
+public:
+    using Send = std::function<void(const OscMessage&)>;
+
+    explicit Link(Send send) : send_(std::move(send)) {}
+
+    // Pings; notices a daemon that came, went, or does not answer a request.
+    void tick(double now_s, const std::string& session);
+    void receive(const OscMessage& message, double now_s);
+
+    void generate(const GenerateSpec& spec, double now_s);
+    void cancel(const std::string& job);
+
+    DaemonState state() const { return state_; }
+    const std::string& daemon_version() const { return daemon_version_; }
+    const std::vector<Job>& jobs() const { return jobs_; }
+    // Clips and errors since the last call.
+    std::vector<Clip> take_clips() { return std::exchange(clips_, {}); }
+    std::vector<std::string> take_errors() { return std::exchange(errors_, {}); }
+
+private:
+    void pong(const OscMessage& message, double now_s);
+    void fail(const OscMessage& message);
+    void forget_old_jobs();
+    Job* find(const OscMessage& message);
+    Job* first_asked();
+
+    Send send_;
+    DaemonState state_ = DaemonState::Searching;
+    std::string daemon_version_, session_;
+    double next_ping_s_ = 0.0, last_pong_s_ = -1e9, asked_s_ = 0.0;
+    std::vector<Job> jobs_;
+    std::vector<Clip> clips_;
+    std::vector<std::string> errors_;
+};
+
+}  // namespace acestep

@@ -1,0 +1,82 @@
+// The editor: shows one Bridge and turns clicks and keys into calls on it. Drawing is in editor_draw.cpp.
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <optional>
+
+#include "DistrhoUI.hpp"
+#include "Cairo.hpp"
+#include "canvas.hpp"
+#include "drag.hpp"
+#include "plugin.hpp"
+
+START_NAMESPACE_DISTRHO
+
+class Editor : public UI {
+public:
+    Editor();
+
+protected:
+    void parameterChanged(std::uint32_t index, float value) override;
+    void stateChanged(const char*, const char*) override {}
+    void uiIdle() override;
+    void onCairoDisplay(const CairoGraphicsContext& context) override;
+    bool onMouse(const MouseEvent& event) override;
+    bool onMotion(const MotionEvent& event) override;
+    bool onScroll(const ScrollEvent& event) override;
+    bool onKeyboard(const KeyboardEvent& event) override;
+    bool onCharacterInput(const CharacterInputEvent& event) override;
+
+private:
+    enum class Field { None, Prompt, Adapter };
+
+    // editor_draw.cpp
+    void draw(acestep::Canvas& canvas, double width, double height);
+    void draw_header(acestep::Canvas& canvas, const acestep::Rect& area);
+    void draw_daemon(acestep::Canvas& canvas, const acestep::Rect& area);
+    void draw_prompt(acestep::Canvas& canvas, const acestep::Rect& area);
+    void draw_settings(acestep::Canvas& canvas, const acestep::Rect& area);
+    void draw_captures(acestep::Canvas& canvas, const acestep::Rect& area);
+    void draw_capture_use(acestep::Canvas& canvas, const acestep::Rect& area, acestep::CaptureUse use);
+    void draw_job(acestep::Canvas& canvas, const acestep::Rect& area);
+    void draw_error(acestep::Canvas& canvas, const acestep::Rect& area);
+    void draw_results(acestep::Canvas& canvas, const acestep::Rect& area);
+    void draw_result(acestep::Canvas& canvas, const acestep::Rect& area, const acestep::Clip& clip);
+    void draw_clip(acestep::Canvas& canvas, const acestep::Rect& area);
+    void draw_waveform(acestep::Canvas& canvas, const acestep::Rect& area, const acestep::Clip& clip);
+
+    acestep::Bridge& bridge();
+    acestep::TextEdit* focused_edit();
+    void focus(Field field);
+    void place_cursor(Field field, std::size_t at, bool extend, int clicks);
+    void edited();
+    void copy_to_clipboard(const std::string& text);
+    void paste();
+    bool edit_key(acestep::TextEdit& edit, const KeyboardEvent& event);
+    bool shortcut(acestep::TextEdit& edit, std::uint32_t key);
+    void set_parameter(ParameterId id, double value);
+    void step_parameter(ParameterId id, int steps, int least, int most);
+    void take_view();
+    void maybe_drag(const std::string& path, double x, double y);
+    const acestep::Clip* selected() const;
+
+    acestep::View view_;
+    std::uint64_t seen_revision_ = 0;
+    std::string seen_place_;   // of the song and the preview, as shown
+    std::array<float, kParameterCount> values_{};
+    acestep::TextEdit prompt_, adapter_;
+    double prompt_scroll_ = 0.0, adapter_scroll_ = 0.0;
+    int list_scroll_ = 0;
+    Field focus_ = Field::None;
+    std::vector<acestep::Hit> hits_;
+    std::optional<acestep::Hit> held_;
+    double press_x_ = 0.0, press_y_ = 0.0;
+    int clicks_ = 0;
+    std::chrono::steady_clock::time_point last_click_{};
+    acestep::DragSource drag_;
+
+    DISTRHO_DECLARE_NON_COPYABLE_WITH_LEAK_DETECTOR(Editor)
+};
+
+END_NAMESPACE_DISTRHO

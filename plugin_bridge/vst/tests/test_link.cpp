@@ -1,0 +1,165 @@
+#include <doctest/doctest.h>
+
+#include <algorithm>
+
+#include "link.hpp"
+
+using namespace acestep;
+
+namespace {
+
+struct Conversation {
+    std::vector<OscMessage> sent;
+    Link link{[this](const OscMessage& message) { sent.push_back(message); }};
+    double now_s = 100.0;
+
+    void tick(double seconds = 0.0) { link.tick(now_s += seconds, "plugin-1"); }
+    void answer(std::string address, std::vector<OscValue> values) { link.receive({std::move(address), std::move(values)}, now_s); }
+    void connect() {
+        tick();
+        answer("/acestep/pong", {std::string("0.1.0")});
+        sent.clear();
+    }
+    std::vector<std::string> addresses() const {
+        std::vector<std::string> out;
+        for (const auto& message : sent) out.push_back(message.address);
+        return out;
+    }
+};
+
+GenerateSpec spec() {
+    GenerateSpec spec;
+    spec.prompt = "dusty breakbeat";
+    spec.bpm = 92.5;
+    spec.numerator = 7;
+    spec.denominator = 8;
+    spec.key = "A minor";
+    spec.seed = 7;
+    return spec;
+}
+
+}  // namespace
+
+TEST_CASE("the daemon is looked for, found, and missed when it goes") {
+    Conversation talk;
+    talk.tick();
+    CHECK(talk.addresses() == std::vector<std::string>{"/acestep/session", "/acestep/ping"});
+    CHECK(talk.sent[0].text(0) == "plugin-1");
+    CHECK(talk.link.state() == DaemonState::Searching);
+    talk.tick(0.5);
+    CHECK(talk.sent.size() == 2);
+    talk.tick(0.6);
+    CHECK(talk.sent.size() == 4);
+    talk.answer("/acestep/pong", {std::string("0.1.7")});
+    CHECK(talk.link.state() == DaemonState::Connected);
+    CHECK(talk.link.daemon_version() == "0.1.7");
+    talk.tick(5.0);
+    CHECK(talk.link.state() == DaemonState::Connected);
+    talk.tick(6.0);
+    CHECK(talk.link.state() == DaemonState::Searching);
+}
+
+TEST_CASE("a daemon of another version is refused, and generating says what to do") {
+    Conversation talk;
+    talk.tick();
+    for (const char* version : {"0.2.0", "1.1.0", "0.10.1", "", "x"}) {
+        talk.answer("/acestep/pong", {std::string(version)});
+        CHECK(talk.link.state() == DaemonState::WrongVersion);
+    }
+    talk.sent.clear();
+    talk.link.generate(spec(), talk.now_s);
+    CHECK(talk.sent.empty());
+    const auto errors = talk.link.take_errors();
+    REQUIRE(errors.size() == 1);
+    CHECK(errors[0].find("update") != std::string::npos);
+}
+
+TEST_CASE("generating sends the whole request, and its answers become a job with clips") {
+    Conversation talk;
+    talk.connect();
+    talk.link.generate(spec(), talk.now_s);
+    CHECK(talk.addresses() == std::vector<std::string>{"/acestep/session", "/acestep/tempo", "/acestep/signature", "/acestep/bars",
+                                                       "/acestep/key", "/acestep/seed", "/acestep/takes", "/acestep/reference",
+                                                       "/acestep/context", "/acestep/strength", "/acestep/adapter", "/acestep/generate"});
+    CHECK(talk.sent[1].number(0) == doctest::Approx(92.5));
+    CHECK(talk.sent[2].number(1) == 8.0);
+    CHECK(talk.sent.back().text(0) == "dusty breakbeat");
+    talk.answer("/acestep/accepted", {std::string("job-1")});
+    talk.answer("/acestep/progress", {std::string("job-1"), std::string("l"), 0.25f, 4.0f});
+    REQUIRE(talk.link.jobs().size() == 1);
+    CHECK(talk.link.jobs()[0].state == Job::State::Running);
+    CHECK(talk.link.jobs()[0].fraction == 0.25);
+    CHECK(talk.link.jobs()[0].eta_s == 4.0);
+    talk.answer("/acestep/clip", {std::string("job-1"), std::string("/music/a.wav"), 92.5f, std::string("7/8"), std::string("A minor"), 4.0f, 0.02f});
+    talk.answer("/acestep/clip", {std::string("somebody else's"), std::string("/b.wav"), 92.5f, std::string("7/8"), std::string(""), 4.0f, 0.0f});
+    const auto clips = talk.link.take_clips();
+    REQUIRE(clips.size() == 1);
+    CHECK(clips[0].path == "/music/a.wav");
+    CHECK(clips[0].prompt == "dusty breakbeat");
+    CHECK(clips[0].bars == 4.0);
+    talk.answer("/acestep/done", {std::string("job-1"), 1});
+    CHECK(talk.link.jobs()[0].state == Job::State::Done);
+}
+
+TEST_CASE("jobs are accepted in the order they were asked for, and cancelled one by one") {
+    Conversation talk;
+    talk.connect();
+    auto first = spec(), second = spec();
+    second.prompt = "pad";
+    talk.link.generate(first, talk.now_s);
+    talk.link.generate(second, talk.now_s);
+    talk.answer("/acestep/accepted", {std::string("a")});
+    talk.answer("/acestep/accepted", {std::string("b")});
+    CHECK(talk.link.jobs()[1].prompt == "pad");
+    CHECK(talk.link.jobs()[1].id == "b");
+    talk.sent.clear();
+    talk.link.cancel("b");
+    CHECK(talk.sent[0].text(0) == "b");
+    talk.answer("/acestep/cancelled", {std::string("b")});
+    CHECK(talk.link.jobs()[1].state == Job::State::Cancelled);
+    CHECK(talk.link.jobs()[0].open());
+}
+
+TEST_CASE("errors keep the daemon's own words, with and without a job") {
+    Conversation talk;
+    talk.connect();
+    talk.link.generate(spec(), talk.now_s);
+    talk.answer("/acestep/error", {std::string("invalid_request"), std::string("bars 0: expected at least 1"), std::string("")});
+    CHECK(talk.link.take_errors() == std::vector<std::string>{"bars 0: expected at least 1 [invalid_request]"});
+    CHECK(talk.link.jobs()[0].state == Job::State::Failed);
+    talk.link.generate(spec(), talk.now_s);
+    talk.answer("/acestep/accepted", {std::string("x")});
+    talk.answer("/acestep/error", {std::string("out_of_memory"), std::string("needs 9 GB"), std::string("x")});
+    CHECK(talk.link.jobs()[1].error == "needs 9 GB");
+}
+
+TEST_CASE("a request nobody answers fails, and one asked while the daemon is away is not sent") {
+    Conversation talk;
+    talk.connect();
+    talk.link.generate(spec(), talk.now_s);
+    talk.tick(7.0);
+    CHECK(talk.link.jobs()[0].state == Job::State::Failed);
+    CHECK(talk.link.take_errors().size() == 1);
+    talk.tick(20.0);
+    talk.sent.clear();
+    talk.link.generate(spec(), talk.now_s);
+    CHECK(talk.sent.empty());
+    CHECK(talk.link.take_errors().size() == 1);
+}
+
+TEST_CASE("answers with missing or wrong values are harmless") {
+    Conversation talk;
+    talk.connect();
+    talk.link.generate(spec(), talk.now_s);
+    talk.answer("/acestep/accepted", {std::string("j")});
+    for (const char* address : {"/acestep/accepted", "/acestep/progress", "/acestep/clip", "/acestep/done", "/acestep/cancelled",
+                                "/acestep/error", "/acestep/state", "/acestep/pong", "/else"}) {
+        talk.answer(address, {});
+        talk.answer(address, {1, 2, 3});
+        talk.answer(address, {std::string("nobody's")});
+    }
+    talk.answer("/acestep/progress", {std::string("j"), 5, std::string("x"), std::string("y")});
+    talk.answer("/acestep/clip", {std::string("j")});
+    CHECK(talk.link.take_clips().empty());
+    CHECK(talk.link.jobs()[0].open());
+}
