@@ -63,7 +63,7 @@ class GenerateRequest:
 
     prompt: str
     lyrics: str = ""
-    task: str = "text"
+    task: str = ""  # "": text, or complete where there is a context to fit to
     bpm: float = 120.0  # quarter notes per minute
     signature: Signature = Signature(4, 4)  # noqa: RUF009 (immutable)
     bars: float = 4.0
@@ -137,6 +137,8 @@ class GenerateRequest:
             _number("guidance", self.guidance, 0, 30)
 
     def _check_task(self) -> None:
+        if not self.task:
+            object.__setattr__(self, "task", "text" if self.context is None else "complete")
         _choice("task", self.task, TASKS)
         if self.task in CONTEXT_TASKS and self.context is None:
             raise InvalidRequest(f"task {self.task} needs a context: name the audio file it works on")

@@ -33,7 +33,7 @@ class Region(_message.Message):
     def __init__(self, start_s: _Optional[float] = ..., end_s: _Optional[float] = ...) -> None: ...
 
 class GenerateRequest(_message.Message):
-    __slots__ = ("prompt", "lyrics", "task", "bpm", "signature", "bars", "key", "seed", "takes", "candidates", "reference", "context", "strength", "track", "repaint", "adapters", "cascade", "stages", "steps", "guidance", "fit", "strict", "guide", "format", "sample_format", "detached", "stream_audio", "client", "folder")
+    __slots__ = ("prompt", "lyrics", "task", "bpm", "signature", "bars", "key", "seed", "takes", "candidates", "reference", "context", "strength", "track", "repaint", "adapters", "cascade", "stages", "steps", "guidance", "fit", "strict", "guide", "format", "sample_format", "detached", "stream_audio", "client", "folder", "only_take")
     PROMPT_FIELD_NUMBER: _ClassVar[int]
     LYRICS_FIELD_NUMBER: _ClassVar[int]
     TASK_FIELD_NUMBER: _ClassVar[int]
@@ -63,6 +63,7 @@ class GenerateRequest(_message.Message):
     STREAM_AUDIO_FIELD_NUMBER: _ClassVar[int]
     CLIENT_FIELD_NUMBER: _ClassVar[int]
     FOLDER_FIELD_NUMBER: _ClassVar[int]
+    ONLY_TAKE_FIELD_NUMBER: _ClassVar[int]
     prompt: str
     lyrics: str
     task: str
@@ -92,7 +93,8 @@ class GenerateRequest(_message.Message):
     stream_audio: bool
     client: str
     folder: str
-    def __init__(self, prompt: _Optional[str] = ..., lyrics: _Optional[str] = ..., task: _Optional[str] = ..., bpm: _Optional[float] = ..., signature: _Optional[str] = ..., bars: _Optional[float] = ..., key: _Optional[str] = ..., seed: _Optional[int] = ..., takes: _Optional[int] = ..., candidates: _Optional[int] = ..., reference: _Optional[_Union[AudioRange, _Mapping]] = ..., context: _Optional[_Union[AudioRange, _Mapping]] = ..., strength: _Optional[float] = ..., track: _Optional[str] = ..., repaint: _Optional[_Union[Region, _Mapping]] = ..., adapters: _Optional[_Iterable[_Union[AdapterUse, _Mapping]]] = ..., cascade: _Optional[str] = ..., stages: _Optional[_Iterable[str]] = ..., steps: _Optional[int] = ..., guidance: _Optional[float] = ..., fit: _Optional[bool] = ..., strict: _Optional[bool] = ..., guide: _Optional[bool] = ..., format: _Optional[str] = ..., sample_format: _Optional[str] = ..., detached: _Optional[bool] = ..., stream_audio: _Optional[bool] = ..., client: _Optional[str] = ..., folder: _Optional[str] = ...) -> None: ...
+    only_take: int
+    def __init__(self, prompt: _Optional[str] = ..., lyrics: _Optional[str] = ..., task: _Optional[str] = ..., bpm: _Optional[float] = ..., signature: _Optional[str] = ..., bars: _Optional[float] = ..., key: _Optional[str] = ..., seed: _Optional[int] = ..., takes: _Optional[int] = ..., candidates: _Optional[int] = ..., reference: _Optional[_Union[AudioRange, _Mapping]] = ..., context: _Optional[_Union[AudioRange, _Mapping]] = ..., strength: _Optional[float] = ..., track: _Optional[str] = ..., repaint: _Optional[_Union[Region, _Mapping]] = ..., adapters: _Optional[_Iterable[_Union[AdapterUse, _Mapping]]] = ..., cascade: _Optional[str] = ..., stages: _Optional[_Iterable[str]] = ..., steps: _Optional[int] = ..., guidance: _Optional[float] = ..., fit: _Optional[bool] = ..., strict: _Optional[bool] = ..., guide: _Optional[bool] = ..., format: _Optional[str] = ..., sample_format: _Optional[str] = ..., detached: _Optional[bool] = ..., stream_audio: _Optional[bool] = ..., client: _Optional[str] = ..., folder: _Optional[str] = ..., only_take: _Optional[int] = ...) -> None: ...
 
 class JobEvent(_message.Message):
     __slots__ = ("job", "accepted", "progress", "audio", "clip", "done", "failed")
@@ -237,7 +239,7 @@ class GetStatusRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class Status(_message.Message):
-    __slots__ = ("version", "wire_version", "cascade", "device", "queued", "running_job", "samples_folder", "home", "osc_port", "memory_bytes", "uptime_s", "adapters")
+    __slots__ = ("version", "wire_version", "cascade", "device", "queued", "running_job", "samples_folder", "home", "osc_port", "memory_bytes", "uptime_s", "adapters", "grpc_port", "captures_folder", "folders", "loaded")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     WIRE_VERSION_FIELD_NUMBER: _ClassVar[int]
     CASCADE_FIELD_NUMBER: _ClassVar[int]
@@ -250,6 +252,10 @@ class Status(_message.Message):
     MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
     UPTIME_S_FIELD_NUMBER: _ClassVar[int]
     ADAPTERS_FIELD_NUMBER: _ClassVar[int]
+    GRPC_PORT_FIELD_NUMBER: _ClassVar[int]
+    CAPTURES_FOLDER_FIELD_NUMBER: _ClassVar[int]
+    FOLDERS_FIELD_NUMBER: _ClassVar[int]
+    LOADED_FIELD_NUMBER: _ClassVar[int]
     version: str
     wire_version: str
     cascade: str
@@ -262,7 +268,11 @@ class Status(_message.Message):
     memory_bytes: int
     uptime_s: float
     adapters: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, version: _Optional[str] = ..., wire_version: _Optional[str] = ..., cascade: _Optional[str] = ..., device: _Optional[str] = ..., queued: _Optional[int] = ..., running_job: _Optional[str] = ..., samples_folder: _Optional[str] = ..., home: _Optional[str] = ..., osc_port: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., uptime_s: _Optional[float] = ..., adapters: _Optional[_Iterable[str]] = ...) -> None: ...
+    grpc_port: int
+    captures_folder: str
+    folders: _containers.RepeatedScalarFieldContainer[str]
+    loaded: bool
+    def __init__(self, version: _Optional[str] = ..., wire_version: _Optional[str] = ..., cascade: _Optional[str] = ..., device: _Optional[str] = ..., queued: _Optional[int] = ..., running_job: _Optional[str] = ..., samples_folder: _Optional[str] = ..., home: _Optional[str] = ..., osc_port: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., uptime_s: _Optional[float] = ..., adapters: _Optional[_Iterable[str]] = ..., grpc_port: _Optional[int] = ..., captures_folder: _Optional[str] = ..., folders: _Optional[_Iterable[str]] = ..., loaded: _Optional[bool] = ...) -> None: ...
 
 class ListJobsRequest(_message.Message):
     __slots__ = ("limit",)

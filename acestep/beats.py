@@ -1,0 +1,269 @@
+"""Beats and bars: where the beat falls, which beat begins the bar, whether the tempo holds, and swing.
+
+Needs a tempo; knows nothing of keys or files. A bar is folded into slots of a sixteenth note.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from acestep.grid import Signature
+from acestep.hearing import chances, weights
+from acestep.onsets import CURVE_RATE_HZ, OnsetCurve, Onsets
+
+STEADY_S = 0.012  # beats that stay this close to a ruler are steady
+SWING_RANGE = (0.44, 0.74)  # where an off-beat eighth may lie within its beat
+NEAR_S = 0.035
+TIGHTNESS = 120.0  # how strongly a beat is held to the period, against onset strength of spread 1
+
+
+@dataclass(frozen=True)
+class Beats:
+    """The metrical grid that was heard; `downbeat_s` is the first bar's start, ≥ −0.03 s."""
+
+    bpm: float
+    downbeat_s: float
+    downbeat_confidence: float
+    beats_s: np.ndarray
+    drift_pct: float
+    steady: bool
+    swing: float | None  # long to short eighth: 1 straight, 2 triplets; None: no off-beats
+
+
+def find_beats(
+    curve: OnsetCurve, onsets: Onsets, harmony: "Harmony", bpm: float, signature: Signature
+) -> Beats:
+    """Beats of a piece with a known tempo."""
+    quarter_s = 60 / bpm
+    slot_s = quarter_s / 4
+    bar = read_bar(curve, onsets, harmony, bpm, signature)
+    best = int(np.argmax(bar.scores))
+    downbeat_s = bar.phase_s + best * slot_s
+    beats_s, steady, drift = _follow(curve, onsets, downbeat_s, quarter_s)
+    downbeat_s += _beat_correction(onsets, downbeat_s, quarter_s)
+    downbeat_s = (downbeat_s + 0.03) % (bar.slots * slot_s) - 0.03
+    return Beats(
+        bpm,
+        downbeat_s,
+        float(chances(bar.scores)[best]),
+        beats_s,
+        drift,
+        steady,
+        _swing(onsets, downbeat_s, quarter_s),
+    )
+
+
+@dataclass(frozen=True)
+class Harmony:
+    """Tones over time: melody and bass chroma [T, 12], a frame every `frame_s` seconds."""
+
+    chroma: np.ndarray
+    bass: np.ndarray
+    frame_s: float
+
+
+@dataclass(frozen=True)
+class Bar:
+    """The bar folded into sixteenths: evidence [R, slots] and a score for every slot to be the first."""
+
+    phase_s: float
+    slots: int
+    evidence: np.ndarray
+    scores: np.ndarray
+
+
+def read_bar(
+    curve: OnsetCurve, onsets: Onsets, harmony: Harmony, bpm: float, signature: Signature
+) -> Bar:
+    """Folds the piece into one bar at this tempo and scores where it may begin."""
+    slot_s = 15 / bpm
+    slots = max(1, round(signature.quarters_per_bar * 4))
+    phase_s = sixteenth_phase(onsets, slot_s)
+    evidence = slot_evidence(curve, harmony, phase_s, slot_s, slots)
+    scores = rotation_scores(evidence, signature)
+    scores[round(-phase_s / slot_s) % slots] += float(weights("start")[0])
+    return Bar(phase_s, slots, evidence, scores)
+
+
+def sixteenth_phase(onsets: Onsets, slot_s: float) -> float:
+    """Start of the sixteenth grid in [0, slot): where onsets fall most densely, quarters counting most."""
+    steps = max(8, round(slot_s / 0.001))
+    position = np.floor((onsets.times_s % slot_s) / slot_s * steps).astype(int) % steps
+    histogram = np.bincount(position, onsets.strengths, minlength=steps)
+    kernel = np.exp(-0.5 * np.square(np.arange(-24, 25) * slot_s / steps / 0.006))
+    smooth = np.convolve(np.tile(histogram, 3), kernel, mode="same")[steps : 2 * steps]
+    return (int(np.argmax(smooth)) + 0.5) / steps * slot_s
+
+
+def slot_evidence(
+    curve: OnsetCurve, harmony: Harmony, phase_s: float, slot_s: float, slots: int
+) -> np.ndarray:
+    """[R, slots] what happens at each sixteenth of the bar, every row with mean 0 and spread 1.
+
+    Rows: rise in each band, change of harmony over a half and over a whole quarter, change of the bass,
+    low level after the moment, level of everything after against before.
+    """
+    end_s = curve.duration_s + curve.start_s
+    count = max(slots, int((end_s - phase_s) / slot_s))
+    times = phase_s + slot_s * np.arange(count)
+    reach = np.arange(-round(0.02 * CURVE_RATE_HZ), round(0.025 * CURVE_RATE_HZ) + 1)
+    last = curve.bands.shape[1] - 1
+    frames = np.clip(np.rint(curve.frames(times)).astype(int)[:, None] + reach, 0, last)
+    rises = np.sqrt(curve.bands[:, frames].max(axis=2))  # [B, count]
+    sums = np.concatenate([np.zeros((len(curve.levels), 1)), np.cumsum(curve.levels, axis=1)], axis=1)
+
+    def level(start_s: float, stop_s: float) -> np.ndarray:
+        first = np.clip(np.rint(curve.frames(times + start_s)).astype(int), 0, last)
+        stop = np.maximum(np.clip(np.rint(curve.frames(times + stop_s)).astype(int), 0, last), first + 1)
+        return (sums[:, stop] - sums[:, first]) / (stop - first)
+
+    after, before = level(0.01, 2 * slot_s), level(-2 * slot_s, -0.01)
+    both = harmony.chroma + harmony.bass
+    rows = np.concatenate(
+        [
+            rises,
+            [
+                _change(both, harmony.frame_s, times, 2 * slot_s),
+                _change(both, harmony.frame_s, times, 4 * slot_s),
+                _change(harmony.bass, harmony.frame_s, times, 4 * slot_s),
+                after[:2].sum(axis=0),
+                (after - before).sum(axis=0),
+            ],
+        ]
+    )
+    folded = np.stack([rows[:, i::slots].mean(axis=1) for i in range(slots)], axis=1)
+    folded -= folded.mean(axis=1, keepdims=True)
+    return np.clip(folded / np.maximum(folded.std(axis=1, keepdims=True), 1e-6), -3, 3)
+
+
+def _change(chroma: np.ndarray, frame_s: float, times_s: np.ndarray, reach_s: float) -> np.ndarray:
+    """How different the tones after each moment are from those before it, 0–1."""
+    if len(chroma) < 3 or chroma.sum() <= 0:
+        return np.zeros(len(times_s))
+    reach = max(2, round(reach_s / frame_s))
+    sums = np.concatenate([np.zeros((1, 12)), np.cumsum(chroma, axis=0)])
+    middle = np.clip(np.rint(times_s / frame_s).astype(int), 0, len(chroma))
+    before = sums[middle] - sums[np.maximum(middle - reach, 0)]
+    after = sums[np.minimum(middle + reach, len(chroma))] - sums[middle]
+    scale = np.linalg.norm(before, axis=1) * np.linalg.norm(after, axis=1)
+    return np.where(scale > 0, 1 - (before * after).sum(axis=1) / np.maximum(scale, 1e-9), 0.0)
+
+
+def roles(signature: Signature) -> np.ndarray:
+    """[K, slots] what each slot of a bar is: first, middle, back beat, beat, half beat, last, third beat."""
+    slots = max(1, round(signature.quarters_per_bar * 4))
+    beat = 16 / signature.denominator
+    if signature.denominator == 8 and signature.numerator % 3 == 0:
+        beat *= 3  # 6/8, 9/8 and 12/8 are felt in dotted quarters
+    place = np.arange(slots)
+    common = str(signature) in ("4/4", "2/2")
+    on_beat = place % beat < 1e-6
+    return np.stack(
+        [
+            place == 0,
+            (place == 8) & common,
+            np.isin(place, (4, 12)) & common,
+            on_beat,
+            ((place * 2) % beat < 1e-6) & ~on_beat,
+            place == slots - 1,
+            on_beat & (place >= slots - beat),
+        ]
+    ).astype(float)
+
+
+def rotation_scores(evidence: np.ndarray, signature: Signature) -> np.ndarray:
+    """[slots] how well the bar fits when it begins at each slot."""
+    wanted = weights("bar").T @ roles(signature)
+    slots = evidence.shape[1]
+    if slots == 16 and str(signature) == "4/4":
+        wanted = wanted + weights("common_time")
+    return np.array([(np.roll(evidence, -r, axis=1) * wanted).sum() for r in range(slots)])
+
+
+def _beat_correction(onsets: Onsets, downbeat_s: float, quarter_s: float) -> float:
+    """How far onsets on the quarters lie from where the grid has them, in seconds (median)."""
+    away = (onsets.times_s - downbeat_s + quarter_s / 2) % quarter_s - quarter_s / 2
+    near = np.abs(away) < min(NEAR_S, quarter_s / 10)
+    if near.sum() < 3:
+        return 0.0
+    order = np.argsort(away[near])
+    weight = np.cumsum(onsets.strengths[near][order])
+    return float(away[near][order][np.searchsorted(weight, weight[-1] / 2)])
+
+
+def _follow(
+    curve: OnsetCurve, onsets: Onsets, downbeat_s: float, quarter_s: float
+) -> tuple[np.ndarray, bool, float]:
+    """Quarter beats as they fall, whether a ruler would do, and how far the local tempo moves in %."""
+    end_s = curve.duration_s + 2 * curve.start_s
+    first = downbeat_s - quarter_s * np.floor((downbeat_s + 0.03) / quarter_s)
+    ruler = first + quarter_s * np.arange(max(1, int(np.ceil((end_s - first) / quarter_s - 0.05))))
+    if len(ruler) < 6:
+        return ruler, True, 0.0
+    path = _beat_path(curve, first, quarter_s)
+    place = np.searchsorted(onsets.times_s, path)
+    near = np.stack([np.clip(place - 1, 0, None), np.clip(place, None, len(onsets.times_s) - 1)])
+    away = onsets.times_s[near] - path
+    closest = np.where(np.abs(away[0]) < np.abs(away[1]), away[0], away[1])
+    heard = np.abs(closest) < NEAR_S
+    if heard.sum() < 5:
+        return ruler, True, 0.0
+    count = np.arange(len(path))
+    followed = _smooth_line(count, path + closest, heard, count)
+    line = np.polyval(np.polyfit(count[heard], followed[heard], 1), count)
+    steady = bool(np.percentile(np.abs(followed - line), 75) < STEADY_S)
+    steps = np.diff(followed)
+    drift = float((steps.max() - steps.min()) / np.median(steps) * 100)
+    return (ruler if steady else followed), steady, drift
+
+
+def _smooth_line(x: np.ndarray, y: np.ndarray, valid: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """Local straight lines through the valid points: jitter of single hits goes, drift stays."""
+    result = np.empty(len(at))
+    for i, centre in enumerate(at):
+        weight = np.where(valid, np.exp(-0.5 * np.square((x - centre) / 2.5)), 0) + 1e-9 * valid
+        mean_x, mean_y = np.average(x, weights=weight), np.average(y, weights=weight)
+        spread = np.average(np.square(x - mean_x), weights=weight)
+        slope = np.average((x - mean_x) * (y - mean_y), weights=weight) / max(spread, 1e-9)
+        result[i] = mean_y + slope * (centre - mean_x)
+    return result
+
+
+def _beat_path(curve: OnsetCurve, first_s: float, quarter_s: float) -> np.ndarray:
+    """Beat times by dynamic programming (Ellis 2007), held near the ruler that starts at `first_s`."""
+    period = quarter_s * CURVE_RATE_HZ
+    level = np.sqrt(curve.total)
+    level = level / max(float(level.std()), 1e-9)
+    frames = np.arange(len(level))
+    off = ((curve.times_s(frames) - first_s) / quarter_s + 0.5) % 1 - 0.5
+    level = level * np.square(np.cos(np.pi * off))
+    lags = np.arange(int(0.85 * period), int(1.18 * period) + 1)
+    cost = TIGHTNESS * np.square(np.log(lags / period))
+    score, back = level.copy(), np.full(len(level), -1)
+    for t in range(int(lags[0]), len(level)):
+        reach = lags[: np.searchsorted(lags, t, side="right")]
+        earlier = score[t - reach] - cost[: len(reach)]
+        best = int(np.argmax(earlier))
+        if earlier[best] > 0:
+            score[t] = level[t] + earlier[best]
+            back[t] = t - reach[best]
+    tail = len(score) - int(period * 1.1)
+    at = max(0, tail) + int(np.argmax(score[max(0, tail) :]))
+    path = []
+    while at >= 0:
+        path.append(at)
+        at = int(back[at])
+    return curve.times_s(np.array(path[::-1], float))
+
+
+def _swing(onsets: Onsets, downbeat_s: float, quarter_s: float) -> float | None:
+    """Ratio of the long to the short eighth, from where off-beat onsets lie."""
+    place = ((onsets.times_s - downbeat_s) / quarter_s) % 1.0
+    inside = (place > SWING_RANGE[0]) & (place < SWING_RANGE[1])
+    weight = onsets.strengths[inside]
+    if inside.sum() < 4 or weight.sum() < 0.08 * onsets.strengths.sum():
+        return None
+    order = np.argsort(place[inside])
+    sums = np.cumsum(weight[order])
+    middle = float(place[inside][order][np.searchsorted(sums, sums[-1] / 2)])
+    return middle / (1 - middle)

@@ -1,0 +1,224 @@
+"""The cascade: requests in, takes out. Stages over one latent space hand a song on from noise to clean.
+
+    takes = Cascade.load("nano").generate(GenerateRequest(prompt="dusty breakbeat", bpm=92.5))
+
+Knows nothing of clips' files, of fitting to the grid, or of who asks. One thread owns a cascade.
+Shapes: B takes, T latent frames, C latent channels, N samples.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from acestep import checkpoint, conditions, loading
+from acestep.adapters import Adapters
+from acestep.checkpoint import CascadeSpec
+from acestep.conditions import Words
+from acestep.errors import OutOfMemory
+from acestep.pace import Pace, Progress
+from acestep.request import GenerateRequest
+from acestep.song import Song, prepare
+from acestep.stage import Recent, Stage
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["Cascade", "Progress", "Take"]
+
+ROWS_AT_ONCE = {"cpu": 4, "mps": 4, "cuda": 8}  # takes made as one batch
+
+
+@dataclass(frozen=True)
+class Take:
+    """One result: `audio` float32 [2, N] starts at the downbeat and is at least as long as the grid.
+
+    Its level is the decoder's; only what would exceed full scale is turned down, with a note.
+    """
+
+    index: int
+    seed: int
+    audio: NDArray[np.float32]
+    sample_rate_hz: int
+    seconds: dict[str, float]
+    notes: tuple[str, ...] = ()
+
+
+class Cascade:
+    """Stages, codec and text encoder, loaded. `stages` maps names to `Stage` in their order."""
+
+    def __init__(
+        self, spec: CascadeSpec, stages: dict[str, Stage], codec: Any, text_encoder: Any, tokenizer: Any
+    ) -> None:
+        self.spec = spec
+        self.stages = stages
+        self.codec = codec
+        self.text_encoder = text_encoder
+        self.tokenizer = tokenizer
+        self.adapters = Adapters(stages)
+        self._words, self._references = Recent(32), Recent(4)
+        self._speeds: dict[str, float] = {}
+        # a DiT step costs its parameters a frame; decoding costs more than that on CPUs (FIELD: VAE > DiT)
+        self._guesses = {name: _size(stage.transformer) for name, stage in stages.items()}
+        self._guesses |= {"text": _size(text_encoder) * 100, "decode": 5e9}
+
+    @classmethod
+    def load(
+        cls,
+        name_or_path: str | Path,
+        *,
+        stages: Sequence[str] = (),
+        device: str = "auto",
+        dtype: torch.dtype | None = None,
+    ) -> Cascade:
+        """The checkpoint of that name (embedded, or in ACESTEP_HOME/cascades) or at that path.
+
+        `stages` loads only those; `dtype` None is bfloat16 on a GPU and float32 on a CPU.
+        """
+        spec = checkpoint.read_spec(checkpoint.find(name_or_path))
+        return cls(*loading.load_parts(spec, stages, device, dtype))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the stages run."""
+        return next(iter(self.stages.values())).like.device
+
+    def supports(self, task: str) -> bool:
+        """Whether this checkpoint can do a task, or take a "reference"."""
+        return self.spec.can(task)
+
+    def generate(
+        self,
+        requests: GenerateRequest | Sequence[GenerateRequest],
+        *,
+        on_progress: Callable[[Progress], None] | None = None,
+        on_audio: Callable[[int, int, NDArray[np.float32]], None] | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> list[Take]:
+        """All takes of one request or of several, in order; `Take.index` counts through.
+
+        Take k of a request is made with seed + k and does not depend on what it is made together with.
+        `on_audio(index, start_sample, audio [2, n])` gives pieces as they are decoded, not yet turned down.
+        `cancelled` is asked between layers and decode windows; then Cancelled is raised.
+        """
+        wanted = [requests] if isinstance(requests, GenerateRequest) else list(requests)
+        takes: list[Take] = []
+        songs = [prepare(self, request.seeded()) for request in wanted]
+        amounts: dict[str, float] = {}
+        for song in songs:
+            for part, amount in song.amounts().items():
+                amounts[part] = amounts.get(part, 0.0) + amount
+        pace = Pace(amounts, self._speeds, self._guesses, on_progress, cancelled)
+        for song in songs:
+            with self.adapters.applied(song.request.adapters):
+                takes += self._takes(song, pace, on_audio, len(takes))
+        return takes
+
+    def latents(self, request: GenerateRequest, *, cancelled: Callable[[], bool] | None = None) -> Tensor:
+        """The takes of a request as latents [B, T, C], before decoding."""
+        song = prepare(self, request.seeded())
+        with self.adapters.applied(request.adapters):
+            return song.denoise(range(request.takes), Pace(song.amounts(), {}, cancelled=cancelled))
+
+    def audio_s(self, request: GenerateRequest) -> float:
+        """Seconds of audio a take of this request will have (its grid and a tail)."""
+        return prepare(self, request).outline.duration_s
+
+    def encode_text(self, text: str, lyrics: str) -> Words:
+        """Embeddings of a formatted prompt and lyrics (see `conditions`); the last few are kept."""
+        return self._words.get(
+            (text, lyrics), lambda: conditions.encode_words(self.tokenizer, self.text_encoder, text, lyrics)
+        )
+
+    def encode_reference(self, key: Any, audio: Callable[[], NDArray[np.float32]]) -> Tensor:
+        """Reference audio → latents its timbre is read from [1, T, C]; the last few are kept under `key`."""
+
+        def encode() -> Tensor:
+            pieces = conditions.reference_pieces(
+                torch.from_numpy(audio()), self.codec.sample_rate_hz, self.spec.reference_s
+            )
+            return self.codec.encode(pieces[None].to(self.device))
+
+        return self._references.get(key, encode)
+
+    def load_adapter(self, name_or_path: str | Path) -> str:
+        """Load a LoRA from ACESTEP_HOME/adapters or a path; gives the name that requests use."""
+        return self.adapters.load(name_or_path)
+
+    def unload_adapter(self, name: str) -> None:
+        """Take a LoRA out; what is left is bit-identical to never having loaded it."""
+        self.adapters.unload(name)
+
+    def _takes(self, song: Song, pace: Pace, on_audio: Any, first_index: int) -> list[Take]:
+        at_once, done = ROWS_AT_ONCE.get(self.device.type, 4), 0
+        takes: list[Take] = []
+        while done < song.request.takes:
+            batch = range(done, min(done + at_once, song.request.takes))
+            before = dict(pace.seconds)
+            try:
+                audio = self._decode(song, song.denoise(batch, pace), pace, on_audio, first_index + done)
+            except torch.OutOfMemoryError as error:
+                torch.cuda.empty_cache()
+                if len(batch) == 1:
+                    raise OutOfMemory(
+                        f"{song.outline.duration_s:.0f} s do not fit into the device's memory: "
+                        "ask for fewer bars, or load fewer or smaller stages"
+                    ) from error
+                at_once = len(batch) // 2
+                continue
+            seconds = {part: (total - before.get(part, 0.0)) for part, total in pace.seconds.items()}
+            for k, samples in zip(batch, audio, strict=True):
+                samples, notes = _limited(samples, song)
+                takes.append(
+                    Take(
+                        first_index + k,
+                        song.seed + k,
+                        samples,
+                        self.codec.sample_rate_hz,
+                        {part: spent / len(batch) for part, spent in seconds.items()},
+                        (*song.notes, *notes),
+                    )
+                )
+            done += len(batch)
+        return takes
+
+    def _decode(
+        self, song: Song, latents: Tensor, pace: Pace, on_audio: Any, first_index: int
+    ) -> NDArray[np.float32]:
+        """Latents [B, T, C] → audio [B, 2, N], window by window."""
+        pieces, at = [], 0
+        for piece in _windows_of(self.codec, latents):
+            audio = piece.float().cpu().numpy()
+            pieces.append(audio)
+            if on_audio is not None:
+                for row, samples in enumerate(audio):
+                    on_audio(first_index + row, at, song.spliced(samples, at))
+            at += audio.shape[-1]
+            pace.advance("decode", len(audio) * audio.shape[-1] / self.codec.sample_rate_hz)
+        return np.concatenate(pieces, axis=-1)
+
+
+def _size(model: Any) -> float:
+    return float(sum(weight.numel() for weight in model.parameters()))
+
+
+def _windows_of(codec: Any, latents: Tensor) -> Iterator[Tensor]:
+    with torch.inference_mode():
+        yield from codec.decode_windows(latents)
+
+
+def _limited(samples: NDArray[np.float32], song: Song) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+    """Audio that does not exceed full scale, with the untouched part of a repaint put back."""
+    notes: tuple[str, ...] = ()
+    peak = float(np.abs(samples).max(initial=0.0))
+    if peak > 1.0:
+        samples = samples / np.float32(peak)
+        notes = (f"turned down by {20 * math.log10(peak):.1f} dB to stay within full scale",)
+    return np.ascontiguousarray(song.spliced(samples, 0), dtype=np.float32), notes

@@ -1,0 +1,235 @@
+"""Bringing a clip to its grid and key with the smallest change, and saying how well that went.
+
+Measures, changes only what is off, cuts to the exact length, measures again. Knows no files or models.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from acestep.audio import repair
+from acestep.grid import SAMPLE_RATE_HZ, Grid
+from acestep.key import Key
+from acestep.loudness import seam_error
+from acestep.measure import Measurement, measure
+from acestep.onsets import mono, onset_curve, pick_onsets
+from acestep.seam import cut_loop, smooth_seam
+from acestep.stretch import paste_attacks, stretch, warp
+
+TEMPO_TOLERANCE_PCT = 0.5
+DOWNBEAT_TOLERANCE_MS = 25.0
+IN_PLACE_S = 0.008  # no beat is further from the grid than this: nothing to change
+WHOLE_LOOP = 0.006  # a file this near (relative) to whole bars is taken to be a loop
+MIN_TEMPO_CONFIDENCE = 0.08
+MIN_DOWNBEAT_CONFIDENCE = 0.35
+TUNING_TOLERANCE_CENTS = 15.0
+KEY_MARGIN = 0.06  # another key must be this much clearer before anything is transposed
+CLICK = 1.0
+CLICK_TO_TOUCH = 2.0  # what is in place is left alone unless its seam really clicks
+MAX_STRETCH = 1.35
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A fitted clip [C, N], N exactly the grid's, with what was measured before and after."""
+
+    audio: np.ndarray
+    verdict: str  # good, poor, untouched, off
+    before: Measurement
+    after: Measurement
+    changes: tuple[str, ...]
+    tempo_error_pct: float | None
+    downbeat_error_ms: float | None
+    key_match: bool | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """For the sidecar: verdict, errors, changes and both measurements."""
+        return {
+            "fit": self.verdict,
+            "changes": list(self.changes),
+            "tempo_error_pct": self.tempo_error_pct,
+            "downbeat_error_ms": self.downbeat_error_ms,
+            "key_match": self.key_match,
+            "before": self.before.to_dict(),
+            "after": self.after.to_dict(),
+        }
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What has to change: `factor` is new length over old, `shift_s` the first bar's start in the source."""
+
+    factor: float = 1.0
+    shift_s: float = 0.0
+    semitones: float = 0.0
+    whole_loop: bool = False
+    drifts: bool = False
+
+    @property
+    def nothing(self) -> bool:
+        return self.factor == 1 and self.shift_s == 0 and self.semitones == 0 and not self.drifts
+
+
+def fit(
+    audio: np.ndarray,
+    sample_rate_hz: int = SAMPLE_RATE_HZ,
+    grid: Grid | None = None,
+    key: Key | None = None,
+    *,
+    change: bool = True,
+) -> Fit:
+    """`audio` [C, N] brought to `grid` and `key`; with `change=False` only measured and cut to length."""
+    grid = grid or Grid()
+    audio, _ = repair(np.atleast_2d(audio).astype(np.float32, copy=False))
+    length = grid.samples(sample_rate_hz)
+    before = measure(audio, sample_rate_hz, grid=grid, key=key)
+    plan = plan_fit(before, grid, key) if change else Plan()
+    result, changes = _carry_out(audio, sample_rate_hz, grid, before, plan)
+    if change and (changes or audio.shape[1] != length) and seam_error(result) > CLICK:
+        result = smooth_seam(result, sample_rate_hz)
+    elif change and seam_error(result) > CLICK_TO_TOUCH:
+        result = smooth_seam(result, sample_rate_hz)
+        changes.append("loop seam smoothed")
+    untouched = result is audio or (result.shape == audio.shape and not changes)
+    after = before if untouched else measure(result, sample_rate_hz, grid=grid, key=key)
+    return _judged(result, before, after, changes, grid, key, "off" if not change else "")
+
+
+def plan_fit(before: Measurement, grid: Grid, key: Key | None) -> Plan:
+    """The smallest change that puts what was measured onto the grid and into the key."""
+    semitones = transposition(before, key)
+    if before.bpm is None or before.tempo_confidence < MIN_TEMPO_CONFIDENCE or before.downbeat_s is None:
+        return Plan(semitones=semitones)
+    factor = before.bpm / grid.bpm
+    bars = before.duration_s * before.bpm / 60 / grid.signature.quarters_per_bar
+    whole = round(bars / grid.bars) == 1 and abs(bars / grid.bars - 1) < WHOLE_LOOP
+    if whole:
+        factor = grid.duration_s / before.duration_s
+    shift_s = before.downbeat_s
+    beat_s = grid.beat_s / factor
+    if before.downbeat_confidence < MIN_DOWNBEAT_CONFIDENCE:
+        shift_s = (shift_s + beat_s / 2) % beat_s - beat_s / 2
+    off_s = abs(factor - 1) * grid.duration_s
+    if off_s < IN_PLACE_S and before.steady:
+        factor = 1.0
+    untouched = factor == 1 and before.steady and not semitones
+    if untouched and abs(shift_s) + off_s / 2 < IN_PLACE_S:
+        shift_s = 0.0
+    if not 1 / MAX_STRETCH < factor < MAX_STRETCH:
+        return Plan(semitones=semitones)
+    return Plan(factor, shift_s, semitones, whole, not before.steady)
+
+
+def transposition(before: Measurement, key: Key | None) -> float:
+    """Semitones, with tuning, that bring what was measured into `key` by the shortest way; 0 for drums."""
+    if key is None or before.key is None or not before.key_scores:
+        return 0.0
+    scores = np.array(before.key_scores)
+    row = 0 if key.mode == "major" else 12
+    wanted = {step: scores[row + (key.tonic - step) % 12] for step in range(-6, 7)}
+    step = max(wanted, key=lambda s: (wanted[s] - 0.002 * abs(s), -abs(s)))
+    if wanted[step] < wanted[0] + KEY_MARGIN:
+        step = 0
+    cents = before.tuning_cents or 0.0
+    return step - (cents / 100 if abs(cents) > TUNING_TOLERANCE_CENTS else 0.0)
+
+
+def _carry_out(
+    audio: np.ndarray, sample_rate_hz: int, grid: Grid, before: Measurement, plan: Plan
+) -> tuple[np.ndarray, list[str]]:
+    """The changed clip, exactly as long as the grid, and what was done in words."""
+    length = grid.samples(sample_rate_hz)
+    changes: list[str] = []
+    if plan.semitones:
+        changes.append(f"moved by {plan.semitones:+.2f} semitones")
+    if plan.drifts:
+        audio, start = _straightened(audio, sample_rate_hz, grid, before, plan)
+        changes.append("beats straightened")
+    else:
+        start = round(plan.shift_s * plan.factor * sample_rate_hz)
+        if plan.factor != 1 or plan.semitones:
+            audio = _stretched(audio, sample_rate_hz, plan)
+        if abs(plan.factor - 1) > 1e-9:
+            changes.append(f"stretched by {(plan.factor - 1) * 100:+.2f} %")
+    if abs(plan.shift_s) > 0.001 and not plan.drifts:
+        changes.append(f"downbeat moved by {-plan.shift_s * 1000:+.1f} ms")
+    if start == 0 and audio.shape[1] == length:
+        return audio, changes
+    if plan.whole_loop:
+        audio = _exact(audio, length)
+        return np.roll(audio, -start, axis=1), changes
+    clip = cut_loop(audio, start, length, sample_rate_hz)
+    if not changes and audio.shape[1] != length:
+        changes.append(f"cut from {audio.shape[1]} to {length} samples")
+    return clip, changes
+
+
+def _stretched(audio: np.ndarray, sample_rate_hz: int, plan: Plan) -> np.ndarray:
+    result = stretch(audio, sample_rate_hz, plan.factor, plan.semitones, loop=plan.whole_loop)
+    if plan.semitones:
+        return result
+    onsets = pick_onsets(onset_curve(mono(audio), sample_rate_hz), threshold=0.15)
+    times = onsets.times_s[onsets.strengths > 0.25]
+    return paste_attacks(result, audio, times * plan.factor, times, sample_rate_hz)
+
+
+def _straightened(
+    audio: np.ndarray, sample_rate_hz: int, grid: Grid, before: Measurement, plan: Plan
+) -> tuple[np.ndarray, int]:
+    """Every beat put where the grid has it; and where the first bar starts then."""
+    beats = np.array(before.beats_s)
+    quarter_s = 60 / grid.bpm
+    first = int(np.argmin(np.abs(beats - plan.shift_s)))
+    targets = (np.arange(len(beats)) - first) * quarter_s
+    end_s = audio.shape[1] / sample_rate_hz
+    step = np.median(np.diff(beats))
+    source = np.concatenate([[0.0], beats[(beats > 0.02) & (beats < end_s - 0.02)], [end_s]])
+    inner = targets[(beats > 0.02) & (beats < end_s - 0.02)]
+    lead = (source[1] - 0.0) / step * quarter_s
+    tail = (end_s - source[-2]) / step * quarter_s
+    target = np.concatenate([[inner[0] - lead], inner, [inner[-1] + tail]])
+    result = warp(audio, sample_rate_hz, source, target, plan.semitones)
+    return result, round(-target[0] * sample_rate_hz)
+
+
+def _exact(audio: np.ndarray, length: int) -> np.ndarray:
+    missing = length - audio.shape[1]
+    return np.pad(audio, ((0, 0), (0, missing)), mode="wrap") if missing > 0 else audio[:, :length]
+
+
+def _judged(
+    audio: np.ndarray,
+    before: Measurement,
+    after: Measurement,
+    changes: list[str],
+    grid: Grid,
+    key: Key | None,
+    verdict: str,
+) -> Fit:
+    tempo, downbeat, match = errors(after, grid, key)
+    if not verdict:
+        fits = (
+            (tempo is None or tempo <= TEMPO_TOLERANCE_PCT)
+            and (downbeat is None or downbeat <= DOWNBEAT_TOLERANCE_MS)
+            and match is not False
+        )
+        verdict = "poor" if not fits else "good" if changes else "untouched"
+    return Fit(audio, verdict, before, after, tuple(changes), tempo, downbeat, match)
+
+
+def errors(after: Measurement, grid: Grid, key: Key | None) -> tuple[float | None, float | None, bool | None]:
+    """Tempo error in %, downbeat error in ms, and whether the key matches; None: not measurable."""
+    if after.bpm is None or after.downbeat_s is None:
+        tempo, downbeat = None, None
+    else:
+        tempo = round(abs(after.bpm / grid.bpm - 1) * 100, 3)
+        offset_s = (after.downbeat_s + grid.bar_s / 2) % grid.bar_s - grid.bar_s / 2
+        downbeat = round(abs(offset_s) * 1000, 2)
+    match = None if key is None or after.key is None else after.key == key
+    return tempo, downbeat, match
+
+
+def unfitted(audio: np.ndarray, sample_rate_hz: int, grid: Grid, key: Key | None = None) -> Fit:
+    """The clip as it is, only cut to length, with its honest errors; the verdict is `off`."""
+    return replace(fit(audio, sample_rate_hz, grid, key, change=False), verdict="off")

@@ -1,0 +1,144 @@
+"""Loading a cascade's parts into memory, checked: every weight is there, and belongs to this architecture.
+
+Knows nothing of requests or sampling.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from acestep.checkpoint import CascadeSpec, StageSpec
+from acestep.codec import load_codec
+from acestep.errors import CheckpointError, NotFound
+from acestep.stage import Stage
+
+log = logging.getLogger(__name__)
+
+
+def choose_device(device: str = "auto") -> torch.device:
+    """For "auto" the first of CUDA, MPS and CPU that is here."""
+    if device != "auto":
+        return torch.device(device)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def choose_dtype(device: torch.device, dtype: torch.dtype | None = None) -> torch.dtype:
+    """bfloat16 on a GPU, float32 elsewhere, unless asked otherwise."""
+    return dtype or (torch.bfloat16 if device.type == "cuda" else torch.float32)
+
+
+def load_parts(
+    spec: CascadeSpec, names: Sequence[str] = (), device: str = "auto", dtype: torch.dtype | None = None
+) -> tuple[CascadeSpec, dict[str, Stage], Any, Any, Any]:
+    """(spec, stages by name, codec, text encoder, tokenizer) of the chosen stages, on the device."""
+    unknown = [name for name in names if name not in [stage.name for stage in spec.stages]]
+    if unknown:
+        have = ", ".join(stage.name for stage in spec.stages)
+        raise NotFound(f"cascade {spec.name} has no stage {', '.join(unknown)}: it has {have}")
+    place = choose_device(device)
+    kind = choose_dtype(place, dtype)
+    with _quiet():
+        text_encoder = _load_text_encoder(spec.text_encoder, kind).to(place)
+        tokenizer = _load_tokenizer(spec.tokenizer)
+        codec: Any = load_codec(spec.codec)
+        if hasattr(codec, "to"):
+            codec.to(place)
+        stages = {
+            stage.name: load_stage(stage, place, kind)
+            for stage in spec.stages
+            if not names or stage.name in names
+        }
+    return spec, stages, codec, text_encoder, tokenizer
+
+
+def load_stage(spec: StageSpec, device: torch.device, dtype: torch.dtype) -> Stage:
+    """One stage from its folder."""
+    from diffusers import AceStepAudioTokenDetokenizer, AceStepAudioTokenizer, AceStepConditionEncoder
+    from diffusers import AceStepTransformer1DModel as Transformer
+
+    parts = {
+        "transformer": load_model(Transformer, spec.folder / "transformer", dtype),
+        "condition_encoder": load_model(AceStepConditionEncoder, spec.folder / "condition_encoder", dtype),
+    }
+    optional = {
+        "audio_tokenizer": AceStepAudioTokenizer,
+        "audio_token_detokenizer": AceStepAudioTokenDetokenizer,
+    }
+    for name, kind in optional.items():
+        if (spec.folder / name).is_dir():
+            parts[name] = load_model(kind, spec.folder / name, dtype)
+    stage = Stage(spec.name, **parts, timbre_token=spec.timbre_token)
+    stage.to(device)
+    return stage
+
+
+def load_model(kind: Any, folder: Path, dtype: torch.dtype) -> Any:
+    """A diffusers model from safetensors in a folder. Raises CheckpointError naming what does not match."""
+    if not (folder / "config.json").is_file():
+        raise CheckpointError(f"{folder} has no config.json: is the checkpoint complete?")
+    try:
+        model, info = kind.from_pretrained(
+            folder, torch_dtype=dtype, use_safetensors=True, output_loading_info=True, local_files_only=True
+        )
+    except (OSError, ValueError, RuntimeError, TypeError, KeyError) as error:
+        raise CheckpointError(f"{folder} cannot be loaded as {kind.__name__}: {_short(error)}") from error
+    for name in ("missing_keys", "unexpected_keys", "mismatched_keys"):
+        keys = sorted(map(str, info.get(name, [])))
+        if keys:
+            listed = ", ".join(keys[:5]) + (" …" if len(keys) > 5 else "")
+            raise CheckpointError(
+                f"{folder} is not a whole {kind.__name__}: {len(keys)} {name.replace('_', ' ')}: {listed}"
+            )
+    return model.eval().requires_grad_(False)
+
+
+def _load_text_encoder(folder: Path, dtype: torch.dtype) -> Any:
+    from transformers import AutoModel
+
+    try:
+        model = AutoModel.from_pretrained(folder, dtype=dtype, local_files_only=True, use_safetensors=True)
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        raise CheckpointError(f"the text encoder in {folder} cannot be loaded: {_short(error)}") from error
+    return model.eval().requires_grad_(False)
+
+
+def _load_tokenizer(folder: Path) -> Any:
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, KeyError) as error:
+        raise CheckpointError(f"the tokenizer in {folder} cannot be loaded: {_short(error)}") from error
+
+
+def _short(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text if len(text) <= 400 else text[:400] + " …"
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Loading libraries report through logging and warnings what is checked and raised here."""
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
+    levels = diffusers_logging.get_verbosity(), transformers_logging.get_verbosity()
+    diffusers_logging.set_verbosity_error()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        diffusers_logging.set_verbosity(levels[0])
+        transformers_logging.set_verbosity(levels[1])

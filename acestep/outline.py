@@ -1,0 +1,96 @@
+"""What a request means for a checkpoint: length in frames, windows, region to make, what it cannot do.
+
+Arithmetic and rules only; knows nothing of tensors, models or files.
+
+Length. Text-to-music is made longer than the grid by a tail, so that fitting has material: one bar, at
+least a second and 2 % of the clip; half a second where the checkpoint takes the grid as input; `tail_s` in
+cascade.json overrules it. A clip made in context starts where the context starts and needs no shifting: it
+gets as much tail as the context has.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from acestep.checkpoint import CascadeSpec
+from acestep.errors import InvalidRequest, Unsupported
+from acestep.grid import DURATION_RANGE_S
+from acestep.request import CONTEXT_TASKS, GenerateRequest
+
+GUIDED_TAIL_S = 0.5
+WINDOW_OVERLAP = 0.25  # of a window, at least, where clips are longer than the checkpoint was trained on
+
+
+@dataclass(frozen=True)
+class Outline:
+    """A request in latent frames. `windows` are (start, length), more than one only beyond `max_s`."""
+
+    frames: int
+    windows: tuple[tuple[int, int], ...]
+    region: tuple[int, int] | None  # frames to make anew; None is all
+    duration_s: float
+
+
+def outline(
+    request: GenerateRequest, spec: CascadeSpec, latent_rate_hz: float, context_s: float | None = None
+) -> Outline:
+    """The request's length and parts; `context_s` is how much context audio there is."""
+    grid_s = request.grid.duration_s
+    duration_s = min(grid_s + tail_s(request, spec), DURATION_RANGE_S[1])
+    if spec.max_s and grid_s <= spec.max_s:  # the tail alone is not worth a second window
+        duration_s = min(duration_s, spec.max_s)
+    if context_s is not None:
+        duration_s = max(grid_s, min(duration_s, context_s))
+    frames = math.ceil(round(duration_s * latent_rate_hz, 6))
+    region = None
+    if request.repaint_s is not None:
+        if request.repaint_s[0] * latent_rate_hz >= frames:
+            raise InvalidRequest(
+                f"repaint region {request.repaint_s[0]:g}–{request.repaint_s[1]:g} s lies behind the "
+                f"{frames / latent_rate_hz:.2f} s of the clip"
+            )
+        first, last = (int(edge_s * latent_rate_hz) for edge_s in request.repaint_s)
+        region = (first, max(first + 1, min(last, frames)))
+    return Outline(frames, windows(request, spec, latent_rate_hz, frames), region, frames / latent_rate_hz)
+
+
+def tail_s(request: GenerateRequest, spec: CascadeSpec) -> float:
+    """How much longer than the grid a clip is made."""
+    if spec.tail_s is not None:
+        return spec.tail_s
+    if spec.guide is not None:
+        return GUIDED_TAIL_S
+    return max(request.grid.bar_s, 1.0, 0.02 * request.grid.duration_s)
+
+
+def windows(
+    request: GenerateRequest, spec: CascadeSpec, latent_rate_hz: float, frames: int
+) -> tuple[tuple[int, int], ...]:
+    """Overlapping stretches of equal length that cover the clip, starting at bars as far as they fit."""
+    length = int(spec.max_s * latent_rate_hz) if spec.max_s else frames
+    if length >= frames:
+        return ((0, frames),)
+    hop = (1 - WINDOW_OVERLAP) * length
+    bar = request.grid.bar_s * latent_rate_hz
+    if bar <= hop:
+        hop = math.floor(hop / bar) * bar
+    starts = [round(i * hop) for i in range(math.ceil((frames - length) / hop))]
+    return tuple((start, length) for start in [*starts, frames - length])
+
+
+def check(request: GenerateRequest, spec: CascadeSpec) -> list[str]:
+    """Raise Unsupported for what the checkpoint cannot do; notes on what it takes no account of."""
+    notes = []
+    if not spec.can(request.task):
+        able = ", ".join(spec.supports or ())
+        raise Unsupported(f"checkpoint {spec.name} cannot do task {request.task}: it supports {able}")
+    if request.reference is not None and not spec.can("reference"):
+        raise Unsupported(f"checkpoint {spec.name} takes no reference: leave it out or load another")
+    if request.task == "text" and request.context is not None:
+        raise InvalidRequest(f"task text takes no context: choose one of {', '.join(CONTEXT_TASKS)}")
+    if request.strength < 1 and request.task not in ("text", "cover"):
+        notes.append(f"strength has no meaning for task {request.task} and was left out")
+    if request.guide and spec.guide is None:
+        notes.append(f"checkpoint {spec.name} takes no guide: tempo and key are words in its prompt only")
+    return notes

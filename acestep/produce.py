@@ -1,0 +1,327 @@
+"""From a request to clips on disk: generate, measure, fit, choose, write – the one path everybody uses.
+
+Knows the cascade only by `generate`; knows nothing of queues, networks or command lines.
+"""
+
+import dataclasses
+import platform
+import time
+from collections.abc import Callable, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import acestep
+from acestep.choose import Rank, rank
+from acestep.clip import SIDECAR_FORMAT, Clip, clip_stem, read_sidecar, remove_clip, write_clip
+from acestep.encode import encode
+from acestep.errors import Cancelled, InvalidRequest, PoorFit, UnreadableAudio
+from acestep.fit import Fit, fit
+from acestep.grid import SAMPLE_RATE_HZ
+from acestep.key import Key
+from acestep.pace import Progress
+from acestep.request import GenerateRequest
+from acestep.riff import MusicalData, read_chunks
+
+if TYPE_CHECKING:
+    from acestep.cascade import Cascade, Take
+
+MAX_BATCH = 16  # takes made in one call; fixed, so that a sidecar's batch can be made again
+FIT_SHARE = 0.1  # of the progress bar
+CEILING = 10 ** (-0.3 / 20)  # −0.3 dB: louder clips are turned down to here
+LIBRARIES = ("torch", "diffusers", "transformers", "numpy", "scipy", "soxr", "python-stretch")
+
+
+def produce(
+    cascade: "Cascade",
+    request: GenerateRequest,
+    folder: str | Path,
+    *,
+    on_progress: Callable[[Progress], None] | None = None,
+    on_audio: Callable[[int, int, np.ndarray], None] | None = None,
+    cancelled: Callable[[], bool] | None = None,
+    job: str = "",
+) -> list[Clip]:
+    """Makes the request's clips in `folder` and returns them in order of take.
+
+    Nothing is written before every clip is made, and nothing remains when `cancelled` says so. Raises what
+    `generate` raises, PoorFit for a strict request that does not fit, StorageError for the folder.
+    """
+    return _Production(cascade, request.seeded(), Path(folder), job).run(on_progress, on_audio, cancelled)
+
+
+def reproduce(
+    sidecar: Mapping[str, Any] | str | Path,
+    cascade: "Cascade",
+    folder: str | Path,
+    *,
+    on_progress: Callable[[Progress], None] | None = None,
+    cancelled: Callable[[], bool] | None = None,
+    job: str = "",
+) -> Clip:
+    """Makes a clip again from its sidecar: the same batch, the same take; identical on the same machine."""
+    content = read_sidecar(sidecar) if isinstance(sidecar, str | Path) else sidecar
+    try:
+        request = GenerateRequest.from_dict(content["request"])
+        take = int(content["clip"]["take"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise InvalidRequest(f"the sidecar does not say how its clip was made: {error}") from error
+    if request.seed is None or not 0 <= take < request.takes:
+        raise InvalidRequest(f"the sidecar names take {take} of {request.takes} and seed {request.seed}")
+    production = _Production(cascade, request, Path(folder), job, only=take)
+    return production.run(on_progress, None, cancelled)[0]
+
+
+class _Production:
+    """One request on its way; `only` keeps a single take."""
+
+    def __init__(
+        self, cascade: "Cascade", request: GenerateRequest, folder: Path, job: str, only: int | None = None
+    ) -> None:
+        assert request.seed is not None
+        self.cascade, self.request, self.folder, self.job, self.only = cascade, request, folder, job, only
+        self.started = time.time()
+        self.reference = _reference(request) if request.candidates > 1 else None
+        self.time_reference = _time_reference(request)
+
+    def run(
+        self,
+        on_progress: Callable[[Progress], None] | None,
+        on_audio: Callable[[int, int, np.ndarray], None] | None,
+        cancelled: Callable[[], bool] | None,
+    ) -> list[Clip]:
+        """Generate, fit and choose batch by batch; then write."""
+        per_batch = max(1, MAX_BATCH // self.request.candidates)
+        batches = [
+            range(first, min(first + per_batch, self.request.takes))
+            for first in range(0, self.request.takes, per_batch)
+        ]
+        if self.only is not None:
+            batches = [batch for batch in batches if self.only in batch]
+        chosen: list[tuple[int, Take, Fit, list[Rank]]] = []
+        for done, batch in enumerate(batches):
+            report = _scaled(on_progress, done / len(batches), 1 / len(batches))
+            chosen += self._batch(batch, report, on_audio, cancelled)
+        self._refuse_poor(chosen)
+        return self._write(chosen, cancelled)
+
+    def _batch(
+        self,
+        takes: range,
+        report: Callable[[str, float, float], None],
+        on_audio: Callable[[int, int, np.ndarray], None] | None,
+        cancelled: Callable[[], bool] | None,
+    ) -> "list[tuple[int, Take, Fit, list[Rank]]]":
+        """The best candidate of each take in the batch."""
+        request, each = self.request, self.request.candidates
+        assert request.seed is not None
+        made = self.cascade.generate(
+            dataclasses.replace(
+                request, takes=len(takes) * each, candidates=1, seed=request.seed + takes.start * each
+            ),
+            on_progress=lambda p: report(p.stage, p.fraction * (1 - FIT_SHARE), p.eta_s),
+            on_audio=None
+            if on_audio is None
+            else lambda i, start, audio: (
+                on_audio(takes.start + i // each, start, audio) if i % each == 0 else None
+            ),
+            cancelled=cancelled,
+        )
+        chosen = []
+        for position, take in enumerate(takes):
+            if self.only is not None and take != self.only:
+                continue
+            candidates = made[position * each : (position + 1) * each]
+            fits = []
+            for number, candidate in enumerate(candidates):
+                _stop_if(cancelled)
+                fits.append(
+                    fit(
+                        candidate.audio,
+                        candidate.sample_rate_hz,
+                        request.grid,
+                        request.key,
+                        change=request.fit,
+                    )
+                )
+                share = (position * each + number + 1) / (len(takes) * each)
+                report("fit", 1 - FIT_SHARE + FIT_SHARE * share, 0.0)
+            ranks = rank(fits, [candidate.seed for candidate in candidates], self.reference)
+            best = ranks[0].candidate
+            chosen.append((take, candidates[best], fits[best], ranks))
+        return chosen
+
+    def _refuse_poor(self, chosen: "list[tuple[int, Take, Fit, list[Rank]]]") -> None:
+        if not self.request.strict:
+            return
+        for take, _, result, _ in chosen:
+            if result.verdict == "poor" or (result.verdict == "off" and _misses(result)):
+                raise PoorFit(
+                    f"take {take + 1} does not fit {self.request.bpm:g} bpm"
+                    f"{f' in {self.request.key}' if self.request.key else ''}: tempo off by "
+                    f"{result.tempo_error_pct} %, downbeat by {result.downbeat_error_ms} ms, key match "
+                    f"{result.key_match}; try more candidates, another seed, or a request that is not strict"
+                )
+
+    def _write(
+        self, chosen: "list[tuple[int, Take, Fit, list[Rank]]]", cancelled: Callable[[], bool] | None
+    ) -> list[Clip]:
+        clips: list[Clip] = []
+        try:
+            for take, made, result, ranks in chosen:
+                _stop_if(cancelled)
+                clips.append(self._write_one(take, made, result, ranks))
+            _stop_if(cancelled)
+        except BaseException:
+            for clip in clips:
+                remove_clip(clip)
+            raise
+        return clips
+
+    def _write_one(self, take: int, made: "Take", result: Fit, ranks: list[Rank]) -> Clip:
+        request, grid = self.request, self.request.grid
+        rate_hz = made.sample_rate_hz
+        audio, notes = _safe_level(result.audio, request.sample_format)
+        key = _key_on_label(result, request.key)
+        created = time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(self.started))
+        values = Clip(
+            name="",
+            path="",
+            job=self.job,
+            take=take,
+            seed=made.seed,
+            bpm=request.bpm,
+            signature=str(request.signature),
+            key=str(key) if key else "",
+            bars=request.bars,
+            duration_s=audio.shape[1] / rate_hz,
+            samples=audio.shape[1],
+            sample_rate_hz=rate_hz,
+            tempo_error_pct=result.tempo_error_pct,
+            downbeat_error_ms=result.downbeat_error_ms,
+            key_match=result.key_match,
+            fit=result.verdict,
+            prompt=request.prompt,
+            cascade=request.cascade or str(getattr(self.cascade, "name", "")),
+            adapters=request.adapters,
+            created=created,
+        )
+        fields = dataclasses.asdict(values)
+        for name in ("path", "sidecar_json"):
+            del fields[name]
+        sidecar = {
+            "format": SIDECAR_FORMAT,
+            "clip": fields,
+            "request": request.to_dict(),
+            "checkpoint": _fingerprint(self.cascade),
+            "versions": _versions(),
+            "measured": result.to_dict(),
+            "candidates": [one.to_dict() for one in ranks],
+            "seconds": {name: round(value, 3) for name, value in made.seconds.items()},
+            "notes": [*made.notes, *notes],
+        }
+        data = MusicalData(
+            bpm=request.bpm,
+            numerator=request.signature.numerator,
+            denominator=request.signature.denominator,
+            quarters=max(1, round(grid.bars * request.signature.quarters_per_bar)),
+            root=key.tonic if key else None,
+            key=str(key) if key else "",
+            downbeats=tuple(round(at * rate_hz) for at in grid.bar_times_s()),
+            title=request.prompt[:200],
+            comment=_label(values),
+            created=created,
+            software=f"acestep-bridge {acestep.__version__}",
+            time_reference=self.time_reference,
+            lufs=result.after.lufs,
+            extra={"SEED": str(made.seed), "CASCADE": values.cascade},
+        )
+        stem = clip_stem(request.prompt, grid, key, take, time.localtime(self.started))
+        body = encode(audio, rate_hz, request.format, request.sample_format, data)
+        return write_clip(self.folder, stem, f".{request.format}", body, sidecar)
+
+
+def _scaled(
+    on_progress: Callable[[Progress], None] | None, start: float, share: float
+) -> Callable[[str, float, float], None]:
+    def report(stage: str, fraction: float, eta_s: float) -> None:
+        if on_progress is not None:
+            on_progress(Progress(stage, min(1.0, start + share * fraction), eta_s))
+
+    return report
+
+
+def _stop_if(cancelled: Callable[[], bool] | None) -> None:
+    if cancelled is not None and cancelled():
+        raise Cancelled("the job was cancelled")
+
+
+def _misses(result: Fit) -> bool:
+    return (
+        (result.tempo_error_pct or 0) > 0.5
+        or (result.downbeat_error_ms or 0) > 25
+        or result.key_match is False
+    )
+
+
+def _key_on_label(result: Fit, asked: Key | None) -> Key | None:
+    """The key to write on the clip: what is heard when it is sure, none for unpitched material."""
+    heard = result.after.key
+    if heard is None:
+        return None
+    return asked if asked is not None and result.key_match else heard
+
+
+def _label(clip: Clip) -> str:
+    parts = [f"{clip.bpm:g} bpm {clip.signature}", f"{clip.bars:g} bars", clip.key, f"fit {clip.fit}"]
+    if clip.tempo_error_pct is not None:
+        parts.append(f"tempo off by {clip.tempo_error_pct:g} %, downbeat by {clip.downbeat_error_ms:g} ms")
+    return "; ".join(part for part in parts if part)
+
+
+def _safe_level(audio: np.ndarray, sample_format: str) -> tuple[np.ndarray, list[str]]:
+    """Turned down when it would clip, and said so."""
+    peak = float(np.abs(audio).max(initial=0.0))
+    if peak <= 1.0 or sample_format == "float32":
+        return audio, []
+    return audio * np.float32(CEILING / peak), [
+        f"turned down by {20 * np.log10(peak / CEILING):.1f} dB: it would clip"
+    ]
+
+
+def _reference(request: GenerateRequest) -> np.ndarray | None:
+    from acestep.audio import read_audio
+
+    return read_audio(request.reference) if request.reference else None
+
+
+def _time_reference(request: GenerateRequest) -> int:
+    """Where on the song's timeline the clip belongs: where its context comes from, if that file says."""
+    if request.context is None:
+        return 0
+    try:
+        start = read_chunks(request.context.path).get("bext", {}).get("time_reference", 0)
+    except (OSError, UnreadableAudio):
+        return 0
+    return int(start) + round(request.context.start_s * SAMPLE_RATE_HZ) if start else 0
+
+
+def _fingerprint(cascade: Any) -> dict[str, Any]:
+    found = getattr(cascade, "fingerprint", None)
+    return {"name": str(getattr(cascade, "name", "")), "files": found() if callable(found) else {}}
+
+
+def _versions() -> dict[str, str]:
+    found = {
+        "acestep-bridge": acestep.__version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+    }
+    for name in LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,93 @@
+"""Hand-over between stages, guidance and the Euler loop, as plain functions over tensors.
+
+Knows nothing of models, text or audio: a velocity is a function it is given.
+Shapes: B takes, T latent frames, C latent channels. sigma = t = 1 is pure noise, 0 is clean.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from acestep.schedule import Guidance, Leg
+
+# ACE-Step 1.5's guidance for base and SFT checkpoints (upstream apg_guidance.py, diffusers AceStepPipeline)
+APG_MOMENTUM = -0.75
+APG_NORM_THRESHOLD = 2.5
+
+
+def renoise(x: Tensor, sigma: float, higher: float, noise: Tensor) -> Tensor:
+    """x at noise level `sigma` → the same at level `higher`, as if it had been there.
+
+    With s > t: a = (1 − s) / (1 − t), x_s = a · x_t + sqrt(s² − a² t²) · noise.
+    """
+    if sigma >= 1.0 or higher >= 1.0:
+        return noise
+    a = (1 - higher) / (1 - sigma)
+    return a * x + math.sqrt(max(higher**2 - (a * sigma) ** 2, 0.0)) * noise
+
+
+def cfg(cond: Tensor, uncond: Tensor, scale: float) -> Tensor:
+    """Classifier-free guidance (Ho & Salimans 2022)."""
+    return uncond + scale * (cond - uncond)
+
+
+class Momentum:
+    """The running sum of guidance directions that APG keeps over the steps."""
+
+    def __init__(self, momentum: float = APG_MOMENTUM) -> None:
+        self.momentum = momentum
+        self.average: Tensor | None = None
+
+    def update(self, difference: Tensor) -> Tensor:
+        """Add a direction; gives the running sum."""
+        if self.average is None:
+            self.average = difference
+        else:
+            self.average = difference + self.momentum * self.average
+        return self.average
+
+
+def apg(cond: Tensor, uncond: Tensor, scale: float, momentum: Momentum) -> Tensor:
+    """Adaptive projected guidance over time (Sadat et al. 2024) with ACE-Step's settings.
+
+    The direction is limited in norm, and only its part orthogonal to the conditional velocity is used.
+    """
+    difference = momentum.update(cond - uncond)
+    norm = difference.norm(p=2, dim=1, keepdim=True)
+    difference = difference * torch.clamp(APG_NORM_THRESHOLD / norm, max=1.0)
+    wide = torch.float32 if difference.device.type == "mps" else torch.float64
+    direction, along = difference.to(wide), torch.nn.functional.normalize(cond.to(wide), dim=1)
+    orthogonal = direction - (direction * along).sum(dim=1, keepdim=True) * along
+    return cond + (scale - 1.0) * orthogonal.to(cond.dtype)
+
+
+def guided(cond: Tensor, uncond: Tensor, guidance: Guidance, momentum: Momentum) -> Tensor:
+    """The velocity under guidance, by its mode."""
+    if guidance.mode == "cfg":
+        return cfg(cond, uncond, guidance.scale)
+    return apg(cond, uncond, guidance.scale, momentum)
+
+
+def euler(
+    x: Tensor,
+    legs: Sequence[Leg],
+    velocity: Callable[[Leg, int, Tensor], Tensor],
+    fresh_noise: Callable[[], Tensor],
+) -> Tensor:
+    """Follow the legs from noise `x` to the last one's end. `velocity(leg, step, x)` gives dx/dsigma there.
+
+    At a hand-over the next leg takes x as it is where noise levels meet, noised up where it starts higher.
+    """
+    sigma = legs[0].sigmas[0]
+    for leg in legs:
+        if leg.sigmas[0] > sigma:
+            x = renoise(x, sigma, leg.sigmas[0], fresh_noise())
+        for step, (here, there) in enumerate(pairwise(leg.sigmas)):
+            x = x + (there - here) * velocity(leg, step, x)
+        sigma = leg.sigmas[-1]
+    return x

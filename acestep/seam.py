@@ -1,0 +1,94 @@
+"""The joint of a loop: cutting a clip to length so that its end runs into its beginning without a click.
+
+Knows samples only. Audio is [C, N] float32.
+"""
+
+import numpy as np
+
+FADE_S = 0.012
+SEARCH_S = 0.060
+SMOOTH_S = 0.006
+TAIL_S = 1.5
+NEW_ONSET = 2.0  # what follows the end is a new attack, not a tail, when it is this much louder
+
+
+def cut_loop(audio: np.ndarray, start: int, length: int, sample_rate_hz: int) -> np.ndarray:
+    """`length` samples from `start`, wrapped around when the material ends before that.
+
+    What lies before `start` leads into it; what rings on after the end is folded onto the beginning.
+    """
+    total = audio.shape[1]
+    if start < 0:
+        audio = np.pad(audio, ((0, 0), (-start, 0)))
+        start, total = 0, audio.shape[1]
+    if start + length <= total:
+        clip = audio[:, start : start + length].copy()
+        before, after = audio[:, :start], audio[:, start + length :]
+        if before.shape[1] >= round(FADE_S * sample_rate_hz):
+            _lead_in(clip, before, sample_rate_hz)
+        elif after.shape[1]:
+            _fold_tail(clip, after, sample_rate_hz)
+        return clip
+    head = audio[:, start:]
+    missing = length - head.shape[1]
+    fade = min(round(FADE_S * sample_rate_hz), head.shape[1], missing)
+    again = audio[:, :missing] if missing <= total else np.pad(audio, ((0, 0), (0, missing - total)))
+    return join(head, again, fade)[:, :length]
+
+
+def join(first: np.ndarray, second: np.ndarray, fade: int) -> np.ndarray:
+    """`first` then `second`, without overlap: the end of the first is bent so that it meets the second."""
+    meeting = first.copy()
+    meet(meeting, second[:, :2], fade)
+    return np.concatenate([meeting, second], axis=1)
+
+
+def meet(clip: np.ndarray, following: np.ndarray, width: int) -> None:
+    """Bends the last `width` samples so that value and slope run on into `following` (at least 2 samples)."""
+    width = min(width, clip.shape[1])
+    if width < 4 or following.shape[1] < 2:
+        return
+    value = following[:, 0] - (2 * clip[:, -1] - clip[:, -2])
+    slope = (following[:, 1] - following[:, 0]) - (clip[:, -1] - clip[:, -2])
+    t = np.arange(1, width + 1, dtype=np.float32) / width
+    rise = t * t * (3 - 2 * t)
+    tilt = width * t * t * (t - 1)
+    clip[:, -width:] += value[:, None] * rise + slope[:, None] * tilt
+
+
+def _lead_in(clip: np.ndarray, before: np.ndarray, sample_rate_hz: int) -> None:
+    """Cross-fades the end into what led up to the start, where that changes the level least."""
+    fade = round(FADE_S * sample_rate_hz)
+    reach = min(round(SEARCH_S * sample_rate_hz), before.shape[1], clip.shape[1] // 4)
+    end, lead = clip[:, -reach:], before[:, -reach:]
+    offsets = range(0, reach - fade + 1, max(1, fade // 4))
+    cost = [
+        float(
+            np.square(end[:, i : i + fade] - lead[:, i : i + fade]).sum()
+            + np.square(lead[:, i : i + fade]).sum()
+        )
+        for i in offsets
+    ]
+    at = list(offsets)[int(np.argmin(cost))]
+    ramp = np.linspace(0, 1, fade, dtype=np.float32)
+    end[:, at : at + fade] += ramp * (lead[:, at : at + fade] - end[:, at : at + fade])
+    end[:, at + fade :] = lead[:, at + fade :]
+
+
+def _fold_tail(clip: np.ndarray, after: np.ndarray, sample_rate_hz: int) -> None:
+    """Adds what rings on after the end to the beginning, unless it is the next bar's attack."""
+    window = round(0.02 * sample_rate_hz)
+    level = float(np.square(clip[:, -window:]).mean())
+    following = float(np.square(after[:, :window]).mean())
+    size = min(after.shape[1], round(TAIL_S * sample_rate_hz), clip.shape[1])
+    if following > NEW_ONSET * level or size < window:
+        return
+    shape = np.linspace(1, 0, size, dtype=np.float32) ** 2
+    clip[:, :size] += after[:, :size] * shape
+
+
+def smooth_seam(clip: np.ndarray, sample_rate_hz: int) -> np.ndarray:
+    """The clip with its last 6 ms bent so that they run into its first sample."""
+    result = clip.copy()
+    meet(result, clip[:, :2], round(SMOOTH_S * sample_rate_hz))
+    return result

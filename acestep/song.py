@@ -1,0 +1,307 @@
+"""One request on its way through a loaded cascade: what it is made from, and its denoising.
+
+Knows nothing of decoding, files' formats or who asks.
+Shapes: B takes, W windows, T latent frames, C latent channels, N samples.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from acestep import conditions
+from acestep.audio import read_audio
+from acestep.conditions import Words
+from acestep.errors import Unsupported
+from acestep.outline import Outline, check, outline
+from acestep.pace import Pace
+from acestep.request import AudioRange, GenerateRequest
+from acestep.sampling import Momentum, euler, guided
+from acestep.schedule import Leg, legs
+from acestep.stage import Branch, Denoiser, Stage
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from acestep.cascade import Cascade
+
+FADE_S = 0.02  # at the edges of a repainted region, inside it
+
+
+@dataclass
+class Song:
+    """A request, prepared: outline, words, legs, and the latents of reference and context."""
+
+    cascade: Cascade
+    request: GenerateRequest
+    outline: Outline
+    way: list[Leg]
+    text: str
+    free_text: str  # the prompt without the cover's instruction, for strength below 1
+    lyrics: str
+    reference: AudioRange | None
+    context: NDArray[np.float32] | None
+    notes: tuple[str, ...] = ()
+    encoded: bool = False
+    _source: Tensor | None = field(default=None, repr=False)
+
+    @property
+    def seed(self) -> int:
+        """Take 0's seed."""
+        assert self.request.seed is not None
+        return self.request.seed
+
+    def amounts(self) -> dict[str, float]:
+        """Work to come, by part: a text, steps × takes × frames, and seconds of audio to decode."""
+        amounts = {"text": 1.0}
+        for leg in self.way:
+            work = leg.steps * self.request.takes * self.outline.frames
+            amounts[leg.stage] = amounts.get(leg.stage, 0.0) + work
+        return {**amounts, "decode": self.outline.duration_s * self.request.takes}
+
+    def denoise(self, takes: Sequence[int], pace: Pace) -> Tensor:
+        """The latents [B, T, C] of some of the takes."""
+        noise = [_Noise(self.seed + k, self.outline.frames, self._stage(self.way[0]).channels) for k in takes]
+
+        def fresh_noise() -> Tensor:
+            return torch.cat([source.draw() for source in noise]).to(self.cascade.device)
+
+        pace.check()
+        walk = _Walk(self, len(takes), pace)
+        return euler(fresh_noise(), self.way, walk.velocity, fresh_noise)
+
+    def spliced(self, samples: NDArray[np.float32], at: int) -> NDArray[np.float32]:
+        """Samples [2, n] from sample `at` on, with the context put back outside a repainted region."""
+        if self.request.repaint_s is None or self.context is None:
+            return samples
+        rate = self.cascade.codec.sample_rate_hz
+        start, end = (round(edge_s * rate) for edge_s in self.request.repaint_s)
+        fade = max(1, min(round(FADE_S * rate), (end - start) // 2))
+        index = np.arange(at, at + samples.shape[-1])
+        rise = (index - start + 1) / fade if start > 0 else np.ones(len(index))
+        gain = np.clip(np.minimum(rise, (end - index) / fade), 0, 1)
+        gain[(index < start) | (index >= end)] = 0
+        kept = np.zeros_like(samples)
+        part = self.context[:, at : at + samples.shape[-1]]
+        kept[:, : part.shape[1]] = part
+        mixed = np.sqrt(gain) * samples + np.sqrt(1 - gain) * kept
+        return np.where(gain == 0, kept, np.where(gain == 1, samples, mixed)).astype(np.float32)
+
+    def words(self, text: str) -> Words:
+        """Embeddings of a prompt of this song."""
+        return self.cascade.encode_text(text, self.lyrics)
+
+    def branch(self, stage: Stage, text: str) -> Branch:
+        """The stage's condition for a prompt of this song."""
+        strength = self.request.strength if self.request.task == "text" else 1.0
+        heard = _file_key(self.reference) if self.reference else None
+        frames = math.ceil(self.cascade.spec.reference_s * self.cascade.codec.latent_rate_hz)
+
+        def timbre() -> Tensor:
+            return stage.timbre(heard, self._reference_latents(heard), frames, strength)
+
+        return stage.branch((text, self.lyrics, heard, strength), self.words(text), timbre)
+
+    def context_for(self, stage: Stage) -> Tensor:
+        """The stage's context latents [1, T, ·]: source, mask and guide."""
+        frames, region = self.outline.frames, self.outline.region
+        source = stage.silence(frames)
+        if self.context is not None:
+            given = self._source_latents().to(stage.like)
+            if self.request.task == "cover":
+                given = stage.semantic(given)
+            given = given[:, :frames]
+            source = torch.cat([given, source[:, given.shape[1] :]], dim=1)
+        mask = conditions.chunk_mask(frames, stage.channels, region).to(source)
+        if region is not None:
+            source = torch.where(mask > 0.5, stage.silence(frames), source)
+        return conditions.context_latents(source, mask, self._guide(stage))
+
+    def _guide(self, stage: Stage) -> Tensor | None:
+        spec, request = self.cascade.spec, self.request
+        if spec.guide is None:
+            return None
+        if stage.guide_channels != sum(spec.guide):
+            raise Unsupported(
+                f"stage {stage.name} takes {stage.guide_channels} guide channels, cascade.json {spec.guide}"
+            )
+        from acestep.guide import guide_channels
+
+        rate_hz = self.cascade.codec.latent_rate_hz
+        guide = guide_channels(request.grid, request.key, self.outline.frames, rate_hz, *spec.guide)
+        if request.guide is False:
+            guide = torch.zeros_like(guide)
+        return guide[None].to(stage.like)
+
+    def _source_latents(self) -> Tensor:
+        if self._source is None:
+            assert self.context is not None
+            audio = torch.from_numpy(self.context)[None].to(self.cascade.device)
+            self._source = self.cascade.codec.encode(audio)
+        return self._source
+
+    def _reference_latents(self, key: Hashable) -> Tensor | None:
+        if self.reference is None:
+            return None
+        reference, rate = self.reference, self.cascade.codec.sample_rate_hz
+        return self.cascade.encode_reference(key, lambda: read_audio(reference, sample_rate_hz=rate))
+
+    def _stage(self, leg: Leg) -> Stage:
+        return self.cascade.stages[leg.stage]
+
+
+class _Walk:
+    """The velocity of a song's takes, stage by stage; each stage is prepared when it is reached."""
+
+    def __init__(self, song: Song, takes: int, pace: Pace) -> None:
+        self.song, self.takes, self.pace = song, takes, pace
+        self.momentum = Momentum()
+        self._leg: Leg | None = None
+        self._denoiser: Denoiser
+        self._blend = _Blend(song.outline)
+
+    def velocity(self, leg: Leg, step: int, x: Tensor) -> Tensor:
+        """dx/dsigma at this step of the leg for x [B, T, C]."""
+        stage = self.song.cascade.stages[leg.stage]
+        if leg is not self._leg:
+            context = self._blend.cut(self.song.context_for(stage)).repeat(self.takes, 1, 1)
+            self._denoiser = stage.denoiser(leg.sigmas[:-1], context, self.pace.cancelled)
+            self._leg = leg
+        names = self._names(leg, step, stage)
+        branches = [self._branch(name, stage) for name in names]
+        if not self.song.encoded:
+            self.song.encoded = True
+            self.pace.advance("text", 1.0)
+        parts = self._denoiser(step, self._blend.cut(x), branches)
+        found = {name: self._blend.join(part) for name, part in zip(names, parts, strict=True)}
+        result = found["asked"]
+        if "null" in found:
+            result = guided(result, found["null"], leg.guidance, self.momentum)
+        if "free" in found:
+            result = torch.lerp(found["free"], result, self.song.request.strength)
+        self.pace.advance(leg.stage, self.takes * self.song.outline.frames)
+        return result
+
+    def _names(self, leg: Leg, step: int, stage: Stage) -> list[str]:
+        names = ["asked"]
+        if leg.guidance.applies(leg.sigmas[step]) and not stage.is_turbo:
+            names.append("null")
+        if self.song.request.task == "cover" and self.song.request.strength < 1:
+            names.append("free")
+        return names
+
+    def _branch(self, name: str, stage: Stage) -> Branch:
+        if name == "null":
+            return stage.null_branch()
+        return self.song.branch(stage, self.song.text if name == "asked" else self.song.free_text)
+
+
+class _Blend:
+    """Clips longer than the checkpoint knows, as overlapping windows whose velocities are cross-faded."""
+
+    def __init__(self, plan: Outline) -> None:
+        self.windows, self.frames = plan.windows, plan.frames
+        length = self.windows[0][1]
+        ends = [start + length for start, _ in self.windows]
+        gaps = [end - start for end, (start, _) in zip(ends, self.windows[1:], strict=False)]
+        overlap = max(1, min(gaps, default=1))
+        ramp = torch.arange(1, length + 1, dtype=torch.float32)
+        self.weight = torch.minimum(torch.minimum(ramp, ramp.flip(0)), torch.tensor(float(overlap)))[:, None]
+
+    def cut(self, x: Tensor) -> Tensor:
+        """[B, T, C] → [B · W, length, C]."""
+        if len(self.windows) == 1:
+            return x
+        return torch.stack([x[:, a : a + n] for a, n in self.windows], dim=1).flatten(0, 1)
+
+    def join(self, x: Tensor) -> Tensor:
+        """[B · W, length, C] → [B, T, C]."""
+        if len(self.windows) == 1:
+            return x
+        x = x.unflatten(0, (-1, len(self.windows)))
+        weight = self.weight.to(x)
+        total, sums = x.new_zeros(x.shape[0], self.frames, x.shape[-1]), x.new_zeros(self.frames, 1)
+        for i, (start, length) in enumerate(self.windows):
+            total[:, start : start + length] += weight * x[:, i]
+            sums[start : start + length] += weight
+        return total / sums
+
+
+class _Noise:
+    """A take's own noise: drawn on the CPU, so that it depends on neither device nor batch."""
+
+    def __init__(self, seed: int, frames: int, channels: int) -> None:
+        self.generator = torch.Generator("cpu").manual_seed(seed)
+        self.shape = (1, frames, channels)
+
+    def draw(self) -> Tensor:
+        return torch.randn(self.shape, generator=self.generator, dtype=torch.float32)
+
+
+def prepare(cascade: Cascade, request: GenerateRequest) -> Song:
+    """Check a request against the cascade and gather what it is made from. Reads the context's file."""
+    spec = cascade.spec
+    notes = check(request, spec)
+    plans = [plan for plan in spec.plans() if plan.name in cascade.stages]
+    way = legs(plans, request.stages, request.steps)
+    if request.guidance is not None:
+        way = [leg.guided_by(request.guidance) for leg in way]
+        if request.guidance > 1 and any(cascade.stages[leg.stage].is_turbo for leg in way):
+            notes.append("guidance is built into turbo stages, so none was added there")
+    rate = cascade.codec.sample_rate_hz
+    context = None
+    if request.context is not None:
+        context = read_audio(request.context, sample_rate_hz=rate)
+    plan = outline(
+        request, spec, cascade.codec.latent_rate_hz, None if context is None else context.shape[1] / rate
+    )
+    if context is not None:
+        context = context[:, : round(plan.duration_s * rate)]
+    _check_reference(cascade, request)
+    metadata = conditions.metas(request.grid, request.key, plan.duration_s)
+    text, free_text, cut = _prompts(cascade, request, metadata)
+    if cut:
+        notes.append(f"the prompt was cut to {conditions.MAX_TEXT_TOKENS} tokens, metadata kept")
+    lyrics = conditions.lyric_text(request.lyrics or spec.empty_lyrics)
+    if conditions.token_ids(cascade.tokenizer, lyrics, conditions.MAX_LYRIC_TOKENS)[1]:
+        notes.append(f"the lyrics were cut to {conditions.MAX_LYRIC_TOKENS} tokens")
+    return Song(
+        cascade, request, plan, way, text, free_text, lyrics, request.reference, context, tuple(notes)
+    )
+
+
+def _prompts(cascade: Cascade, request: GenerateRequest, metadata: str) -> tuple[str, str, bool]:
+    """The prompt with its task's instruction, the one with plain text-to-music's, and whether it was cut."""
+    template = cascade.spec.prompt_template or conditions.PROMPT_TEMPLATE
+    texts, cut = [], False
+    for sentence in (conditions.instruction(request.task, request.track), conditions.instruction("text")):
+        caption = request.prompt
+        text = conditions.prompt_text(caption, metadata, sentence, template)
+        if conditions.token_ids(cascade.tokenizer, text, conditions.MAX_TEXT_TOKENS)[1]:
+            caption = conditions.shortened_caption(cascade.tokenizer, caption, metadata, sentence, template)
+            text, cut = conditions.prompt_text(caption, metadata, sentence, template), True
+        texts.append(text)
+    return texts[0], texts[1], cut
+
+
+def _check_reference(cascade: Cascade, request: GenerateRequest) -> None:
+    """A broken reference is found before any work is done; its latents are kept for the work."""
+    if request.reference is None:
+        return
+    reference, rate = request.reference, cascade.codec.sample_rate_hz
+    cascade.encode_reference(_file_key(reference), lambda: read_audio(reference, sample_rate_hz=rate))
+
+
+def _file_key(source: AudioRange) -> Hashable:
+    try:
+        found = Path(source.path).expanduser().stat()
+    except OSError:
+        return source
+    return source, found.st_mtime_ns, found.st_size

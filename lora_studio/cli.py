@@ -1,0 +1,358 @@
+"""`lora_studio`: prepare, train, list, show, export, import, merge.
+
+Turns words into configurations and progress into lines; decides nothing itself. Exit codes: 0 done, 1 failed,
+2 wrong usage, 130 stopped (the same command goes on).
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from acestep.errors import AceStepError, Cancelled, InvalidRequest
+from lora_studio.config import NOISES, PRECISIONS, TARGETS, TrainConfig
+from lora_studio.console import Console
+
+if TYPE_CHECKING:
+    from lora_studio.dataset import Dataset
+
+EXIT_FAILED, EXIT_USAGE, EXIT_STOPPED = 1, 2, 130
+
+_HELP = {
+    "base": "cascade to train on: a name from `acestep models`, or a folder (default: nano)",
+    "stages": "stages to train, separated by commas (default: all of the cascade)",
+    "trigger": "word that calls the sound up in a prompt (default: none)",
+    "home": "where adapters and caches live (default: ACESTEP_HOME)",
+    "rank": "rank of the adapter (default: %(default)s)",
+    "alpha": "alpha; its effect is alpha/rank (default: twice the rank)",
+    "dropout": "dropout inside the adapter (default: %(default)s)",
+    "targets": "layers to adapt: attention, mlp or all (default: %(default)s)",
+    "minutes": "stop after this many minutes (default: 8 on a CPU, none on a GPU)",
+    "audio_seconds": "stop after this many seconds of audio heard (default: 85000)",
+    "steps": "stop after this many optimizer steps (default: none)",
+    "batch_size": "segments in a step (default: what fits, at most 8)",
+    "accumulate": "batches added up for a step (default: %(default)s)",
+    "learning_rate": "peak learning rate (default: %(default)s)",
+    "warmup": "part of the run in which the rate rises (default: %(default)s)",
+    "weight_decay": "AdamW's weight decay (default: %(default)s)",
+    "ema": "decay of the averaged weights that are kept, 0 keeps the last (default: %(default)s)",
+    "noise": "noise levels to train at (default: auto, by variant)",
+    "condition_dropout": "part of examples without prompt (default: 0.15, turbo 0)",
+    "stem_aware": "part of examples that give the rest of the mix, if there are stems (default: %(default)s)",
+    "shortest_s": "shortest segment in seconds (default: %(default)s)",
+    "longest_s": "longest segment in seconds (default: %(default)s)",
+    "precision": "float32, bfloat16 or auto: bfloat16 on a GPU (default: auto)",
+    "device": "cpu, cuda, cuda:1, mps or auto (default: auto)",
+    "seed": "seed of weights, noise and order (default: %(default)s)",
+    "validate_every": "steps between validations (default: about 12 in a run)",
+    "patience": "validations without a better loss before it stops (default: %(default)s)",
+    "previews": "clips to make before and after (default: %(default)s)",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; gives its exit code."""
+    parser = _parser()
+    try:
+        arguments = parser.parse_args(argv)
+    except SystemExit as error:  # argparse has said what was wrong
+        return int(error.code or 0)
+    logging.basicConfig(level=logging.INFO if arguments.verbose else logging.WARNING, format="%(message)s")
+    command: Callable[[argparse.Namespace], int] = arguments.run
+    try:
+        return command(arguments)
+    except KeyboardInterrupt:
+        _fail(arguments, "cancelled", "stopped; the same command goes on from the last checkpoint")
+        return EXIT_STOPPED
+    except Cancelled as error:
+        _fail(arguments, error.reason, str(error))
+        return EXIT_STOPPED
+    except AceStepError as error:
+        _fail(arguments, error.reason, str(error))
+        return (
+            EXIT_USAGE
+            if isinstance(error, InvalidRequest) and error.reason == "invalid_request"
+            else EXIT_FAILED
+        )
+
+
+def _fail(arguments: argparse.Namespace, reason: str, message: str) -> None:
+    if getattr(arguments, "json", False):
+        Console(as_json=True).event("error", reason=reason, message=message)
+    print(f"{reason}: {message}", file=sys.stderr)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="lora_studio", description="Train LoRA adapters on your own stems.")
+    parser.add_argument("-v", "--verbose", action="store_true", help="say more")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_prepare(commands)
+    _add_train(commands)
+    _add_library(commands)
+    return parser
+
+
+def _add_prepare(commands: Any) -> None:
+    prepare = commands.add_parser("prepare", help="look at a folder and write an editable dataset.json")
+    prepare.add_argument("folder", type=Path)
+    prepare.add_argument("--out", type=Path, help="the file to write (default: FOLDER/dataset.json)")
+    prepare.add_argument(
+        "--report", type=Path, nargs="?", const=Path("report.html"), help="also write an HTML page"
+    )
+    prepare.add_argument("--name", default="", help="name of the data set (default: the folder's)")
+    prepare.add_argument("--trigger", default="", help=_HELP["trigger"])
+    prepare.add_argument("--shortest_s", "--shortest-s", type=float, default=TrainConfig.shortest_s)
+    prepare.add_argument("--longest_s", "--longest-s", type=float, default=TrainConfig.longest_s)
+    prepare.add_argument("--again", action="store_true", help="measure everything anew, also what was edited")
+    prepare.add_argument("--json", action="store_true", help="one JSON event a line, for programs")
+    prepare.set_defaults(run=_prepare)
+
+
+def _add_train(commands: Any) -> None:
+    train = commands.add_parser("train", help="train an adapter on a folder or a dataset.json")
+    train.add_argument("data", nargs="?", help="folder of audio, or a dataset.json")
+    train.add_argument("--name", help="name of the adapter")
+    train.add_argument("--config", type=Path, help="JSON or TOML with any of the settings; flags win")
+    train.add_argument("--restart", action="store_true", help="forget an unfinished run of this name")
+    train.add_argument(
+        "--dora", action="store_true", default=None, help="DoRA: also learn each layer's magnitude"
+    )
+    choices = {"targets": tuple(TARGETS), "noise": NOISES, "precision": PRECISIONS}
+    for field in dataclasses.fields(TrainConfig):
+        if field.name not in _HELP:
+            continue
+        kind: Any = str
+        if "float" in str(field.type):
+            kind = float
+        elif "int" in str(field.type):
+            kind = int
+        default = "" if field.default is dataclasses.MISSING else field.default
+        text = _HELP[field.name].replace("%(default)s", str(default))
+        flags = [f"--{field.name.replace('_', '-')}"]
+        train.add_argument(*flags, dest=field.name, type=kind, choices=choices.get(field.name), help=text)
+    train.add_argument("--json", action="store_true", help="one JSON event a line, for programs")
+    train.set_defaults(run=_train)
+
+
+def _add_library(commands: Any) -> None:
+    listing = commands.add_parser("list", help="list the adapters that are here")
+    listing.add_argument("--json", action="store_true", help="for programs")
+    listing.set_defaults(run=_list)
+    show = commands.add_parser("show", help="what an adapter is and how it was trained")
+    show.add_argument("name")
+    show.add_argument("--json", action="store_true", help="for programs")
+    show.set_defaults(run=_show)
+    export = commands.add_parser("export", help="write an adapter as one file or folder for other programs")
+    export.add_argument("name")
+    export.add_argument("out", type=Path)
+    export.add_argument("--format", choices=("peft", "comfyui", "diffusers", "zip"), default="peft")
+    export.add_argument("--stage", default="", help="which stage's (default: the only one)")
+    export.set_defaults(run=_export)
+    bring = commands.add_parser(
+        "import", help="take over an adapter from elsewhere: PEFT, ComfyUI, diffusers"
+    )
+    bring.add_argument("path", type=Path)
+    bring.add_argument("--name", default="", help="name here (default: the file's)")
+    bring.add_argument("--base", default="", help="check it against this cascade (default: nano)")
+    bring.add_argument("--stage", default="", help="stage it is for (default: every one it fits)")
+    bring.set_defaults(run=_import)
+    merge = commands.add_parser("merge", help="merge adapters into one, or into a copy of their base")
+    merge.add_argument("adapters", nargs="+", metavar="NAME[:SCALE]")
+    merge.add_argument("--name", default="", help="name of the merged adapter")
+    merge.add_argument(
+        "--into", type=Path, help="write a cascade with the adapters built in to this new folder"
+    )
+    merge.add_argument("--base", default="", help="cascade for --into (default: the adapter's own)")
+    merge.set_defaults(run=_merge)
+
+
+def _prepare(arguments: argparse.Namespace) -> int:
+    from lora_studio.dataset import is_own, write_dataset
+    from lora_studio.preparing import prepare
+    from lora_studio.report import write_report
+    from lora_studio.segments import Limits
+
+    console = Console(arguments.json)
+    with console:
+        dataset = prepare(
+            arguments.folder,
+            name=arguments.name,
+            trigger=arguments.trigger,
+            limits=Limits(arguments.shortest_s, arguments.longest_s),
+            again=arguments.again,
+            on_file=lambda done, total, path: console.stage("scanning", done, total, path),
+        )
+    out: Path = arguments.out or arguments.folder / "dataset.json"
+    if arguments.out is None and out.exists() and not is_own(out):
+        out = arguments.folder / "dataset.studio.json"
+        console.say(f"{arguments.folder / 'dataset.json'} is somebody else's and stays as it is")
+    write_dataset(dataset, out)
+    _tell_dataset(dataset, console, out)
+    if arguments.report:
+        write_report(dataset, arguments.report)
+        console.say(f"report: {arguments.report}")
+    return 0
+
+
+def _tell_dataset(dataset: "Dataset", console: Console, written: Path) -> None:
+    used, held_out = dataset.used(), len(dataset.used("held_out"))
+    segments, songs = sum(len(s.segments) for s in used), len({sample.song for sample in used if sample.song})
+    console.event(
+        "dataset",
+        files=len(used),
+        segments=segments,
+        minutes=dataset.seconds / 60,
+        held_out=held_out,
+        songs=songs,
+        skipped=[dataclasses.asdict(entry) for entry in dataset.skipped],
+        notes=dataset.notes,
+        written=str(written),
+    )
+    console.say(
+        f"{len(used)} files, {segments} segments, {dataset.seconds / 60:.1f} minutes; "
+        f"{held_out} files held out; {songs} songs of aligned stems"
+    )
+    for sample in [s for s in used if s.sources.get("bpm", {}).get("confidence", 0) < 0.6][:10]:
+        console.say(f"  unsure of the tempo: {sample.audio_path} ({sample.bpm or 'none'} bpm)")
+    for entry in dataset.skipped[:20]:
+        console.say(f"  skipped {entry.path}: {entry.reason}")
+    if len(dataset.skipped) > 20:
+        console.say(f"  … {len(dataset.skipped) - 20} more; all of them are in the file and the report")
+    console.say(f"written: {written} – edit it, then: lora_studio train {dataset.root} --name …")
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    config = _config(arguments)
+    from lora_studio.training import forget, train
+
+    if arguments.restart:
+        forget(config)
+    console = Console(arguments.json)
+    with console, _stoppable() as stopped:
+        result = train(config, on_stage=console.stage, on_tick=console.tick, cancelled=stopped)
+    if not result.summary:
+        return 0  # not the main process of several
+    for name, numbers in result.summary["stages"].items():
+        better = 1 - numbers["loss"] / numbers["base_loss"]
+        console.say(
+            f"stage {name}: held-out loss {numbers['base_loss']:.4f} → {numbers['loss']:.4f} "
+            f"({better:+.1%} better), effect {numbers['effect']:.1%}, "
+            f"{numbers['parameters']:,} parameters, {numbers['steps']} steps"
+        )
+    console.say(f"adapter {result.name}: {result.folder}")
+    console.event("done", name=result.name, folder=str(result.folder), summary=result.summary)
+    return 0
+
+
+@contextlib.contextmanager
+def _stoppable() -> Iterator[Callable[[], bool]]:
+    """The first Ctrl-C lets the step end and saves; the second one does not wait."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop.is_set
+        return
+
+    def ask(*_: object) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield stop.is_set
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _config(arguments: argparse.Namespace) -> TrainConfig:
+    values: dict[str, Any] = {}
+    if arguments.config:
+        values = _config_values(arguments.config)
+    names = {field.name for field in dataclasses.fields(TrainConfig)}
+    for name, value in vars(arguments).items():
+        if name in names and value is not None:
+            values[name] = tuple(value.replace(",", " ").split()) if name == "stages" else value
+    return TrainConfig.from_dict(values)
+
+
+def _config_values(path: Path) -> dict[str, Any]:
+    """The file's values, not yet complete: flags may still give data and name."""
+    given = TrainConfig.read_values(path)
+    if not isinstance(given, dict):
+        raise InvalidRequest(f"{path} is no configuration: expected names and values")
+    return given
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    from lora_studio.library import adapters
+
+    found = adapters()
+    if arguments.json:
+        print(json.dumps([entry.to_dict() for entry in found], indent=1, ensure_ascii=False))
+        return 0
+    if not found:
+        print("no adapters yet: lora_studio train FOLDER --name NAME")
+    for entry in found:
+        print(
+            f"{entry.name}  for {entry.base or 'any base that fits'}  "
+            f"stages {', '.join(entry.stages)}  {entry.note}"
+        )
+    return 0
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    from lora_studio.library import find
+
+    entry = find(arguments.name)
+    if arguments.json:
+        print(json.dumps(entry.to_dict(), indent=1, ensure_ascii=False))
+    else:
+        print(entry.card())
+    return 0
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from lora_studio.library import export
+
+    print(export(arguments.name, arguments.out, arguments.format, arguments.stage))
+    return 0
+
+
+def _import(arguments: argparse.Namespace) -> int:
+    from lora_studio.library import bring_in
+
+    entry = bring_in(arguments.path, arguments.name, arguments.base, arguments.stage)
+    print(f"adapter {entry.name}: stages {', '.join(entry.stages)}, {entry.folder}")
+    return 0
+
+
+def _merge(arguments: argparse.Namespace) -> int:
+    from lora_studio.merging import merge_adapters, merge_into_base
+
+    wanted = [_scaled(text) for text in arguments.adapters]
+    if arguments.into:
+        print(merge_into_base(wanted, arguments.base, arguments.into))
+        return 0
+    if not arguments.name:
+        raise InvalidRequest("merge needs --name for a merged adapter, or --into for a cascade")
+    print(merge_adapters(wanted, arguments.name).folder)
+    return 0
+
+
+def _scaled(text: str) -> tuple[str, float]:
+    name, _, scale = text.partition(":")
+    try:
+        return name, float(scale) if scale else 1.0
+    except ValueError:
+        raise InvalidRequest(f"{text!r} is no adapter with a scale: expected NAME or NAME:0.7") from None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

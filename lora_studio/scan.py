@@ -1,0 +1,222 @@
+"""Finds the audio in a folder, the manifests beside it, and which files are stems of one song.
+
+Looks at names, sizes and headers. Knows nothing of tempo, captions or training.
+"""
+
+import csv
+import dataclasses
+import json
+import os
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
+from typing import Any
+
+from acestep.audio import probe
+from acestep.errors import InvalidRequest, NotFound, UnreadableAudio
+from lora_studio.dataset import Dataset, Sample, Skipped, is_own, read_dataset, sample_from
+from lora_studio.names import read_part
+from lora_studio.sound import AUDIO_SUFFIXES
+
+OWN_NAMES = ("dataset.json", "dataset.studio.json")  # the second where the first is somebody else's
+MANIFESTS = (
+    "dataset.studio.json",
+    "dataset.json",
+    "manifest.json",
+    "metadata.jsonl",
+    "metadata.csv",
+    "key_bpm.csv",
+)
+MAX_FILES = 200_000
+SAME_LENGTH_S = 0.75  # stems of one song end together, give or take an exported tail
+SAME_LENGTH_PART = 0.02
+
+
+@dataclass
+class Found:
+    """One audio file: where it is, and what a manifest says about it (None: nothing)."""
+
+    path: Path
+    relative: str
+    seconds: float
+    manifest: Sample | None = None
+
+
+@dataclass
+class Group:
+    """Files that are treated together: the aligned stems of a song, or one file alone (`song` is "")."""
+
+    song: str
+    files: list[Found] = field(default_factory=list)
+    stems: dict[str, str] = field(default_factory=dict)  # relative path → stem
+
+
+@dataclass
+class Scan:
+    """Everything found in a folder."""
+
+    folder: Path
+    groups: list[Group] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    dataset: Dataset | None = None  # the manifest that was a data set, for its name and trigger
+    other_files: int = 0
+
+
+def scan(folder: Path) -> Scan:
+    """Walk the folder. Raises NotFound or InvalidRequest when there is nothing to train on."""
+    if not folder.exists():
+        raise NotFound(f"{folder} does not exist: expected a folder with audio")
+    if not folder.is_dir():
+        raise InvalidRequest(f"{folder} is a file: expected the folder it is in")
+    result = Scan(folder)
+    manifest = _manifest(folder, result)
+    files: list[Found] = []
+    for path in _walk(folder):
+        if path.suffix.lower() not in AUDIO_SUFFIXES:
+            result.other_files += 1
+            continue
+        if len(files) >= MAX_FILES:
+            raise InvalidRequest(f"{folder} holds more than {MAX_FILES} audio files: name a smaller folder")
+        relative = path.relative_to(folder).as_posix()
+        try:
+            files.append(Found(path, relative, probe(path).duration_s, manifest.pop(relative, None)))
+        except UnreadableAudio as error:
+            result.skipped.append(Skipped(relative, str(error).replace(str(path), path.name)))
+    for relative in manifest:
+        result.skipped.append(
+            Skipped(relative, "the manifest names it, but there is no such audio file here")
+        )
+    if not files and not result.skipped:
+        raise InvalidRequest(
+            f"{folder} holds no audio ({result.other_files} other files): "
+            f"expected {', '.join(AUDIO_SUFFIXES)}"
+        )
+    result.groups = group(files, result.notes)
+    return result
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """Files in a stable order, without hidden ones, and without following links out or in circles."""
+    for here, folders, names in os.walk(folder, followlinks=False):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            if not name.startswith("."):
+                yield Path(here) / name
+
+
+def _manifest(folder: Path, result: Scan) -> dict[str, Sample]:
+    """Relative path → what the manifests say; the first manifest to name a file wins."""
+    found: dict[str, Sample] = {}
+    for name in MANIFESTS:
+        path = folder / name
+        if not path.is_file():
+            continue
+        samples = _read_manifest(path, result)
+        result.notes.append(f"{name}: {len(samples)} entries read")
+        for sample in samples:
+            relative = _relative(sample.audio_path, folder)
+            if relative:
+                found.setdefault(relative, dataclasses.replace(sample, audio_path=relative))
+            else:
+                result.skipped.append(Skipped(sample.audio_path, f"named in {name}, but not in this folder"))
+    return found
+
+
+def _read_manifest(path: Path, result: Scan) -> list[Sample]:
+    if path.suffix == ".json":
+        dataset = read_dataset(path)
+        result.dataset = result.dataset or dataset
+        result.notes += dataset.notes
+        if not is_own(path):
+            for sample in dataset.samples:  # theirs: segments, split and sources are still to be found
+                sample.sources = {}
+        return [
+            dataclasses.replace(sample, audio_path=str(dataset.root / sample.audio_path))
+            for sample in dataset.samples
+        ]
+    samples = []
+    for number, row in enumerate(_rows(path), 1):
+        sample, notes = sample_from(row, f"{path.name}, row {number}")
+        result.notes += notes
+        samples.append(sample)
+    return samples
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        if path.suffix == ".csv":
+            return [{k: v for k, v in row.items() if k} for row in csv.DictReader(text.splitlines())]
+        rows = [json.loads(line) for line in text.splitlines() if line.strip()]
+    except (OSError, ValueError, csv.Error) as error:
+        raise InvalidRequest(f"{path} cannot be read as a manifest: {error}") from error
+    if not all(isinstance(row, dict) for row in rows):
+        raise InvalidRequest(f"{path} is no manifest: expected an object on every line")
+    return rows
+
+
+def _relative(named: str, folder: Path) -> str:
+    """The path inside the folder, tried as named, and by its file name (data sets move between machines)."""
+    path = Path(named.replace("\\", "/") if "\\" in named and "/" not in named else named)
+    for candidate in (path, folder / path, folder / path.name, *_tails(path, folder)):
+        if candidate.is_file():
+            try:
+                return candidate.resolve().relative_to(folder.resolve()).as_posix()
+            except ValueError:
+                continue
+    return path.name if not path.is_absolute() else ""
+
+
+def _tails(path: Path, folder: Path) -> Iterator[Path]:
+    parts = PurePath(path).parts
+    return (folder.joinpath(*parts[start:]) for start in range(1, len(parts)))
+
+
+def group(files: list[Found], notes: list[str]) -> list[Group]:
+    """Songs (two or more different stems that line up) first, then every other file alone."""
+    parts = {file.relative: read_part(PurePath(file.relative)) for file in files}
+    stems = {r: part.stem for r, part in parts.items()}
+    for file in files:
+        if file.manifest and file.manifest.stem:
+            stems[file.relative] = file.manifest.stem
+    groups: list[Group] = []
+    left = {file.relative: file for file in files}
+    for key in ("manifest", "song", "folder_song"):
+        by_song: dict[str, list[Found]] = defaultdict(list)
+        for relative, file in left.items():
+            if key == "manifest":
+                song = file.manifest.song if file.manifest else ""
+                if song:
+                    by_song[song].append(file)
+            elif stems[relative] and parts[relative].stem:
+                by_song[getattr(parts[relative], key)].append(file)
+        for song, members in sorted(by_song.items()):
+            aligned = _aligned(song, members, stems, notes)
+            if aligned:
+                name = song or files[0].path.parent.name
+                groups.append(Group(name, aligned, {f.relative: stems[f.relative] for f in aligned}))
+                for file in aligned:
+                    del left[file.relative]
+    groups += [Group("", [file], {r: stems[r]}) for r, file in left.items()]
+    return groups
+
+
+def _aligned(song: str, members: list[Found], stems: dict[str, str], notes: list[str]) -> list[Found]:
+    """Members of equal length that are at least two different stems; says which do not line up."""
+    if len({stems[file.relative] for file in members}) < 2:
+        return []
+    lengths = sorted(file.seconds for file in members)
+    usual = lengths[len(lengths) // 2]
+    slack = max(SAME_LENGTH_S, usual * SAME_LENGTH_PART)
+    aligned = [file for file in members if abs(file.seconds - usual) <= slack]
+    if len({stems[file.relative] for file in aligned}) < 2:
+        aligned = []
+    for file in members:
+        if file not in aligned:
+            notes.append(
+                f"{file.relative} lasts {file.seconds:.1f} s and the other stems of “{song}” {usual:.1f} s: "
+                "it is used alone, not as a part of the song"
+            )
+    return aligned

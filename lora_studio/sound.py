@@ -1,0 +1,101 @@
+"""Reads audio piece by piece: never more of a file in memory than one block, however long it is.
+
+Gives the survey that scanning needs (length, level, content hash, band levels over time) and pieces at
+48 kHz stereo. Knows nothing of tempo, stems or data sets.
+"""
+
+import hashlib
+import itertools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+
+from acestep.audio import probe, read_audio, repair
+from acestep.errors import UnreadableAudio
+from acestep.grid import SAMPLE_RATE_HZ
+
+AUDIO_SUFFIXES = (".wav", ".wave", ".aif", ".aiff", ".flac", ".mp3", ".ogg", ".oga", ".opus")
+FRAME_S = 0.05  # one column of band levels
+BLOCK_S = 2.0
+MAX_SECONDS = 36_000.0
+BAND_EDGES_HZ = (0, 120, 250, 500, 1000, 2000, 4000, 8000, 20_000)  # octaves, about an ear's resolution
+FLOOR_DB = -90.0
+
+Floats = np.ndarray[Any, np.dtype[np.float32]]
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What one pass over a file tells. `bands` is [frames, bands] in dB, one frame each FRAME_S."""
+
+    seconds: float
+    sample_rate_hz: int
+    channels: int
+    peak: float
+    content: str  # hash of the samples, the same for the same audio in another lossless file
+    bands: Floats
+
+    @property
+    def levels_db(self) -> Floats:
+        """Level of each frame over all bands, in dB."""
+        power: Floats = np.power(10.0, self.bands / 10).sum(axis=1)
+        return np.asarray(10 * np.log10(np.maximum(power, 1e-9)), dtype=np.float32)
+
+
+def survey(path: Path) -> Survey:
+    """One pass over the file. Raises UnreadableAudio when it is no audio, broken, truncated or too long."""
+    info = probe(path)
+    if info.duration_s > MAX_SECONDS:
+        raise UnreadableAudio(f"{path.name} lasts {info.duration_s / 3600:.1f} hours: expected at most 10")
+    digest = hashlib.sha256()
+    columns: list[Floats] = []
+    peak, frames = 0.0, 0
+    rate = info.sample_rate_hz
+    step = max(1, round(rate * FRAME_S))
+    weights = _band_weights(step, rate)
+    try:
+        blocksize = step * round(BLOCK_S / FRAME_S)
+        for block in soundfile.blocks(str(path), blocksize, dtype="float32", always_2d=True):
+            block, _ = repair(block)
+            frames += len(block)
+            peak = max(peak, float(np.abs(block).max(initial=0)))
+            digest.update(np.round(block * 32767).astype("<i4").tobytes())
+            columns.append(_band_levels(block.mean(axis=1), step, weights))
+    except (soundfile.SoundFileError, RuntimeError) as error:
+        raise UnreadableAudio(f"{path.name} cannot be decoded to its end: {error}") from error
+    if frames == 0:
+        raise UnreadableAudio(f"{path.name} holds no audio")
+    if frames < info.frames * 0.98:
+        raise UnreadableAudio(
+            f"{path.name} is truncated: {frames / rate:.1f} s of {info.duration_s:.1f} s can be read"
+        )
+    return Survey(frames / rate, rate, info.channels, peak, digest.hexdigest()[:32], np.concatenate(columns))
+
+
+def read_piece(path: Path, start_s: float, seconds: float) -> Floats:
+    """`seconds` of audio from `start_s` as [2, samples] at 48 kHz; zeros where the file has ended."""
+    audio = np.zeros((2, round(seconds * SAMPLE_RATE_HZ)), dtype=np.float32)
+    if start_s < probe(path).duration_s:
+        piece = read_audio(path, max(0.0, start_s), start_s + seconds)[:, : audio.shape[1]]
+        audio[:, : piece.shape[1]] = piece
+    return audio
+
+
+def _band_weights(step: int, rate: int) -> Floats:
+    frequencies = np.fft.rfftfreq(step, 1 / rate)
+    rows = [(frequencies >= low) & (frequencies < high) for low, high in itertools.pairwise(BAND_EDGES_HZ)]
+    return np.stack(rows, axis=1).astype(np.float32)
+
+
+def _band_levels(mono: Floats, step: int, weights: Floats) -> Floats:
+    """[frames, bands] in dB relative to a full-scale sine (about)."""
+    frames = -(-len(mono) // step)
+    padded = np.zeros(frames * step, dtype=np.float32)
+    padded[: len(mono)] = mono
+    window = np.hanning(step).astype(np.float32)
+    spectrum = np.abs(np.fft.rfft(padded.reshape(frames, step) * window, axis=1)) ** 2
+    power = spectrum @ weights * (4 / step**2)
+    return np.asarray(np.maximum(10 * np.log10(np.maximum(power, 1e-9)), FLOOR_DB), dtype=np.float32)

@@ -1,0 +1,382 @@
+"""A whole run: data, base, one stage after the other, and the finished adapter – or a clear reason why not.
+
+    result = lora_studio.train(TrainConfig(data="MyStems", name="my-sound"))
+
+Nothing appears among the adapters before it has been loaded again from disk and gives the same output.
+Knows nothing of command lines.
+"""
+
+import dataclasses
+import json
+import logging
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from acestep import checkpoint
+from acestep.cascade import Cascade
+from acestep.errors import AdapterError, AlreadyExists, InvalidRequest
+from acestep.schedule import legs
+from acestep.stage import Stage
+from lora_studio import lora, preflight, results
+from lora_studio.cache import key_of
+from lora_studio.checkpoints import RunState
+from lora_studio.config import TrainConfig
+from lora_studio.dataset import Dataset, read_dataset
+from lora_studio.examples import Library
+from lora_studio.files import require_writable, write_atomically, write_folder
+from lora_studio.formats import StageAdapter, write_all
+from lora_studio.noise import levels_for
+from lora_studio.preparing import prepare
+from lora_studio.stage_run import StagePlan, StageRun, Tick
+from lora_studio.velocity import Velocity
+
+log = logging.getLogger(__name__)
+
+DEFAULT_BASE = "nano"
+DEFAULT_CPU_MINUTES = 8.0
+DEFAULT_AUDIO_SECONDS = 85_000.0  # FIELD: where a study found convergence, in audio seen and not in epochs
+BASE_CONDITION_DROPOUT = 0.15  # ACE-Step 1.5's own, for base and SFT
+MIN_SECONDS = 10.0
+SAME_OUTPUT = 1e-4  # relative; the same numbers through the same layers, saved as they were trained
+# Settings that do not change what the weights become.
+_INCIDENTAL = ("save_every_s", "previews", "preview_bars", "tensorboard", "resume", "min_effect", "home")
+
+OnStage = Callable[[str, int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished adapter: its folder, and the numbers of its card."""
+
+    name: str
+    folder: Path
+    summary: dict[str, Any]
+
+
+@dataclass
+class _Run:
+    """What the parts of a run share."""
+
+    config: TrainConfig
+    folder: Path  # of checkpoints and logs
+    target: Path  # of the adapter
+    dataset: Dataset
+    cascade: Cascade
+    library: Library
+    accelerator: Any
+    started: float = field(default_factory=time.monotonic)
+    states: dict[str, RunState] = field(default_factory=dict)
+    outputs: dict[str, torch.Tensor] = field(default_factory=dict)
+    pairs: dict[str, Any] = field(default_factory=dict)
+    stages: dict[str, dict[str, Any]] = field(default_factory=dict)
+    adapters: dict[str, StageAdapter] = field(default_factory=dict)
+
+
+def train(
+    config: TrainConfig,
+    *,
+    on_stage: OnStage | None = None,
+    on_tick: Callable[[Tick], None] | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> Result:
+    """Train an adapter and put it where the daemon finds it. Goes on with a run that was cut off.
+
+    `on_stage(what, done, total, detail)` tells of scanning and encoding, `on_tick` of training steps.
+    Raises AceStepError; a run that was stopped or failed leaves its last checkpoint and no adapter.
+    """
+    home = Path(config.home).expanduser() if config.home else checkpoint.home()
+    target, folder = home / "adapters" / config.name, home / "lora" / config.name
+    if target.exists():
+        raise AlreadyExists(
+            f"there is an adapter {config.name!r} already: choose another name or remove {target}"
+        )
+    require_writable(target)
+    require_writable(folder)
+    accelerator = _accelerator(config)
+    with accelerator.main_process_first():
+        dataset = _dataset(config, on_stage)
+        _require_enough(dataset)
+        cascade = _load(config, accelerator)
+        library = Library(cascade, dataset, home / "cache" / "lora_studio")
+        library.fill(_telling(on_stage, "encoding"))
+    run = _Run(config, folder, target, dataset, cascade, library, accelerator)
+    board = _board(run)
+    stages = [cascade.stages[name] for name in config.stages or cascade.stages]
+    for stage in stages:
+        _train_stage(run, stage, len(stages), _both(on_tick, board), cancelled)
+    if not accelerator.is_main_process:
+        return Result(config.name, target, {})
+    _require_effect(run)
+    summary = _summary(run)
+    write_folder(target, lambda temporary: _fill(run, temporary, summary))
+    for stage_folder in folder.glob("stage-*"):
+        shutil.rmtree(stage_folder, ignore_errors=True)
+    return Result(config.name, target, summary)
+
+
+def _accelerator(config: TrainConfig) -> Any:
+    from accelerate import Accelerator
+
+    on_cpu = config.device == "cpu" or (config.device == "auto" and not torch.cuda.is_available())
+    half = _dtype(config, on_cpu) is torch.bfloat16
+    return Accelerator(cpu=on_cpu, mixed_precision="bf16" if half else "no")
+
+
+def _dtype(config: TrainConfig, on_cpu: bool) -> torch.dtype:
+    if config.precision == "auto":
+        return torch.float32 if on_cpu else torch.bfloat16
+    return torch.float32 if config.precision == "float32" else torch.bfloat16
+
+
+def _dataset(config: TrainConfig, on_stage: OnStage | None) -> Dataset:
+    """The folder's data set, measured where it is new; or the one in a JSON file, as it stands."""
+    path = Path(config.data).expanduser()
+    if path.is_file() and path.suffix.lower() != ".json":
+        raise InvalidRequest(f"{path} is a file: expected a folder of audio, or a dataset.json")
+    if path.is_file():
+        dataset = read_dataset(path)
+        if not any(sample.segments for sample in dataset.samples):  # somebody else's: not cut yet
+            dataset = prepare(path.parent, limits=config.limits, on_file=_telling(on_stage, "scanning"))
+    else:
+        dataset = prepare(path, limits=config.limits, on_file=_telling(on_stage, "scanning"))
+    if config.trigger:
+        dataset.custom_tag = config.trigger
+    for entry in dataset.skipped:
+        log.info("skipped %s: %s", entry.path, entry.reason)
+    return dataset
+
+
+def _telling(on_stage: OnStage | None, what: str) -> Callable[[int, int, str], None] | None:
+    if on_stage is None:
+        return None
+    return lambda done, total, detail: on_stage(what, done, total, detail)
+
+
+def _require_enough(dataset: Dataset) -> None:
+    used = dataset.used("train")
+    if not used:
+        raise InvalidRequest(
+            f"the data set “{dataset.name}” has no sample to train on ({len(dataset.samples)} listed, "
+            f"{len(dataset.skipped)} skipped): see `lora_studio prepare --report`"
+        )
+    if dataset.seconds < MIN_SECONDS:
+        raise InvalidRequest(
+            f"only {dataset.seconds:.1f} s of audio in {len(dataset.used())} file(s): training needs at "
+            f"least {MIN_SECONDS:g} s, and learns a style from a few minutes"
+        )
+
+
+def _load(config: TrainConfig, accelerator: Any) -> Cascade:
+    device = str(accelerator.device)
+    dtype = _dtype(config, accelerator.device.type == "cpu")
+    return Cascade.load(config.base or DEFAULT_BASE, stages=config.stages, device=device, dtype=dtype)
+
+
+def _train_stage(
+    run: _Run,
+    stage: Stage,
+    stages: int,
+    on_tick: Callable[[Tick], None] | None,
+    cancelled: Callable[[], bool] | None,
+) -> None:
+    """Train one stage, keep its best weights, measure their effect, and take them off again."""
+    config = run.config
+    run.library.prepare_stage(stage)
+    plan = _plan(run, stage, stages)
+    one = StageRun(stage, run.library, config, plan, run.folder / f"stage-{stage.name}", run.accelerator)
+    try:
+        state = one.train(on_tick, cancelled)
+        best = {name: tensor.clone().cpu() for name, tensor in state.tensors["best"].items()}
+        lora.load_state(stage.transformer, best)
+        effect, output = results.measured_effect(run.library, stage, one.pairs)
+    finally:
+        lora.detach(stage.transformer)
+        stage.forget()
+    run.states[stage.name], run.pairs[stage.name], run.outputs[stage.name] = state, one.pairs, output
+    run.stages[stage.name] = {
+        "parameters": sum(tensor.numel() for tensor in best.values()),
+        "steps": state.step,
+        "best_step": state.best_step,
+        "base_loss": state.base_loss,
+        "loss": state.best_loss,
+        "effect": effect,
+        "noise": dataclasses.asdict(plan.levels),
+        "condition_dropout": plan.condition_dropout,
+        "batch_size": plan.batch_size,
+        "gradient_checkpointing": plan.gradient_checkpointing,
+        "audio_seconds": state.audio_seconds,
+        "seconds": state.elapsed_s,
+    }
+    run.adapters[stage.name] = StageAdapter(
+        best, config.rank, config.resolved_alpha, config.dora, config.trigger or run.dataset.custom_tag,
+        run.cascade.spec.name,
+    )  # fmt: skip
+
+
+def _plan(run: _Run, stage: Stage, stages: int) -> StagePlan:
+    """What "auto" and None mean for this stage; a budget for the run is shared evenly."""
+    config, spec = run.config, run.cascade.spec
+    way = {leg.stage: leg.sigmas for leg in legs(spec.plans())}
+    levels = levels_for(config.noise, stage.is_turbo, way[stage.name])
+    dropout = config.condition_dropout
+    if dropout is None:
+        dropout = 0.0 if stage.is_turbo else BASE_CONDITION_DROPOUT
+    longest = max(example.frames for example in run.library.examples)
+    chosen = preflight.fit(stage.transformer, config, longest, len(run.library.examples))
+    minutes, seconds = config.minutes, config.audio_seconds
+    if minutes is None and seconds is None and config.steps is None:
+        seconds = DEFAULT_AUDIO_SECONDS
+        minutes = DEFAULT_CPU_MINUTES if stage.like.device.type == "cpu" else None
+    settings = {name: value for name, value in config.to_dict().items() if name not in _INCIDENTAL}
+    identity = key_of(
+        settings,
+        [dataclasses.asdict(example) for example in run.library.examples],
+        run.library.codec_print,
+        run.library.stage_prints[stage.name],
+        stage.name,
+        chosen.batch_size,
+        run.accelerator.num_processes,
+    )
+    return StagePlan(
+        levels=levels,
+        condition_dropout=dropout,
+        batch_size=chosen.batch_size,
+        gradient_checkpointing=chosen.gradient_checkpointing,
+        minutes=None if minutes is None else minutes / stages,
+        audio_seconds=None if seconds is None else seconds / stages,
+        steps=None if config.steps is None else max(1, config.steps // stages),
+        identity=identity,
+    )
+
+
+def _require_effect(run: _Run) -> None:
+    strongest = max(numbers["effect"] for numbers in run.stages.values())
+    if strongest < run.config.min_effect:
+        raise AdapterError(
+            f"the adapter changes the velocity by {strongest:.2%} at most, which nobody would hear: raise "
+            "learning_rate or the budget (--minutes), use more targets (--targets all), or check that "
+            f"held-out loss goes down in {run.folder}; nothing was installed"
+        )
+
+
+def _summary(run: _Run) -> dict[str, Any]:
+    return {
+        "name": run.config.name,
+        "base": run.cascade.spec.name,
+        "trigger": run.config.trigger or run.dataset.custom_tag,
+        "stages": run.stages,
+        "files": len(run.dataset.used()),
+        "held_out": len(run.dataset.used("held_out")),
+        "audio_seconds": sum(numbers["audio_seconds"] for numbers in run.stages.values()),
+        "seconds": sum(numbers["seconds"] for numbers in run.stages.values()),
+        "device": str(run.cascade.device),
+        "stem_aware": sum(example.stem_aware for example in run.library.examples),
+        "prompt": next((sample.caption for sample in run.dataset.used()), ""),
+    }
+
+
+def _fill(run: _Run, folder: Path, summary: dict[str, Any]) -> None:
+    """Everything that belongs to the adapter, and the proof that it works from disk."""
+    config = run.config
+    for name, adapter in run.adapters.items():
+        write_all(adapter, folder, name)
+    manifest = {
+        "format": 1,
+        "name": config.name,
+        "base": run.cascade.spec.name,
+        "stages": {name: name for name in run.adapters},
+        "trigger": summary["trigger"],
+        "rank": config.rank,
+        "alpha": config.resolved_alpha,
+        "dora": config.dora,
+        "base_fingerprints": {name: run.library.stage_prints[name] for name in run.adapters},
+        "summary": summary,
+    }
+    _write_json(folder / "adapter.json", manifest)
+    _write_json(folder / "train_config.json", config.to_dict())
+    results.plot_losses(run.states, folder / "loss.png")
+    (folder / "README.md").write_text(results.card(config, run.dataset, summary), encoding="utf-8")
+    _check_and_preview(run, folder)
+
+
+def _write_json(path: Path, values: Any) -> None:
+    write_atomically(path, json.dumps(values, indent=1, ensure_ascii=False).encode("utf-8"))
+
+
+def _check_and_preview(run: _Run, folder: Path) -> None:
+    """Load the adapter from disk as anybody would, compare its output, and make before/after clips."""
+    cascade = run.cascade
+    requests = results.preview_requests(run.dataset, run.config)
+    previews = folder / "previews"
+    if requests:
+        previews.mkdir()
+    for number, request in enumerate(requests, 1):
+        results.write_preview(cascade, request, previews / f"{number}_before.wav")
+    name = cascade.load_adapter(folder)
+    try:
+        with cascade.adapters.applied([(name, 1.0)]):
+            for stage_name, expected in run.outputs.items():
+                stage = cascade.stages[stage_name]
+                found = results.velocities(
+                    Velocity(stage.transformer), run.library, stage, run.pairs[stage_name]
+                )
+                difference = results.effect(found, expected)
+                if not difference <= SAME_OUTPUT * (1 if found.dtype is torch.float32 else 100):
+                    raise AdapterError(
+                        f"stage {stage_name}: loaded from disk the adapter answers differently by "
+                        f"{difference:.2%}; it was not installed – please report this"
+                    )
+        for number, request in enumerate(requests, 1):
+            changed = dataclasses.replace(request, adapters=((name, 1.0),))
+            results.write_preview(cascade, changed, previews / f"{number}_after.wav")
+    finally:
+        cascade.unload_adapter(name)
+
+
+def _both(
+    on_tick: Callable[[Tick], None] | None, board: Callable[[Tick], None] | None
+) -> Callable[[Tick], None] | None:
+    if board is None:
+        return on_tick
+
+    def tell(tick: Tick) -> None:
+        board(tick)
+        if on_tick:
+            on_tick(tick)
+
+    return tell
+
+
+def _board(run: _Run) -> Callable[[Tick], None] | None:
+    """Scalars for TensorBoard, where it is installed."""
+    if not run.config.tensorboard or not run.accelerator.is_main_process:
+        return None
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    writer = SummaryWriter(str(run.folder / "tensorboard"))  # type: ignore[no-untyped-call]
+
+    def tell(tick: Tick) -> None:
+        values = {"loss": tick.loss, "learning_rate": tick.learning_rate, "grad_norm": tick.grad_norm}
+        if tick.validation is not None:
+            values["held_out_loss"] = tick.validation
+        for name, value in values.items():
+            writer.add_scalar(f"{tick.stage}/{name}", value, tick.step)
+        if tick.validation is not None:
+            writer.flush()
+
+    return tell
+
+
+def forget(config: TrainConfig) -> None:
+    """Drop the checkpoints of an unfinished run of this name."""
+    home = Path(config.home).expanduser() if config.home else checkpoint.home()
+    for folder in (home / "lora" / config.name).glob("stage-*"):
+        shutil.rmtree(folder)

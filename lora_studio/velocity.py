@@ -1,0 +1,179 @@
+"""A stage's velocity for training: the stock modules without what they repeat on every step.
+
+The same numbers and gradients as diffusers' `AceStepTransformer1DModel.forward` at r = t, plus padding
+masks, so that segments of different lengths and captions share a batch. Masks, RoPE and time_embed_r(0)
+are made once per shape. Knows nothing of LoRA: adapters live inside the projections that are called.
+
+Letters: B examples, T latent frames, S = T / patch tokens, L condition tokens, D hidden size.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
+
+
+class Velocity(nn.Module):
+    """Wraps a stock transformer; `forward` gives v for noisy latents at levels t."""
+
+    def __init__(self, transformer: Any, gradient_checkpointing: bool = False) -> None:
+        super().__init__()
+        self.transformer = transformer
+        self.gradient_checkpointing = gradient_checkpointing
+        self._rope: dict[tuple[int, torch.device, torch.dtype], tuple[Tensor, Tensor]] = {}
+        self._windows: dict[tuple[int, torch.device], Tensor | None] = {}
+        self._rest: tuple[Tensor, Tensor] | None = None
+
+    def forward(
+        self,
+        noisy: Tensor,  # [B, T, C]
+        t: Tensor,  # [B]
+        condition: Tensor,  # [B, L, Dc]
+        context: Tensor,  # [B, T, Cc]
+        frame_mask: Tensor | None = None,  # [B, T] bool, True where there is audio
+        condition_mask: Tensor | None = None,  # [B, L] bool
+    ) -> Tensor:
+        """The velocity [B, T, C]."""
+        net = self.transformer
+        frames = noisy.shape[1]
+        hidden = torch.cat([context, noisy], dim=-1)
+        if frame_mask is not None:  # a patch may be half padding: the same zeros as at the end of a clip
+            hidden = hidden * frame_mask[..., None]
+        short = -frames % net.patch_size
+        if short:
+            hidden = functional.pad(hidden, (0, 0, 0, short))
+        hidden = net.proj_in_conv(hidden.transpose(1, 2)).transpose(1, 2)
+        condition = net.condition_embedder(condition)
+        time, modulation = self._time(t.to(hidden.dtype))
+        tokens = _token_mask(frame_mask, net.patch_size)
+        window = self._window(hidden.shape[1], hidden.device)
+        masks = {
+            "sliding_attention": _both(window, tokens),
+            "full_attention": _both(None, tokens),
+        }
+        cross = None if condition_mask is None else condition_mask[:, None, None, :]
+        rope = self._rotary(hidden.shape[1], hidden)
+        for layer, kind in zip(net.layers, net.layer_types, strict=True):
+            arguments = (hidden, modulation, rope, masks[kind], condition, cross)
+            if self.gradient_checkpointing and torch.is_grad_enabled():
+                hidden = checkpoint(_block, layer, *arguments, use_reentrant=False)
+            else:
+                hidden = _block(layer, *arguments)
+        shift, scale = (net.scale_shift_table + time.unsqueeze(1)).chunk(2, dim=1)
+        hidden = (_rms(hidden, net.norm_out) * (1 + scale) + shift).type_as(hidden)
+        velocity: Tensor = net.proj_out_conv(hidden.transpose(1, 2)).transpose(1, 2)[:, :frames]
+        return velocity
+
+    def _time(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        """Embedding and modulation of t, plus those of t − r = 0, which never change."""
+        net = self.transformer
+        if self._rest is None or self._rest[0].device != t.device or self._rest[0].dtype != t.dtype:
+            with torch.no_grad():
+                rest = net.time_embed_r(torch.zeros(1, device=t.device, dtype=t.dtype))
+            self._rest = (rest[0].clone(), rest[1].clone())
+        time, modulation = net.time_embed(t)
+        return time + self._rest[0], modulation + self._rest[1]
+
+    def _rotary(self, tokens: int, like: Tensor) -> tuple[Tensor, Tensor]:
+        from diffusers.models.embeddings import get_1d_rotary_pos_embed
+
+        key = (tokens, like.device, like.dtype)
+        if key not in self._rope:
+            positions = torch.arange(tokens, device=like.device, dtype=torch.float32)
+            cos, sin = get_1d_rotary_pos_embed(
+                self.transformer.head_dim,
+                positions,
+                theta=self.transformer.rope_theta,
+                use_real=True,
+                repeat_interleave_real=False,
+            )
+            # rounded to the model's dtype and used in float32, as diffusers does
+            self._rope[key] = (cos.to(like.dtype).float()[:, None, :], sin.to(like.dtype).float()[:, None, :])
+        return self._rope[key]
+
+    def _window(self, tokens: int, device: torch.device) -> Tensor | None:
+        """[S, S] bool for sliding layers; None where the whole sequence lies inside the window."""
+        key = (tokens, device)
+        if key not in self._windows:
+            reach = self.transformer.config.sliding_window
+            place = torch.arange(tokens, device=device)
+            near = (place[:, None] - place[None, :]).abs() <= reach
+            self._windows[key] = None if tokens - 1 <= reach else near[None, None]
+        return self._windows[key]
+
+
+def _token_mask(frame_mask: Tensor | None, patch: int) -> Tensor | None:
+    """[B, T] → [B, 1, 1, S]: a token counts if any of its frames does; None if all do."""
+    if frame_mask is None or bool(frame_mask.all()):
+        return None
+    short = -frame_mask.shape[1] % patch
+    padded = functional.pad(frame_mask, (0, short))
+    return padded.unflatten(1, (-1, patch)).any(dim=2)[:, None, None, :]
+
+
+def _both(first: Tensor | None, second: Tensor | None) -> Tensor | None:
+    """Both masks. Rows that see nothing would be NaN: a padding token may look at itself."""
+    if second is None:
+        return first
+    if first is None:
+        return second
+    both = first & second
+    return both | torch.eye(both.shape[-1], dtype=torch.bool, device=both.device)[None, None]
+
+
+def _block(
+    layer: Any,
+    hidden: Tensor,
+    modulation: Tensor,
+    rope: tuple[Tensor, Tensor],
+    mask: Tensor | None,
+    condition: Tensor,
+    cross: Tensor | None,
+) -> Tensor:
+    """One transformer block, as AceStepTransformerBlock."""
+    shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = (layer.scale_shift_table + modulation).chunk(
+        6, dim=1
+    )
+    normed = (_rms(hidden, layer.self_attn_norm) * (1 + scale) + shift).type_as(hidden)
+    hidden = (hidden + _attend(layer.self_attn, normed, normed, mask, rope) * gate).type_as(hidden)
+    normed = _rms(hidden, layer.cross_attn_norm).type_as(hidden)
+    hidden = hidden + _attend(layer.cross_attn, normed, condition, cross, None)
+    normed = (_rms(hidden, layer.mlp_norm) * (1 + mlp_scale) + mlp_shift).type_as(hidden)
+    return (hidden + layer.mlp(normed) * mlp_gate).type_as(hidden)
+
+
+def _attend(
+    part: Any, hidden: Tensor, source: Tensor, mask: Tensor | None, rope: tuple[Tensor, Tensor] | None
+) -> Tensor:
+    """Grouped-query attention with normalised queries and keys. [B, S, D] → [B, S, D]."""
+    query = _rms(part.to_q(hidden).unflatten(-1, (part.heads, part.head_dim)), part.norm_q)
+    key = _rms(part.to_k(source).unflatten(-1, (part.kv_heads, part.head_dim)), part.norm_k)
+    value = part.to_v(source).unflatten(-1, (part.kv_heads, part.head_dim))
+    if rope is not None:
+        query, key = _rotate(query, *rope), _rotate(key, *rope)
+    found = functional.scaled_dot_product_attention(
+        query.transpose(1, 2),
+        key.transpose(1, 2),
+        value.transpose(1, 2),
+        attn_mask=mask,
+        dropout_p=part.dropout if part.training else 0.0,
+        scale=part.scaling,
+        enable_gqa=part.heads != part.kv_heads,
+    )
+    result: Tensor = part.to_out[0](found.transpose(1, 2).flatten(2).to(query.dtype))
+    return result
+
+
+def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotary embedding in Qwen3's layout: the two halves of a head are the pair."""
+    wide = x.float()
+    first, second = wide.chunk(2, dim=-1)
+    return (wide * cos + torch.cat([-second, first], dim=-1) * sin).type_as(x)
+
+
+def _rms(x: Tensor, norm: Any) -> Tensor:
+    """RMSNorm in one kernel, in float32 as diffusers' own."""
+    normed = functional.rms_norm(x.float(), (x.shape[-1],), None, norm.eps)
+    return normed.to(norm.weight.dtype) * norm.weight

@@ -1,0 +1,160 @@
+"""What to ask for: the prompt, the song's grid and key, and the musician's settings, as OSC arguments.
+
+Knows names and types, no network; of Live's objects only what a prompt can be read from.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any, Mapping
+
+from .slots import Refused, Stretch, alive
+
+# Settings that `/acestep/live/NAME`, presets and live.json's `request` may set, and their types on the wire.
+TYPES = {
+    "bars": float,
+    "takes": int,
+    "candidates": int,
+    "seed": int,
+    "strength": float,
+    "lyrics": str,
+    "cascade": str,
+    "adapter": str,
+    "task": str,
+    "track": str,
+    "steps": int,
+    "guidance": float,
+    "strict": int,
+    "key": str,
+}  # type: dict[str, type]
+
+# Those of them that also live in the daemon's session, so that its other clients see them.
+SESSION = ("takes", "candidates", "seed", "strength", "lyrics", "cascade")
+SOURCES = ("auto", "prompt", "preset", "clip", "track")
+_DEFAULT_NAME = re.compile(r"^\s*(\d+[-\s]*)?(audio)?\s*$", re.IGNORECASE)  # what Live calls a new track
+
+
+def typed(name: str, value: Any) -> Any:
+    """The value as the wire wants it. Raises Refused, saying what was expected."""
+    kind = TYPES.get(name)
+    if kind is None:
+        raise Refused(f"{name} is not a setting: expected one of {', '.join(sorted(TYPES))}")
+    if kind is str and isinstance(value, str):
+        return value
+    if kind is not str and isinstance(value, (int, float)) and math.isfinite(value):
+        if kind is float:
+            return float(value)
+        if float(value) == int(value):
+            return int(value)
+    wanted = {str: "text", int: "a whole number", float: "a number"}[kind]
+    raise Refused(f"{name} {value!r}: expected {wanted}")
+
+
+def pairs(args: tuple[Any, ...]) -> dict[str, Any]:
+    """`"bars", 8, "takes", 2` as checked settings."""
+    if len(args) % 2:
+        raise Refused("expected name, value, name, value …")
+    return {str(name): typed(str(name), value) for name, value in zip(args[::2], args[1::2])}
+
+
+class Request:
+    """The musician's settings, and how they become a message."""
+
+    def __init__(self, values: Mapping[str, Any], presets: list[dict[str, Any]], source: str) -> None:
+        self.values: dict[str, Any] = {}
+        self.complaints: list[str] = []
+        self.presets = presets
+        self.source = source if source in SOURCES else "auto"
+        self.prompt = ""
+        self.preset: dict[str, Any] | None = None
+        self.reference: Stretch | None = None
+        self.context: Stretch | None = None
+        for name, value in values.items():
+            try:
+                self.values[name] = typed(name, value)
+            except Refused as error:
+                self.complaints.append(f"live.json: {error}")
+
+    def choose(self, which: Any) -> str:
+        """Chooses a preset by name or number (from 1); its name."""
+        if isinstance(which, str):
+            found = [preset for preset in self.presets if preset["name"] == which]
+        else:
+            found = self.presets[int(which) - 1 : int(which)] if which >= 1 else []
+        if not found:
+            names = ", ".join(str(preset["name"]) for preset in self.presets)
+            raise Refused(f"no preset {which}: presets.json has {names or 'none'}")
+        self.preset, self.prompt = found[0], ""
+        return str(self.preset["name"])
+
+    def step(self, by: int) -> str:
+        """The next or previous preset, around the end; its name."""
+        if not self.presets:
+            raise Refused("presets.json has no presets")
+        at = self.presets.index(self.preset) + by if self.preset in self.presets else 0
+        return self.choose(at % len(self.presets) + 1)
+
+    def words(self, song: Any, track: Any) -> str:
+        """The prompt. Raises Refused where the chosen source has none."""
+        for source, text in (
+            ("prompt", self.prompt),
+            ("preset", str(self.preset["prompt"]) if self.preset else ""),
+            ("clip", _clip_name(song)),
+            ("track", str(track.name) if alive(track) else ""),
+        ):
+            if self.source in ("auto", source) and text.strip() and not _DEFAULT_NAME.match(text):
+                return text.strip()
+        raise Refused("nothing to ask for: name the track after what it should play, or choose a preset")
+
+    def message(
+        self, prompt: str, song_values: Mapping[str, tuple[Any, ...]], more: Mapping[str, Any]
+    ) -> tuple[Any, ...]:
+        """The arguments of `/acestep/generate`: self-contained, whatever the daemon's session holds."""
+        numerator, denominator = song_values["signature"]
+        values: dict[str, Any] = {
+            "tempo": song_values["tempo"][0],
+            "signature": f"{numerator}/{denominator}",
+            "key": song_values["key"][0],
+        }  # type: dict[str, Any]
+        values.update(self.values)
+        for name, value in (self.preset or {}).items():
+            if name in TYPES:
+                values[name] = typed(name, value)
+        values.update(self._audio(numerator * 4.0 / denominator))
+        values.update(more)
+        return (prompt, *tuple(part for pair in values.items() for part in pair))
+
+    def _audio(self, quarters_per_bar: float) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        for name, piece in (("reference", self.reference), ("context", self.context)):
+            if piece is not None:
+                values[name] = piece.path
+                values[name + "_start"], values[name + "_end"] = piece.start_s, piece.end_s
+        if self.context is not None and self.context.beats:
+            # The file's own tempo: Live stretches both clips alike, so what fits there fits in the set.
+            values["tempo"] = self.context.bpm
+            values["bars"] = self.context.beats / quarters_per_bar
+        return values
+
+    def session(self, song_values: Mapping[str, tuple[Any, ...]]) -> dict[str, tuple[Any, ...]]:
+        """What the daemon's session is told, by address."""
+        told = dict(song_values)
+        told.update({name: (self.values[name],) for name in SESSION if name in self.values})
+        bars = self.values.get("bars", 0.5)
+        if bars == int(bars):
+            told["bars"] = (int(bars),)
+        return told
+
+
+def _clip_name(song: Any) -> str:
+    slot: Any = getattr(song.view, "highlighted_clip_slot", None)
+    return str(slot.clip.name) if alive(slot) and slot.has_clip else ""
+
+
+def title(prompt: str, key: str, bpm: float, take: int) -> str:
+    """A clip's name in Live: `dusty breakbeat A minor 92.5 t2`."""
+    short = prompt if len(prompt) <= 40 else prompt[:39].rstrip() + "…"
+    return " ".join(
+        part for part in (short, key, f"{round(bpm, 2):g}", f"t{take}" if take > 1 else "") if part
+    )

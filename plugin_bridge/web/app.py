@@ -1,0 +1,50 @@
+"""The application: Gradio's page, the routes beside it, and the guard in front."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+# Before Gradio is imported: nothing is counted, fetched or reported.
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+
+import gradio as gr
+from fastapi import FastAPI
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
+
+from plugin_bridge.errors import BridgeError
+from plugin_bridge.web import page
+from plugin_bridge.web.daemon import OwnDaemon
+from plugin_bridge.web.guard import LOOPBACK_NAMES, Guard
+from plugin_bridge.web.parts import Parts
+from plugin_bridge.web.routes import on_error
+
+STATIC = Path(__file__).parent / "static"
+
+
+def create_app(
+    *, address: str = "", hosts: Iterable[str] = LOOPBACK_NAMES, token: str = "", own: OwnDaemon | None = None
+) -> ASGIApp:
+    """Everything `acestep web` serves. `token` locks it, for a page that other machines can reach."""
+    parts = Parts(address, own)
+    app = FastAPI(lifespan=parts.lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_exception_handler(BridgeError, on_error)
+    app.router.routes.extend(parts.routes.all())
+    app.mount("/bridge/static", StaticFiles(directory=STATIC), name="bridge-static")
+    gr.mount_gradio_app(
+        app,
+        page.build(parts),
+        path="/",
+        footer_links=[],
+        run_history=False,
+        ssr_mode=False,
+        enable_monitoring=False,
+        mcp_server=False,
+        pwa=False,
+        show_error=True,
+        theme=page.theme(),
+        head=page.HEAD,
+    )
+    return Guard(app, hosts, token)

@@ -1,0 +1,152 @@
+"""`acestep web`: serves the page, and starts a daemon if none runs.
+
+Knows flags, ports and processes; Gradio is imported only after the flags were read.
+"""
+
+import argparse
+import contextlib
+import importlib.util
+import os
+import secrets
+import socket
+import sys
+import webbrowser
+from collections.abc import Sequence
+
+from plugin_bridge.web.guard import LOOPBACK_NAMES, is_loopback
+
+PORT = 7960
+NEEDED = ("gradio", "uvicorn", "wsproto")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Serves until Ctrl-C. 0: ended well, 1: could not serve, 2: bad flags."""
+    arguments = _parser().parse_args(argv)
+    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        print(
+            f"The page needs {', '.join(missing)}, an optional part: pip install 'acestep-bridge[web]'",
+            file=sys.stderr,
+        )
+        return 1
+    if bool(arguments.certificate) != bool(arguments.private_key):
+        print("--certificate and --private-key go together", file=sys.stderr)
+        return 2
+    listener = _listen(arguments.host, arguments.port)
+    if listener is None:
+        return 1
+    with contextlib.closing(listener):
+        return _serve(arguments, listener)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="acestep web", description="The page in the browser: generate, listen, keep, train."
+    )
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address to serve on; beyond loopback a token is asked for"
+    )
+    parser.add_argument(
+        "--port", type=int, default=PORT, help=f"port to serve on, default {PORT}; 0: a free one"
+    )
+    parser.add_argument(
+        "--daemon",
+        default="",
+        metavar="HOST:PORT",
+        help="the daemon, default ACESTEP_ADDRESS, else 127.0.0.1:50551",
+    )
+    parser.add_argument("--no-start", action="store_true", help="do not start a daemon when none runs")
+    parser.add_argument(
+        "--samples", default="", metavar="DIR", help="samples folder of a daemon started here"
+    )
+    parser.add_argument("--osc-port", type=int, default=None, help="OSC port of a daemon started here")
+    parser.add_argument("--open", action="store_true", help="open the page in the browser")
+    parser.add_argument(
+        "--certificate", default="", metavar="FILE", help="serve by https with this certificate"
+    )
+    parser.add_argument("--private-key", default="", metavar="FILE", help="the certificate's key")
+    return parser
+
+
+def _listen(host: str, port: int) -> socket.socket | None:
+    """Bound before anything is loaded, so that a taken port is told at once."""
+    listener = None
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        if os.name == "posix":
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+    except OSError as error:
+        if listener is not None:
+            listener.close()
+        why = error.strerror or error
+        print(f"{host}:{port} cannot be served ({why}): choose another with --port", file=sys.stderr)
+        return None
+    listener.listen(128)
+    return listener
+
+
+def _serve(arguments: argparse.Namespace, listener: socket.socket) -> int:
+    import uvicorn
+
+    from plugin_bridge.calls import Target
+    from plugin_bridge.errors import BridgeError
+    from plugin_bridge.web.app import create_app
+    from plugin_bridge.web.daemon import OwnDaemon
+
+    try:
+        target = Target.find(arguments.daemon)
+    except BridgeError as error:
+        print(error.message, file=sys.stderr)
+        return 1
+    own = OwnDaemon(_daemon_arguments(arguments, target.address))
+    if target.is_local and not arguments.no_start and not _answers(target.address):
+        print(f"no daemon at {target.address}: starting one, which ends with this page", file=sys.stderr)
+        own.start()
+    token = "" if is_loopback(arguments.host) else secrets.token_urlsafe(24)
+    scheme = "https" if arguments.certificate else "http"
+    port = listener.getsockname()[1]
+    shown = f"[{arguments.host}]" if ":" in arguments.host else arguments.host
+    address = f"{scheme}://{shown}:{port}/" + (f"?token={token}" if token else "")
+    app = create_app(address=target.address, hosts={*LOOPBACK_NAMES, arguments.host}, token=token, own=own)
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        ws="wsproto",
+        timeout_graceful_shutdown=2,
+        ssl_certfile=arguments.certificate or None,
+        ssl_keyfile=arguments.private_key or None,
+    )
+    print(f"the page is at {address}", flush=True)
+    if token and scheme == "http":
+        print("it is served without encryption: others on the network can read along", file=sys.stderr)
+    if arguments.open:
+        webbrowser.open(address)
+    try:
+        uvicorn.Server(config).run(sockets=[listener])
+    except KeyboardInterrupt:
+        pass
+    finally:
+        own.stop()
+    return 0
+
+
+def _daemon_arguments(arguments: argparse.Namespace, address: str) -> list[str]:
+    given = ["--grpc-port", address.rpartition(":")[2]]
+    if arguments.samples:
+        given += ["--samples", arguments.samples]
+    if arguments.osc_port is not None:
+        given += ["--osc-port", str(arguments.osc_port)]
+    return given
+
+
+def _answers(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    if not port.isdigit():
+        return True  # a Unix socket or the like: left to whoever made it
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=1):
+            return True
+    except OSError:
+        return False

@@ -1,0 +1,214 @@
+"""What this page asked for: one run per press of Generate, followed to its end, with a preview as it grows.
+
+Knows which tab asked, so that tabs do not disturb each other. A run goes on when its tab is closed.
+"""
+
+import asyncio
+import contextlib
+import dataclasses
+import itertools
+import struct
+from typing import Any
+
+from plugin_bridge import words
+from plugin_bridge.errors import BridgeError, Cancelled, Interrupted, NotFound, Unavailable
+from plugin_bridge.web.files import ClipFiles
+from plugin_bridge.web.live import Feed, Message, clip_fields
+
+RUNS_KEPT = 60
+RUNS_PER_TAB = 12
+PREVIEW_BYTES = 64 * 1024 * 1024  # of one run, all takes together
+
+
+@dataclasses.dataclass
+class Preview:
+    """Decoded windows of one take, in order, interleaved float32."""
+
+    sample_rate_hz: int
+    channels: int
+    pcm: bytearray = dataclasses.field(default_factory=bytearray)
+
+    def wav(self) -> bytes:
+        """As a float32 WAV file."""
+        frame = self.channels * 4
+        head = struct.pack(
+            "<4sI4s4sIHHIIHH4sI",
+            b"RIFF",
+            36 + len(self.pcm),
+            b"WAVE",
+            b"fmt ",
+            16,
+            3,  # IEEE float
+            self.channels,
+            self.sample_rate_hz,
+            self.sample_rate_hz * frame,
+            frame,
+            32,
+            b"data",
+            len(self.pcm),
+        )
+        return head + bytes(self.pcm)
+
+
+@dataclasses.dataclass
+class Run:
+    """One request of one tab."""
+
+    id: str
+    tab: str
+    prompt: str
+    options: dict[str, Any]
+    job: str = ""
+    state: str = "sent"  # sent, queued, running, done, failed, cancelled
+    seed: int | None = None
+    fraction: float = 0.0
+    stage: str = ""
+    eta_s: float = 0.0
+    reason: str = ""
+    message: str = ""
+    clips: dict[str, words.Clip] = dataclasses.field(default_factory=dict)  # by path
+    previews: dict[int, Preview] = dataclasses.field(default_factory=dict)
+
+    @property
+    def ended(self) -> bool:
+        """True when nothing more will come."""
+        return self.state in ("done", "failed", "cancelled")
+
+    def fields(self) -> Message:
+        """For the browser."""
+        names = ("id", "job", "state", "prompt", "seed", "fraction", "stage", "eta_s", "reason", "message")
+        told: Message = {name: getattr(self, name) for name in names}
+        told["takes"] = self.options.get("takes") or 1
+        told["grid"] = {name: self.options.get(name) for name in ("bpm", "signature", "bars", "key")}
+        told["clips"] = [clip_fields(clip) for clip in self.clips.values()]
+        return told
+
+
+class Runs:
+    """All runs of all tabs of this page."""
+
+    def __init__(self, feed: Feed, files: ClipFiles) -> None:
+        self._feed, self._files = feed, files
+        self._runs: dict[str, Run] = {}
+        self._numbers = itertools.count(1)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self, tab: str, prompt: str, options: dict[str, Any]) -> Run:
+        """Sends the request; what becomes of it is told to the tab."""
+        run = Run(f"r{next(self._numbers)}", tab, prompt, options)
+        self._runs[run.id] = run
+        self._forget_old()
+        self._tell(run)
+        task = asyncio.create_task(self._follow(run))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return run
+
+    def of_tab(self, tab: str) -> list[Message]:
+        """This tab's runs, oldest first: what a reloaded page shows again."""
+        return [run.fields() for run in self._runs.values() if run.tab == tab][-RUNS_PER_TAB:]
+
+    def preview(self, run_id: str, take: int) -> bytes:
+        """What has been decoded of a take so far, as WAV. Raises NotFound."""
+        run = self._runs.get(run_id)
+        if run is None or take not in run.previews:
+            raise NotFound(f"no preview of take {take} of {run_id}: it may be finished")
+        return run.previews[take].wav()
+
+    async def cancel(self, run_id: str) -> None:
+        """Cancels the run's job in the daemon."""
+        run = self._runs.get(run_id)
+        if run is None or run.ended:
+            return
+        if run.job:
+            await self._feed.bridge.cancel(run.job)
+
+    async def close(self) -> None:
+        """Stops following; the jobs go on in the daemon."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _follow(self, run: Run) -> None:
+        try:
+            try:
+                await self._listen(run, again=False)
+            except Unavailable:
+                if not run.job:
+                    raise
+                await self._rejoin(run)
+        except Cancelled as error:
+            self._end(run, "cancelled", error)
+        except BridgeError as error:
+            self._end(run, "failed", error)
+        finally:
+            run.previews.clear()
+            self._feed.jobs_changed()
+
+    async def _rejoin(self, run: Run) -> None:
+        """The daemon was lost in the middle: asks it again when it is back."""
+        run.message = "the daemon is gone; waiting for it"
+        self._tell(run)
+        await self._feed.wait_up()
+        run.message = ""
+        try:
+            await self._listen(run, again=True)
+        except NotFound:
+            raise Interrupted(
+                "the daemon was restarted and no longer knows this job: generate again"
+            ) from None
+
+    async def _listen(self, run: Run, again: bool) -> None:
+        bridge = self._feed.bridge
+        if again:
+            events = await bridge.watch(run.job)
+        else:
+            options = await self._files.for_request(run.options)
+            options = {**options, "detached": True, "stream_audio": True, "client": f"web-{run.tab[:8]}"}
+            events = await bridge.generate(run.prompt, **options)
+        async for event in events:
+            self._on(run, event)
+            if run.ended:
+                return
+        raise Unavailable("the daemon ended the job without a word")
+
+    def _on(self, run: Run, event: words.Event) -> None:
+        if isinstance(event, words.Audio):
+            self._add_audio(run, event)
+            return
+        if isinstance(event, words.Accepted):
+            run.job, run.state, run.seed = event.job, "queued", event.seed
+        elif isinstance(event, words.Progress):
+            run.state, run.stage = "running", event.stage
+            run.fraction, run.eta_s = event.fraction, event.eta_s
+        elif isinstance(event, words.ClipReady):
+            self._feed.saw([event.clip])
+            run.clips[event.clip.path] = event.clip
+        elif isinstance(event, words.Done):
+            run.state, run.fraction = "done", 1.0
+        elif isinstance(event, words.Failed):
+            raise event.error
+        self._tell(run)
+
+    def _add_audio(self, run: Run, event: words.Audio) -> None:
+        preview = run.previews.setdefault(event.take, Preview(event.sample_rate_hz, event.channels))
+        start = event.start_sample * preview.channels * 4
+        held = sum(len(other.pcm) for other in run.previews.values())
+        if start != len(preview.pcm) or held + len(event.pcm_f32le) > PREVIEW_BYTES:
+            return  # a preview without holes, or what there is of it
+        preview.pcm += event.pcm_f32le
+        told = {"kind": "audio", "run": run.id, "take": event.take, "bytes": len(preview.pcm)}
+        self._feed.tell(told, tab=run.tab)
+
+    def _end(self, run: Run, state: str, error: BridgeError) -> None:
+        run.state, run.reason, run.message = state, error.reason, error.message
+        self._tell(run)
+
+    def _tell(self, run: Run) -> None:
+        self._feed.tell({"kind": "run", "run": run.fields()}, tab=run.tab)
+
+    def _forget_old(self) -> None:
+        with contextlib.suppress(StopIteration):
+            while len(self._runs) > RUNS_KEPT:
+                oldest = next(run for run in self._runs.values() if run.ended)
+                del self._runs[oldest.id]

@@ -1,0 +1,165 @@
+// What this tab asked for: progress with stage and time left, a preview while decoding goes on, the takes, errors.
+
+import { BridgeError, button, copy, el, getBytes, mount, post, seconds } from "./api.js";
+import { Card } from "./card.js";
+import { gridOf } from "./grid.js";
+import { decode, player } from "./sound.js";
+import { Wave } from "./wave.js";
+
+const PREVIEW_EVERY_MS = 350;
+
+const list = el("div.runs");
+const empty = el("p.empty", {}, "Takes appear here. Enter generates, space plays, Esc stops, C switches the click, L the loop.");
+const node = el("section", { "aria-label": "takes" }, list, empty);
+const runs = new Map();
+
+mount("runs", node);
+
+class Preview {
+  constructor(run, take, grid) {
+    this.url = `/bridge/preview/${run}/${take}`;
+    this.wave = new Wave({ selectable: false, label: `preview of take ${take + 1}` });
+    this.grid = grid;
+    this.wave.show(null, grid);
+    this.play = button("▶", "Hear what is decoded so far, before it is fitted", () => this.#toggle(), "small");
+    this.play.disabled = true;
+    this.node = el("div.preview", {}, this.play, el("span", {}, `take ${take + 1}: preview`), this.wave.canvas);
+  }
+
+  grow() {
+    this.due = true;
+    this.timer ??= setTimeout(() => this.#load(), this.loaded ? PREVIEW_EVERY_MS : 0);
+  }
+
+  async #load() {
+    this.due = false;
+    try {
+      const bytes = await getBytes(this.url);
+      if (bytes.byteLength) { // nothing: the take is finished meanwhile
+        this.buffer = await decode(bytes);
+        this.loaded = true;
+        this.play.disabled = false;
+        this.node.dataset.samples = this.buffer.length;
+        this.wave.show(this.buffer, this.grid);
+      }
+    } catch (error) {
+      if (!(error instanceof BridgeError)) console.warn(error); // a finished take has no preview any more
+    }
+    this.timer = null;
+    if (this.due && this.node.isConnected) this.grow();
+  }
+
+  #toggle() {
+    if (player.owner === this) player.stop();
+    else return player.play(this, { buffer: this.buffer, grid: this.grid, range: null });
+  }
+
+  remove() {
+    if (player.owner === this) player.stop();
+    this.node.remove();
+  }
+}
+
+class RunView {
+  cards = new Map();
+  previews = new Map();
+
+  constructor(run) {
+    this.title = el("strong");
+    this.state = el("span.state");
+    this.bar = el("progress", { max: 1, value: 0 });
+    this.cancel = button("Cancel", "Cancel this job", () => post("/bridge/runs/cancel", { run: run.id }), "small");
+    this.close = button("×", "Take this out of the list; the clips stay in the library", () => this.#close(), "small");
+    this.error = el("div.error-box", { hidden: true, role: "alert" });
+    this.takes = el("div.takes");
+    this.node = el("section.run", {}, el("header", {}, this.title, this.state, this.cancel, this.close), this.bar, this.error, this.takes);
+    this.node.dataset.run = run.id;
+    this.update(run);
+  }
+
+  update(run) {
+    this.run = run;
+    const ended = ["done", "failed", "cancelled"].includes(run.state);
+    this.node.dataset.state = run.state;
+    this.node.dataset.job = run.job;
+    this.title.textContent = run.prompt || "(no prompt)";
+    this.state.textContent = this.#stateText();
+    this.bar.hidden = ended;
+    if (run.state === "running") this.bar.value = run.fraction;
+    else this.bar.removeAttribute("value");
+    this.cancel.hidden = ended || !run.job;
+    this.close.hidden = !ended;
+    this.#showError();
+    for (const clip of run.clips) this.#addClip(clip);
+    if (ended) for (const preview of this.previews.values()) preview.remove();
+  }
+
+  #stateText() {
+    const { run } = this;
+    if (run.state === "sent") return "sending…";
+    if (run.state === "queued") return run.message || "waiting for its turn";
+    if (run.state === "running") {
+      const left = run.eta_s > 0.05 ? ` · ${seconds(run.eta_s)} left` : "";
+      return run.message || `${run.stage} · ${Math.round(run.fraction * 100)} %${left}`;
+    }
+    if (run.state === "done") return `${run.clips.length} of ${run.takes} takes`;
+    return run.state;
+  }
+
+  #showError() {
+    const { run } = this;
+    this.error.hidden = run.state !== "failed";
+    if (this.error.hidden) return;
+    this.error.replaceChildren(
+      el("code", {}, run.reason),
+      el("span", {}, run.message),
+      button("Copy", "Copy the text", () => copy(`${run.reason}: ${run.message}`), "small"),
+    );
+  }
+
+  #addClip(clip) {
+    if (this.cards.has(clip.path)) return;
+    this.previews.get(clip.take)?.remove();
+    this.previews.delete(clip.take);
+    const card = new Card(clip, { title: `Take ${clip.take + 1}` });
+    this.cards.set(clip.path, card);
+    this.takes.append(card.node);
+  }
+
+  preview(take) {
+    if ([...this.cards.values()].some((card) => card.clip.take === take)) return;
+    let preview = this.previews.get(take);
+    if (!preview) {
+      preview = new Preview(this.run.id, take, gridOf({ bpm: 120, bars: 4, ...this.run.grid }));
+      this.previews.set(take, preview);
+      this.takes.append(preview.node);
+    }
+    preview.grow();
+  }
+
+  #close() {
+    closed.add(this.run.id);
+    sessionStorage.setItem("bridge-closed", JSON.stringify([...closed].slice(-100)));
+    for (const card of this.cards.values()) card.remove();
+    runs.delete(this.run.id);
+    this.node.remove();
+    empty.hidden = runs.size > 0;
+  }
+}
+
+const closed = new Set(JSON.parse(sessionStorage.getItem("bridge-closed") ?? "[]"));
+
+export function onRun(run) {
+  if (closed.has(run.id)) return;
+  const known = runs.get(run.id);
+  if (known) {
+    known.update(run);
+    return;
+  }
+  const view = new RunView(run);
+  runs.set(run.id, view);
+  list.prepend(view.node);
+  empty.hidden = true;
+}
+
+export const onAudio = ({ run, take }) => runs.get(run)?.preview(take);

@@ -1,0 +1,209 @@
+"""The command `acestep`: serve, generate, models, inspect, jobs, cancel, and the recipes of `acestep`.
+
+Parses and prints; everything heavy is imported by the command that needs it, so that --help is quick.
+Exit codes: 0 done, 1 failed, 2 bad input, 130 interrupted.
+"""
+
+import argparse
+import importlib
+import json
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from acestep import __version__
+from acestep.errors import AceStepError, Cancelled, InvalidRequest, NotFound, Unavailable
+from server import config as configuration
+
+# Commands that other parts bring: name → (module with main(argv) -> int, what it does)
+DELEGATED = {
+    "nano": ("acestep.nano.cli", "the recipe of the embedded cascade: data, train, evaluate"),
+    "web": ("plugin_bridge.web.cli", "the page in the browser: generate, listen, keep, train"),
+    "web": ("plugin_bridge.web.cli", "the page in the browser"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command; returns the exit code."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    try:
+        if argv and argv[0] in DELEGATED:
+            return int(importlib.import_module(DELEGATED[argv[0]][0]).main(argv[1:]) or 0)
+        arguments = _parser().parse_args(argv)
+        return int(arguments.run(arguments))
+    except SystemExit as end:  # argparse: help and usage errors
+        return end.code if isinstance(end.code, int) else 2
+    except (Cancelled, KeyboardInterrupt):
+        print("acestep: cancelled", file=sys.stderr)
+        return 130
+    except AceStepError as error:
+        print(f"acestep: {error}", file=sys.stderr)
+        return 2 if isinstance(error, InvalidRequest | NotFound) else 1
+    except BrokenPipeError:  # `acestep jobs | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="acestep", description="ACE-Step music generation for DAWs: a daemon and its commands."
+    )
+    parser.add_argument("--version", action="version", version=f"acestep {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    serve = commands.add_parser("serve", help="run the daemon: OSC, gRPC and MIDI around one model")
+    serve.add_argument(
+        "--resume", action="store_true", help="rerun the jobs that a crash or stop interrupted"
+    )
+    _add_settings(serve, configuration.FIELDS)
+    serve.set_defaults(run=_serve)
+
+    from server import cli_generate
+
+    generate = commands.add_parser("generate", help="make clips, through a running daemon or in this process")
+    cli_generate.add_arguments(generate)
+    _add_settings(generate, ("home", "samples", "host", "grpc_port", "device"))
+    generate.set_defaults(run=cli_generate.run)
+
+    models = commands.add_parser("models", help="list the cascades on this machine")
+    models.add_argument("--json", action="store_true", help="print JSON")
+    _add_settings(models, ("home", "host", "grpc_port"))
+    models.set_defaults(run=_models)
+
+    inspect = commands.add_parser(
+        "inspect", help="show tempo, key, bars, chunks and sidecar of an audio file"
+    )
+    inspect.add_argument("file", metavar="FILE", help="the audio file")
+    inspect.add_argument("--json", action="store_true", help="print JSON")
+    inspect.add_argument("--plot", metavar="OUT.png", help="draw waveform with bar grid, and spectrogram")
+    inspect.set_defaults(run=_inspect)
+
+    jobs = commands.add_parser("jobs", help="list the newest jobs")
+    jobs.add_argument("--limit", type=int, default=20, metavar="N", help="how many (default 20)")
+    jobs.add_argument("--json", action="store_true", help="print JSON")
+    _add_settings(jobs, ("home", "host", "grpc_port"))
+    jobs.set_defaults(run=_jobs)
+
+    cancel = commands.add_parser("cancel", help="cancel a job")
+    cancel.add_argument("job", metavar="JOB", help="its id, as `acestep jobs` prints it")
+    _add_settings(cancel, ("home", "host", "grpc_port"))
+    cancel.set_defaults(run=_cancel)
+
+    for name, (_, doc) in DELEGATED.items():
+        commands.add_parser(name, help=doc, add_help=False)
+    return parser
+
+
+def _add_settings(parser: argparse.ArgumentParser, names: Sequence[str] | dict[str, Any]) -> None:
+    """The settings of config.toml as flags; unset ones leave file and environment alone."""
+    group = parser.add_argument_group("settings (flags > ACESTEP_* environment > config.toml in home)")
+    for name in names:
+        item = configuration.FIELDS[name]
+        flag, doc = f"--{name.replace('_', '-')}", item.metadata["doc"].replace("%", "%%")
+        if isinstance(item.default, bool):
+            group.add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=doc)
+        elif isinstance(item.default, tuple):
+            group.add_argument(flag, action="append", metavar="X", help=f"{doc} (may be repeated)")
+        else:
+            shown = (
+                ""
+                if item.default in (None, "") or name in ("home", "samples")
+                else f" (default {item.default})"
+            )
+            group.add_argument(flag, metavar="X", help=doc + shown)
+
+
+def settings(arguments: argparse.Namespace) -> tuple[configuration.Config, dict[str, Any]]:
+    """The settings with this command's flags over them, and the flags that were given."""
+    values = vars(arguments)
+    flags = {name: values[name] for name in configuration.FIELDS if values.get(name) is not None}
+    config = configuration.load(flags)
+    os.environ["ACESTEP_HOME"] = str(config.home)  # where `acestep` looks for cascades and adapters
+    return config, flags
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    from server.daemon import Daemon, serve
+
+    config, _ = settings(arguments)
+    return serve(Daemon(config), resume=arguments.resume)
+
+
+def _models(arguments: argparse.Namespace) -> int:
+    from google.protobuf.json_format import MessageToDict
+
+    from server import catalogue
+    from server.models import Models
+    from server.remote import Remote
+
+    config, flags = settings(arguments)
+    remote = Remote.find(config, flags)
+    found = remote.cascades() if remote else catalogue.cascades(Models(config.cascade, config.device))
+    if arguments.json:
+        rows = [
+            MessageToDict(item, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
+            for item in found
+        ]
+        print(json.dumps(rows, indent=1))
+        return 0
+    for item in found:
+        size = f"{item.parameters / 1e6:,.0f} M" if item.parameters else "?"
+        marks = ", ".join(
+            text for text, shown in (("loaded", item.loaded), ("too large here", not item.fits)) if shown
+        )
+        print(
+            f"{item.name:24} {size:>9}  {'→'.join(item.stages):12} {', '.join(item.supports):40} "
+            f"{item.license:10} {marks} {item.note}".rstrip()
+        )
+    return 0
+
+
+def _inspect(arguments: argparse.Namespace) -> int:
+    from acestep.inspect import run
+
+    return run(arguments)
+
+
+def _jobs(arguments: argparse.Namespace) -> int:
+    from google.protobuf.json_format import MessageToDict
+
+    from server import wire
+    from server.journal import Journal
+    from server.remote import Remote
+
+    if not 1 <= arguments.limit <= 1000:
+        raise InvalidRequest(f"--limit {arguments.limit} is out of range: expected 1–1000")
+    config, flags = settings(arguments)
+    remote = Remote.find(config, flags)
+    file = config.home / "jobs.sqlite"
+    if remote:
+        found = remote.jobs(arguments.limit)
+    elif file.exists():
+        found = [wire.job_to_proto(record) for record in Journal(file).newest(arguments.limit)]
+    else:
+        found = []
+    if arguments.json:
+        print(json.dumps([MessageToDict(job, preserving_proto_field_name=True) for job in found], indent=1))
+        return 0
+    for job in found:
+        detail = job.message if job.reason else f"{len(job.clips)} clips" if job.clips else ""
+        percent = f"{job.fraction:4.0%}" if job.state == "running" else ""
+        print(f"{job.id}  {job.state:11} {percent:4} {job.prompt[:40]:40} {detail[:80]}".rstrip())
+    return 0
+
+
+def _cancel(arguments: argparse.Namespace) -> int:
+    from server.remote import Remote
+
+    config, flags = settings(arguments)
+    remote = Remote.find(config, flags)
+    if remote is None:
+        raise Unavailable("no daemon runs here: there is nothing to cancel (start one with `acestep serve`)")
+    job = remote.cancel(arguments.job)
+    print(f"{job.id}  {'cancelling' if job.state == 'running' else job.state}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

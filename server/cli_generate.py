@@ -1,0 +1,256 @@
+"""`acestep generate`: flags to a request, through a running daemon or in this process, to paths on stdout.
+
+Knows nothing of how clips are made.
+"""
+
+import argparse
+import dataclasses
+import json
+import signal
+import sys
+import threading
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from acestep.errors import InvalidRequest
+from acestep.request import FORMATS, SAMPLE_FORMATS, TASKS, GenerateRequest
+
+if TYPE_CHECKING:
+    from acestep.clip import Clip
+    from server.config import Config
+
+NUMBERS = {"bpm": float, "bars": float, "seed": int, "takes": int, "candidates": int, "strength": float,
+           "steps": int, "guidance": float}  # fmt: skip
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags: one for each setting of a request."""
+    parser.add_argument("prompt", nargs="?", help="what it should sound like, in words")
+    music = parser.add_argument_group("music")
+    music.add_argument(
+        "--bpm", type=float, metavar="BPM", help="tempo in quarter notes per minute (default 120)"
+    )
+    music.add_argument("--signature", metavar="N/D", help="time signature (default 4/4)")
+    music.add_argument("--bars", type=float, metavar="N", help="length in bars (default 4)")
+    music.add_argument("--key", metavar="KEY", help='for example "F# minor" (default: open)')
+    music.add_argument("--lyrics", metavar="TEXT", help="words to sing, where the cascade can")
+    music.add_argument("--midi", metavar="FILE.mid", help="take tempo, signature and key from a MIDI file")
+    music.add_argument(
+        "--midi-bar", type=int, default=1, metavar="N", help="as they are at this bar (default 1)"
+    )
+    sound = parser.add_argument_group("sound")
+    for name, doc in (("reference", "imitate the sound of this file"), ("context", "fit to this file")):
+        sound.add_argument(f"--{name}", metavar="FILE", help=doc)
+        sound.add_argument(f"--{name}-start", type=float, metavar="S", help="from this second of it")
+        sound.add_argument(f"--{name}-end", type=float, metavar="S", help="to this second of it")
+    sound.add_argument("--strength", type=float, metavar="0–1", help="how strongly they hold (default 1)")
+    sound.add_argument("--task", choices=TASKS, help="what to do (default: text, with a context: complete)")
+    sound.add_argument("--track", metavar="NAME", help="lego, extract: which instrument")
+    sound.add_argument(
+        "--repaint", nargs=2, type=float, metavar=("START", "END"), help="seconds to make anew"
+    )
+    sound.add_argument("--adapter", action="append", metavar="NAME[:SCALE]", help="a LoRA; may be repeated")
+    run_group = parser.add_argument_group("run")
+    run_group.add_argument("--takes", type=int, metavar="N", help="clips to make (default 1)")
+    run_group.add_argument(
+        "--candidates", type=int, metavar="N", help="made per take, the best is kept (default 1)"
+    )
+    run_group.add_argument(
+        "--seed", type=int, metavar="N", help="take k is made with N + k (default: random)"
+    )
+    run_group.add_argument("--cascade", metavar="NAME", help="`acestep models` lists them")
+    run_group.add_argument("--stages", metavar="L,M", help="only these stages of it")
+    run_group.add_argument("--steps", type=int, metavar="N", help="default: the checkpoint's own")
+    run_group.add_argument("--guidance", type=float, metavar="X", help="default: the checkpoint's own")
+    run_group.add_argument(
+        "--fit", action=argparse.BooleanOptionalAction, help="bring it to the grid (default on)"
+    )
+    run_group.add_argument(
+        "--guide", action=argparse.BooleanOptionalAction, help="render the grid as context"
+    )
+    run_group.add_argument("--strict", action="store_true", default=None, help="refuse what does not fit")
+    run_group.add_argument("--from", dest="sidecar", metavar="CLIP.wav.json", help="make that clip again")
+    out = parser.add_argument_group("output")
+    out.add_argument("--out", metavar="FOLDER", help="where the clips go (default: the samples folder)")
+    out.add_argument("--format", choices=FORMATS, help="file format (default wav)")
+    out.add_argument("--sample-format", choices=SAMPLE_FORMATS, help="default pcm24")
+    out.add_argument("--json", action="store_true", help="print all that is known of the clips as JSON")
+    out.add_argument("--quiet", action="store_true", help="no progress bar")
+    out.add_argument("--local", action="store_true", help="in this process, even if a daemon runs")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Makes the clips; prints one path a line."""
+    from server.cli import settings
+
+    config, flags = settings(arguments)
+    request, only_take = wanted(arguments)
+    folder = str(Path(arguments.out).expanduser().absolute()) if arguments.out else ""
+    remote = None
+    if not arguments.local:
+        from server.remote import Remote
+
+        remote = Remote.find(config, flags)
+    bar = _Bar(arguments.quiet)
+    try:
+        if remote:
+            clips = list(_through_daemon(remote, request, folder, only_take, bar))
+        else:
+            clips = _here(config, request, Path(folder) if folder else config.samples, only_take, bar)
+    finally:
+        bar.close()
+        if remote:
+            remote.close()
+    _print(clips, arguments.json)
+    return 0
+
+
+def wanted(arguments: argparse.Namespace) -> tuple[GenerateRequest, int | None]:
+    """The request, and the one take of it to make when a clip is made again unchanged."""
+    given = _given(arguments)
+    if not arguments.sidecar:
+        if "prompt" not in given:
+            raise InvalidRequest("no prompt: say in words what it should sound like, or use --from")
+        return GenerateRequest(**given), None
+    from acestep.clip import Clip, read_sidecar
+
+    file = Path(arguments.sidecar)
+    sidecar = read_sidecar(file)
+    clip = Clip.from_sidecar(sidecar, file.with_name(file.name.removesuffix(".json")))
+    try:
+        request = GenerateRequest.from_dict(sidecar["request"])
+    except (KeyError, TypeError) as error:
+        raise InvalidRequest(f"{file} does not say how its clip was made: {error}") from None
+    if not given:
+        return request, clip.take
+    changed = {"seed": clip.seed, "takes": 1, "candidates": 1, **given}
+    return dataclasses.replace(request, **changed), None
+
+
+def _given(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The request's fields for the flags that were given."""
+    values: dict[str, Any] = {}
+    if arguments.midi:
+        values |= _from_midi(Path(arguments.midi), arguments.midi_bar)
+    names = ("prompt", *NUMBERS, "signature", "key", "lyrics", "task", "track", "cascade", "stages",
+             "fit", "guide", "strict", "format", "sample_format")  # fmt: skip
+    values |= {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
+    for name in ("reference", "context"):
+        path = getattr(arguments, name)
+        start_s, end_s = getattr(arguments, f"{name}_start"), getattr(arguments, f"{name}_end")
+        if path is not None:
+            # Empty stays empty, which the request refuses; Path("") would be the current folder.
+            absolute = str(Path(path).expanduser().absolute()) if path.strip() else path
+            values[name] = {"path": absolute, "start_s": start_s or 0.0, "end_s": end_s}
+        elif start_s is not None or end_s is not None:
+            raise InvalidRequest(f"--{name}-start and --{name}-end need --{name} FILE")
+    if arguments.repaint:
+        values["repaint_s"] = tuple(arguments.repaint)
+    if arguments.adapter:
+        values["adapters"] = tuple(_adapter(text) for text in arguments.adapter)
+    return values
+
+
+def _adapter(text: str) -> tuple[str, float]:
+    name, colon, scale = text.rpartition(":")
+    if not colon:
+        return text, 1.0
+    try:
+        return name, float(scale)
+    except ValueError:
+        raise InvalidRequest(
+            f"--adapter {text!r}: expected NAME or NAME:SCALE, for example dusty:0.8"
+        ) from None
+
+
+def _from_midi(path: Path, bar: int) -> dict[str, Any]:
+    from server.midi_file import read_song
+
+    song = read_song(path)
+    at = song.at_bar(bar)
+    for note in (*song.notes, *at.notes):
+        print(f"acestep: {path.name}: {note}", file=sys.stderr)
+    return {"bpm": at.bpm, "signature": at.signature, **({"key": at.key} if at.key else {})}
+
+
+def _through_daemon(
+    remote: Any, request: GenerateRequest, folder: str, only_take: int | None, bar: "_Bar"
+) -> "Iterator[Clip]":
+    from server import wire
+
+    message = wire.request_to_proto(request)
+    message.client, message.folder = "acestep generate", folder
+    if only_take is not None:
+        message.only_take = only_take
+    for event in remote.generate(message):
+        kind = event.WhichOneof("event")
+        if kind == "accepted" and event.accepted.position:
+            bar.show(f"waiting for {event.accepted.position} jobs", 0.0, 0.0)
+        elif kind == "progress":
+            bar.show(event.progress.stage, event.progress.fraction, event.progress.eta_s)
+        elif kind == "clip":
+            yield wire.clip_from_proto(event.clip)
+
+
+def _here(
+    config: "Config", request: GenerateRequest, folder: Path, only_take: int | None, bar: "_Bar"
+) -> "list[Clip]":
+    """In this process: the same path the daemon's worker takes."""
+    from acestep.audio import probe
+
+    for audio in (request.reference, request.context):
+        if audio is not None:
+            probe(audio.path)
+    from server.models import Models
+    from server.queue import Job
+    from server.worker import load_adapters, make_clips
+
+    bar.show("loading", 0.0, 0.0)
+    cancelled = threading.Event()
+    before = signal.signal(signal.SIGINT, lambda *_: cancelled.set())
+    try:
+        cascade = Models(config.cascade, config.device).use(request.cascade)
+        load_adapters(cascade, request)
+        job = Job(request.seeded(), folder, "command line", only_take=only_take)
+        return make_clips(
+            cascade, job, lambda p: bar.show(p.stage, p.fraction, p.eta_s), None, cancelled.is_set
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+class _Bar:
+    """A progress bar on stderr with stage and seconds left."""
+
+    def __init__(self, quiet: bool):
+        self._bar: Any = None
+        if not quiet:
+            from tqdm import tqdm
+
+            shape = "{desc:<12} {percentage:3.0f} %|{bar}| {unit}"
+            self._bar = tqdm(total=1.0, file=sys.stderr, bar_format=shape, unit="", leave=False)
+
+    def show(self, stage: str, fraction: float, eta_s: float) -> None:
+        """Brings the bar up to date."""
+        if self._bar is not None:
+            self._bar.set_description_str(stage, refresh=False)
+            self._bar.unit = f"{eta_s:.1f} s left" if eta_s > 0 else ""
+            self._bar.update(max(0.0, fraction - self._bar.n))
+            self._bar.refresh()
+
+    def close(self) -> None:
+        """Takes the bar away."""
+        if self._bar is not None:
+            self._bar.close()
+
+
+def _print(clips: "Iterable[Clip]", as_json: bool) -> None:
+    if as_json:
+        rows = [dataclasses.asdict(clip) for clip in clips]
+        for row in rows:
+            del row["sidecar_json"]
+        print(json.dumps(rows, indent=1, ensure_ascii=False))
+        return
+    for clip in clips:
+        print(clip.path)

@@ -1,0 +1,337 @@
+"""The daemon: opens ports, owns all parts, and closes them in order. Read `run` from top to bottom.
+
+Wires the parts together; what each does is in its own module.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+import acestep
+from acestep.clip import sweep_unfinished
+from acestep.errors import AceStepError, AlreadyExists, InvalidRequest, StorageError
+from protos import WIRE_VERSION
+from server import logs
+from server import worker as worker_module
+from server.config import Config
+from server.events import ClipWritten, Event, Hub
+from server.grpc_server import GrpcServer
+from server.grpc_service import DaemonService
+from server.intake import Intake
+from server.journal import Journal
+from server.library import Library
+from server.midi import MidiInput, Trigger, Triggers
+from server.models import Models, load_cascade
+from server.osc import OscServer
+from server.queue import INTERRUPTED, JobQueue
+from server.security import AllowedFolders, RateLimit, Senders, is_loopback, read_or_create_token
+from server.uploads import Uploads
+from server.worker import Worker
+
+FINISH_S = 3.0  # after SIGTERM, a running job that can end within this may
+CANCEL_S = 1.2  # and this long one that is cancelled may take to stop
+THREAD_SWITCH_S = 0.0002  # a busy worker lets the ports answer within a few milliseconds
+log = logs.get("daemon")
+
+
+class Daemon:
+    """All parts of a running daemon. `produce` and `load` are the real ones unless a test brings its own."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        produce: Callable[..., list[Any]] = worker_module.make_clips,
+        load: Callable[[str, str], Any] = load_cascade,
+    ):
+        self.config = config
+        self._produce = produce
+        self._load = load
+        self._stop = threading.Event()
+        self._started = time.monotonic()
+        self._open = contextlib.ExitStack()  # what is open, closed in the opposite order
+
+    def run(self, resume: bool = False, on_ready: Callable[[], None] = lambda: None) -> None:
+        """Serves until `stop` is called or a signal asks for the end."""
+        try:
+            self.startup(resume)
+            on_ready()
+            self.main_loop()
+        finally:
+            self.shutdown()
+
+    def stop(self) -> None:
+        """Asks the main loop to end; safe from signals and other threads."""
+        self._stop.set()
+
+    def startup(self, resume: bool = False) -> None:
+        """Opens everything. Raises AceStepError when something needed cannot be had."""
+        config = self.config
+        self._make_home()
+        self._open.enter_context(_lock_home(config.home))
+        self._open.callback(log.info, "stopped")
+        logs.start(config.home / "logs", config.log_level)
+        token = self._token()
+        self.hub = Hub()
+        self.journal = Journal(config.home / "jobs.sqlite")
+        self._open.callback(self.journal.close)
+        self.library = Library(config.home / "clips.sqlite", [config.samples], config.trash)
+        self._open.callback(self.library.close)
+        self.hub.listen(self._index)
+
+        self.queue = JobQueue(self.hub, self.journal.record, config.max_queue, config.max_queue_per_client)
+        self.models = Models(config.cascade, config.device, self._load)
+        self.worker = Worker(
+            self.queue,
+            self.models,
+            self.hub,
+            self.journal.record,
+            idle_unload_s=config.idle_unload_min * 60,
+            produce=self._produce,
+        )
+        self.folders = AllowedFolders(
+            [config.samples, config.captures, config.uploads, *config.allowed_folders]
+        )
+        uploads = Uploads(config.uploads, config.max_upload_mb << 20, config.max_uploads_mb << 20)
+        self.intake = Intake(
+            self.queue,
+            self.folders,
+            uploads,
+            self.models,
+            samples=config.samples,
+            adapters=config.home / "adapters",
+        )
+        self.grpc = GrpcServer(config, token)
+        self._open.callback(self.grpc.stop, 0.3)
+        self.osc = self._osc()
+        self._open.callback(self.osc.stop)
+        self.midi = self._midi()
+
+        self._sweep(uploads)
+        self._recover(resume)
+        sys.setswitchinterval(THREAD_SWITCH_S)
+        self.worker.start()
+        self._open.callback(self._stop_work)
+        self.osc.start()
+        self.grpc.start(
+            DaemonService(self.intake, self.hub, self.journal, self.library, self.worker, self.status)
+        )
+        self._announce()
+
+    def main_loop(self) -> None:
+        """Waits; everything happens in the threads of worker, OSC and gRPC."""
+        self._stop.wait()
+
+    def shutdown(self) -> None:
+        """Finishes or cancels the running job, keeps the waiting ones for `--resume`, and closes all."""
+        self._stop.set()
+        self._open.close()
+
+    def _stop_work(self) -> None:
+        self.config.running_file.unlink(missing_ok=True)
+        self.queue.close()
+        self._end_running_job()
+        self.worker.join(0.3)
+
+    def status(self) -> dict[str, Any]:
+        """What the daemon is and does now, for /acestep/state and GetStatus."""
+        running = self.queue.running
+        return {
+            "version": acestep.__version__,
+            "wire_version": WIRE_VERSION,
+            "cascade": self.models.loaded_name or self.models.default,
+            "loaded": bool(self.models.loaded_name),
+            "device": str(getattr(self.models.cascade, "device", self.models.device)),
+            "queued": self.queue.waiting_count,
+            "running_job": running.id if running else "",
+            "samples_folder": str(self.config.samples),
+            "captures_folder": str(self.config.captures),
+            "home": str(self.config.home),
+            "grpc_port": self.grpc.port,
+            "osc_port": self.osc.port,
+            "memory_bytes": _memory_bytes(),
+            "uptime_s": round(time.monotonic() - self._started, 1),
+            "folders": [str(folder) for folder in self.folders.folders],
+        }
+
+    def _make_home(self) -> None:
+        home = self.config.home
+        try:
+            home.mkdir(parents=True, exist_ok=True)
+            self.config.captures.mkdir(exist_ok=True)
+        except OSError as error:
+            raise StorageError(
+                f"the home {home} cannot be made ({error.strerror}): name another with --home or ACESTEP_HOME"
+            ) from None
+        try:
+            self.config.samples.mkdir(parents=True, exist_ok=True)
+        except OSError as error:  # its disk may come back; jobs say so until then
+            log.warning("no_samples_folder", folder=str(self.config.samples), error=str(error.strerror))
+
+    def _token(self) -> str:
+        if is_loopback(self.config.host) and not self.config.require_token:
+            return ""
+        token = read_or_create_token(self.config.token_file)
+        logs.hide(token)
+        return token
+
+    def _osc(self) -> OscServer:
+        config = self.config
+        if not is_loopback(config.osc_host) and not config.osc_allow:
+            raise InvalidRequest(
+                f"OSC on {config.osc_host} can be reached from other machines and needs an allow-list: set "
+                'osc_allow, for example osc_allow = ["192.168.1.20"]'
+            )
+        return OscServer(
+            (config.osc_host, config.osc_port),
+            self.intake,
+            self.hub,
+            self.status,
+            Senders(config.osc_allow),
+            RateLimit(config.osc_rate_hz, 2 * config.osc_rate_hz),
+            pad_prompt=config.midi_prompt,
+        )
+
+    def _midi(self) -> MidiInput | None:
+        """Pads act in the session that this machine's OSC senders share, and the clock sets its tempo."""
+        config = self.config
+        actions = [
+            (Trigger.parse(config.midi_generate), self.osc.generate_by_pad),
+            (Trigger.parse(config.midi_cancel), self.osc.cancel_by_pad),
+        ]
+        if not config.midi_input:
+            return None
+        found = MidiInput(config.midi_input, Triggers(actions), self.osc.follow_tempo)
+        self._open.callback(found.close)
+        return found
+
+    def _sweep(self, uploads: Uploads) -> None:
+        uploads.sweep()
+        folders = {self.config.samples, *(record.folder for record in self.journal.newest(200))}
+        swept = sum(sweep_unfinished(folder) for folder in folders if folder.is_dir())
+        if swept:
+            log.warning("half_written_files_removed", files=swept)
+
+    def _recover(self, resume: bool) -> None:
+        for record in self.journal.mark_interrupted():
+            log.warning("job_was_interrupted", job=record.id, client=record.client)
+        if not resume:
+            return
+        for job in self.journal.to_resume():
+            try:
+                self.queue.submit(job)
+                log.info("job_resumed", job=job.id, client=job.client)
+            except AceStepError as error:
+                log.error("job_not_resumed", job=job.id, error=str(error))
+
+    def _index(self, event: Event) -> None:
+        """A hub listener: every clip goes into the library."""
+        if isinstance(event, ClipWritten):
+            try:
+                self.library.add(event.clip)
+            except StorageError as error:  # the file is there; the index finds it later
+                log.error("clip_not_indexed", clip=event.clip.name, error=str(error))
+
+    def _end_running_job(self) -> None:
+        job = self.queue.running
+        if job is None:
+            return
+        log.info("waiting_for_job", job=job.id, eta_s=round(job.eta_s, 1))
+        if job.eta_s <= FINISH_S and self.queue.wait_idle(FINISH_S):
+            return
+        job.interrupting = True
+        job.cancelling.set()
+        if not self.queue.wait_idle(CANCEL_S):
+            self.queue.finish(job, INTERRUPTED, "interrupted", "the daemon was stopped while the job ran")
+            self.journal.record(job)
+
+    def _announce(self) -> None:
+        config = self.config
+        content = {
+            "pid": os.getpid(),
+            "host": config.host,
+            "grpc_port": self.grpc.port,
+            "osc_host": config.osc_host,
+            "osc_port": self.osc.port,
+            "samples_folder": str(config.samples),
+            "version": acestep.__version__,
+            "wire_version": WIRE_VERSION,
+        }
+        hidden = config.running_file.with_suffix(".part")
+        try:
+            hidden.write_text(json.dumps(content, indent=1), encoding="utf-8")
+            hidden.replace(config.running_file)
+        except OSError as error:
+            log.warning("ports_not_announced", error=str(error))
+        log.info(
+            "ready",
+            grpc=f"{config.host}:{self.grpc.port}",
+            osc=f"{config.osc_host}:{self.osc.port}",
+            samples=str(config.samples),
+        )
+
+
+def serve(
+    daemon: Daemon, resume: bool = False, signals: Sequence[int] = (signal.SIGINT, signal.SIGTERM)
+) -> int:
+    """Runs the daemon in this thread until a signal comes; the exit code."""
+    for number in signals:
+        signal.signal(number, lambda *_: daemon.stop())
+    daemon.run(resume)
+    if not daemon.worker.join(0):  # inside a long step of the model, which cannot be ended otherwise
+        sys.stderr.flush()
+        os._exit(0)
+    return 0
+
+
+def _lock_home(home: Path) -> TextIO:
+    """One daemon per home: the journal tells dead jobs from living ones only so."""
+    file = (home / "daemon.lock").open("a+", encoding="utf-8")
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise AlreadyExists(
+            f"a daemon with the home {home} runs already{_whose(home)}: use that one, stop it, or choose "
+            "another home with --home"
+        ) from None
+    return file
+
+
+def _whose(home: Path) -> str:
+    try:
+        running = json.loads((home / "daemon.json").read_text("utf-8"))
+        return (
+            f" (process {running['pid']}, gRPC port {running['grpc_port']}, OSC port {running['osc_port']})"
+        )
+    except (OSError, ValueError, KeyError):
+        return ""
+
+
+def _memory_bytes() -> int:
+    """Memory this process holds now; its peak where the system does not tell the present."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError):
+        pass
+    try:
+        import resource
+
+        return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)  # bytes on macOS
+    except ImportError:  # Windows
+        return 0

@@ -1,0 +1,119 @@
+"""From a request of any sender to a queued job: everything that can be refused is refused here, at once.
+
+Checks paths, audio, names of cascades and adapters; knows nothing of how the request came.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+from acestep.errors import InvalidRequest, NotFound, StorageError, UnreadableAudio
+from acestep.request import AudioRange, GenerateRequest
+from server import logs
+from server.models import Models
+from server.queue import Job, JobQueue
+from server.security import AllowedFolders
+from server.uploads import PREFIX, Uploads
+
+MAX_REFERENCE_S = 900.0  # longest stretch of audio that one request may name
+log = logs.get("intake")
+
+
+class Intake:
+    """The one door to the queue."""
+
+    def __init__(
+        self,
+        queue: JobQueue,
+        folders: AllowedFolders,
+        uploads: Uploads,
+        models: Models,
+        *,
+        samples: Path,
+        adapters: Path,
+    ):
+        self.queue = queue
+        self.folders = folders
+        self.uploads = uploads
+        self.samples = samples
+        self.models = models
+        self.adapters = adapters
+
+    def submit(
+        self,
+        request: GenerateRequest,
+        *,
+        client: str,
+        folder: str = "",
+        stream_audio: bool = False,
+        only_take: int | None = None,
+        before_queueing: Callable[[Job], None] = lambda job: None,
+    ) -> Job:
+        """Checks the request and queues it as a job. `before_queueing` sees the job before any event does."""
+        checked = dataclasses.replace(
+            request,
+            reference=self.check_audio(request.reference),
+            context=self.check_audio(request.context),
+        ).seeded()
+        self.check_cascade(checked.cascade)
+        for name, _ in checked.adapters:
+            self.check_adapter(name)
+        if only_take is not None and not only_take < checked.takes:
+            raise InvalidRequest(f"only_take {only_take} is none of {checked.takes} takes: they count from 0")
+        where = self.check_folder(folder)
+        job = Job(checked, where, client[:200], stream_audio=stream_audio, only_take=only_take)
+        before_queueing(job)
+        position = self.queue.submit(job)
+        log.info("job_accepted", job=job.id, client=job.client, position=position, prompt=checked.prompt)
+        return job
+
+    def check_audio(self, audio: AudioRange | None) -> AudioRange | None:
+        """The same range with its path resolved; raises for what is forbidden, missing or unreadable."""
+        if audio is None:
+            return None
+        if audio.path.startswith(PREFIX):
+            path = self.uploads.path(audio.path)
+        else:
+            path = self.folders.check(audio.path)
+        from acestep.audio import probe
+
+        duration_s = probe(path).duration_s
+        end_s = duration_s if audio.end_s is None else min(audio.end_s, duration_s)
+        if audio.start_s >= duration_s:
+            raise UnreadableAudio(f"{path} lasts {duration_s:.2f} s: nothing starts at {audio.start_s:g} s")
+        if end_s - audio.start_s > MAX_REFERENCE_S:
+            raise UnreadableAudio(
+                f"{path} is {end_s - audio.start_s:.0f} s long: expected at most {MAX_REFERENCE_S:g} s; name "
+                "a part of it by start and end"
+            )
+        return dataclasses.replace(audio, path=str(path))
+
+    def check_folder(self, folder: str) -> Path:
+        """Where the clips go: the samples folder, or an allowed one; created when missing."""
+        path = self.folders.check(folder) if folder else self.samples
+        if path.exists() and not path.is_dir():
+            raise InvalidRequest(f"{path} is not a folder: expected one for the clips")
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageError(
+                f"the folder {path} cannot be made ({error.strerror}): choose another"
+            ) from None
+        return path
+
+    def check_adapter(self, name: str) -> None:
+        """Requests name adapters in the home, never a path."""
+        if "/" in name or "\\" in name or name.startswith("."):
+            raise InvalidRequest(f"adapter {name!r} is a path: expected the name of an adapter in the home")
+        if name and not any((self.adapters / f"{name}{end}").exists() for end in ("", ".safetensors")):
+            raise NotFound(f"no adapter {name!r} in {self.adapters}: see `lora_studio list`")
+
+    def check_cascade(self, name: str) -> None:
+        """Requests may name only cascades that are known here, never a path."""
+        if not name or name in (self.models.default, self.models.loaded_name):
+            return
+        from acestep.checkpoint import available
+
+        names = sorted(available())
+        if name not in names:
+            raise NotFound(f"no cascade {name!r} here: expected one of {', '.join(names) or 'none'}")

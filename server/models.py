@@ -1,0 +1,57 @@
+"""Which cascade is loaded. Loading and use happen in the worker's thread only; looking is allowed to all.
+
+Keeps one cascade in memory. The next is loaded before the old one is let go, so that a failed load changes
+nothing.
+"""
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from acestep.errors import NotFound
+from server import logs
+
+if TYPE_CHECKING:
+    from acestep.cascade import Cascade
+
+log = logs.get("models")
+
+
+def load_cascade(name: str, device: str) -> "Cascade":
+    """The real loader: `acestep.cascade.Cascade.load`."""
+    from acestep.cascade import Cascade
+
+    return Cascade.load(name, device=device)
+
+
+class Models:
+    """The cascade in memory, and the name of the one that requests without a name get."""
+
+    def __init__(self, default: str, device: str, load: Callable[[str, str], Any] = load_cascade):
+        self.default = default
+        self.device = device
+        self._load = load
+        self._cascade: Any = None
+        self.loaded_name = ""
+
+    def use(self, name: str = "") -> Any:
+        """The cascade of that name (of the default's without one), loaded if need be. Worker only."""
+        name = name or self.default
+        if self._cascade is None or self.loaded_name != name:
+            started = time.monotonic()
+            cascade = self._load(name, self.device)
+            self._cascade, self.loaded_name = cascade, name
+            log.info("cascade_loaded", cascade=name, seconds=round(time.monotonic() - started, 2))
+        return self._cascade
+
+    def unload(self, name: str = "") -> None:
+        """Lets go of the loaded cascade. Raises NotFound if it is not that one. Worker only."""
+        if self._cascade is None or (name and name != self.loaded_name):
+            raise NotFound(f"cascade {name or self.default!r} is not loaded")
+        log.info("cascade_unloaded", cascade=self.loaded_name)
+        self._cascade, self.loaded_name = None, ""
+
+    @property
+    def cascade(self) -> Any:
+        """The loaded cascade, or None."""
+        return self._cascade

@@ -1,0 +1,112 @@
+"""OSC packets to messages and back, strictly: what is not whole and right is refused with a reason.
+
+Reading is our own because python-osc's parser fills up missing bytes and skips types it does not know;
+writing is python-osc's. Knows nothing of addresses' meaning or of sockets.
+"""
+
+import struct
+from dataclasses import dataclass
+from typing import Any
+
+from pythonosc.osc_message_builder import OscMessageBuilder
+
+from acestep.errors import InvalidRequest
+
+MAX_MESSAGE_BYTES = 8_192
+MAX_BUNDLE_DEPTH = 8
+_BUNDLE = b"#bundle\0"
+_BUNDLE_HEAD_BYTES = 16  # "#bundle" and a time tag; we act at once whatever it says
+_NUMBERS = {"i": ">i", "f": ">f", "h": ">q", "d": ">d"}
+_CONSTANTS = {"T": True, "F": False, "N": None, "I": float("inf")}
+TYPES = "i, f or s"
+
+
+@dataclass(frozen=True)
+class Message:
+    """An address and its values: int, float, str, bytes, bool or None."""
+
+    address: str
+    values: tuple[Any, ...]
+
+
+def parse(datagram: bytes) -> list[Message]:
+    """The messages in a packet, bundles unpacked in order; raises InvalidRequest for what is not OSC."""
+    if len(datagram) > MAX_MESSAGE_BYTES:
+        raise InvalidRequest(
+            f"the packet has {len(datagram)} bytes: expected at most {MAX_MESSAGE_BYTES}; send more by gRPC"
+        )
+    if not datagram.startswith((b"/", _BUNDLE)):
+        raise InvalidRequest("the packet is not OSC: expected an address such as /acestep/ping")
+    try:
+        return _unpacked(datagram, 0)
+    except (struct.error, IndexError, UnicodeDecodeError):
+        raise InvalidRequest("the packet is broken: expected a whole OSC 1.0 message or bundle") from None
+
+
+def _unpacked(packet: bytes, depth: int) -> list[Message]:
+    if not packet.startswith(_BUNDLE):
+        return [_message(packet)]
+    if depth > MAX_BUNDLE_DEPTH:
+        raise InvalidRequest(f"bundles are nested deeper than {MAX_BUNDLE_DEPTH}")
+    messages: list[Message] = []
+    at = _BUNDLE_HEAD_BYTES
+    if len(packet) < at:
+        raise IndexError
+    while at < len(packet):
+        (size,) = struct.unpack_from(">i", packet, at)
+        at += 4
+        if size <= 0 or at + size > len(packet):
+            raise IndexError
+        messages += _unpacked(packet[at : at + size], depth + 1)
+        at += size
+    return messages
+
+
+def _message(packet: bytes) -> Message:
+    address, at = _text(packet, 0)
+    if not address.startswith("/"):
+        raise InvalidRequest(f"{address[:40]!r} is no OSC address: expected one such as /acestep/ping")
+    if at == len(packet):  # old senders leave the types out where there are no values
+        return Message(address, ())
+    tags, at = _text(packet, at)
+    if not tags.startswith(","):
+        raise IndexError
+    values: list[Any] = []
+    for tag in tags[1:]:
+        if tag in _NUMBERS:
+            values.append(struct.unpack_from(_NUMBERS[tag], packet, at)[0])
+            at += struct.calcsize(_NUMBERS[tag])
+        elif tag == "s":
+            text, at = _text(packet, at)
+            values.append(text)
+        elif tag == "b":
+            (size,) = struct.unpack_from(">i", packet, at)
+            if size < 0 or at + 4 + size > len(packet):
+                raise IndexError
+            values.append(packet[at + 4 : at + 4 + size])
+            at += 4 + size + -size % 4
+        elif tag in _CONSTANTS:
+            values.append(_CONSTANTS[tag])
+        else:
+            raise InvalidRequest(f"{address[:80]} has a value of type {tag!r}: expected {TYPES}")
+    if at != len(packet):
+        raise IndexError
+    return Message(address, tuple(values))
+
+
+def _text(packet: bytes, at: int) -> tuple[str, int]:
+    """The zero-terminated text at `at`, and where what follows begins (the next multiple of four)."""
+    end = packet.find(b"\0", at)
+    after = end + 4 - (end - at) % 4
+    if end < 0 or after > len(packet):
+        raise IndexError
+    return packet[at:end].decode("utf-8"), after
+
+
+def encode(address: str, *values: str | float | int) -> bytes:
+    """A message with the types of the Python values: s, f, i."""
+    builder = OscMessageBuilder(address)
+    for value in values:
+        kind = "s" if isinstance(value, str) else "f" if isinstance(value, float) else "i"
+        builder.add_arg(value.replace("\0", "") if isinstance(value, str) else value, kind)
+    return builder.build().dgram

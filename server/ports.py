@@ -1,0 +1,67 @@
+"""Who holds a port: for an error message that helps. Linux tells by /proc; elsewhere only the system's text.
+
+Knows nothing of what the port is for.
+"""
+
+import errno
+from pathlib import Path
+
+_LISTENING = {"tcp": "0A", "udp": "07"}  # states in /proc/net
+
+
+def taken_message(what: str, protocol: str, host: str, port: int, error: OSError | None, flag: str) -> str:
+    """The text of the error for a port that cannot be had."""
+    code = error.errno if error is not None else errno.EADDRINUSE
+    if code == errno.EADDRINUSE:
+        holder = process_on(protocol, port)
+        by = f" by {holder}" if holder else ""
+        cause = f"is taken{by}"
+    elif code == errno.EACCES:
+        cause = "needs rights this user has not"
+    else:
+        cause = f"cannot be used ({error})"
+    return (
+        f"{what} port {port} on {host} {cause}: stop that program, or choose another port with {flag} N "
+        f"(in config.toml: {flag.lstrip('-').replace('-', '_')} = N; 0 takes any free one)"
+    )
+
+
+def process_on(protocol: str, port: int) -> str:
+    """`name (process 123)` of whoever holds the port, "" where that cannot be told."""
+    sockets = _sockets_on(protocol, port)
+    if not sockets:
+        return ""
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            for link in (process / "fd").iterdir():
+                if str(link.readlink()) in sockets:
+                    return f"{_name(process)} (process {process.name})"
+        except OSError:  # another user's process, or one that just ended
+            continue
+    return ""
+
+
+def _sockets_on(protocol: str, port: int) -> set[str]:
+    found = set()
+    for table in (f"/proc/net/{protocol}", f"/proc/net/{protocol}6"):
+        try:
+            lines = Path(table).read_text().splitlines()[1:]
+        except OSError:
+            continue
+        for line in lines:
+            columns = line.split()
+            if columns[3] == _LISTENING[protocol] and int(columns[1].rpartition(":")[2], 16) == port:
+                found.add(f"socket:[{columns[9]}]")
+    return found
+
+
+def _name(process: Path) -> str:
+    words = (process / "cmdline").read_bytes().decode("utf-8", "replace").split("\0")
+    words = [word for word in words if word]
+    if not words:
+        return (process / "comm").read_text().strip()
+    name = Path(words[0]).name
+    if name.startswith("python") and len(words) > 1:
+        rest = words[2] if words[1] in ("-m", "-c") and len(words) > 2 else words[1]
+        name += f" {rest if words[1] != '-c' else '-c'}"
+    return name[:60]

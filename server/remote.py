@@ -1,0 +1,121 @@
+"""The command line's side of the wire: a running daemon on this machine, if there is one.
+
+Turns status codes back into the errors of `acestep.errors`. Knows nothing of what is printed.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import grpc
+
+from acestep.errors import AceStepError, Unavailable
+from protos import WIRE_VERSION
+from protos.acestep.v1 import acestep_pb2 as pb
+from protos.acestep.v1 import acestep_pb2_grpc
+from server.config import Config
+from server.reasons import REASON_KEY, error_for
+from server.security import is_loopback
+
+FIND_TIMEOUT_S = 3.0
+CALL_TIMEOUT_S = 20.0
+
+
+class Remote:
+    """A daemon that answers. Use `find`."""
+
+    def __init__(self, channel: grpc.Channel, token: str):
+        self._channel = channel
+        self._stub = acestep_pb2_grpc.DaemonStub(channel)
+        self._metadata = (("authorization", f"Bearer {token}"),) if token else ()
+
+    @classmethod
+    def find(cls, config: Config, flags: Mapping[str, Any]) -> "Remote | None":
+        """The daemon these settings lead to; None when none answers there.
+
+        Raises Unavailable for one that speaks another version of the wire.
+        """
+        host, port = _address(config, flags)
+        if port == 0:
+            return None
+        options = (("grpc.enable_http_proxy", 0), ("grpc.max_receive_message_length", 64 << 20))
+        target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        if config.tls_cert is None and is_loopback(host):
+            channel = grpc.insecure_channel(target, options=options)
+        else:
+            pem = config.tls_cert.read_bytes() if config.tls_cert else None
+            channel = grpc.secure_channel(target, grpc.ssl_channel_credentials(pem), options=options)
+        token = config.token_file.read_text("utf-8").strip() if config.token_file.is_file() else ""
+        remote = cls(channel, token)
+        try:
+            status = remote.status(FIND_TIMEOUT_S)
+        except Unavailable:
+            channel.close()
+            return None
+        if status.wire_version.split(".")[0] != WIRE_VERSION.split(".")[0]:
+            channel.close()
+            raise Unavailable(
+                f"the daemon at {target} is version {status.version} and speaks wire version "
+                f"{status.wire_version}, this program {WIRE_VERSION}: restart it with this release"
+            )
+        return remote
+
+    def status(self, timeout_s: float = CALL_TIMEOUT_S) -> pb.Status:
+        """What the daemon is and does."""
+        return self._call("GetStatus", pb.GetStatusRequest(), timeout_s)
+
+    def generate(self, request: pb.GenerateRequest) -> Iterator[pb.JobEvent]:
+        """The job's events; closing the iterator cancels the job unless it is detached."""
+        call = self._stub.Generate(request, metadata=self._metadata)
+        try:
+            yield from call
+        except grpc.RpcError as error:
+            raise _ours(error) from None
+        finally:
+            call.cancel()
+
+    def jobs(self, limit: int) -> list[pb.Job]:
+        """The newest jobs."""
+        return list(self._call("ListJobs", pb.ListJobsRequest(limit=limit)).jobs)
+
+    def cancel(self, job: str) -> pb.Job:
+        """Cancels a job."""
+        return self._call("CancelJob", pb.CancelJobRequest(job=job))
+
+    def cascades(self) -> list[pb.Cascade]:
+        """The cascades the daemon knows."""
+        return list(self._call("ListCascades", pb.ListCascadesRequest()).cascades)
+
+    def close(self) -> None:
+        """Ends the connection."""
+        self._channel.close()
+
+    def _call(self, method: str, request: Any, timeout_s: float = CALL_TIMEOUT_S) -> Any:
+        try:
+            return getattr(self._stub, method)(request, timeout=timeout_s, metadata=self._metadata)
+        except grpc.RpcError as error:
+            raise _ours(error) from None
+
+
+def _address(config: Config, flags: Mapping[str, Any]) -> tuple[str, int]:
+    """Flags first, then what a running daemon wrote down, then the settings."""
+    host, port = config.host, config.grpc_port
+    try:
+        running = json.loads(config.running_file.read_text("utf-8"))
+        host = host if flags.get("host") else str(running["host"])
+        port = port if flags.get("grpc_port") is not None else int(running["grpc_port"])
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port
+
+
+def _ours(error: grpc.RpcError) -> AceStepError:
+    trailing = dict(error.trailing_metadata() or ())
+    reason = str(trailing.get(REASON_KEY, ""))
+    if reason:
+        return error_for(reason, error.details() or reason)
+    if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+        return Unavailable(f"the daemon does not answer ({error.details()}): is `acestep serve` running?")
+    if error.code() is grpc.StatusCode.CANCELLED:
+        return error_for("cancelled", "cancelled")
+    return AceStepError(f"the daemon failed ({error.code().name}: {error.details()}): see its log")

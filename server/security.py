@@ -1,0 +1,147 @@
+"""Who may ask, for what, and how often: allowed folders, the token, loopback, networks, rates.
+
+Decides and raises; knows nothing of gRPC or OSC, which only call it.
+"""
+
+import hmac
+import ipaddress
+import os
+import secrets
+import stat
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from acestep.errors import ForbiddenPath, InvalidRequest, StorageError, Unauthenticated
+
+MAX_PATH_CHARS = 4_096
+MAX_SENDERS_REMEMBERED = 1_024
+
+
+class AllowedFolders:
+    """The folders that paths in requests may lie in: `folders`, and the user's home without hidden ones."""
+
+    def __init__(self, folders: Iterable[Path], user_home: Path | None = None):
+        self.folders = tuple(dict.fromkeys(folder.resolve() for folder in folders))
+        self.user_home = (user_home or Path.home()).resolve()
+
+    def check(self, path: str) -> Path:
+        """The path with all symlinks resolved, which is the one to open. Raises ForbiddenPath outside.
+
+        The file need not exist: whether it does is told only inside the allowed folders.
+        """
+        if not path.strip() or "\0" in path or len(path) > MAX_PATH_CHARS:
+            raise InvalidRequest("a path is empty, too long or holds a zero byte: expected an absolute path")
+        try:
+            given = Path(path).expanduser()
+            if not given.is_absolute():
+                raise InvalidRequest(f"path {path!r} is relative: expected an absolute path")
+            resolved = given.resolve()
+        except (OSError, RuntimeError, ValueError) as error:  # symlink loops, unknown ~user
+            raise ForbiddenPath(
+                f"path {path!r} cannot be resolved ({error}): expected a plain path"
+            ) from None
+        if not self._allows(resolved):
+            where = f"{resolved} (behind {path})" if resolved != given else str(resolved)
+            raise ForbiddenPath(
+                f"{where} is outside the allowed folders ({self.describe()}): move the file there, or add "
+                "its folder to allowed_folders in config.toml"
+            )
+        return resolved
+
+    def _allows(self, resolved: Path) -> bool:
+        if any(resolved.is_relative_to(folder) for folder in self.folders):
+            return True
+        if not resolved.is_relative_to(self.user_home):
+            return False
+        return not any(part.startswith(".") for part in resolved.relative_to(self.user_home).parts)
+
+    def describe(self) -> str:
+        """The allowed folders in words."""
+        return ", ".join([*map(str, self.folders), f"{self.user_home} without its hidden folders"])
+
+
+def is_loopback(host: str) -> bool:
+    """True for names and addresses that only this machine can reach."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+class Senders:
+    """Which addresses may send OSC: this machine, and the networks on the allow-list."""
+
+    def __init__(self, allow: Sequence[str]):
+        self.networks = [ipaddress.ip_network(entry, strict=False) for entry in allow]
+
+    def allows(self, host: str) -> bool:
+        """True if a message from this address is to be read at all."""
+        if is_loopback(host):
+            return True
+        try:
+            address = ipaddress.ip_address(host)
+        except ValueError:
+            return False
+        return any(address in network for network in self.networks)
+
+
+def read_or_create_token(path: Path) -> str:
+    """The token in `path`, created with mode 0600 when missing; a file others can read is refused."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        pass
+    except OSError as error:
+        raise StorageError(f"cannot create the token {path} ({error}): make its folder writable") from None
+    else:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_urlsafe(32) + "\n")
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+        token = path.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise StorageError(f"cannot read the token {path} ({error}): delete it, a new one is made") from None
+    if os.name == "posix" and mode & 0o077:
+        raise InvalidRequest(f"the token {path} can be read by others (mode {mode:o}): chmod 600 it")
+    if len(token) < 16:
+        raise InvalidRequest(f"the token {path} is too short: delete it, a new one is made")
+    return token
+
+
+def check_token(expected: str, authorization: str) -> None:
+    """Raises Unauthenticated unless `authorization` is `Bearer` and the token (compared in constant time)."""
+    if not authorization:
+        raise Unauthenticated(
+            "the call carries no token: send metadata `authorization: Bearer TOKEN`; it is in the file "
+            "`token` in the daemon's home"
+        )
+    if not hmac.compare_digest(authorization.encode(), f"Bearer {expected}".encode()):
+        raise Unauthenticated("the token is wrong: it is in the file `token` in the daemon's home")
+
+
+class RateLimit:
+    """A token bucket per sender: `rate_hz` on average, `burst` at once."""
+
+    def __init__(self, rate_hz: float, burst: float, clock: Callable[[], float] = time.monotonic):
+        self.rate_hz = rate_hz
+        self.burst = burst
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # sender → (left, at)
+
+    def allows(self, sender: str) -> bool:
+        """True if this sender may go on now; counts the attempt."""
+        now = self._clock()
+        with self._lock:
+            left, at = self._buckets.pop(sender, (self.burst, now))
+            left = min(self.burst, left + (now - at) * self.rate_hz)
+            allowed = left >= 1
+            self._buckets[sender] = (left - 1 if allowed else left, now)
+            while len(self._buckets) > MAX_SENDERS_REMEMBERED:
+                self._buckets.popitem(last=False)
+        return allowed

@@ -1,0 +1,59 @@
+"""Keys: every spelling that files and people use, one spelling out."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from acestep.errors import InvalidRequest
+from acestep.key import Key
+
+keys = st.builds(Key, st.integers(0, 11), st.sampled_from(["major", "minor"]))
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("F# minor", "F# minor"),
+        ("f#m", "F# minor"),
+        ("Gb", "F# major"),
+        ("Gb maj", "F# major"),
+        ("A", "A major"),
+        ("am", "A minor"),
+        ("AM", "A major"),
+        ("B♭ minor", "A# minor"),
+        ("c-sharp minor".replace("-", " "), "C# minor"),
+        ("E-flat major".replace("-", ""), "D# major"),
+        ("Cb", "B major"),
+        ("  d   min ", "D minor"),
+    ],
+)
+def test_common_spellings_are_read(text, written):
+    assert str(Key.parse(text)) == written
+
+
+@pytest.mark.parametrize("text", ["H minor", "", "A dorian", "F##", "minor", "1A", None, 5, "A" * 10_000])
+def test_what_is_no_key_is_refused(text):
+    with pytest.raises(InvalidRequest, match="key"):
+        Key.parse(text)
+
+
+@given(keys)
+def test_a_key_reads_what_it_writes(key):
+    assert Key.parse(str(key)) == key == Key.parse(key.short)
+
+
+@given(keys, keys)
+def test_the_shortest_way_leads_to_the_other_tonic(one, other):
+    step = one.semitones_to(other)
+    assert -5 <= step <= 6
+    assert (one.tonic + step) % 12 == other.tonic
+
+
+@given(keys)
+def test_a_scale_has_seven_notes_and_begins_with_its_tonic(key):
+    assert key.pitch_classes[0] == key.tonic
+    assert len(set(key.pitch_classes)) == 7
+
+
+def test_relative_keys_share_their_notes():
+    assert set(Key.parse("C").pitch_classes) == set(Key.parse("Am").pitch_classes)

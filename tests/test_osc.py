@@ -1,0 +1,426 @@
+"""OSC against a daemon over real sockets: every message of the table, every answer, everything wrong."""
+
+import json
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from pythonosc.osc_bundle_builder import IMMEDIATELY, OscBundleBuilder
+from pythonosc.osc_message import OscMessage
+
+import acestep
+from protos import WIRE_VERSION
+from server.daemon import Daemon
+from server.osc_codec import encode
+from server.osc_session import MESSAGES, NAMED, shortest
+from tests.daemons import Osc, StandIn, running, settings
+
+
+@pytest.fixture
+def engine() -> StandIn:
+    return StandIn()
+
+
+@pytest.fixture
+def daemon(tmp_path: Path, engine: StandIn) -> Iterator[Daemon]:
+    with running(settings(tmp_path), engine) as found:
+        yield found
+
+
+@pytest.fixture
+def osc(daemon: Daemon) -> Iterator[Osc]:
+    with Osc(daemon.osc.port) as client:
+        yield client
+
+
+def stored(client: Osc) -> dict[str, object]:
+    """The session's settings as the daemon tells them."""
+    client.send("status")
+    return json.loads(client.until("state")[1][0])["session"]["settings"]
+
+
+def test_ping_is_answered_with_the_versions(osc: Osc) -> None:
+    osc.send("ping")
+    assert osc.receive() == ("pong", [acestep.__version__, WIRE_VERSION])
+
+
+def test_settings_become_the_request(osc: Osc, daemon: Daemon) -> None:
+    osc.send("tempo", 127.37)
+    osc.send("signature", 7, 8)
+    osc.send("bars", 3)
+    osc.send("key", "f#m")
+    osc.send("seed", 77)
+    osc.send("takes", 2)
+    osc.send("candidates", 3)
+    osc.send("lyrics", "la la")
+    osc.send("strength", 1)
+    osc.send("generate", "a dusty breakbeat")
+    job = daemon.queue.get(osc.until("accepted")[1][0])
+    request = job.request
+    assert (request.prompt, request.bpm, str(request.signature), request.bars) == (
+        "a dusty breakbeat",
+        127.37,
+        "7/8",
+        3,
+    )
+    assert (str(request.key), request.seed, request.takes, request.candidates) == ("F# minor", 77, 2, 3)
+    assert (request.lyrics, request.strength) == ("la la", 1)
+
+
+def test_a_clip_is_told_with_its_musical_data_and_then_done(osc: Osc) -> None:
+    osc.send("tempo", 92.5)
+    osc.send("key", "A minor")
+    osc.send("generate", "two takes", "takes", 2)
+    job = osc.until("accepted")[1][0]
+    first, second, done = (osc.until("clip", "done", "error") for _ in range(3))
+    assert first[0] == second[0] == "clip"
+    assert first[1][0] == job
+    assert Path(first[1][1]).is_file()
+    assert first[1][2:6] == [92.5, "4/4", "A minor", 4.0]
+    assert first[1][6] == pytest.approx(0.02)
+    assert second[1][1] != first[1][1]
+    assert done == ("done", [job, 2])
+
+
+def test_named_settings_are_for_one_job_only(osc: Osc, daemon: Daemon) -> None:
+    osc.send("tempo", 100)
+    osc.send("generate", "p", "tempo", 140.5, "signature", "6/8", "bars", 2.5, "key", "Gb", "adapter", "")
+    request = daemon.queue.get(osc.until("accepted")[1][0]).request
+    assert (request.bpm, str(request.signature), request.bars, str(request.key)) == (
+        140.5,
+        "6/8",
+        2.5,
+        "F# major",
+    )
+    osc.send("generate", "p")
+    assert daemon.queue.get(osc.until("accepted")[1][0]).request.bpm == 100
+
+
+def test_every_message_has_a_named_twin() -> None:
+    missing = set(MESSAGES) - set(NAMED) - {"repaint"}
+    assert missing == set()
+
+
+def test_audio_ranges_are_put_together_by_name(osc: Osc, daemon: Daemon, tmp_path: Path) -> None:
+    file = tmp_path / "samples" / "a.wav"
+    soundfile.write(file, np.zeros((48_000, 2)), 48_000)
+    osc.send("generate", "p", "reference_end", 0.75, "reference", str(file), "reference_start", 0.25)
+    reference = daemon.queue.get(osc.until("accepted")[1][0]).request.reference
+    assert reference is not None
+    assert (reference.path, reference.start_s, reference.end_s) == (str(file), 0.25, 0.75)
+
+
+def test_a_job_can_name_its_folder(osc: Osc, tmp_path: Path) -> None:
+    folder = tmp_path / "samples" / "Set Project" / "Samples"
+    osc.send("generate", "p", "folder", str(folder))
+    path = Path(osc.until("clip", "error")[1][1])
+    assert path.parent == folder
+    osc.send("generate", "p", "folder", str(tmp_path / "elsewhere"))
+    assert osc.until("clip", "error")[1][0] == "forbidden_path"
+
+
+def test_all_senders_of_a_host_share_a_session_and_some_have_their_own(osc: Osc, daemon: Daemon) -> None:
+    osc.send("tempo", 90)
+    with Osc(daemon.osc.port) as fader, Osc(daemon.osc.port) as plugin:
+        assert stored(fader)["bpm"] == 90
+        plugin.send("session", "Bass track")
+        assert stored(plugin) == {}
+        plugin.send("tempo", 150)
+        assert stored(plugin)["bpm"] == 150
+        assert stored(fader)["bpm"] == 90
+
+
+def test_events_go_to_the_sender_of_the_job_and_to_subscribers_only(osc: Osc, daemon: Daemon) -> None:
+    with Osc(daemon.osc.port) as subscriber, Osc(daemon.osc.port) as stranger:
+        subscriber.send("subscribe")
+        subscriber.send("ping")
+        subscriber.until("pong")
+        osc.send("generate", "p")
+        job = osc.until("done")[1][0]
+        assert subscriber.until("done")[1][0] == job
+        assert stranger.waiting() == []
+
+
+def test_one_program_can_subscribe_another_ports_and_unsubscribe_it(osc: Osc, daemon: Daemon) -> None:
+    with Osc(daemon.osc.port) as listener:
+        osc.send("subscribe", listener.port)
+        osc.send("tempo", -1)
+        assert listener.receive()[0] == "error"
+        with Osc(daemon.osc.port) as other:
+            other.send("unsubscribe")
+            other.send("tempo", -1)
+            other.until("error")
+        assert listener.waiting() == []
+
+
+def test_a_running_job_is_cancelled_and_leaves_no_file(
+    osc: Osc, engine: StandIn, daemon: Daemon, tmp_path: Path
+) -> None:
+    engine.hold.clear()
+    osc.send("generate", "p")
+    job = osc.until("accepted")[1][0]
+    engine.started.acquire(timeout=5)
+    osc.send("cancel", job)
+    assert osc.until("cancelled", "error") == ("cancelled", [job])
+    assert list((tmp_path / "samples").iterdir()) == []
+
+
+def test_cancel_without_a_job_cancels_all_of_the_session(osc: Osc, engine: StandIn, daemon: Daemon) -> None:
+    engine.hold.clear()
+    with Osc(daemon.osc.port) as other:
+        other.send("session", "other")
+        other.send("generate", "of another session")
+        theirs = other.until("accepted")[1][0]
+        for _ in range(3):
+            osc.send("generate", "mine")
+        mine = {osc.until("accepted")[1][0] for _ in range(3)}
+        osc.send("cancel")
+        assert {osc.until("cancelled")[1][0] for _ in range(3)} == mine
+        engine.hold.set()
+        assert other.until("done", "cancelled") == ("done", [theirs, 1])
+
+
+def test_somebody_else_who_cancels_hears_of_it(osc: Osc, engine: StandIn, daemon: Daemon) -> None:
+    engine.hold.clear()
+    osc.send("generate", "p")
+    job = osc.until("accepted")[1][0]
+    with Osc(daemon.osc.port) as pad:
+        pad.send("cancel", job)
+        assert pad.until("cancelled", "error") == ("cancelled", [job])
+    assert osc.until("cancelled") == ("cancelled", [job])
+
+
+def test_a_job_that_fails_says_why_and_the_daemon_lives(osc: Osc, engine: StandIn) -> None:
+    engine.fail = RuntimeError("boom")
+    osc.send("generate", "p")
+    job = osc.until("accepted")[1][0]
+    reason, message, told = osc.until("error")[1]
+    assert (reason, told) == ("internal", job)
+    assert "boom" in message
+    engine.fail = None
+    osc.send("generate", "p")
+    assert osc.until("done", "error")[0] == "done"
+
+
+def test_the_state_names_ports_folders_and_jobs(osc: Osc, daemon: Daemon, engine: StandIn) -> None:
+    engine.hold.clear()
+    osc.send("generate", "p")
+    job = osc.until("accepted")[1][0]
+    engine.started.acquire(timeout=5)
+    osc.send("status")
+    state = json.loads(osc.until("state")[1][0])
+    assert state["running_job"] == job
+    assert state["jobs"][0]["job"] == job
+    assert state["osc_port"] == daemon.osc.port
+    assert state["grpc_port"] == daemon.grpc.port
+    assert state["wire_version"] == WIRE_VERSION
+    assert state["samples_folder"] == str(daemon.config.samples)
+    assert str(daemon.config.captures) in state["folders"]
+
+
+WRONG_VALUES = [
+    ("tempo", [0.0], "30–300"),
+    ("tempo", [float("nan")], "not a number"),
+    ("tempo", [float("inf")], "not a number"),
+    ("tempo", [5000.0], "30–300"),
+    ("tempo", ["fast"], "expected a number"),
+    ("tempo", [], "f bpm"),
+    ("tempo", [120.0, 4.0], "f bpm"),
+    ("key", ["H minor"], "A–G"),
+    ("key", [5], "expected text"),
+    ("signature", [0, 4], "1–32"),
+    ("signature", [4, 3], "1, 2, 4, 8"),
+    ("signature", [4], "i numerator i denominator"),
+    ("signature", ["4/4", 4], "whole number"),
+    ("bars", [0], "0.0625–512"),
+    ("bars", [10_000], "0.0625–512"),
+    ("takes", [0], "1–16"),
+    ("takes", [2.5], "whole number"),
+    ("candidates", [99], "1–16"),
+    ("seed", [-2], "0–"),
+    ("strength", [1.5], "0–1"),
+    ("lyrics", ["x" * 6001], "at most 6000"),
+    ("task", ["dance"], "one of text"),
+    ("cascade", ["no-such"], "no cascade"),
+    ("adapter", ["no-such", 1.0], "no adapter"),
+    ("adapter", ["../x", 1.0], "is a path"),
+    ("reference", ["/no/such.wav"], "outside the allowed folders"),
+    ("reference", ["relative.wav"], "absolute"),
+    ("folder", ["/"], "outside the allowed folders"),
+    ("subscribe", [0], "1–65535"),
+    ("session", [1], "expected text"),
+    ("session", ["x" * 100], "at most 80"),
+    ("generate", [], "expected s prompt"),
+    ("generate", [1], "expected s prompt"),
+    ("generate", [""], "prompt is empty"),
+    ("generate", ["   "], "prompt is empty"),
+    ("generate", ["x" * 2001], "at most 2000"),
+    ("generate", ["p", "tempo"], "pairs"),
+    ("generate", ["p", "loudness", 3], "no setting"),
+    ("generate", ["p", 3, 3], "no setting"),
+    ("generate", ["p", "tempo", "x"], "expected a number"),
+    ("generate", ["p", "bars", 10_000], "0.0625–512"),
+    ("generate", ["p", "bars", 512, "tempo", 30], "fewer bars"),
+    ("generate", ["p", "signature", "0/4"], "1–32"),
+    ("generate", ["p", "task", "cover"], "needs a context"),
+    ("generate", ["p", "reference_start", 1.0], "without reference"),
+    ("cancel", [], "nothing to cancel"),
+    ("cancel", ["no-such"], "no job"),
+    ("cancel", [3], "expected text"),
+    ("ping", [1], "expected none"),
+    ("nonsense", [], "is unknown"),
+]
+
+
+@pytest.mark.parametrize(("address", "values", "expected"), WRONG_VALUES)
+def test_wrong_messages_are_refused_with_what_was_expected_and_change_nothing(
+    osc: Osc, daemon: Daemon, address: str, values: list[object], expected: str
+) -> None:
+    osc.send("tempo", 97.5)
+    before = stored(osc)
+    osc.send(address, *values)
+    told, (reason, message, job) = osc.receive()
+    assert told == "error"
+    assert reason in ("invalid_request", "forbidden_path", "not_found")
+    assert expected in message
+    assert job == ""
+    assert stored(osc) == before
+    assert daemon.queue.jobs() == []
+
+
+def padded(text: bytes) -> bytes:
+    return text + b"\0" * (4 - len(text) % 4)
+
+
+BROKEN_PACKETS = {
+    "nothing": b"",
+    "noise": b"\xff\xfe\x00\x01",
+    "text": b"hello",
+    "address without end": b"/acestep/ping",
+    "invalid utf-8": padded(b"/acestep/key") + padded(b",s") + padded(b"\xff\xff"),
+    "cut off float": padded(b"/acestep/tempo") + padded(b",f") + b"\x42",
+    "no comma": padded(b"/acestep/tempo") + padded(b"f") + struct.pack(">f", 99),
+    "unknown type": padded(b"/acestep/tempo") + padded(b",Zf") + struct.pack(">f", 99),
+    "open array": padded(b"/acestep/tempo") + padded(b",[f") + struct.pack(">f", 99),
+    "cut off bundle": padded(b"#bundle") + b"\0" * 8 + struct.pack(">i", 4000) + b"/ace",
+    "negative size in bundle": padded(b"#bundle") + b"\0" * 8 + struct.pack(">i", -4) + b"/ace",
+    "too large": padded(b"/acestep/lyrics") + padded(b",s") + padded(b"x" * 9000),
+    "foreign address": encode("/live/song/get/tempo"),
+    "foreign address with our name": encode("/other/tempo", 99.0),
+    "blob": padded(b"/acestep/tempo") + padded(b",b") + struct.pack(">i", 4) + b"abcd",
+    "true": padded(b"/acestep/tempo") + padded(b",T"),
+    "nil": padded(b"/acestep/tempo") + padded(b",N"),
+}
+
+
+@pytest.mark.parametrize("name", list(BROKEN_PACKETS))
+def test_broken_packets_are_answered_and_change_nothing(osc: Osc, name: str) -> None:
+    osc.send_bytes(BROKEN_PACKETS[name])
+    assert osc.receive()[0] == "error"
+    assert stored(osc) == {}
+
+
+def test_bundles_are_read_in_order(osc: Osc) -> None:
+    builder = OscBundleBuilder(IMMEDIATELY)
+    for bpm in (80.0, 81.0):
+        builder.add_content(OscMessage(encode("/acestep/tempo", bpm)))
+    osc.send_bytes(builder.build().dgram)
+    assert stored(osc)["bpm"] == 81
+
+
+def test_settings_can_be_taken_back(osc: Osc) -> None:
+    osc.send("key", "A minor")
+    osc.send("seed", 5)
+    osc.send("key", "")
+    osc.send("seed", -1)
+    assert stored(osc) == {"key": None, "seed": None}
+
+
+def test_a_thousand_messages_in_a_burst_are_all_read(osc: Osc) -> None:
+    for number in range(1000):
+        osc.send("tempo", 60 + number / 10)
+    assert stored(osc)["bpm"] == 159.9
+
+
+def test_those_who_send_too_fast_are_told_once(tmp_path: Path, engine: StandIn) -> None:
+    with running(settings(tmp_path, osc_rate_hz=10), engine) as slow, Osc(slow.osc.port) as client:
+        for _ in range(100):
+            client.send("ping")
+        answers = [client.receive() for _ in range(21)]
+        assert [values[0] for address, values in answers if address == "error"] == ["busy"]
+
+
+def test_a_full_queue_is_said(osc: Osc, engine: StandIn, daemon: Daemon) -> None:
+    engine.hold.clear()
+    daemon.queue.limit = 2
+    osc.send("generate", "runs")
+    engine.started.acquire(timeout=5)
+    for _ in range(3):
+        osc.send("generate", "waits")
+    assert osc.until("error")[1][0] == "busy"
+
+
+@pytest.mark.parametrize("meant", [92.5, 127.37, 120.0, 0.1, 33.333, 1e-30, 3.4e38])
+def test_thirty_two_bit_floats_are_read_as_meant(meant: float) -> None:
+    assert shortest(struct.unpack(">f", struct.pack(">f", meant))[0]) == meant
+
+
+def test_doubles_keep_all_their_digits() -> None:
+    assert shortest(127.37000000000123) == 127.37000000000123
+
+
+@hypothesis_settings(
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(
+    datagram=st.one_of(
+        st.binary(max_size=300),
+        st.builds(
+            lambda name, tags, body: (
+                padded(b"/acestep/" + name.encode()) + padded(b"," + tags.encode()) + body
+            ),
+            st.sampled_from([*MESSAGES, "subscribe", "session", "cancel", "status"]),
+            st.text(st.sampled_from("ifsbhdtrmTFN[]S"), max_size=6),
+            st.binary(max_size=40),
+        ),
+        st.binary(max_size=120).map(lambda rest: b"#bundle\0" + rest),
+    )
+)
+def test_no_packet_whatever_stops_the_daemon(osc: Osc, datagram: bytes) -> None:
+    osc.send_bytes(datagram)
+    osc.waiting()  # it still answers
+
+
+@hypothesis_settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(
+    address=st.sampled_from([*MESSAGES, "session"]),
+    values=st.lists(
+        st.one_of(
+            st.text(max_size=30).filter(lambda text: "\0" not in text),
+            st.integers(-(2**31), 2**31 - 1),
+            st.floats(width=32),
+        ),
+        max_size=4,
+    ),
+)
+def test_any_values_are_taken_or_refused_and_generate_still_works(
+    osc: Osc, daemon: Daemon, address: str, values: list[object]
+) -> None:
+    osc.send(address, *values)
+    osc.waiting()
+    osc.send("session", "")
+    daemon.osc.sessions.shared("127.0.0.1").fields.clear()
+    osc.send("generate", "p")
+    assert osc.until("done", "error")[0] == "done"

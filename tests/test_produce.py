@@ -1,0 +1,172 @@
+"""From request to clips on disk, with a small cascade that plays what it is asked for."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from acestep.clip import Clip
+from acestep.errors import Cancelled, InvalidRequest, PoorFit, StorageError
+from acestep.grid import Grid
+from acestep.produce import produce, reproduce
+from acestep.request import GenerateRequest
+from acestep.riff import read_chunks
+from tests.band import band, drums
+
+
+@dataclasses.dataclass
+class Played:
+    """What a cascade's takes look like."""
+
+    index: int
+    seed: int
+    audio: np.ndarray
+    sample_rate_hz: int = 48_000
+    seconds: dict = dataclasses.field(default_factory=lambda: {"l": 0.1})
+    notes: tuple = ()
+
+
+class SmallBand:
+    """Plays the request, faster by a few per cent for odd seeds; every seed has its own noise."""
+
+    name = "small band"
+
+    def __init__(self, off: float = 1.03) -> None:
+        self.off = off
+        self.batches: list[int] = []
+
+    def fingerprint(self) -> dict[str, str]:
+        return {"stages/l": "abc"}
+
+    def generate(self, request, *, on_progress=None, on_audio=None, cancelled=None):
+        self.batches.append(request.takes)
+        takes = []
+        for k in range(request.takes):
+            seed = request.seed + k
+            if cancelled is not None and cancelled():
+                raise Cancelled("the job was cancelled")
+            bpm = request.bpm * (self.off if seed % 2 else 1.0)
+            grid = Grid(bpm, request.signature, request.bars)
+            audio = band(grid, request.key, 0.5) if request.key else drums(grid, 0.5)
+            noise = np.random.default_rng(seed).standard_normal(audio.shape) * 1e-3
+            takes.append(Played(k, seed, (audio + noise).astype(np.float32)))
+            if on_audio is not None:
+                on_audio(k, 0, takes[-1].audio)
+        return takes
+
+
+REQUEST = GenerateRequest(prompt="dusty breakbeat", bpm=92.5, key="A minor", bars=4, seed=1)
+
+
+def test_a_clip_has_exact_length_chunks_and_sidecar(tmp_path):
+    (clip,) = produce(SmallBand(), REQUEST, tmp_path, job="j7")
+    assert clip.samples == REQUEST.grid.samples() == soundfile.info(clip.path).frames
+    assert (clip.job, clip.take, clip.seed, clip.fit) == ("j7", 0, 1, "good")
+    assert clip.tempo_error_pct < 0.5
+    assert clip.downbeat_error_ms < 25
+    assert clip.name.endswith("_dusty-breakbeat_92.5bpm_Am_4bars_t1.wav")
+    chunks = read_chunks(clip.path)
+    assert chunks["acid"]["bpm"] == 92.5
+    assert chunks["acid"]["quarters"] == 16
+    assert chunks["cue"] == [round(at * 48_000) for at in REQUEST.grid.bar_times_s()]
+    sidecar = json.loads(Path(clip.path + ".json").read_text())
+    assert GenerateRequest.from_dict(sidecar["request"]) == REQUEST
+    assert sidecar["checkpoint"]["files"] == {"stages/l": "abc"}
+    assert sidecar["measured"]["before"]["bpm"] == pytest.approx(92.5 * 1.03, rel=2e-3)
+    assert "numpy" in sidecar["versions"]
+    assert Clip.load(clip.path) == clip
+
+
+@pytest.mark.parametrize("signature", ["3/4", "6/8", "7/8", "4/4"])
+@pytest.mark.parametrize("bpm", [87.0, 127.37])
+def test_length_is_exact_in_every_signature(tmp_path, signature, bpm):
+    request = GenerateRequest(prompt="x", bpm=bpm, signature=signature, bars=2, seed=2)
+    (clip,) = produce(SmallBand(), request, tmp_path)
+    assert soundfile.info(clip.path).frames == request.grid.samples()
+
+
+def test_a_clip_made_again_from_its_sidecar_is_identical(tmp_path):
+    request = dataclasses.replace(REQUEST, takes=2, candidates=2, seed=None)
+    clips = produce(SmallBand(), request, tmp_path / "a")
+    again = reproduce(clips[1].path + ".json", SmallBand(), tmp_path / "b")
+    one, two = soundfile.read(clips[1].path)[0], soundfile.read(again.path)[0]
+    assert np.array_equal(one, two)
+    assert again.take == 1
+    assert len(list((tmp_path / "b").glob("*.wav"))) == 1
+
+
+def test_the_best_candidate_is_kept_and_the_ranking_is_in_the_sidecar(tmp_path):
+    request = dataclasses.replace(REQUEST, candidates=4, takes=2)
+    clips = produce(SmallBand(), request, tmp_path)
+    for clip in clips:
+        ranking = clip.sidecar["candidates"]
+        assert len(ranking) == 4
+        assert [one["score"] for one in ranking] == sorted(one["score"] for one in ranking)
+        assert ranking[0]["seed"] == clip.seed
+        assert clip.seed % 2 == 0, "the even seeds need no stretching"
+
+
+def test_large_requests_are_made_in_bounded_batches(tmp_path):
+    cascade = SmallBand()
+    request = dataclasses.replace(REQUEST, bars=1, takes=5, candidates=4)
+    assert len(produce(cascade, request, tmp_path)) == 5
+    assert cascade.batches == [16, 4]
+
+
+def test_progress_rises_to_one_and_audio_comes_with_its_take(tmp_path):
+    fractions, heard = [], []
+    produce(
+        SmallBand(),
+        dataclasses.replace(REQUEST, takes=2),
+        tmp_path,
+        on_progress=lambda p: fractions.append(p.fraction),
+        on_audio=lambda take, start, audio: heard.append((take, start, audio.shape[0])),
+    )
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == pytest.approx(1.0)
+    assert heard == [(0, 0, 2), (1, 0, 2)]
+
+
+@pytest.mark.parametrize("after", range(1, 11))
+def test_a_cancelled_job_leaves_no_file(tmp_path, after):
+    calls = iter(range(1, 1000))
+    request = dataclasses.replace(REQUEST, takes=3, bars=1)
+    with pytest.raises(Cancelled):
+        produce(SmallBand(), request, tmp_path, cancelled=lambda: next(calls) >= after)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_strict_request_that_does_not_fit_is_refused_and_an_ordinary_one_is_marked_poor(tmp_path):
+    off = dataclasses.replace(REQUEST, fit=False)
+    (clip,) = produce(SmallBand(), off, tmp_path / "a")
+    assert clip.fit == "off"
+    assert clip.tempo_error_pct == pytest.approx(3, abs=0.3)
+    with pytest.raises(PoorFit, match="tempo off by"):
+        produce(SmallBand(), dataclasses.replace(off, strict=True), tmp_path / "b")
+    assert not (tmp_path / "b").exists() or [file.name for file in (tmp_path / "b").iterdir()] == []
+
+
+def test_a_samples_folder_that_cannot_be_is_a_storage_error(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(StorageError):
+        produce(SmallBand(), REQUEST, tmp_path / "file")
+
+
+def test_a_sidecar_that_says_too_little_is_refused(tmp_path):
+    with pytest.raises(InvalidRequest, match="how its clip was made"):
+        reproduce({"format": 1, "clip": {}}, SmallBand(), tmp_path)
+
+
+def test_float_clips_keep_every_bit(tmp_path):
+    request = dataclasses.replace(REQUEST, sample_format="float32", fit=False, seed=2)
+    cascade = SmallBand()
+    (clip,) = produce(cascade, request, tmp_path)
+    written, _ = soundfile.read(clip.path, dtype="float32")
+    made = cascade.generate(request)[0].audio
+    assert soundfile.info(clip.path).subtype == "FLOAT"
+    assert written.shape[0] == request.grid.samples()
+    middle = slice(96_000, 300_000)
+    assert np.array_equal(written.T[:, middle], made[:, middle])

@@ -1,0 +1,116 @@
+"""Requests: all validation in one place, and JSON that gives the same request back."""
+
+import dataclasses
+import json
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from acestep.errors import InvalidRequest
+from acestep.grid import DENOMINATORS, Signature
+from acestep.key import Key
+from acestep.request import FORMATS, AudioRange, GenerateRequest
+
+requests = st.builds(
+    GenerateRequest,
+    prompt=st.text(min_size=1, max_size=50).filter(str.strip),
+    lyrics=st.text(max_size=50),
+    bpm=st.floats(60, 200),
+    signature=st.builds(Signature, st.integers(2, 8), st.sampled_from(DENOMINATORS[2:4])),
+    bars=st.floats(1, 16),
+    key=st.none() | st.builds(Key, st.integers(0, 11), st.sampled_from(["major", "minor"])),
+    seed=st.none() | st.integers(0, 2**32 - 1),
+    takes=st.integers(1, 16),
+    candidates=st.integers(1, 16),
+    reference=st.none() | st.builds(AudioRange, st.just("/a.wav"), st.floats(0, 5), st.floats(6, 30)),
+    adapters=st.lists(st.tuples(st.sampled_from(["a", "b"]), st.floats(-4, 4)), max_size=3),
+    stages=st.lists(st.sampled_from(["l", "m", "s"]), max_size=3),
+    format=st.sampled_from(FORMATS),
+)
+
+
+@given(requests)
+def test_json_gives_the_same_request_back(request):
+    again = GenerateRequest.from_dict(json.loads(request.to_json()))
+    assert again == request
+    assert again.to_json() == request.to_json()
+
+
+def test_a_repaint_request_survives_json():
+    request = GenerateRequest(prompt="x", task="repaint", context="/a.wav", repaint_s=(1, 2))
+    assert GenerateRequest.from_dict(request.to_dict()) == request
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "words"),
+    [
+        ("prompt", "", "prompt is empty"),
+        ("prompt", "   ", "prompt is empty"),
+        ("prompt", "x" * 100_000, "100000 characters"),
+        ("prompt", None, "expected text"),
+        ("lyrics", "x" * 10_000, "lyrics"),
+        ("bpm", 0, "tempo 0"),
+        ("bpm", math.nan, "tempo nan"),
+        ("bpm", 5000, "tempo 5000"),
+        ("key", "H minor", "key 'H minor'"),
+        ("signature", "0/4", "signature 0/4"),
+        ("bars", 0, "bars 0"),
+        ("bars", 10_000, "bars 10000"),
+        ("takes", 0, "takes"),
+        ("takes", 17, "takes"),
+        ("takes", True, "takes"),
+        ("candidates", 0, "candidates"),
+        ("seed", -1, "seed"),
+        ("seed", 2**32, "seed"),
+        ("strength", 1.5, "strength"),
+        ("steps", 0, "steps"),
+        ("guidance", math.inf, "guidance"),
+        ("task", "dance", "task 'dance'"),
+        ("task", "cover", "needs a context"),
+        ("repaint_s", (1, 2), "only for task repaint"),
+        ("format", "ogg", "format 'ogg'"),
+        ("sample_format", "int8", "sample_format"),
+        ("reference", 5, "audio 5"),
+        ("reference", "", "audio path"),
+        ("reference", "a\0b", "audio path"),
+        ("adapters", [("x", 99)], "scale"),
+        ("adapters", [("", 1)], "adapter"),
+        ("adapters", ["a"] * 9, "at most 8"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_the_value_and_what_was_expected(setting, value, words):
+    with pytest.raises(InvalidRequest, match=words.replace("(", r"\(")) as refused:
+        GenerateRequest(**({"prompt": "x"} | {setting: value}))
+    assert any(word in str(refused.value) for word in ("expected", "needs", "only", "acestep models"))
+    assert len(str(refused.value)) < 500
+
+
+def test_an_empty_audio_range_and_repaint_region_are_refused():
+    with pytest.raises(InvalidRequest, match="empty"):
+        AudioRange("/a.wav", 5, 4)
+    with pytest.raises(InvalidRequest, match="empty"):
+        GenerateRequest(prompt="x", task="repaint", context="/a.wav", repaint_s=(2, 1))
+    with pytest.raises(InvalidRequest, match="needs repaint_s"):
+        GenerateRequest(prompt="x", task="repaint", context="/a.wav")
+
+
+def test_unknown_settings_are_named():
+    with pytest.raises(InvalidRequest, match="tempo"):
+        GenerateRequest.from_dict({"prompt": "x", "tempo": 120})
+    with pytest.raises(InvalidRequest, match="no prompt"):
+        GenerateRequest.from_dict({"bpm": 120})
+
+
+def test_a_seed_is_drawn_once_and_only_when_there_is_none():
+    open_seed = GenerateRequest(prompt="x")
+    drawn = open_seed.seeded()
+    assert drawn.seed is not None
+    assert drawn.seeded() is drawn
+    assert dataclasses.replace(drawn, seed=None) == open_seed
+
+
+def test_a_request_cannot_be_changed():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        GenerateRequest(prompt="x").bpm = 90  # type: ignore[misc]
