@@ -55,6 +55,7 @@ class AceStep(Listener):
         self._shown = ("", float("-inf"))
         self._progress_at = self._looked_at = float("-inf")
         self._closed = False
+        self._starting: Any = None
         self._load(complaints)
         self._timer = live.Base.Timer(callback=self._tick, interval=TICK_MS, repeat=True)
         self._timer.start()
@@ -103,6 +104,8 @@ class AceStep(Listener):
     def _follow(self, now: float) -> None:
         if now - self._looked_at > LOOK_AT_SET_EVERY_S:
             self._looked_at = now
+            if self._starting is not None and self._starting.poll() is not None:
+                self._starting = None
             self.daemon.rename("Live: " + self.follower.set_name)
         if self.follower.news(now):
             self._tell()
@@ -266,7 +269,7 @@ class AceStep(Listener):
         if self.daemon.up:
             self.on_text("the daemon is there already")
             return
-        starter.start(self.settings["daemon"])
+        self._starting = starter.start(self.settings["daemon"])
         self.on_text("starting the daemon …")
 
     def reload(self) -> None:
