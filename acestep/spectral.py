@@ -225,7 +225,9 @@ class SpectralCodec(nn.Module):
         wide = torch.where(width < WIDTH_LIMITS[0] + 0.5, 0.0, wide)
         panned = panned.sign() * torch.minimum(panned.abs(), wide)
         diffuse = (wide.square() - panned.square()).clamp_min(0).sqrt()
-        side = mid * (panned @ self._stereo_spread) + mid * self._decorrelation * (diffuse @ self._stereo_spread)
+        side = mid * (panned @ self._stereo_spread) + mid * self._decorrelation * (
+            diffuse @ self._stereo_spread
+        )
         return torch.stack([mid + side, mid - side], 1)
 
 

@@ -149,7 +149,9 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int) -> Any:
     )
 
 
-def describe(schedule: dict[str, Any], guidance: dict[str, Any], cuts: tuple[int, int], trained_on: str) -> dict:
+def describe(
+    schedule: dict[str, Any], guidance: dict[str, Any], cuts: tuple[int, int], trained_on: str
+) -> dict:
     """The content of cascade.json; `cuts` are the step indices where M and S take over."""
     firsts = (0, *cuts)
     lasts = (*cuts, schedule["steps"])
@@ -191,7 +193,9 @@ def save_checkpoint(
     _half(modules.text_encoder).save_pretrained(folder / "text_encoder")
     for name in modules.transformers:
         _half(modules.transformers[name]).save_pretrained(folder / "stages" / name / "transformer")
-        _half(modules.condition_encoders[name]).save_pretrained(folder / "stages" / name / "condition_encoder")
+        _half(modules.condition_encoders[name]).save_pretrained(
+            folder / "stages" / name / "condition_encoder"
+        )
     text = json.dumps(description, indent=2, ensure_ascii=False)
     (folder / "cascade.json").write_text(text + "\n", encoding="utf-8")
 
@@ -231,7 +235,9 @@ def write_untrained(folder: Path, config: NanoConfig | None = None, seed: int = 
     modules = NanoModules(config, len(tokenizer))
     set_silence(modules, codec)
     schedule, guidance = {"steps": 9, "shift": 2.0}, {"scale": 3.0, "mode": "cfg", "interval": [0.0, 1.0]}
-    save_checkpoint(folder, modules, tokenizer, codec, describe(schedule, guidance, (3, 6), "nothing: random"))
+    save_checkpoint(
+        folder, modules, tokenizer, codec, describe(schedule, guidance, (3, 6), "nothing: random")
+    )
 
 
 def _half(module: Any) -> Any:
