@@ -6,6 +6,7 @@ Reads no weights and imports no torch. A folder saved by diffusers' AceStepPipel
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -102,6 +103,61 @@ def available() -> dict[str, Path]:
             if is_checkpoint(folder) and not folder.name.startswith("."):
                 found[folder.name] = folder
     return found
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A cascade that is here, for people and programs to choose from."""
+
+    name: str
+    folder: Path
+    stages: tuple[str, ...]
+    supports: tuple[str, ...]
+    parameters: int
+    bytes: int
+    license: str
+    trained_on: str
+
+
+def list_cascades() -> list[Listed]:
+    """Every cascade that is here, sized by its weight files. Unreadable ones are left out."""
+    found = []
+    for name, folder in available().items():
+        try:
+            spec = read_spec(folder)
+        except CheckpointError:
+            continue
+        files = [
+            path
+            for part in (*(stage.folder for stage in spec.stages), spec.codec, spec.text_encoder)
+            for path in part.rglob("*.safetensors")
+        ]
+        sizes = {path.resolve(): weight_sizes(path) for path in files}
+        found.append(
+            Listed(
+                name,
+                folder,
+                tuple(stage.name for stage in spec.stages),
+                spec.supports or ("text", "reference", "context"),
+                sum(parameters for parameters, _ in sizes.values()),
+                sum(size for _, size in sizes.values()),
+                spec.license,
+                spec.trained_on,
+            )
+        )
+    return found
+
+
+def weight_sizes(path: Path) -> tuple[int, int]:
+    """Parameters in, and bytes of, a safetensors file, from its header. (0, bytes) when it is broken."""
+    size = path.stat().st_size
+    try:
+        with path.open("rb") as file:
+            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    except (ValueError, MemoryError, OverflowError):
+        return 0, size
+    shapes = [entry["shape"] for name, entry in header.items() if name != "__metadata__"]
+    return sum(math.prod(shape) for shape in shapes), size
 
 
 def find(name_or_path: str | Path) -> Path:

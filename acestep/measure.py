@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from acestep.audio import repair
-from acestep.beats import Beats, find_beats
+from acestep.beats import Beats, Harmony, find_beats, read_bar
 from acestep.grid import SAMPLE_RATE_HZ, Grid, Signature
 from acestep.key import Key
 from acestep.loudness import integrated_lufs, seam_error, true_peak_db
@@ -133,21 +133,22 @@ def _rhythm(
     curve = onset_curve(samples, sample_rate_hz)
     onsets = pick_onsets(curve)
     signature = grid.signature if grid else Signature()
+    harmony = Harmony(tonality.chroma, tonality.bass, tonality.frame_s)
     tempo = estimate_tempo(
         curve,
         onsets,
         expected_bpm=grid.bpm if grid else None,
         quarters_per_bar=signature.quarters_per_bar,
         duration_s=duration_s,
+        bar_likeness=lambda bpm: float(read_bar(curve, onsets, harmony, bpm, Signature()).scores.max()),
     )
     if tempo is None:
         notes.append("no beat")
         return {}
-    chords = (tonality.chroma + tonality.bass, tonality.frame_s)
-    meter, meter_confidence = estimate_meter(curve, onsets, chords, tempo.bpm)
+    meter, meter_confidence = estimate_meter(curve, tempo.bpm)
     if grid is None and meter in (2, 3, 6):
         signature = Signature(meter, 4) if meter != 6 else Signature(6, 8)
-    beats: Beats = find_beats(curve, onsets, chords, tempo.bpm, signature)
+    beats: Beats = find_beats(curve, onsets, harmony, tempo.bpm, signature)
     if not beats.steady:
         notes.append(f"the tempo moves by {beats.drift_pct:.1f} %")
     return {

@@ -151,7 +151,7 @@ class Song:
         if self.reference is None:
             return None
         reference, rate = self.reference, self.cascade.codec.sample_rate_hz
-        return self.cascade.encode_reference(key, lambda: read_audio(reference, rate))
+        return self.cascade.encode_reference(key, lambda: read_audio(reference, sample_rate_hz=rate))
 
     def _stage(self, leg: Leg) -> Stage:
         return self.cascade.stages[leg.stage]
@@ -258,7 +258,7 @@ def prepare(cascade: Cascade, request: GenerateRequest) -> Song:
     rate = cascade.codec.sample_rate_hz
     context = None
     if request.context is not None:
-        context = read_audio(request.context, rate)
+        context = read_audio(request.context, sample_rate_hz=rate)
     plan = outline(
         request, spec, cascade.codec.latent_rate_hz, None if context is None else context.shape[1] / rate
     )
@@ -296,7 +296,7 @@ def _check_reference(cascade: Cascade, request: GenerateRequest) -> None:
     if request.reference is None:
         return
     reference, rate = request.reference, cascade.codec.sample_rate_hz
-    cascade.encode_reference(_file_key(reference), lambda: read_audio(reference, rate))
+    cascade.encode_reference(_file_key(reference), lambda: read_audio(reference, sample_rate_hz=rate))
 
 
 def _file_key(source: AudioRange) -> Hashable:

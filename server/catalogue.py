@@ -3,8 +3,9 @@
 Reads `acestep`'s own lists; keeps nothing.
 """
 
+import os
+import sys
 from pathlib import Path
-from typing import Any
 
 from acestep.errors import NotFound
 from protos.acestep.v1 import acestep_pb2 as pb
@@ -12,12 +13,27 @@ from server.models import Models
 
 
 def cascades(models: Models) -> list[pb.Cascade]:
-    """All cascades on this machine."""
+    """All cascades on this machine, and the loaded one if it was named by its path."""
     from acestep.checkpoint import list_cascades
 
-    found = [_cascade(info, models) for info in list_cascades()]
-    if models.loaded_name and models.loaded_name not in [item.name for item in found]:
-        found.append(pb.Cascade(name=models.loaded_name, loaded=True, fits=True))
+    memory = _memory_bytes()
+    found = [
+        pb.Cascade(
+            name=item.name,
+            loaded=item.name == models.loaded_name,
+            stages=item.stages,
+            supports=item.supports,
+            parameters=item.parameters,
+            bytes=item.bytes,
+            folder=str(item.folder),
+            license=item.license,
+            fits=item.bytes < memory,
+        )
+        for item in list_cascades()
+    ]
+    if models.cascade is not None and models.loaded_name not in [item.name for item in found]:
+        stages = list(models.cascade.stages)
+        found.append(pb.Cascade(name=models.loaded_name, loaded=True, stages=stages, fits=True))
     return found
 
 
@@ -31,11 +47,15 @@ def cascade(models: Models, name: str) -> pb.Cascade:
     raise NotFound(f"no cascade {name!r} here: `acestep models` lists those there are")
 
 
-def _cascade(info: Any, models: Models) -> pb.Cascade:
-    names = [field.name for field in pb.Cascade.DESCRIPTOR.fields if field.name != "loaded"]
-    values = {name: getattr(info, name) for name in names if getattr(info, name, None) is not None}
-    values["folder"] = str(values.get("folder", ""))
-    return pb.Cascade(**values, loaded=info.name == models.loaded_name)
+def _memory_bytes() -> int:
+    """Memory of this machine's GPU if torch is loaded and sees one, else its main memory."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        return int(torch.cuda.get_device_properties(0).total_memory)
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError, AttributeError):  # Windows
+        return sys.maxsize
 
 
 def adapters(models: Models, folder: Path) -> list[pb.Adapter]:

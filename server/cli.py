@@ -19,7 +19,7 @@ from server import config as configuration
 # Commands that other parts bring: name → (module with main(argv) -> int, what it does)
 DELEGATED = {
     "nano": ("acestep.nano.cli", "the recipe of the embedded cascade: data, train, evaluate"),
-    "web": ("plugin_bridge.web.cli", "the page in the browser"),
+    "web": ("plugin_bridge.web.cli", "the page in the browser: generate, listen, keep, train"),
 }
 
 

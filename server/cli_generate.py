@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         sound.add_argument(f"--{name}-start", type=float, metavar="S", help="from this second of it")
         sound.add_argument(f"--{name}-end", type=float, metavar="S", help="to this second of it")
     sound.add_argument("--strength", type=float, metavar="0–1", help="how strongly they hold (default 1)")
-    sound.add_argument("--task", choices=TASKS, help="what to make (default: text, or complete where there is a context)")
+    sound.add_argument("--task", choices=TASKS, help="what to do (default: text, with a context: complete)")
     sound.add_argument("--track", metavar="NAME", help="lego, extract: which instrument")
     sound.add_argument(
         "--repaint", nargs=2, type=float, metavar=("START", "END"), help="seconds to make anew"
@@ -213,7 +213,9 @@ def _here(
         cascade = Models(config.cascade, config.device).use(request.cascade)
         load_adapters(cascade, request)
         job = Job(request.seeded(), folder, "command line", only_take=only_take)
-        return make_clips(cascade, job, lambda p: bar.show(p.stage, p.fraction, p.eta_s), None, cancelled.is_set)
+        return make_clips(
+            cascade, job, lambda p: bar.show(p.stage, p.fraction, p.eta_s), None, cancelled.is_set
+        )
     finally:
         signal.signal(signal.SIGINT, before)
 
@@ -226,14 +228,14 @@ class _Bar:
         if not quiet:
             from tqdm import tqdm
 
-            shape = "{desc:<12} {percentage:3.0f} %|{bar}|{postfix}"
-            self._bar = tqdm(total=1.0, file=sys.stderr, bar_format=shape, leave=False, dynamic_ncols=True)
+            shape = "{desc:<12} {percentage:3.0f} %|{bar}| {unit}"
+            self._bar = tqdm(total=1.0, file=sys.stderr, bar_format=shape, unit="", leave=False)
 
     def show(self, stage: str, fraction: float, eta_s: float) -> None:
         """Brings the bar up to date."""
         if self._bar is not None:
             self._bar.set_description_str(stage, refresh=False)
-            self._bar.set_postfix_str(f"{eta_s:.1f} s left" if eta_s > 0 else "", refresh=False)
+            self._bar.unit = f"{eta_s:.1f} s left" if eta_s > 0 else ""
             self._bar.update(max(0.0, fraction - self._bar.n))
             self._bar.refresh()
 

@@ -29,9 +29,7 @@ def make_clips(cascade: Any, job: Job, on_progress: Any, on_audio: Any, cancelle
 
     if job.only_take is not None:
         made = {"request": job.request.to_dict(), "clip": {"take": job.only_take}}
-        kept = reproduce(
-            made, cascade, job.folder, on_progress=on_progress, cancelled=cancelled, job=job.id
-        )
+        kept = reproduce(made, cascade, job.folder, on_progress=on_progress, cancelled=cancelled, job=job.id)
         return [kept]
     return produce(
         cascade,
@@ -113,6 +111,10 @@ class Worker:
     def _warm_up(self) -> None:
         try:
             self._models.use()
+            if self._produce is make_clips:
+                from acestep.measure import warm_up
+
+                warm_up()
         except Exception as error:  # noqa: BLE001 (each job that needs it says so again)
             log.error("cascade_not_loaded", cascade=self._models.default, error=str(error))
 

@@ -11,6 +11,7 @@ import { context, reference } from "./picker.js";
 import { onJobs, onProgress } from "./queue.js";
 import { onAudio, onRun } from "./runs.js";
 import { setupSoon } from "./setup.js";
+import { onTrain, trainActions } from "./train.js";
 import { audioContext, clickTrack, player, startLoop } from "./sound.js";
 
 let supports = null;
@@ -69,7 +70,15 @@ Object.assign(actions, {
   },
 });
 
+trainActions.use = (name) => {
+  setAdapters([[name, 1]]);
+  readModels();
+  showTab("Generate");
+  openSection("model-fields");
+};
+
 window.bridge = {
+  tab,
   recalled: {},
   tap: () => taps.tap(performance.now()) ?? Number(document.querySelector("#bpm input")?.value || 120),
   formState: () => ({
@@ -98,6 +107,7 @@ const handlers = {
   runs: ({ runs }) => runs.forEach(onRun),
   run: ({ run }) => onRun(run),
   audio: onAudio,
+  train: onTrain,
   clip: () => searchSoon(),
   library(message) {
     onLibrary(message);
