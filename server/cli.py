@@ -20,7 +20,6 @@ from server import config as configuration
 DELEGATED = {
     "nano": ("acestep.nano.cli", "the recipe of the embedded cascade: data, train, evaluate"),
     "web": ("plugin_bridge.web.cli", "the page in the browser: generate, listen, keep, train"),
-    "web": ("plugin_bridge.web.cli", "the page in the browser"),
 }
 
 
