@@ -89,6 +89,15 @@ def test_sigterm_cancels_what_runs_within_five_seconds(tmp_path: Path) -> None:
     assert not (made.home / "daemon.json").exists()
 
 
+def test_sigterm_ends_a_daemon_that_still_loads_its_model(tmp_path: Path) -> None:
+    slow = "import time\nengine.load = lambda *_: time.sleep(60)\nreal = daemon.Daemon"
+    loading = HELD.replace("real = daemon.Daemon", slow)
+    with Process(settings(tmp_path), script=loading) as process:
+        process.process.terminate()
+        process.process.communicate(timeout=5)
+        assert process.process.returncode == 0
+
+
 def test_ctrl_c_ends_it_as_well(tmp_path: Path) -> None:
     with Process(settings(tmp_path), script=QUICK) as process:
         process.process.send_signal(signal.SIGINT)
