@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import grpc
 import pytest
 
 from acestep.errors import AceStepError, AlreadyExists, InvalidRequest, Unavailable
@@ -21,6 +22,7 @@ from tests.daemons import (
     Process,
     StandIn,
     generate,
+    reason,
     running,
     settings,
     stub,
@@ -114,6 +116,17 @@ def test_a_job_that_can_end_soon_may_when_the_daemon_stops(tmp_path: Path) -> No
         daemon.stop()
         engine.hold.set()
         assert osc.until("done", "error", "cancelled")[0] == "done"
+
+
+def test_callers_are_told_of_a_job_that_a_stopping_daemon_gives_up(tmp_path: Path) -> None:
+    made = settings(tmp_path)
+    with Process(made, script=HELD) as process, stub(process.grpc_port) as client:
+        call = client.Generate(pb.GenerateRequest(prompt="runs"))
+        next(call)
+        process.process.terminate()
+        with pytest.raises(grpc.RpcError) as caught:
+            list(call)
+        assert reason(caught.value) == "interrupted"
 
 
 @pytest.mark.parametrize(("kind", "flag"), [("grpc", "--grpc-port"), ("osc", "--osc-port")])
