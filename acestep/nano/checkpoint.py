@@ -42,9 +42,9 @@ STAGES = ("l", "m", "s")
 class NanoConfig:
     """Sizes of a nano cascade; the defaults are what ships."""
 
-    width: int = 256
-    feed_forward: int = 640
-    layers: tuple[int, int, int] = (6, 4, 3)  # of L, M and S: coarse structure needs depth, polish does not
+    width: int = 256  # of a token of 4 frames × 64 channels: narrower, and noise could not pass through
+    feed_forward: int = 512
+    layers: tuple[int, int, int] = (5, 3, 2)  # of L, M and S: coarse structure needs depth, polish does not
     heads: int = 4
     condition_width: int = 128
     text_width: int = 128
@@ -66,8 +66,8 @@ class NanoModules(nn.Module):
             self.condition_encoders[name] = build_condition_encoder(config)
 
 
-def build_transformer(config: NanoConfig, layers: int) -> Any:
-    """A small AceStepTransformer1DModel that takes the guide."""
+def build_transformer(config: NanoConfig, layers: int, kinds: list[str] | None = None) -> Any:
+    """A small AceStepTransformer1DModel that takes the guide; `kinds` are its layers' kinds of attention."""
     from diffusers import AceStepTransformer1DModel
 
     return AceStepTransformer1DModel(
@@ -81,6 +81,7 @@ def build_transformer(config: NanoConfig, layers: int) -> Any:
         audio_acoustic_hidden_dim=64,
         patch_size=4,
         sliding_window=64,
+        layer_types=kinds,
         encoder_hidden_size=config.condition_width,
     )
 
