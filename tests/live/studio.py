@@ -127,7 +127,7 @@ class Controller:
                 return False
             return True
 
-        self._app.run_until(answered, 5)
+        self._app.run_until(answered, 60)
         return osc.decode(answers[0])[0]
 
     def close(self) -> None:
