@@ -118,6 +118,10 @@ class Controller:
 
     def ask(self, name: str, *args: Any) -> tuple[str, tuple[Any, ...]]:
         self.send(name, *args)
+        return self.hear()
+
+    def hear(self) -> tuple[str, tuple[Any, ...]]:
+        """The next message from the script."""
         answers: list[bytes] = []
 
         def answered() -> bool:
