@@ -67,7 +67,7 @@ class Cascade:
         self._speeds: dict[str, float] = {}
         # a DiT step costs its parameters a frame; decoding costs more than that on CPUs (FIELD: VAE > DiT)
         self._guesses = {name: _size(stage.transformer) for name, stage in stages.items()}
-        self._guesses |= {"text": _size(text_encoder) * 100, "decode": 5e9}
+        self._guesses["decode"] = 5e9
 
     @classmethod
     def load(
@@ -149,7 +149,10 @@ class Cascade:
         return self._references.get(key, encode)
 
     def load_adapter(self, name_or_path: str | Path) -> str:
-        """Load a LoRA from ACESTEP_HOME/adapters or a path; gives the name that requests use."""
+        """Load a LoRA from ACESTEP_HOME/adapters or a path; gives the name that requests use.
+
+        A request that names an adapter in ACESTEP_HOME/adapters loads it by itself.
+        """
         return self.adapters.load(name_or_path)
 
     def unload_adapter(self, name: str) -> None:

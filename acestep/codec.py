@@ -72,7 +72,9 @@ class OobleckCodec:
         pieces = []
         with torch.inference_mode():
             for start, end, first, last in _windows(total):
-                part = self.autoencoder.encode(audio[..., first * self.hop : last * self.hop]).latent_dist.mode()
+                part = self.autoencoder.encode(
+                    audio[..., first * self.hop : last * self.hop]
+                ).latent_dist.mode()
                 pieces.append(part[..., start - first : end - first])
         return torch.cat(pieces, -1).transpose(1, 2).float()
 
@@ -116,7 +118,9 @@ def load_codec(folder: str | Path) -> Codec:
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"no codec in {folder}: expected a folder with config.json ({error})") from error
+        raise CheckpointError(
+            f"no codec in {folder}: expected a folder with config.json ({error})"
+        ) from error
     name = config.get("_class_name")
     if name == "SpectralCodec":
         from acestep.spectral import SpectralCodec

@@ -15,7 +15,7 @@ from acestep.loudness import seam_error
 from acestep.measure import Measurement, measure
 from acestep.onsets import mono, onset_curve, pick_onsets
 from acestep.seam import cut_loop, smooth_seam
-from acestep.stretch import paste_attacks, stretch, warp
+from acestep.stretch import ATTACK_S, TRANSPOSED_ATTACK_S, paste_attacks, stretch, warp
 
 TEMPO_TOLERANCE_PCT = 0.5
 DOWNBEAT_TOLERANCE_MS = 25.0
@@ -24,10 +24,12 @@ WHOLE_LOOP = 0.006  # a file this near (relative) to whole bars is taken to be a
 MIN_TEMPO_CONFIDENCE = 0.08
 MIN_DOWNBEAT_CONFIDENCE = 0.35
 TUNING_TOLERANCE_CENTS = 15.0
-KEY_MARGIN = 0.06  # another key must be this much clearer before anything is transposed
+KEY_MARGIN = 1.5  # another key must be this much likelier (logarithm) before anything is transposed
 CLICK = 1.0
 CLICK_TO_TOUCH = 2.0  # what is in place is left alone unless its seam really clicks
 MAX_STRETCH = 1.35
+HIGH_BANDS = 5  # from 1.6 kHz up
+STRUCK = 0.15  # rise there that only percussion has, relative to the strongest onsets
 
 
 @dataclass(frozen=True)
@@ -167,11 +169,13 @@ def _carry_out(
 
 def _stretched(audio: np.ndarray, sample_rate_hz: int, plan: Plan) -> np.ndarray:
     result = stretch(audio, sample_rate_hz, plan.factor, plan.semitones, loop=plan.whole_loop)
+    onsets = pick_onsets(onset_curve(mono(audio), sample_rate_hz))
     if plan.semitones:
-        return result
-    onsets = pick_onsets(onset_curve(mono(audio), sample_rate_hz), threshold=0.15)
-    times = onsets.times_s[onsets.strengths > 0.25]
-    return paste_attacks(result, audio, times * plan.factor, times, sample_rate_hz)
+        struck = onsets.bands[HIGH_BANDS:].sum(axis=0) > STRUCK
+        times, attack_s = onsets.times_s[struck], TRANSPOSED_ATTACK_S
+    else:
+        times, attack_s = onsets.times_s, ATTACK_S
+    return paste_attacks(result, audio, times * plan.factor, times, sample_rate_hz, attack_s)
 
 
 def _straightened(

@@ -102,7 +102,7 @@ def measure(
         )
     if np.mean(np.abs(audio) >= 0.9999) > 1e-4:
         notes.append("clipped")
-    tonality = measure_tonality(samples, sample_rate_hz)
+    tonality = measure_tonality(samples, sample_rate_hz, key)
     values: dict[str, Any] = _rhythm(samples, sample_rate_hz, grid, tonality, notes)
     if tonality.key is None:
         notes.append("no key")

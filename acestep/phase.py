@@ -120,7 +120,9 @@ def _followed_phases(magnitude: Tensor, known: Tensor | None) -> Tensor:
     left, middle, right = log[..., :-2], log[..., 1:-1], log[..., 2:]
     peak = torch.nn.functional.pad((middle > left) & (middle >= right), (1, 1))
     bend = left - 2 * middle + right
-    offset = torch.where(bend.abs() > 1e-6, 0.5 * (left - right) / bend.clamp_max(-1e-6), 0.0).clamp(-0.5, 0.5)
+    offset = torch.where(bend.abs() > 1e-6, 0.5 * (left - right) / bend.clamp_max(-1e-6), 0.0).clamp(
+        -0.5, 0.5
+    )
     bins = torch.arange(BINS, device=magnitude.device)
     frequency = bins + torch.nn.functional.pad(offset, (1, 1))  # in bins
     below = torch.where(peak, bins, -1).cummax(-1).values

@@ -204,14 +204,13 @@ def _here(
             probe(audio.path)
     from server.models import Models
     from server.queue import Job
-    from server.worker import load_adapters, make_clips
+    from server.worker import make_clips
 
     bar.show("loading", 0.0, 0.0)
     cancelled = threading.Event()
     before = signal.signal(signal.SIGINT, lambda *_: cancelled.set())
     try:
         cascade = Models(config.cascade, config.device).use(request.cascade)
-        load_adapters(cascade, request)
         job = Job(request.seeded(), folder, "command line", only_take=only_take)
         return make_clips(
             cascade, job, lambda p: bar.show(p.stage, p.fraction, p.eta_s), None, cancelled.is_set

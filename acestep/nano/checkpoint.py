@@ -42,9 +42,9 @@ STAGES = ("l", "m", "s")
 class NanoConfig:
     """Sizes of a nano cascade; the defaults are what ships."""
 
-    width: int = 256
-    feed_forward: int = 640
-    layers: tuple[int, int, int] = (6, 4, 3)  # of L, M and S: coarse structure needs depth, polish does not
+    width: int = 256  # of a token of 4 frames × 64 channels: narrower, and noise could not pass through
+    feed_forward: int = 512
+    layers: tuple[int, int, int] = (5, 3, 2)  # of L, M and S: coarse structure needs depth, polish does not
     heads: int = 4
     condition_width: int = 128
     text_width: int = 128
@@ -66,8 +66,8 @@ class NanoModules(nn.Module):
             self.condition_encoders[name] = build_condition_encoder(config)
 
 
-def build_transformer(config: NanoConfig, layers: int) -> Any:
-    """A small AceStepTransformer1DModel that takes the guide."""
+def build_transformer(config: NanoConfig, layers: int, kinds: list[str] | None = None) -> Any:
+    """A small AceStepTransformer1DModel that takes the guide; `kinds` are its layers' kinds of attention."""
     from diffusers import AceStepTransformer1DModel
 
     return AceStepTransformer1DModel(
@@ -81,6 +81,7 @@ def build_transformer(config: NanoConfig, layers: int) -> Any:
         audio_acoustic_hidden_dim=64,
         patch_size=4,
         sliding_window=64,
+        layer_types=kinds,
         encoder_hidden_size=config.condition_width,
     )
 
@@ -148,7 +149,9 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int) -> Any:
     )
 
 
-def describe(schedule: dict[str, Any], guidance: dict[str, Any], cuts: tuple[int, int], trained_on: str) -> dict:
+def describe(
+    schedule: dict[str, Any], guidance: dict[str, Any], cuts: tuple[int, int], trained_on: str
+) -> dict:
     """The content of cascade.json; `cuts` are the step indices where M and S take over."""
     firsts = (0, *cuts)
     lasts = (*cuts, schedule["steps"])
@@ -190,7 +193,9 @@ def save_checkpoint(
     _half(modules.text_encoder).save_pretrained(folder / "text_encoder")
     for name in modules.transformers:
         _half(modules.transformers[name]).save_pretrained(folder / "stages" / name / "transformer")
-        _half(modules.condition_encoders[name]).save_pretrained(folder / "stages" / name / "condition_encoder")
+        _half(modules.condition_encoders[name]).save_pretrained(
+            folder / "stages" / name / "condition_encoder"
+        )
     text = json.dumps(description, indent=2, ensure_ascii=False)
     (folder / "cascade.json").write_text(text + "\n", encoding="utf-8")
 
@@ -230,7 +235,9 @@ def write_untrained(folder: Path, config: NanoConfig | None = None, seed: int = 
     modules = NanoModules(config, len(tokenizer))
     set_silence(modules, codec)
     schedule, guidance = {"steps": 9, "shift": 2.0}, {"scale": 3.0, "mode": "cfg", "interval": [0.0, 1.0]}
-    save_checkpoint(folder, modules, tokenizer, codec, describe(schedule, guidance, (3, 6), "nothing: random"))
+    save_checkpoint(
+        folder, modules, tokenizer, codec, describe(schedule, guidance, (3, 6), "nothing: random")
+    )
 
 
 def _half(module: Any) -> Any:

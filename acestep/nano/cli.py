@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             text_width=32,
             text_layers=1,
             vocabulary=400,
-            codec={"width": 32, "encoder_blocks": 1, "decoder_blocks": 1, "rounds": 2},
+            codec={"width": 32, "blocks": 1, "rounds": 2},
         )
         write_untrained(arguments.folder, tiny if arguments.tiny else None, arguments.seed)
         print(arguments.folder)
