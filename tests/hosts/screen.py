@@ -72,9 +72,11 @@ class Screen:
         return eventually(find, f"no window {name!r}", limit_s)
 
     def place(self, window: str) -> tuple[int, int, int, int]:
-        """Where the window is: x, y, width, height."""
-        shell = dict(line.split("=") for line in self.do("getwindowgeometry", "--shell", window).splitlines())
-        return int(shell["X"]), int(shell["Y"]), int(shell["WIDTH"]), int(shell["HEIGHT"])
+        """Where the window's inside is: x, y, width, height."""
+        told = building.run(["xwininfo", "-id", window], 30, **self.environment).stdout
+        names = ("Absolute upper-left X", "Absolute upper-left Y", "Width", "Height")
+        x, y, width, height = (int(told.split(f"{name}:")[1].split()[0]) for name in names)
+        return x, y, width, height
 
     def click(self, x: float, y: float, times: int = 1) -> None:
         self.do("mousemove", round(x), round(y))
