@@ -11,8 +11,8 @@ What the transformer takes: hidden states x_t [B, T, 64]; context latents [B, T,
 (silence where there is none, and inside a region to repaint) | chunk mask 64 (1 = make, 0 = keep) | guide 32
 (`acestep.guide`). Latents come normalised from the codec. Velocity = noise - data, t from 1 (noise) to 0.
 The prompt is `prompt_template` filled with the instruction of the task (diffusers' TASK_INSTRUCTIONS, its
-TRACK_NAME in capitals), the caption and ACE-Step's metas, all lower-cased by the tokenizer; the lyrics are ACE-Step's own
-`# Languages` text. Every condition is trained without padding. The timbre encoder takes `reference_s`
+TRACK_NAME in capitals), the caption and ACE-Step's metas, all lower-cased by the tokenizer; the lyrics are
+ACE-Step's own `# Languages` text. Every condition is trained without padding. The timbre encoder takes `reference_s`
 seconds of reference latents: a third each from the front, the middle and the back, as the stock pipeline
 does with its 30 s; without a reference, as many frames of the silence latent. Guidance goes against the
 condition encoder's `null_condition_emb`, expanded over the tokens, with guide and context kept.
@@ -162,7 +162,9 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int) -> Any:
     )
 
 
-def describe(schedule: dict[str, Any], guidance: dict[str, Any], cuts: tuple[int, int], trained_on: str) -> dict:
+def describe(
+    schedule: dict[str, Any], guidance: dict[str, Any], cuts: tuple[int, int], trained_on: str
+) -> dict:
     """The content of cascade.json; `cuts` are the step indices where M and S take over."""
     firsts = (0, *cuts)
     lasts = (*cuts, schedule["steps"])
@@ -205,7 +207,9 @@ def save_checkpoint(
     _half(modules.text_encoder).save_pretrained(folder / "text_encoder")
     for name in modules.transformers:
         _half(modules.transformers[name]).save_pretrained(folder / "stages" / name / "transformer")
-        _half(modules.condition_encoders[name]).save_pretrained(folder / "stages" / name / "condition_encoder")
+        _half(modules.condition_encoders[name]).save_pretrained(
+            folder / "stages" / name / "condition_encoder"
+        )
     text = json.dumps(description, indent=2, ensure_ascii=False)
     (folder / "cascade.json").write_text(text + "\n", encoding="utf-8")
 
@@ -245,7 +249,9 @@ def write_untrained(folder: Path, config: NanoConfig | None = None, seed: int = 
     modules = NanoModules(config, len(tokenizer))
     set_silence(modules, codec)
     schedule, guidance = {"steps": 9, "shift": 2.0}, {"scale": 3.0, "mode": "cfg", "interval": [0.0, 1.0]}
-    save_checkpoint(folder, modules, tokenizer, codec, describe(schedule, guidance, (3, 6), "nothing: random"))
+    save_checkpoint(
+        folder, modules, tokenizer, codec, describe(schedule, guidance, (3, 6), "nothing: random")
+    )
 
 
 def _half(module: Any) -> Any:
