@@ -22,9 +22,10 @@ STATES = {
 }
 PLUGIN_ENDINGS = (".vst3", ".clap", ".lv2")
 
-LIVE_HINT = """In Live: restart it, then Settings > Link, Tempo & MIDI > Control Surface: choose AceStep in a
-free slot; Input: a MIDI device for triggers, or None. Start the daemon (`acestep serve`), select an empty slot
-of an audio track, name the track after what it should play, and send /acestep/live/generate to port 9128."""
+LIVE_HINT = """In Live: restart it, then Settings > Link, Tempo & MIDI > Control Surface: choose AceStep in
+a free slot; Input: a MIDI device for triggers, or None. Start the daemon (`acestep serve`), select an empty
+slot of an audio track, name the track after what it should play, and send /acestep/live/generate to port
+9128."""
 VST_HINT = """In the DAW: rescan plugins, then look for ACE-Step. The daemon must run: `acestep serve`."""
 REAPER_HINT = """In REAPER: Preferences > Plug-Ins > ReaScript: enable Python. Then Actions > Show action
 list > New action > Load ReaScript: choose ACE-Step/acestep.py, and give it a key. The daemon must run:

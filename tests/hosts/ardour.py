@@ -120,7 +120,7 @@ class _SessionXml:
         self._region(self._find("Regions"), wav.name, sources, samples, None)
         playlist = next(item for item in self._find("Playlists") if item.get("name") == track)
         self._region(playlist, wav.name, sources, samples, at_s)
-        self._extend(at_s + samples / rate_hz)
+        self._extend(at_s + samples / rate_hz + 1.0)
         self.root.set("id-counter", str(self.next_id + 1))
 
     def _source(self, wav: Path, channel: int) -> str:
