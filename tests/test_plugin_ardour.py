@@ -1,4 +1,4 @@
-"""The VST3 in Ardour against the real daemon: capture, generate, save, reload, and the clip sits on the bar."""
+"""The VST3 in Ardour against the real daemon: capture, generate, save, reload; the clip sits on the bar."""
 
 import io
 import threading

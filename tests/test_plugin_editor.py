@@ -1,4 +1,4 @@
-"""The editor on a virtual screen, in pedalboard: what it shows, typing, copy and paste, every button that matters."""
+"""The editor on a virtual screen, in pedalboard: what it shows, typing, copy and paste, buttons."""
 
 import time
 from collections.abc import Iterator
@@ -41,13 +41,16 @@ class Editor:
     def until(self, name: str, color: tuple[float, float, float], least: int) -> np.ndarray:
         """A picture, once it has at least so many pixels of the colour."""
         return eventually(
-            lambda: picture if shows(picture := self.picture(name), color) >= least else None, f"{name}: no {color}"
-        )
+            lambda: [picture] if shows(picture := self.picture(name), color) >= least else None,
+            f"{name}: no {color}",
+        )[0]
 
     def close(self) -> bytes:
         """Closes the host and returns the state it saved."""
         (self.folder / "STOP").touch()
-        return eventually(lambda: (self.folder / "state").exists() and (self.folder / "state").read_bytes(), "no state")
+        return eventually(
+            lambda: (self.folder / "state").exists() and (self.folder / "state").read_bytes(), "no state"
+        )
 
 
 @pytest.fixture

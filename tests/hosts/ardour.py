@@ -71,7 +71,9 @@ class Ardour:
         whole, chunk = _chunk(document)
         preset = base64.b64decode(chunk)
         begin = preset.index(STATE_BEGIN) + len(STATE_BEGIN)
-        data = preset[48:begin] + text.encode() + preset[preset.index(STATE_END) : preset.index(b"List", begin)]
+        data = (
+            preset[48:begin] + text.encode() + preset[preset.index(STATE_END) : preset.index(b"List", begin)]
+        )
         listed = b"List" + struct.pack("<I", 1) + b"Comp" + struct.pack("<qq", 48, len(data))
         made = preset[:40] + struct.pack("<q", 48 + len(data)) + data + listed
         encoded = base64.b64encode(made).decode()
@@ -85,7 +87,9 @@ class Ardour:
 
     def export(self, to: Path) -> None:
         """Renders the session's master to a float WAV."""
-        building.run(["ardour7-export", "-b", "float", "-o", to, self.session, "ses"], 180, **self.environment)
+        building.run(
+            ["ardour7-export", "-b", "float", "-o", to, self.session, "ses"], 180, **self.environment
+        )
 
 
 def _chunk(document: str) -> tuple[str, str]:
@@ -126,12 +130,14 @@ class _SessionXml:
     def _source(self, wav: Path, channel: int) -> str:
         made = self._id()
         attributes = {"name": wav.name, "type": "audio", "flags": "", "id": made, "channel": str(channel),
-                      "origin": str(wav), "gain": "1", "natural-position": "a0", "take-id": "", "timestamp": "0",
-                      "captured-for": ""}  # fmt: skip
+                      "origin": str(wav), "gain": "1", "natural-position": "a0", "take-id": "",
+                      "timestamp": "0", "captured-for": ""}  # fmt: skip
         ET.SubElement(self._find("Sources"), "Source", attributes)
         return made
 
-    def _region(self, parent: ET.Element, name: str, sources: list[str], samples: int, at_s: float | None) -> None:
+    def _region(
+        self, parent: ET.Element, name: str, sources: list[str], samples: int, at_s: float | None
+    ) -> None:
         whole = at_s is None
         position = round((at_s or 0.0) * TICKS_PER_S)
         length = f"a{samples * TICKS_PER_S // RATE_HZ}"
@@ -167,6 +173,12 @@ class _SessionXml:
             if "IsSessionRange" in location.get("flags", ""):
                 locations.remove(location)
         end = f"a{round(end_s * TICKS_PER_S)}"
-        attributes = {"id": self._id(), "name": "session", "start": "a0", "end": end, "flags": "IsSessionRange", "locked": "0"}
+        attributes = {
+            "id": self._id(),
+            "name": "session",
+            "start": "a0",
+            "end": end,
+            "flags": "IsSessionRange",
+            "locked": "0",
+        }
         ET.SubElement(locations, "Location", attributes)
-
