@@ -19,6 +19,26 @@ RATE_HZ = 48_000
 PLUGIN_NAME = "ACE-Step Bridge"
 STATE_BEGIN, STATE_END = b"project\0", b"\0__dpf_state_end__"
 
+WINDOW_SETTINGS = """<?xml version="1.0" encoding="UTF-8"?>
+<Ardour>
+  <Config>
+    <Option name="hide-dummy-backend" value="0"/>
+    <Option name="try-autostart-engine" value="1"/>
+  </Config>
+  <Extra>
+    <AudioMIDISetup>
+      <EngineStates>
+        <State backend="None (Dummy)" driver="" device="Silence" input-device="" output-device=""
+          sample-rate="48000" buffer-size="1024" n-periods="0" input-latency="0" output-latency="0"
+          input-channels="0" output-channels="0" active="1" use-buffered-io="0"
+          midi-option="1 in, 1 out, Silence" lru="1"><MIDIDevices/></State>
+      </EngineStates>
+      <Autostart active="1"/>
+    </AudioMIDISetup>
+  </Extra>
+</Ardour>
+"""
+
 
 class Ardour:
     """An Ardour with a home of its own under `folder`, with the plugin installed and scanned."""
@@ -42,6 +62,13 @@ class Ardour:
         shutil.copytree(vst3, bundle)
         time.sleep(2)  # Ardour ignores a plugin scanned in the second it was copied
         building.run([f"{libraries}/ardour-vst3-scanner", "-q", "-f", bundle], 60, **self.environment)
+
+    def window_settings(self) -> None:
+        """So that Ardour's window opens without asking anything, on its dummy engine."""
+        folder = self.home / ".config" / "ardour7"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / ".a7").touch()
+        (folder / "config").write_text(WINDOW_SETTINGS)
 
     def new_session(self, bpm: float, over: int, under: int) -> str:
         """A session with one track, T1, that has the plugin."""
