@@ -8,12 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from acestep.grid import Signature
+from acestep.hearing import chances, weights
 from acestep.onsets import CURVE_RATE_HZ, OnsetCurve, Onsets
 
 STEADY_S = 0.012  # beats that stay this close to a ruler are steady
 SWING_RANGE = (0.44, 0.74)  # where an off-beat eighth may lie within its beat
-START_BONUS = 0.35  # clips and loops usually begin with a bar
-SHARPNESS = 3.0
 NEAR_S = 0.035
 TIGHTNESS = 120.0  # how strongly a beat is held to the period, against onset strength of spread 1
 
@@ -32,32 +31,21 @@ class Beats:
 
 
 def find_beats(
-    curve: OnsetCurve,
-    onsets: Onsets,
-    chords: tuple[np.ndarray, float],
-    bpm: float,
-    signature: Signature,
+    curve: OnsetCurve, onsets: Onsets, harmony: "Harmony", bpm: float, signature: Signature
 ) -> Beats:
-    """Beats of a piece with a known tempo. `chords` is chroma [T, 12] and its frame length in seconds."""
+    """Beats of a piece with a known tempo."""
     quarter_s = 60 / bpm
     slot_s = quarter_s / 4
-    slots = max(1, round(signature.quarters_per_bar * 4))
-    phase_s = _sixteenth_phase(onsets, slot_s)
-    evidence = slot_evidence(curve, chords, phase_s, slot_s, slots)
-    scores = rotation_scores(evidence, signature)
-    at_start = round(-phase_s / slot_s) % slots
-    scores[at_start] += START_BONUS
-    best = int(np.argmax(scores))
-    chances = np.exp(SHARPNESS * (scores - scores.max()))
-    bar_s = slots * slot_s
-    downbeat_s = phase_s + best * slot_s
+    bar = read_bar(curve, onsets, harmony, bpm, signature)
+    best = int(np.argmax(bar.scores))
+    downbeat_s = bar.phase_s + best * slot_s
     beats_s, steady, drift = _follow(curve, onsets, downbeat_s, quarter_s)
     downbeat_s += _beat_correction(onsets, downbeat_s, quarter_s)
-    downbeat_s = (downbeat_s + 0.03) % bar_s - 0.03
+    downbeat_s = (downbeat_s + 0.03) % (bar.slots * slot_s) - 0.03
     return Beats(
         bpm,
         downbeat_s,
-        float(chances[best] / chances.sum()),
+        float(chances(bar.scores)[best]),
         beats_s,
         drift,
         steady,
@@ -65,7 +53,37 @@ def find_beats(
     )
 
 
-def _sixteenth_phase(onsets: Onsets, slot_s: float) -> float:
+@dataclass(frozen=True)
+class Harmony:
+    """Tones over time: melody and bass chroma [T, 12], a frame every `frame_s` seconds."""
+
+    chroma: np.ndarray
+    bass: np.ndarray
+    frame_s: float
+
+
+@dataclass(frozen=True)
+class Bar:
+    """The bar folded into sixteenths: evidence [R, slots] and a score for every slot to be the first."""
+
+    phase_s: float
+    slots: int
+    evidence: np.ndarray
+    scores: np.ndarray
+
+
+def read_bar(curve: OnsetCurve, onsets: Onsets, harmony: Harmony, bpm: float, signature: Signature) -> Bar:
+    """Folds the piece into one bar at this tempo and scores where it may begin."""
+    slot_s = 15 / bpm
+    slots = max(1, round(signature.quarters_per_bar * 4))
+    phase_s = sixteenth_phase(onsets, slot_s)
+    evidence = slot_evidence(curve, harmony, phase_s, slot_s, slots)
+    scores = rotation_scores(evidence, signature)
+    scores[round(-phase_s / slot_s) % slots] += float(weights("start")[0])
+    return Bar(phase_s, slots, evidence, scores)
+
+
+def sixteenth_phase(onsets: Onsets, slot_s: float) -> float:
     """Start of the sixteenth grid in [0, slot): where onsets fall most densely, quarters counting most."""
     steps = max(8, round(slot_s / 0.001))
     position = np.floor((onsets.times_s % slot_s) / slot_s * steps).astype(int) % steps
@@ -76,40 +94,51 @@ def _sixteenth_phase(onsets: Onsets, slot_s: float) -> float:
 
 
 def slot_evidence(
-    curve: OnsetCurve, chords: tuple[np.ndarray, float], phase_s: float, slot_s: float, slots: int
+    curve: OnsetCurve, harmony: Harmony, phase_s: float, slot_s: float, slots: int
 ) -> np.ndarray:
-    """[6, slots] what happens at each sixteenth of the bar, every row scaled to spread 1.
+    """[R, slots] what happens at each sixteenth of the bar, every row with mean 0 and spread 1.
 
-    Rows: bass drum, middle, high, everything, change of harmony, low level.
+    Rows: rise in each band, change of harmony over a half and over a whole quarter, change of the bass,
+    low level after the moment, level of everything after against before.
     """
     end_s = curve.duration_s + curve.start_s
     count = max(slots, int((end_s - phase_s) / slot_s))
     times = phase_s + slot_s * np.arange(count)
     reach = np.arange(-round(0.02 * CURVE_RATE_HZ), round(0.025 * CURVE_RATE_HZ) + 1)
-    frames = np.clip(np.rint(curve.frames(times)).astype(int)[:, None] + reach, 0, curve.bands.shape[1] - 1)
-    rises = curve.bands[:, frames].max(axis=2)  # [B, count]
-    after = np.clip(np.rint(curve.frames(times + 0.04)).astype(int), 0, curve.levels.shape[1] - 1)
-    rows = np.stack(
+    last = curve.bands.shape[1] - 1
+    frames = np.clip(np.rint(curve.frames(times)).astype(int)[:, None] + reach, 0, last)
+    rises = np.sqrt(curve.bands[:, frames].max(axis=2))  # [B, count]
+    sums = np.concatenate([np.zeros((len(curve.levels), 1)), np.cumsum(curve.levels, axis=1)], axis=1)
+
+    def level(start_s: float, stop_s: float) -> np.ndarray:
+        first = np.clip(np.rint(curve.frames(times + start_s)).astype(int), 0, last)
+        stop = np.maximum(np.clip(np.rint(curve.frames(times + stop_s)).astype(int), 0, last), first + 1)
+        return (sums[:, stop] - sums[:, first]) / (stop - first)
+
+    after, before = level(0.01, 2 * slot_s), level(-2 * slot_s, -0.01)
+    both = harmony.chroma + harmony.bass
+    rows = np.concatenate(
         [
-            rises[:1].sum(0),
-            rises[3:6].sum(0),
-            rises[6:].sum(0),
-            rises.sum(0),
-            _harmony_change(chords, times),
-            curve.levels[:2][:, after].sum(0),
+            rises,
+            [
+                _change(both, harmony.frame_s, times, 2 * slot_s),
+                _change(both, harmony.frame_s, times, 4 * slot_s),
+                _change(harmony.bass, harmony.frame_s, times, 4 * slot_s),
+                after[:2].sum(axis=0),
+                (after - before).sum(axis=0),
+            ],
         ]
     )
     folded = np.stack([rows[:, i::slots].mean(axis=1) for i in range(slots)], axis=1)
     folded -= folded.mean(axis=1, keepdims=True)
-    return folded / np.maximum(folded.std(axis=1, keepdims=True), 1e-6)
+    return np.clip(folded / np.maximum(folded.std(axis=1, keepdims=True), 1e-6), -3, 3)
 
 
-def _harmony_change(chords: tuple[np.ndarray, float], times_s: np.ndarray) -> np.ndarray:
+def _change(chroma: np.ndarray, frame_s: float, times_s: np.ndarray, reach_s: float) -> np.ndarray:
     """How different the tones after each moment are from those before it, 0–1."""
-    chroma, frame_s = chords
     if len(chroma) < 3 or chroma.sum() <= 0:
         return np.zeros(len(times_s))
-    reach = max(2, round(0.5 / frame_s))
+    reach = max(2, round(reach_s / frame_s))
     sums = np.concatenate([np.zeros((1, 12)), np.cumsum(chroma, axis=0)])
     middle = np.clip(np.rint(times_s / frame_s).astype(int), 0, len(chroma))
     before = sums[middle] - sums[np.maximum(middle - reach, 0)]
@@ -118,39 +147,35 @@ def _harmony_change(chords: tuple[np.ndarray, float], times_s: np.ndarray) -> np
     return np.where(scale > 0, 1 - (before * after).sum(axis=1) / np.maximum(scale, 1e-9), 0.0)
 
 
-def templates(signature: Signature) -> np.ndarray:
-    """[6, slots] what a bar is expected to look like from its first slot on."""
+def roles(signature: Signature) -> np.ndarray:
+    """[K, slots] what each slot of a bar is: first, middle, back beat, beat, half beat, last, third beat."""
     slots = max(1, round(signature.quarters_per_bar * 4))
     beat = 16 / signature.denominator
     if signature.denominator == 8 and signature.numerator % 3 == 0:
         beat *= 3  # 6/8, 9/8 and 12/8 are felt in dotted quarters
     place = np.arange(slots)
-    on_beat = (place % beat < 1e-6).astype(float)
-    half = ((place * 2) % beat < 1e-6).astype(float) - on_beat
-    down = (place == 0).astype(float)
-    back = np.zeros(slots)
-    if signature.numerator == 4 and signature.denominator == 4:
-        back[[4, 12]] = 1
-        middle = (place == 8).astype(float)
-    else:
-        middle = np.zeros(slots)
+    common = str(signature) in ("4/4", "2/2")
+    on_beat = place % beat < 1e-6
     return np.stack(
         [
-            1.0 * down + 0.35 * middle + 0.1 * on_beat - 0.25 * back,
-            0.6 * back - 0.1 * down,
-            0.15 * on_beat + 0.1 * half,
-            0.5 * on_beat + 0.1 * half + 0.15 * down,
-            1.3 * down + 0.5 * middle + 0.2 * on_beat,
-            0.5 * down + 0.1 * on_beat,
+            place == 0,
+            (place == 8) & common,
+            np.isin(place, (4, 12)) & common,
+            on_beat,
+            ((place * 2) % beat < 1e-6) & ~on_beat,
+            place == slots - 1,
+            on_beat & (place >= slots - beat),
         ]
-    )
+    ).astype(float)
 
 
 def rotation_scores(evidence: np.ndarray, signature: Signature) -> np.ndarray:
     """[slots] how well the bar fits when it begins at each slot."""
-    wanted = templates(signature)
+    wanted = weights("bar").T @ roles(signature)
     slots = evidence.shape[1]
-    return np.array([(np.roll(evidence, -r, axis=1) * wanted).sum() for r in range(slots)]) / 6
+    if slots == 16 and str(signature) == "4/4":
+        wanted = wanted + weights("common_time")
+    return np.array([(np.roll(evidence, -r, axis=1) * wanted).sum() for r in range(slots)])
 
 
 def _beat_correction(onsets: Onsets, downbeat_s: float, quarter_s: float) -> float:

@@ -2,15 +2,13 @@
 
 import numpy as np
 
-from acestep.onsets import OnsetCurve, Onsets
+from acestep.onsets import OnsetCurve
 
 METERS = (2, 3, 4, 6)
 MIN_MARGIN = 0.05
 
 
-def estimate_meter(
-    curve: OnsetCurve, onsets: Onsets, chords: tuple[np.ndarray, float], bpm: float
-) -> tuple[int | None, float]:
+def estimate_meter(curve: OnsetCurve, bpm: float) -> tuple[int | None, float]:
     """How many quarters a bar has, and how sure that is: the distance at which the music resembles itself."""
     quarter_s = 60 / bpm
     frames_per_beat = quarter_s * (len(curve.total) / max(curve.duration_s, 1e-9))

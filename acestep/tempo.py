@@ -4,10 +4,12 @@ Works on the onset curve alone; knows nothing of keys, files or requests. Tempi 
 per minute; rates are in hertz.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
+from acestep.hearing import chances, weights
 from acestep.onsets import CURVE_RATE_HZ, OnsetCurve, Onsets
 
 RANGE_BPM = (40.0, 240.0)
@@ -15,9 +17,18 @@ PRIOR_RANGE = (0.78, 1.28)  # a hint is believed to be wrong by at most this fac
 PRIOR_WIDTH = 0.09  # … and usually by less than this (standard deviation of the logarithm)
 SEGMENT_S = 14.0
 GRID_STEP = 0.002  # of the logarithm of the tempo
-PREFERRED_BPM = 112.0
-PREFERRED_WIDTH = 0.45
+PREFERRED_BPM = 110.0
+RATIOS = (0.25, 0.5, 1, 1.5, 2, 3, 4, 8)
+LAGS = (0.5, 1, 1.5, 2, 3, 4, 6, 8)
 MIN_SALIENCE = 0.10
+CLOSE_LOOKS = 4  # candidates whose bar is looked at
+PEAK_SHARPNESS = 2.0
+SUPPORT = {  # by part (0 low, 1 middle, 2 high, 3 all): ratio to the quarters' rate and weight
+    0: {0.5: 0.6, 1: 0.6},
+    1: {0.5: 0.6, 1: 0.4},
+    2: {1: 0.2, 2: 0.5, 4: 0.3},
+    3: {0.5: 0.1, 1: 1.0, 2: 1.0, 4: 0.6, 1.5: -0.3, 3: -0.2},
+}
 
 
 @dataclass(frozen=True)
@@ -73,31 +84,47 @@ def pulse(curve: OnsetCurve) -> Pulse:
     return Pulse(rates, spectra, np.arange(len(echo)) / CURVE_RATE_HZ, echo)
 
 
-def features(pulses: Pulse, bpm: np.ndarray, quarters_per_bar: float, duration_s: float) -> np.ndarray:
-    """[len(bpm), F]: what speaks for each tempo. The weights below belong to these columns."""
+def features(pulses: Pulse, bpm: np.ndarray, duration_s: float) -> np.ndarray:
+    """[len(bpm), F]: what speaks for each tempo.
+
+    Columns: pulses at RATIOS of the quarters' rate in the low, middle, high and all bands; likeness after
+    LAGS quarters; whole bars in the file; logarithm of the tempo and its square.
+    """
     rate = bpm / 60
-    columns = [pulses.at(rate * m, 3) for m in (0.5, 1, 2, 4, 1.5, 3)]
-    columns += [pulses.at(rate * m, 0) for m in (0.5, 1, 2)]
-    columns += [pulses.at(rate * m, 1) for m in (0.5, 1, 2)]
-    columns += [pulses.at(rate * m, 2) for m in (1, 2, 4)]
-    columns += [pulses.repeats(m / rate) for m in (0.5, 1, 2, quarters_per_bar, 2 * quarters_per_bar)]
-    bars = duration_s * rate / quarters_per_bar
-    whole = np.exp(-0.5 * np.square((bars - np.maximum(np.rint(bars), 1)) / 0.02))
-    columns.append(whole * (np.abs(np.log2(np.maximum(bars, 0.5)) % 1 - 0.5) > 0.45))
-    columns.append(-np.square(np.log(bpm / PREFERRED_BPM) / PREFERRED_WIDTH))
+    columns = [np.sqrt(pulses.at(rate * m, part)) for part in range(4) for m in RATIOS]
+    columns += [pulses.repeats(m / rate) for m in LAGS]
+    bars = duration_s * rate / 4
+    near = np.exp(-0.5 * np.square((bars - np.maximum(np.rint(bars), 1)) / 0.02))
+    columns.append(near * (np.abs(np.log2(np.maximum(np.rint(bars), 1)) % 1) < 1e-6))
+    octave = np.log2(bpm / PREFERRED_BPM)
+    columns += [octave, -np.square(octave)]
     return np.stack(columns, axis=1)
 
 
-WEIGHTS = np.array(
-    [
-        *(0.1, 1.0, 1.0, 0.6, -0.3, -0.2),
-        *(0.6, 0.6, 0.0),
-        *(0.6, 0.4, 0.0),
-        *(0.2, 0.5, 0.3),
-        *(0.2, 0.6, 0.6, 1.0, 1.0),
-        *(0.5, 0.8),
-    ]
-)
+def support(pulses: Pulse, bpm: np.ndarray, quarters_per_bar: float) -> np.ndarray:
+    """[len(bpm)] how much pulses and repeats at all, without an opinion on which level the quarter is."""
+    rate = bpm / 60
+    score = np.zeros(len(bpm))
+    for part, weighted in SUPPORT.items():
+        for ratio, weight in weighted.items():
+            score += weight * pulses.at(rate * ratio, part)
+    for lag, weight in ((0.5, 0.2), (1, 0.6), (2, 0.6), (quarters_per_bar, 1.0), (2 * quarters_per_bar, 1.0)):
+        score += weight * pulses.repeats(lag / rate)
+    return score
+
+
+def candidates(pulses: Pulse, duration_s: float) -> tuple[np.ndarray, np.ndarray]:
+    """Tempi worth considering without a hint, and their features [C, F]."""
+    grid = np.exp(np.arange(np.log(RANGE_BPM[0]), np.log(RANGE_BPM[1]), GRID_STEP))
+    score = support(pulses, grid, 4.0)
+    found: list[float] = []
+    for bpm in grid[_peaks(grid, score)[:6]]:
+        for ratio in (1.0, 2.0, 0.5, 1.5, 2 / 3):
+            near = bpm * ratio
+            if RANGE_BPM[0] <= near <= RANGE_BPM[1] and all(abs(np.log(near / old)) > 0.02 for old in found):
+                found.append(float(near))
+    tempi = np.array(found)
+    return tempi, features(pulses, tempi, duration_s) if found else np.zeros((0, 0))
 
 
 def estimate_tempo(
@@ -107,31 +134,41 @@ def estimate_tempo(
     expected_bpm: float | None = None,
     quarters_per_bar: float = 4.0,
     duration_s: float | None = None,
+    bar_likeness: Callable[[float], float] = lambda _: 0.0,
 ) -> Tempo | None:
-    """The tempo, read at the level of `expected_bpm` when that is known; None when there is no beat."""
+    """The tempo, read at the level of `expected_bpm` when that is known; None when there is no beat.
+
+    `bar_likeness` says how much the music looks like a bar when its quarters go at a tempo.
+    """
     if len(onsets.times_s) < 4:
         return None
     pulses = pulse(curve)
-    low, high = RANGE_BPM
-    if expected_bpm is not None:
+    if expected_bpm is None:
+        tempi, columns = candidates(pulses, duration_s or curve.duration_s)
+        if not len(tempi):
+            return None
+        scores = columns @ weights("tempo")[:-1]
+        close = np.argsort(-scores)[:CLOSE_LOOKS]
+        likeness = np.array([bar_likeness(refine_tempo(onsets, tempi[i])) for i in close])
+        scores = np.append(scores[close] + weights("tempo")[-1] * likeness, np.delete(scores, close) - 3.0)
+        tempi = np.append(tempi[close], np.delete(tempi, close))
+    else:
         low, high = expected_bpm * PRIOR_RANGE[0], expected_bpm * PRIOR_RANGE[1]
-    grid = np.exp(np.arange(np.log(low), np.log(high), GRID_STEP))
-    length_s = duration_s or curve.duration_s
-    columns = features(pulses, grid, quarters_per_bar, length_s)
-    scores = columns @ WEIGHTS
-    if expected_bpm is not None:
-        scores = (columns[:, :-1] @ WEIGHTS[:-1]) - np.square(np.log(grid / expected_bpm) / PRIOR_WIDTH)
-    candidates = _peaks(grid, scores)
-    if not len(candidates):
-        return None
-    salience = _salience(pulses, grid[candidates[0]])
+        grid = np.exp(np.arange(np.log(low), np.log(high), GRID_STEP))
+        score = support(pulses, grid, quarters_per_bar)
+        score -= np.square(np.log(grid / expected_bpm) / PRIOR_WIDTH)
+        peaks = _peaks(grid, score)
+        if not len(peaks):
+            return None
+        tempi, scores = grid[peaks], PEAK_SHARPNESS * score[peaks]
+    order = np.argsort(-scores)
+    best = float(tempi[order[0]])
+    salience = _salience(pulses, best)
     if salience < MIN_SALIENCE:
         return None
-    bpm = refine_tempo(onsets, float(grid[candidates[0]]))
-    margin = scores[candidates[0]] - (scores[candidates[1]] if len(candidates) > 1 else scores.min())
-    confidence = float(np.clip(1 - np.exp(-2 * margin), 0, 1) * np.clip(salience / 0.4, 0, 1))
-    others = tuple(round(float(grid[i]), 2) for i in candidates[1:4])
-    return Tempo(bpm, confidence, others)
+    confidence = float(chances(scores)[order[0]] * np.clip(salience / 0.4, 0, 1))
+    others = tuple(round(float(tempi[i]), 2) for i in order[1:4])
+    return Tempo(refine_tempo(onsets, best), confidence, others)
 
 
 def _salience(pulses: Pulse, bpm: float) -> float:

@@ -8,19 +8,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from acestep.hearing import chances, weights
 from acestep.key import Key
 
 ANALYSIS_RATE_HZ = 12_000
 WINDOW = 4096  # 341 ms: semitones apart from about 100 Hz up; interpolation does the rest
 HOP = 1024
+FRAME_S = HOP / ANALYSIS_RATE_HZ
 FRAMES_AT_ONCE = 256
 BASS_HZ = (38.0, 180.0)
 MELODY_HZ = (180.0, 2000.0)
 FLOOR = 1e-3  # peaks 60 dB below the loudest are not heard
 PROMINENCE = 2.5  # a tone stands out of its surroundings by this factor
 MIN_TONES_PER_S = 6.0
-MIN_CLARITY = 0.5
-MIN_COHERENCE = 0.35  # of the tones' distances from semitones: noise and drums have about 0.1, music 0.8
+MIN_PITCHED = 0.95  # of 1.6·coherence + profile match: drums and noise reach 0.65, the plainest music 1.05
+MIN_COHERENCE = 0.12
 
 # Strength of each pitch class above the tonic: Krumhansl and Kessler 1982, as listening tests found it,
 # sharpened towards the scale and the tonic triad, which loops dwell on.
@@ -28,9 +30,8 @@ PROFILES = {
     "major": np.array([6.6, 1.6, 3.5, 1.8, 4.8, 4.1, 1.9, 5.4, 1.8, 3.8, 2.0, 3.0]),
     "minor": np.array([6.6, 1.9, 3.5, 5.2, 1.9, 3.8, 1.9, 5.2, 3.8, 2.0, 3.6, 2.2]),
 }
-BASS_TONIC_WEIGHT = 0.35
-EDGE_TONIC_WEIGHT = 0.2
-SHARPNESS = 14.0
+CHORD_S = 0.5
+EXPECTED_BONUS = 1.1  # a key that was asked for is three times as likely as another
 
 
 @dataclass(frozen=True)
@@ -47,56 +48,111 @@ class Tonality:
     scores: np.ndarray  # [24] major keys from C, then minor keys; higher is likelier
 
 
-def measure_tonality(samples: np.ndarray, sample_rate_hz: int) -> Tonality:
-    """Key and tuning of mono samples [N]."""
+@dataclass(frozen=True)
+class Tones:
+    """Tones over time: melody and bass [T, 12], a frame every FRAME_S; tuning is None without pitches."""
+
+    chroma: np.ndarray
+    bass: np.ndarray
+    tuning_cents: float | None
+    coherence: float  # of the tones' distances from semitones: noise has about 0, music 0.3–1
+    count: int
+
+
+def hear_tones(samples: np.ndarray, sample_rate_hz: int) -> Tones:
+    """The tones in mono samples [N]."""
     import soxr
 
     low = soxr.resample(samples.astype(np.float32, copy=False), sample_rate_hz, ANALYSIS_RATE_HZ, "MQ")
     frame, hz, weight, frames = _tones(low)
-    duration_s = len(samples) / sample_rate_hz
-    tuning = _tuning_cents(hz, weight)
-    chroma = _folded(frame, hz, weight, frames, MELODY_HZ, tuning or 0.0)
-    bass = _folded(frame, hz, weight, frames, BASS_HZ, tuning or 0.0)
-    scores = key_scores(chroma, bass)
+    tuning, coherence = _tuning_cents(hz, weight)
+    return Tones(
+        _folded(frame, hz, weight, frames, MELODY_HZ, tuning or 0.0),
+        _folded(frame, hz, weight, frames, BASS_HZ, tuning or 0.0),
+        tuning,
+        coherence,
+        len(hz),
+    )
+
+
+def measure_tonality(samples: np.ndarray, sample_rate_hz: int, expected: Key | None = None) -> Tonality:
+    """Key and tuning of mono samples [N]; `expected` decides between keys that are about as likely."""
+    tones = hear_tones(samples, sample_rate_hz)
+    scores = key_scores(tones.chroma, tones.bass)
+    if expected is not None:
+        scores[expected.tonic + (0 if expected.mode == "major" else 12)] += EXPECTED_BONUS
     order = np.argsort(-scores)
-    chances = np.exp(SHARPNESS * (scores - scores.max()))
-    confidence = float(chances[order[0]] / chances.sum())
     keys = [Key(int(i) % 12, "major" if i < 12 else "minor") for i in order[:2]]
     pitched = (
-        tuning is not None
-        and len(hz) >= MIN_TONES_PER_S * min(duration_s, 30)
-        and scores[order[0]] > MIN_CLARITY
+        tones.tuning_cents is not None
+        and tones.count >= MIN_TONES_PER_S * min(len(samples) / sample_rate_hz, 30)
+        and 1.6 * tones.coherence + profile_match(tones.chroma, tones.bass) > MIN_PITCHED
     )
-    found = keys if pitched else [None, None]
     return Tonality(
-        found[0],
-        confidence if pitched else 0.0,
-        found[1],
-        tuning if pitched else None,
-        chroma,
-        bass,
-        HOP / ANALYSIS_RATE_HZ,
+        keys[0] if pitched else None,
+        float(chances(scores)[order[0]]) if pitched else 0.0,
+        keys[1] if pitched else None,
+        tones.tuning_cents if pitched else None,
+        tones.chroma,
+        tones.bass,
+        FRAME_S,
         scores,
     )
 
 
+def key_features(chroma: np.ndarray, bass: np.ndarray) -> np.ndarray:
+    """[D, 12] evidence by pitch class: tones and bass of the whole and of its beginning, chords by root.
+
+    Moving the music up by a semitone rolls every row by one; that is all the model below knows of pitch.
+    """
+    edge = max(1, len(bass) // 8)
+    rows = [
+        np.sqrt(_share(chroma.sum(axis=0))),
+        _share(chroma.sum(axis=0)),
+        np.sqrt(_share(bass.sum(axis=0))),
+        _share(bass.sum(axis=0)),
+        _share(bass[:edge].sum(axis=0)),
+        _share(chroma[:edge].sum(axis=0)),
+        _share((chroma > 0).sum(axis=0).astype(float)),
+    ]
+    return np.concatenate([np.stack(rows), _chords(chroma, bass)])
+
+
+def _chords(chroma: np.ndarray, bass: np.ndarray) -> np.ndarray:
+    """[4, 12] share of major and minor triads by root, over all and at the beginning."""
+    span = max(1, round(CHORD_S * ANALYSIS_RATE_HZ / HOP))
+    count = max(1, len(chroma) // span)
+    pieces = np.stack([part.sum(axis=0) for part in np.array_split(np.sqrt(chroma), count)])
+    lows = np.stack([part.sum(axis=0) for part in np.array_split(np.sqrt(bass), count)])
+    pieces = pieces / np.maximum(np.linalg.norm(pieces, axis=1, keepdims=True), 1e-9)
+    lows = lows / np.maximum(lows.sum(axis=1, keepdims=True), 1e-9)
+    likeness = np.concatenate(
+        [
+            pieces + np.roll(pieces, -third, axis=1) + np.roll(pieces, -7, axis=1) + 0.5 * lows
+            for third in (4, 3)
+        ],
+        axis=1,
+    )
+    best = np.eye(24)[np.argmax(likeness, axis=1)] * (pieces.sum(axis=1, keepdims=True) > 0)
+    whole, first = best.mean(axis=0), best[: max(1, count // 8)].mean(axis=0)
+    return np.concatenate([whole.reshape(2, 12), first.reshape(2, 12)])
+
+
 def key_scores(chroma: np.ndarray, bass: np.ndarray) -> np.ndarray:
-    """[24] how well each key explains the tones, major keys from C first."""
-    whole, low = chroma.sum(axis=0), bass.sum(axis=0)
-    if whole.sum() + low.sum() <= 0:
+    """[24] how well each key explains the tones, major keys from C first; the softmax is their chance."""
+    if chroma.sum() + bass.sum() <= 0:
         return np.zeros(24)
-    edge = bass[: max(1, len(bass) // 8)].sum(axis=0) + 0.5 * chroma[: max(1, len(chroma) // 8)].sum(axis=0)
-    blend = _share(whole) + 0.5 * _share(low)
-    scores = np.zeros(24)
-    for offset, mode in ((0, "major"), (12, "minor")):
-        for tonic in range(12):
-            profile = np.roll(PROFILES[mode], tonic)
-            scores[offset + tonic] = (
-                _correlation(blend, profile)
-                + BASS_TONIC_WEIGHT * _share(low)[tonic]
-                + EDGE_TONIC_WEIGHT * _share(edge)[tonic]
-            )
-    return scores
+    evidence = key_features(chroma, bass)
+    rolled = np.stack([np.roll(evidence, -tonic, axis=1).ravel() for tonic in range(12)])
+    return (rolled @ weights("key").T).T.ravel()
+
+
+def profile_match(chroma: np.ndarray, bass: np.ndarray) -> float:
+    """Best correlation of the tones with any key's profile: how much this is music in a key at all."""
+    blend = _share(chroma.sum(axis=0)) + 0.5 * _share(bass.sum(axis=0))
+    return max(
+        _correlation(blend, np.roll(profile, tonic)) for profile in PROFILES.values() for tonic in range(12)
+    )
 
 
 def _share(values: np.ndarray) -> np.ndarray:
@@ -142,16 +198,17 @@ def _tones(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, int
     return frame[heard], hz[heard], np.sqrt(lasting[frame, bins])[heard], len(size)
 
 
-def _tuning_cents(hz: np.ndarray, weight: np.ndarray) -> float | None:
-    """Offset from A = 440 Hz, −50 … 50; None when tones lie anywhere, as in noise."""
+def _tuning_cents(hz: np.ndarray, weight: np.ndarray) -> tuple[float | None, float]:
+    """Offset from A = 440 Hz, −50 … 50, and its coherence; None when tones lie anywhere, as in noise."""
     chosen = (hz > MELODY_HZ[0]) & (hz < MELODY_HZ[1])
     if chosen.sum() < 8:
         chosen = hz > 0
     if chosen.sum() < 8:
-        return None
+        return None, 0.0
     turn = np.exp(2j * np.pi * 12 * np.log2(hz[chosen] / 440.0))
     mean = np.sum(weight[chosen] * turn) / np.sum(weight[chosen])
-    return float(np.angle(mean) / (2 * np.pi) * 100) if abs(mean) > MIN_COHERENCE else None
+    coherence = float(abs(mean))
+    return (float(np.angle(mean) / (2 * np.pi) * 100) if coherence > MIN_COHERENCE else None), coherence
 
 
 def _folded(

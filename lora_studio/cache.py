@@ -11,11 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
 
 from acestep.errors import StorageError
-from lora_studio.files import write_file
+from lora_studio.files import write_tensors
 
 SAMPLED_BYTES = 1 << 20  # of each weights file, at both ends: a gigabyte need not be read to know it
 
@@ -65,8 +66,7 @@ class TensorCache:
                 raise StorageError(f"{self._path(key)} is gone: was the cache cleared during the run?")
             self.misses += 1
             found = compute().detach().to("cpu").contiguous().clone()
-            values = {"tensor": found}
-            write_file(self._path(key), lambda temporary: save_file(values, temporary))
+            write_tensors(self._path(key), {"tensor": found})
         else:
             self.hits += 1
         self._keep(key, found)
@@ -78,7 +78,7 @@ class TensorCache:
             return None
         try:
             return load_file(path)["tensor"]
-        except (OSError, ValueError, KeyError, RuntimeError, _SafetensorError):
+        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError):
             path.unlink(missing_ok=True)  # a broken file is as good as none
             return None
 
@@ -91,15 +91,6 @@ class TensorCache:
 
     def _path(self, key: str) -> Path:
         return self.folder / key[:2] / f"{key}.safetensors"
-
-
-def _error_class() -> type[Exception]:
-    import safetensors
-
-    return safetensors.SafetensorError
-
-
-_SafetensorError = _error_class()
 
 
 def pad_stack(tensors: list[Tensor]) -> tuple[Tensor, Tensor | None]:

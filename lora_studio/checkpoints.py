@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from acestep.errors import CheckpointError
-from lora_studio.files import write_file
+from lora_studio.files import write_tensors
 
 KEPT = 2
 GROUPS = ("weights", "average", "best", "moment1", "moment2")
@@ -44,13 +43,13 @@ def save(folder: Path, state: RunState) -> Path:
     """Write the state atomically, then forget all but the last two. A full disk leaves the last good one."""
     path = folder / f"state-{state.step:08d}.safetensors"
     flat = {
-        f"{group}/{name}": tensor.detach().to("cpu").contiguous()
+        f"{group}/{name}": tensor
         for group, tensors in state.tensors.items()
         for name, tensor in tensors.items()
     }
     values = asdict(_plain(state))
     del values["tensors"]
-    write_file(path, lambda temporary: save_file(flat, temporary, {"state": json.dumps(values)}))
+    write_tensors(path, flat, {"state": json.dumps(values)})
     for old in sorted(folder.glob("state-*.safetensors"))[:-KEPT]:
         old.unlink(missing_ok=True)
     return path

@@ -5,16 +5,20 @@ Turns words into configurations and progress into lines; decides nothing itself.
 """
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import logging
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from acestep.errors import AceStepError, Cancelled, InvalidRequest
 from lora_studio.config import NOISES, PRECISIONS, TARGETS, TrainConfig
+from lora_studio.console import Console
 
 if TYPE_CHECKING:
     from lora_studio.dataset import Dataset
@@ -64,19 +68,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     command: Callable[[argparse.Namespace], int] = arguments.run
     try:
         return command(arguments)
-    except Cancelled as error:
-        print(error, file=sys.stderr)
-        return EXIT_STOPPED
     except KeyboardInterrupt:
-        print("stopped; the same command goes on from the last checkpoint", file=sys.stderr)
+        _fail(arguments, "cancelled", "stopped; the same command goes on from the last checkpoint")
+        return EXIT_STOPPED
+    except Cancelled as error:
+        _fail(arguments, error.reason, str(error))
         return EXIT_STOPPED
     except AceStepError as error:
-        print(f"{error.reason}: {error}", file=sys.stderr)
+        _fail(arguments, error.reason, str(error))
         return (
             EXIT_USAGE
             if isinstance(error, InvalidRequest) and error.reason == "invalid_request"
             else EXIT_FAILED
         )
+
+
+def _fail(arguments: argparse.Namespace, reason: str, message: str) -> None:
+    if getattr(arguments, "json", False):
+        Console(as_json=True).event("error", reason=reason, message=message)
+    print(f"{reason}: {message}", file=sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -101,6 +111,7 @@ def _add_prepare(commands: Any) -> None:
     prepare.add_argument("--shortest_s", "--shortest-s", type=float, default=TrainConfig.shortest_s)
     prepare.add_argument("--longest_s", "--longest-s", type=float, default=TrainConfig.longest_s)
     prepare.add_argument("--again", action="store_true", help="measure everything anew, also what was edited")
+    prepare.add_argument("--json", action="store_true", help="one JSON event a line, for programs")
     prepare.set_defaults(run=_prepare)
 
 
@@ -126,6 +137,7 @@ def _add_train(commands: Any) -> None:
         text = _HELP[field.name].replace("%(default)s", str(default))
         flags = [f"--{field.name.replace('_', '-')}"]
         train.add_argument(*flags, dest=field.name, type=kind, choices=choices.get(field.name), help=text)
+    train.add_argument("--json", action="store_true", help="one JSON event a line, for programs")
     train.set_defaults(run=_train)
 
 
@@ -167,45 +179,53 @@ def _prepare(arguments: argparse.Namespace) -> int:
     from lora_studio.report import write_report
     from lora_studio.segments import Limits
 
-    with _Bar() as bar:
+    console = Console(arguments.json)
+    with console:
         dataset = prepare(
             arguments.folder,
             name=arguments.name,
             trigger=arguments.trigger,
             limits=Limits(arguments.shortest_s, arguments.longest_s),
             again=arguments.again,
-            on_file=lambda done, total, path: bar.show("looking at", done, total, path),
+            on_file=lambda done, total, path: console.stage("scanning", done, total, path),
         )
     out: Path = arguments.out or arguments.folder / "dataset.json"
     if arguments.out is None and out.exists() and not is_own(out):
         out = arguments.folder / "dataset.studio.json"
-        print(f"{arguments.folder / 'dataset.json'} is somebody else's and stays as it is")
+        console.say(f"{arguments.folder / 'dataset.json'} is somebody else's and stays as it is")
     write_dataset(dataset, out)
-    _tell_dataset(dataset)
-    print(f"written: {out} – edit it, then: lora_studio train {arguments.folder} --name …")
+    _tell_dataset(dataset, console, out)
     if arguments.report:
         write_report(dataset, arguments.report)
-        print(f"report: {arguments.report}")
+        console.say(f"report: {arguments.report}")
     return 0
 
 
-def _tell_dataset(dataset: "Dataset") -> None:
-    used = dataset.used()
-    songs = {sample.song for sample in used if sample.song}
-    unsure = [s for s in used if s.sources.get("bpm", {}).get("confidence", 0) < 0.6]
-    print(
-        f"{len(used)} files, {sum(len(s.segments) for s in used)} segments, "
-        f"{dataset.seconds / 60:.1f} minutes; "
-        f"{len(dataset.used('held_out'))} files held out; {len(songs)} songs of aligned stems"
+def _tell_dataset(dataset: "Dataset", console: Console, written: Path) -> None:
+    used, held_out = dataset.used(), len(dataset.used("held_out"))
+    segments, songs = sum(len(s.segments) for s in used), len({sample.song for sample in used if sample.song})
+    console.event(
+        "dataset",
+        files=len(used),
+        segments=segments,
+        minutes=dataset.seconds / 60,
+        held_out=held_out,
+        songs=songs,
+        skipped=[dataclasses.asdict(entry) for entry in dataset.skipped],
+        notes=dataset.notes,
+        written=str(written),
     )
-    for sample in unsure[:10]:
-        print(
-            f"  unsure of the tempo: {sample.audio_path} ({f'{sample.bpm:g}' if sample.bpm else 'none'} bpm)"
-        )
+    console.say(
+        f"{len(used)} files, {segments} segments, {dataset.seconds / 60:.1f} minutes; "
+        f"{held_out} files held out; {songs} songs of aligned stems"
+    )
+    for sample in [s for s in used if s.sources.get("bpm", {}).get("confidence", 0) < 0.6][:10]:
+        console.say(f"  unsure of the tempo: {sample.audio_path} ({sample.bpm or 'none'} bpm)")
     for entry in dataset.skipped[:20]:
-        print(f"  skipped {entry.path}: {entry.reason}")
+        console.say(f"  skipped {entry.path}: {entry.reason}")
     if len(dataset.skipped) > 20:
-        print(f"  … {len(dataset.skipped) - 20} more; all of them are in the file and the report")
+        console.say(f"  … {len(dataset.skipped) - 20} more; all of them are in the file and the report")
+    console.say(f"written: {written} – edit it, then: lora_studio train {dataset.root} --name …")
 
 
 def _train(arguments: argparse.Namespace) -> int:
@@ -214,19 +234,41 @@ def _train(arguments: argparse.Namespace) -> int:
 
     if arguments.restart:
         forget(config)
-    with _Bar() as bar:
-        result = train(config, on_stage=bar.show, on_tick=bar.tick)
+    console = Console(arguments.json)
+    with console, _stoppable() as stopped:
+        result = train(config, on_stage=console.stage, on_tick=console.tick, cancelled=stopped)
     if not result.summary:
-        return 0
+        return 0  # not the main process of several
     for name, numbers in result.summary["stages"].items():
         better = 1 - numbers["loss"] / numbers["base_loss"]
-        print(
+        console.say(
             f"stage {name}: held-out loss {numbers['base_loss']:.4f} → {numbers['loss']:.4f} "
-            f"({better:+.1%} better), "
-            f"effect {numbers['effect']:.1%}, {numbers['parameters']:,} parameters, {numbers['steps']} steps"
+            f"({better:+.1%} better), effect {numbers['effect']:.1%}, "
+            f"{numbers['parameters']:,} parameters, {numbers['steps']} steps"
         )
-    print(f"adapter {result.name}: {result.folder}")
+    console.say(f"adapter {result.name}: {result.folder}")
+    console.event("done", name=result.name, folder=str(result.folder), summary=result.summary)
     return 0
+
+
+@contextlib.contextmanager
+def _stoppable() -> Iterator[Callable[[], bool]]:
+    """The first Ctrl-C lets the step end and saves; the second one does not wait."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop.is_set
+        return
+
+    def ask(*_: object) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield stop.is_set
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _config(arguments: argparse.Namespace) -> TrainConfig:
@@ -310,62 +352,6 @@ def _scaled(text: str) -> tuple[str, float]:
         return name, float(scale) if scale else 1.0
     except ValueError:
         raise InvalidRequest(f"{text!r} is no adapter with a scale: expected NAME or NAME:0.7") from None
-
-
-class _Bar:
-    """One progress line at a time, on a terminal; a line now and then elsewhere."""
-
-    def __init__(self) -> None:
-        self._bar: Any = None
-        self._what = ""
-
-    def __enter__(self) -> "_Bar":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.close()
-
-    def show(self, what: str, done: int, total: int, detail: str) -> None:
-        """Progress of scanning and encoding."""
-        self._open(what, total)
-        self._bar.update(done - self._bar.n)
-
-    def tick(self, tick: Any) -> None:
-        """Progress of training: loss, time left, memory."""
-        self._open(f"stage {tick.stage}", tick.total_steps)
-        self._bar.set_postfix_str(
-            f"loss {tick.loss:.4f}{'' if tick.validation is None else f', held out {tick.validation:.4f}'}, "
-            f"{tick.audio_seconds:,.0f} s heard, {_memory()}",
-            refresh=False,
-        )
-        self._bar.update(tick.step - self._bar.n)
-        if tick.validation is not None and not sys.stderr.isatty():
-            print(
-                f"stage {tick.stage} step {tick.step}/{tick.total_steps} loss {tick.loss:.4f} "
-                f"held out {tick.validation:.4f} eta {tick.eta_s:.0f} s {_memory()}",
-                file=sys.stderr,
-            )
-
-    def _open(self, what: str, total: int) -> None:
-        if self._what == what:
-            return
-        from tqdm import tqdm
-
-        if self._bar is not None:
-            self._bar.close()
-        self._what = what
-        self._bar = tqdm(total=total, desc=what, disable=not sys.stderr.isatty())
-
-
-def _memory() -> str:
-    import torch
-
-    if torch.cuda.is_available():
-        return f"{torch.cuda.max_memory_allocated() / 1e9:.1f} GB"
-    import psutil
-
-    return f"{psutil.Process().memory_info().rss / 1e9:.1f} GB"
 
 
 if __name__ == "__main__":

@@ -6,10 +6,14 @@ Knows nothing of what is written.
 import contextlib
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from acestep.errors import StorageError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -31,6 +35,16 @@ def write_file(path: Path, write: Callable[[Path], object]) -> None:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def write_tensors(
+    path: Path, tensors: "Mapping[str, Tensor]", metadata: dict[str, str] | None = None
+) -> None:
+    """A safetensors file, atomically. Made in memory, so that a full disk is an OSError like any other."""
+    from safetensors.torch import save
+
+    plain = {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
+    write_atomically(path, save(plain, metadata))
 
 
 def write_folder(path: Path, fill: Callable[[Path], object]) -> None:

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
 from torch import Tensor, tensor
+
+from lora_studio.files import write_tensors
 
 # diffusers → ACE-Step upstream; the MLP's names are the same
 _UPSTREAM = {"to_q": "q_proj", "to_k": "k_proj", "to_v": "v_proj", "to_out.0": "o_proj"}
@@ -63,7 +64,7 @@ def write_all(adapter: StageAdapter, folder: Path, stage: str) -> None:
 def write_peft(adapter: StageAdapter, folder: Path) -> None:
     """A PEFT directory in upstream's names, as ACE-Step, HOT-Step and acestep.cpp read it."""
     folder.mkdir(parents=True, exist_ok=True)
-    save_file(_contiguous(_peft_weights(adapter)), folder / PEFT_WEIGHTS, adapter.safetensors_metadata())
+    write_tensors(folder / PEFT_WEIGHTS, _peft_weights(adapter), adapter.safetensors_metadata())
     kinds = sorted({upstream_name(f"{module}.").rstrip(".").rpartition(".")[2] for module in adapter.modules})
     config = {
         "peft_type": "LORA",
@@ -99,7 +100,7 @@ def write_comfyui(adapter: StageAdapter, path: Path) -> None:
             values[name] = value
     for module in adapter.modules:
         values[f"{PREFIX}{upstream_name(module + '.').rstrip('.')}.alpha"] = tensor(float(adapter.alpha))
-    save_file(_contiguous(values), path, adapter.safetensors_metadata())
+    write_tensors(path, values, adapter.safetensors_metadata())
 
 
 def write_diffusers(adapter: StageAdapter, path: Path) -> None:
@@ -113,11 +114,7 @@ def write_diffusers(adapter: StageAdapter, path: Path) -> None:
     }
     told = json.dumps({f"transformer.{name}": value for name, value in settings.items()}, sort_keys=True)
     metadata = {**adapter.safetensors_metadata(), "lora_adapter_metadata": told}
-    save_file(_contiguous(values), path, metadata)
-
-
-def _contiguous(values: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: value.detach().to("cpu").contiguous() for name, value in values.items()}
+    write_tensors(path, values, metadata)
 
 
 def _whole(alpha: float) -> float | int:

@@ -123,7 +123,7 @@ def read_part(path: PurePath) -> Part:
 
     `Song/drums.wav` and `Song/Song_drums.wav` → drums of Song; `drums/song1.wav` → drums of song1.
     """
-    words = _words(path.stem)
+    words = _words(_KEY_WORDS.sub(" ", _BPM.sub(" ", path.stem)))
     named = next((index for index in reversed(range(len(words))) if words[index] in _STEM_OF), None)
     folder = path.parent.name if path.parent.parts else ""
     folder_stem = next((_STEM_OF[word] for word in _words(folder) if word in _STEM_OF), "")

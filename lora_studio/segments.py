@@ -64,7 +64,7 @@ def cut(
     if bpm is None:
         return _cut_evenly(seconds, limits)
     bar_s = signature.quarters_per_bar * 60 / bpm
-    if bar_s > limits.longest_s or seconds < bar_s - LOOP_TOLERANCE_S:
+    if bar_s > limits.longest_s or seconds - downbeat_s < bar_s - LOOP_TOLERANCE_S:
         return _cut_evenly(seconds, limits)
     longest = int((limits.longest_s + LOOP_TOLERANCE_S) / bar_s)
     total = int((seconds - downbeat_s + LOOP_TOLERANCE_S) / bar_s)

@@ -39,6 +39,8 @@ class Velocity(nn.Module):
         net = self.transformer
         frames = noisy.shape[1]
         hidden = torch.cat([context, noisy], dim=-1)
+        if frame_mask is not None:  # a patch may be half padding: the same zeros as at the end of a clip
+            hidden = hidden * frame_mask[..., None]
         short = -frames % net.patch_size
         if short:
             hidden = functional.pad(hidden, (0, 0, 0, short))

@@ -3,6 +3,7 @@
 The synchronous and the asynchronous client both send these; this module sends nothing and knows no channel.
 """
 
+import json
 import os
 import secrets
 from collections.abc import Callable, Iterator
@@ -48,24 +49,18 @@ class Target:
 
     @classmethod
     def find(cls, address: str = "", token: str = "", certificate: str | Path = "") -> "Target":
-        """Arguments, else the environment (`ACESTEP_ADDRESS`, `ACESTEP_TOKEN`, `ACESTEP_CERTIFICATE`),
-        else this machine's daemon; a token file in the home is used only for a daemon elsewhere."""
-        address = address or os.environ.get("ACESTEP_ADDRESS", "") or ADDRESS
-        token = token or os.environ.get("ACESTEP_TOKEN", "")
+        """Arguments, else the environment (`ACESTEP_ADDRESS`, `ACESTEP_TOKEN`, `ACESTEP_CERTIFICATE`), else
+        this machine's daemon as `daemon.json`, `token` and `tls/cert.pem` in its home tell."""
+        address = address or os.environ.get("ACESTEP_ADDRESS", "") or _announced()
+        token = token or os.environ.get("ACESTEP_TOKEN", "") or _read(home() / "token").decode().strip()
         file = certificate or os.environ.get("ACESTEP_CERTIFICATE", "")
-        target = cls(address, token)
-        if target.is_local and not file:
-            return target
-        path = Path(file) if file else home() / "tls" / "cert.pem"
-        try:
-            pem = path.expanduser().read_bytes()
-        except OSError as error:
+        path = Path(file).expanduser() if file else home() / "tls" / "cert.pem"
+        pem = _read(path)
+        if not pem and (file or not cls(address).is_local):
             raise Unavailable(
-                f"a daemon at {address} needs its certificate, and {path} cannot be read ({error.strerror}): "
+                f"a daemon at {address} needs its certificate, and {path} cannot be read: "
                 f"copy it from the daemon's home, or name it with `certificate=`"
-            ) from error
-        if not token and (home() / "token").is_file():
-            token = (home() / "token").read_text("utf-8").strip()
+            )
         return cls(address, token, pem)
 
     @property
@@ -87,7 +82,26 @@ class Target:
     options = (
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
         ("grpc.enable_http_proxy", 0),  # a proxy has no business between a bridge and its daemon
+        ("grpc.initial_reconnect_backoff_ms", 200),  # a daemon that is restarted is found within a second,
+        ("grpc.max_reconnect_backoff_ms", 1000),  # not after gRPC's two minutes
     )
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
+def _announced() -> str:
+    """The address of this machine's running daemon as it says itself, else the default."""
+    try:
+        told = json.loads(_read(home() / "daemon.json"))
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(told["host"], told["host"])
+        return f"[{host}]:{told['grpc_port']}" if ":" in host else f"{host}:{told['grpc_port']}"
+    except (ValueError, KeyError, TypeError):
+        return ADDRESS
 
 
 def home() -> Path:

@@ -46,6 +46,7 @@ class Settings(TypedDict, total=False):
     stream_audio: bool  # `Audio` events while it is made
     client: str  # a name for the queue and the job list
     folder: str  # where the clips go; must be allowed by the daemon
+    only_take: int  # make just this take of the batch again, as its sidecar says
 
 
 NAMES = tuple(Settings.__annotations__)

@@ -138,6 +138,10 @@ class Status:
     memory_bytes: int
     uptime_s: float
     adapters: tuple[str, ...]
+    grpc_port: int
+    captures_folder: str  # bridges may write audio here for requests to name
+    folders: tuple[str, ...]  # folders that requests may name, beside the user's home
+    loaded: bool  # whether `cascade` is in memory
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from acestep.clip import Clip
     from server.config import Config
 
+DEFAULT_BARS = 4.0
 NUMBERS = {"bpm": float, "bars": float, "seed": int, "takes": int, "candidates": int, "strength": float,
            "steps": int, "guidance": float}  # fmt: skip
 
@@ -45,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         sound.add_argument(f"--{name}-start", type=float, metavar="S", help="from this second of it")
         sound.add_argument(f"--{name}-end", type=float, metavar="S", help="to this second of it")
     sound.add_argument("--strength", type=float, metavar="0–1", help="how strongly they hold (default 1)")
-    sound.add_argument("--task", choices=TASKS, help="what to make (default: text, or complete where there is a context)")
+    sound.add_argument("--task", choices=TASKS, help="what to do (default: text, with a context: complete)")
     sound.add_argument("--track", metavar="NAME", help="lego, extract: which instrument")
     sound.add_argument(
         "--repaint", nargs=2, type=float, metavar=("START", "END"), help="seconds to make anew"
@@ -132,7 +133,7 @@ def _given(arguments: argparse.Namespace) -> dict[str, Any]:
     """The request's fields for the flags that were given."""
     values: dict[str, Any] = {}
     if arguments.midi:
-        values |= _from_midi(Path(arguments.midi), arguments.midi_bar)
+        values |= _from_midi(Path(arguments.midi), arguments.midi_bar, arguments.bars or DEFAULT_BARS)
     names = ("prompt", *NUMBERS, "signature", "key", "lyrics", "task", "track", "cascade", "stages",
              "fit", "guide", "strict", "format", "sample_format")  # fmt: skip
     values |= {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
@@ -164,11 +165,11 @@ def _adapter(text: str) -> tuple[str, float]:
         ) from None
 
 
-def _from_midi(path: Path, bar: int) -> dict[str, Any]:
+def _from_midi(path: Path, bar: int, bars: float) -> dict[str, Any]:
     from server.midi_file import read_song
 
     song = read_song(path)
-    at = song.at_bar(bar)
+    at = song.at_bar(bar, bars)
     for note in (*song.notes, *at.notes):
         print(f"acestep: {path.name}: {note}", file=sys.stderr)
     return {"bpm": at.bpm, "signature": at.signature, **({"key": at.key} if at.key else {})}
@@ -204,16 +205,17 @@ def _here(
             probe(audio.path)
     from server.models import Models
     from server.queue import Job
-    from server.worker import load_adapters, make_clips
+    from server.worker import make_clips
 
     bar.show("loading", 0.0, 0.0)
     cancelled = threading.Event()
     before = signal.signal(signal.SIGINT, lambda *_: cancelled.set())
     try:
         cascade = Models(config.cascade, config.device).use(request.cascade)
-        load_adapters(cascade, request)
         job = Job(request.seeded(), folder, "command line", only_take=only_take)
-        return make_clips(cascade, job, lambda p: bar.show(p.stage, p.fraction, p.eta_s), None, cancelled.is_set)
+        return make_clips(
+            cascade, job, lambda p: bar.show(p.stage, p.fraction, p.eta_s), None, cancelled.is_set
+        )
     finally:
         signal.signal(signal.SIGINT, before)
 
@@ -226,14 +228,14 @@ class _Bar:
         if not quiet:
             from tqdm import tqdm
 
-            shape = "{desc:<12} {percentage:3.0f} %|{bar}|{postfix}"
-            self._bar = tqdm(total=1.0, file=sys.stderr, bar_format=shape, leave=False, dynamic_ncols=True)
+            shape = "{desc:<12} {percentage:3.0f} %|{bar}| {unit}"
+            self._bar = tqdm(total=1.0, file=sys.stderr, bar_format=shape, unit="", leave=False)
 
     def show(self, stage: str, fraction: float, eta_s: float) -> None:
         """Brings the bar up to date."""
         if self._bar is not None:
             self._bar.set_description_str(stage, refresh=False)
-            self._bar.set_postfix_str(f"{eta_s:.1f} s left" if eta_s > 0 else "", refresh=False)
+            self._bar.unit = f"{eta_s:.1f} s left" if eta_s > 0 else ""
             self._bar.update(max(0.0, fraction - self._bar.n))
             self._bar.refresh()
 

@@ -21,12 +21,13 @@ from protos import WIRE_VERSION
 from server import logs
 from server import worker as worker_module
 from server.config import Config
-from server.events import ClipWritten, Event, Hub
+from server.events import ClipWritten, Event, Failed, Hub
 from server.grpc_server import GrpcServer
 from server.grpc_service import DaemonService
 from server.intake import Intake
 from server.journal import Journal
 from server.library import Library
+from server.midi import MidiInput, Trigger, Triggers
 from server.models import Models, load_cascade
 from server.osc import OscServer
 from server.queue import INTERRUPTED, JobQueue
@@ -36,7 +37,7 @@ from server.worker import Worker
 
 FINISH_S = 3.0  # after SIGTERM, a running job that can end within this may
 CANCEL_S = 1.2  # and this long one that is cancelled may take to stop
-THREAD_SWITCH_S = 0.001  # so that a busy worker lets the ports answer within a few milliseconds
+THREAD_SWITCH_S = 0.0002  # a busy worker lets the ports answer within a few milliseconds
 log = logs.get("daemon")
 
 
@@ -111,6 +112,7 @@ class Daemon:
         self._open.callback(self.grpc.stop, 0.3)
         self.osc = self._osc()
         self._open.callback(self.osc.stop)
+        self.midi = self._midi()
 
         self._sweep(uploads)
         self._recover(resume)
@@ -194,7 +196,21 @@ class Daemon:
             self.status,
             Senders(config.osc_allow),
             RateLimit(config.osc_rate_hz, 2 * config.osc_rate_hz),
+            pad_prompt=config.midi_prompt,
         )
+
+    def _midi(self) -> MidiInput | None:
+        """Pads act in the session that this machine's OSC senders share, and the clock sets its tempo."""
+        config = self.config
+        actions = [
+            (Trigger.parse(config.midi_generate), self.osc.generate_by_pad),
+            (Trigger.parse(config.midi_cancel), self.osc.cancel_by_pad),
+        ]
+        if not config.midi_input:
+            return None
+        found = MidiInput(config.midi_input, Triggers(actions), self.osc.follow_tempo)
+        self._open.callback(found.close)
+        return found
 
     def _sweep(self, uploads: Uploads) -> None:
         uploads.sweep()
@@ -233,8 +249,10 @@ class Daemon:
         job.interrupting = True
         job.cancelling.set()
         if not self.queue.wait_idle(CANCEL_S):
-            self.queue.finish(job, INTERRUPTED, "interrupted", "the daemon was stopped while the job ran")
+            message = "the daemon was stopped while the job ran"
+            self.queue.finish(job, INTERRUPTED, "interrupted", message)
             self.journal.record(job)
+            self.hub.publish(Failed(job.id, "interrupted", message))
 
     def _announce(self) -> None:
         config = self.config

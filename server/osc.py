@@ -25,6 +25,7 @@ from server.security import RateLimit, Senders
 
 MAX_ERROR_CHARS = 1_500
 MAX_SUBSCRIBERS = 64
+THIS_MACHINE = "127.0.0.1"
 RECEIVE_BUFFER_BYTES = 1 << 20  # a burst of a thousand messages waits here
 log = logs.get("osc")
 
@@ -40,11 +41,13 @@ class OscServer:
         status: Callable[[], dict[str, Any]],
         senders: Senders,
         rate: RateLimit,
+        pad_prompt: str = "",
     ):
         self._intake = intake
         self._status = status
         self._senders = senders
         self._rate = rate
+        self._pad_prompt = pad_prompt
         self._complaints = RateLimit(1, 1)  # one "too fast" a second
         self.sessions = Sessions()
         self._lock = threading.Lock()
@@ -164,6 +167,34 @@ class OscServer:
             folder=folder,
             before_queueing=lambda job: self.attend(job.id, sender),
         )
+
+    def generate_by_pad(self) -> None:
+        """A MIDI trigger: the shared session's settings, and its last prompt unless one is configured."""
+        session = self.sessions.shared(THIS_MACHINE)
+        try:
+            prompt = self._pad_prompt or session.last_prompt
+            if not prompt:
+                raise InvalidRequest("a MIDI trigger has no prompt: set midi_prompt, or generate once by OSC")
+            request, folder = session.request(prompt)
+            self._intake.submit(request, client=session.client, folder=folder)
+        except AceStepError as error:
+            self._tell_error(error)
+
+    def cancel_by_pad(self) -> None:
+        """A MIDI trigger: cancels all jobs of the shared session."""
+        for job in self._intake.queue.unfinished_of(self.sessions.shared(THIS_MACHINE).client):
+            self._intake.queue.cancel(job.id)
+
+    def follow_tempo(self, bpm: float) -> None:
+        """The tempo of a MIDI clock becomes that of the shared session."""
+        try:
+            self.sessions.shared(THIS_MACHINE).change({"bpm": bpm})
+        except AceStepError as error:  # a clock outside the range of songs
+            self._tell_error(error)
+
+    def _tell_error(self, error: AceStepError) -> None:
+        log.warning("midi_refused", reason=error.reason, message=str(error))
+        self._send([], encode("/acestep/error", error.reason, str(error)[:MAX_ERROR_CHARS], ""))
 
     def attend(self, job: str, target: Address) -> None:
         """From now on this address is told what happens to the job."""

@@ -6,6 +6,7 @@ sockets, jobs or models.
 
 import math
 import struct
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -269,14 +270,16 @@ class Sessions:
     """The sessions of all addresses: one shared per host, and those that asked for their own."""
 
     def __init__(self) -> None:
+        self._lock = threading.RLock()
         self._sessions: OrderedDict[Address | str, Session] = OrderedDict()
 
     def of(self, address: Address) -> Session:
         """The address's own session, or the one its host shares."""
-        if address in self._sessions:
-            self._sessions.move_to_end(address)
-            return self._sessions[address]
-        return self.shared(address[0])
+        with self._lock:
+            if address in self._sessions:
+                self._sessions.move_to_end(address)
+                return self._sessions[address]
+            return self.shared(address[0])
 
     def shared(self, host: str) -> Session:
         """The session that all senders of a host share unless they ask for their own."""
@@ -289,7 +292,8 @@ class Sessions:
                 f"session name has {len(name)} characters: expected at most {MAX_NAME_CHARS}"
             )
         if not name:
-            self._sessions.pop(address, None)
+            with self._lock:
+                self._sessions.pop(address, None)
             return self.of(address)
         session = self._get(address, f"osc:{address[0]}:{address[1]}")
         session.name = name
@@ -297,8 +301,9 @@ class Sessions:
         return session
 
     def _get(self, owner: Address | str, client: str) -> Session:
-        session = self._sessions.setdefault(owner, Session(client))
-        self._sessions.move_to_end(owner)
-        if len(self._sessions) > MAX_SESSIONS:
-            self._sessions.popitem(last=False)
+        with self._lock:
+            session = self._sessions.setdefault(owner, Session(client))
+            self._sessions.move_to_end(owner)
+            if len(self._sessions) > MAX_SESSIONS:
+                self._sessions.popitem(last=False)
         return session

@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 
 from acestep.errors import AceStepError, Cancelled, Interrupted, OutOfMemory, StorageError
 from acestep.grid import SAMPLE_RATE_HZ
-from acestep.request import GenerateRequest
 from server import logs
 from server.events import Audio, ClipWritten, Done, Event, Failed, Hub, Progress
 from server.models import Models
@@ -29,9 +28,7 @@ def make_clips(cascade: Any, job: Job, on_progress: Any, on_audio: Any, cancelle
 
     if job.only_take is not None:
         made = {"request": job.request.to_dict(), "clip": {"take": job.only_take}}
-        kept = reproduce(
-            made, cascade, job.folder, on_progress=on_progress, cancelled=cancelled, job=job.id
-        )
+        kept = reproduce(made, cascade, job.folder, on_progress=on_progress, cancelled=cancelled, job=job.id)
         return [kept]
     return produce(
         cascade,
@@ -42,13 +39,6 @@ def make_clips(cascade: Any, job: Job, on_progress: Any, on_audio: Any, cancelle
         cancelled=cancelled,
         job=job.id,
     )
-
-
-def load_adapters(cascade: Any, request: GenerateRequest) -> None:
-    """Loads the adapters the request names and the cascade has not yet."""
-    for name, _ in request.adapters:
-        if name not in cascade.adapters.loaded:
-            cascade.load_adapter(name)
 
 
 class Worker:
@@ -113,6 +103,10 @@ class Worker:
     def _warm_up(self) -> None:
         try:
             self._models.use()
+            if self._produce is make_clips:
+                from acestep.measure import warm_up
+
+                warm_up()
         except Exception as error:  # noqa: BLE001 (each job that needs it says so again)
             log.error("cascade_not_loaded", cascade=self._models.default, error=str(error))
 
@@ -138,7 +132,6 @@ class Worker:
         if job.cancelling.is_set():
             raise Cancelled("cancelled before it started")
         cascade = self._models.use(job.request.cascade)
-        load_adapters(cascade, job.request)
         reporter = _Reporter(job, self._publish, cascade)
         on_audio = reporter.audio if job.stream_audio else None
         return self._produce(cascade, job, reporter.progress, on_audio, job.cancelling.is_set)

@@ -70,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _listen(host: str, port: int) -> socket.socket | None:
     """Bound before anything is loaded, so that a taken port is told at once."""
+    listener = None
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         listener = socket.socket(family, socket.SOCK_STREAM)
@@ -77,10 +78,10 @@ def _listen(host: str, port: int) -> socket.socket | None:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
     except OSError as error:
-        print(
-            f"{host}:{port} cannot be served ({error.strerror or error}): choose another with --port",
-            file=sys.stderr,
-        )
+        if listener is not None:
+            listener.close()
+        why = error.strerror or error
+        print(f"{host}:{port} cannot be served ({why}): choose another with --port", file=sys.stderr)
         return None
     listener.listen(128)
     return listener

@@ -1,6 +1,6 @@
-"""The form of a request: its fields, what they are sent as, and how an earlier clip fills them again.
+"""The form of a request and its buttons: the layout in Gradio, and what pressing does.
 
-Knows the form. Whether a value makes sense is decided by the daemon; takes and progress are drawn by static/.
+What is sent is in `fields`; takes and progress are drawn by static/.
 """
 
 import json
@@ -9,46 +9,19 @@ from typing import Any
 import gradio as gr
 
 from plugin_bridge.errors import BridgeError
+from plugin_bridge.web.fields import (
+    DEFAULTS,
+    FORMATS,
+    KEYS,
+    NAMES,
+    SIGNATURES,
+    TASKS,
+    THE_DAEMONS,
+    options_of,
+    values_of,
+)
 from plugin_bridge.web.live import Feed
 from plugin_bridge.web.runs import Runs
-
-PITCHES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
-KEYS = [("any", ""), *((f"{p} {m}", f"{p} {m}") for m in ("major", "minor") for p in PITCHES)]
-SIGNATURES = ["4/4", "3/4", "6/8", "2/4", "5/4", "7/8", "12/8"]
-TASKS = [
-    ("new", "text"),
-    ("cover – the context in another sound", "cover"),
-    ("repaint – a region of the context anew", "repaint"),
-    ("lego – one more track for the context", "lego"),
-    ("complete – tracks around the context", "complete"),
-    ("extract – one track out of the context", "extract"),
-]
-THE_DAEMONS = ("the daemon's", "")
-FORMATS = ["wav", "aiff", "flac", "mp3"]
-DEFAULTS: dict[str, Any] = {
-    "prompt": "",
-    "lyrics": "",
-    "bpm": 120,
-    "signature": "4/4",
-    "bars": 4,
-    "key": "",
-    "takes": 2,
-    "candidates": 1,
-    "seed": "",
-    "lock": False,
-    "task": "text",
-    "track": "",
-    "strength": 1.0,
-    "cascade": "",
-    "stages": [],
-    "steps": "",
-    "guidance": "",
-    "fit": True,
-    "strict": False,
-    "format": "wav",
-    "sample_format": "pcm24",
-}
-NAMES = tuple(DEFAULTS)
 
 # The last input of Generate is what the browser alone knows: its tab, the picked audio, the adapters' faders.
 WITH_CLIENT_STATE = "(...values) => [...values.slice(0, -1), window.bridge.formState()]"
@@ -59,48 +32,6 @@ def place(*names: str) -> gr.HTML:
     """Where static/ draws its parts of these names."""
     spots = "".join(f'<div data-mount="{name}"></div>' for name in names)
     return gr.HTML(spots, apply_default_css=False)
-
-
-def options_of(values: dict[str, Any], client: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """The prompt and the settings the Python client takes: what is left empty is left to the daemon."""
-    options: dict[str, Any] = {}
-    for name in ("lyrics", "signature", "key", "track", "cascade", "task", "format", "sample_format"):
-        if values.get(name):
-            options[name] = str(values[name]).strip()
-    for name in ("bpm", "bars", "strength", "guidance"):
-        if values.get(name) not in (None, ""):
-            options[name] = float(values[name])
-    for name in ("takes", "candidates", "steps"):
-        if values.get(name) not in (None, ""):
-            options[name] = int(values[name])
-    if values.get("lock") and str(values.get("seed") or "").strip():
-        options["seed"] = int(values["seed"])
-    options["fit"], options["strict"] = bool(values.get("fit", True)), bool(values.get("strict"))
-    if values.get("stages"):
-        options["stages"] = [str(stage) for stage in values["stages"]]
-    for name in ("reference", "context"):
-        picked = client.get(name)
-        if picked:
-            end_s = picked.get("end_s")
-            options[name] = (picked["path"], float(picked.get("start_s") or 0), end_s)
-    if client.get("repaint_s") and options.get("task") == "repaint":
-        start_s, end_s = client["repaint_s"]
-        options["repaint_s"] = (float(start_s), float(end_s))
-    adapters = {str(name): float(scale) for name, scale in (client.get("adapters") or {}).items()}
-    if adapters:
-        options["adapters"] = adapters
-    return str(values.get("prompt") or ""), options
-
-
-def values_of(request: dict[str, Any]) -> dict[str, Any]:
-    """The form's values for a request as a sidecar holds it."""
-    values = dict(DEFAULTS)
-    for name in NAMES:
-        if request.get(name) is not None:
-            values[name] = request[name]
-    values["key"] = values["key"] or ""
-    values["lock"] = request.get("seed") is not None
-    return values
 
 
 class GenerateForm:
@@ -173,7 +104,12 @@ class GenerateForm:
             )
             tap = gr.Button("Tap", min_width=60, scale=0, elem_id="tap")
             add["signature"] = gr.Dropdown(
-                SIGNATURES, value="4/4", label="Signature", allow_custom_value=True, min_width=100
+                SIGNATURES,
+                value="4/4",
+                label="Signature",
+                allow_custom_value=True,
+                min_width=100,
+                elem_id="signature",
             )
             add["bars"] = gr.Number(DEFAULTS["bars"], label="Bars", step=1, min_width=80, elem_id="bars")
         with gr.Row(elem_classes="tight"):
@@ -196,7 +132,7 @@ class GenerateForm:
         with gr.Accordion("Reference and context", open=False, elem_id="audio-fields"):
             place("reference", "context")
             with gr.Row(elem_classes="tight"):
-                add["task"] = gr.Dropdown(TASKS, value="text", label="Task", min_width=160, elem_id="task")
+                add["task"] = gr.Dropdown(TASKS, value="", label="Task", min_width=160, elem_id="task")
                 add["track"] = gr.Textbox(
                     label="Track", placeholder="drums (lego, extract)", min_width=120, max_lines=1
                 )

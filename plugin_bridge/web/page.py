@@ -3,8 +3,8 @@
 import gradio as gr
 
 from plugin_bridge.web.generate import GenerateForm, place
-from plugin_bridge.web.live import Feed
-from plugin_bridge.web.runs import Runs
+from plugin_bridge.web.parts import Parts
+from plugin_bridge.web.train import TrainForm
 
 FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Cantarell", "sans-serif"]
 MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"]
@@ -26,15 +26,17 @@ def theme() -> gr.themes.Base:
     )
 
 
-def build(feed: Feed, runs: Runs) -> gr.Blocks:
+def build(parts: Parts) -> gr.Blocks:
     """All tabs."""
     with gr.Blocks(title="ACE-Step bridge", analytics_enabled=False, fill_width=True) as blocks:
         place("header")
         with gr.Tabs(elem_id="tabs"):
             with gr.Tab("Generate", id="generate"):
-                GenerateForm(feed, runs).build()
+                GenerateForm(parts.feed, parts.runs).build()
             with gr.Tab("Library", id="library"):
                 place("library")
+            with gr.Tab("Train", id="train"):
+                TrainForm(parts.feed, parts.studio).build()
             with gr.Tab("Set-up", id="setup"):
                 place("setup")
     return blocks

@@ -35,6 +35,7 @@ from plugin_bridge.web.files import ClipFiles
 from plugin_bridge.web.live import Feed, Listener, clip_fields
 from plugin_bridge.web.runs import Runs
 from plugin_bridge.web.setup import installed_bridges, version
+from plugin_bridge.web.studio import Studio, subfolders
 
 MAX_UPLOAD_BYTES = 1024 * 1024 * 1024
 _STATUS = ((NotFound, 404), (Unavailable, 503), (Cancelled, 409), (InvalidRequest, 400))
@@ -53,8 +54,8 @@ async def on_error(_: Request, error: Exception) -> Response:
 class Routes:
     """The addresses under /bridge/."""
 
-    def __init__(self, feed: Feed, runs: Runs, files: ClipFiles, daemon: OwnDaemon) -> None:
-        self._feed, self._runs, self._files, self._daemon = feed, runs, files, daemon
+    def __init__(self, feed: Feed, runs: Runs, files: ClipFiles, daemon: OwnDaemon, studio: Studio) -> None:
+        self._feed, self._runs, self._files, self._daemon, self._studio = feed, runs, files, daemon, studio
 
     def all(self) -> list[Route | WebSocketRoute]:
         """For the application."""
@@ -74,6 +75,9 @@ class Routes:
             Route("/bridge/models/{what}/{action}", self.change_model, methods=post),
             Route("/bridge/daemon/start", self.start_daemon, methods=post),
             Route("/bridge/bridges", self.bridges, methods=get),
+            Route("/bridge/folders", self.folders, methods=get),
+            Route("/bridge/train/report", self.train_report, methods=get),
+            Route("/bridge/train/file", self.train_file, methods=get),
         ]
 
     async def live(self, socket: WebSocket) -> None:
@@ -93,6 +97,7 @@ class Routes:
     async def _send_all(self, socket: WebSocket, tab: str, listener: Listener) -> None:
         with contextlib.suppress(WebSocketDisconnect, RuntimeError, OSError):
             await socket.send_text(json.dumps({"kind": "runs", "runs": self._runs.of_tab(tab)}))
+            await socket.send_text(json.dumps(self._studio.message()))
             while not listener.lagging:
                 await socket.send_text(await listener.get())
             await socket.close(1013)
@@ -113,7 +118,10 @@ class Routes:
 
     async def preview(self, request: Request) -> Response:
         """What has been decoded of a take so far."""
-        wav = self._runs.preview(request.path_params["run"], request.path_params["take"])
+        try:
+            wav = self._runs.preview(request.path_params["run"], request.path_params["take"])
+        except NotFound:
+            return Response(status_code=204)  # the take is finished: nothing to preview, and no error
         return Response(wav, media_type="audio/wav", headers={"cache-control": "no-store"})
 
     async def clips(self, request: Request) -> Response:
@@ -226,6 +234,20 @@ class Routes:
         """Which bridges are installed in this machine's DAWs."""
         found, trouble = await asyncio.to_thread(installed_bridges)
         return JSONResponse({"bridges": found, "trouble": trouble})
+
+    async def folders(self, request: Request) -> Response:
+        """The folders of this machine, to choose one for training."""
+        return JSONResponse(await asyncio.to_thread(subfolders, request.query_params.get("path", "")))
+
+    async def train_report(self, _: Request) -> Response:
+        """What `lora_studio prepare --report` wrote."""
+        if not self._studio.report.is_file():
+            raise NotFound("there is no report yet: look at a folder first")
+        return FileResponse(self._studio.report, media_type="text/html")
+
+    async def train_file(self, request: Request) -> Response:
+        """A preview or plot of the adapter that was just trained."""
+        return FileResponse(self._studio.file(request.query_params.get("name", "")))
 
 
 def reveal(path: Path) -> None:

@@ -238,7 +238,8 @@ class Daemon:
         if job is None and not job_id and self._pending is not None:
             job = self._pending
             if reason == "forbidden_path" and job.folder:
-                job.folder = ""  # the set's folder is not allowed: the samples folder is
+                job.folder = ""
+                self._listener.on_text("the daemon may not write beside the set: using the samples folder")
                 self._pending = None
                 self._queue.appendleft(job)
                 self._next_request(self._now)

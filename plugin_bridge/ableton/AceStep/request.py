@@ -112,7 +112,7 @@ class Request:
     ) -> tuple[Any, ...]:
         """The arguments of `/acestep/generate`: self-contained, whatever the daemon's session holds."""
         numerator, denominator = song_values["signature"]
-        values = {
+        values: dict[str, Any] = {
             "tempo": song_values["tempo"][0],
             "signature": f"{numerator}/{denominator}",
             "key": song_values["key"][0],

@@ -84,6 +84,9 @@ ${ACESTEP_BAR_CODE}                }
   acestep_replace("${src}/DistrhoPluginVST3.cpp"
     "*id = kVst3InternalParameterMidiCC_start + channel * 130 + cc;\n        return V3_TRUE;" "(void)id;\n        return V3_FALSE;")
 
+  # lines for one maker's devices in a vocabulary lv2_validate does not know
+  acestep_replace("${src}/DistrhoPluginLV2export.cpp" [=[pluginString += "    mod:brand \"" DISTRHO_PLUGIN_BRAND "\" ;\n";]=] "")
+  acestep_replace("${src}/DistrhoPluginLV2export.cpp" [=[pluginString += "    mod:label \"" DISTRHO_PLUGIN_NAME "\" ;\n\n";]=] "")
   acestep_replace_block("${src}/DistrhoPluginCLAP.cpp"
     "                if (transport->song_pos_beats >= 0)"
     "            }\n            else\n            {\n                fTimePosition.bbt.valid       = false;"

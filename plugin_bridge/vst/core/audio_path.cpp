@@ -24,14 +24,20 @@ void AudioPath::report(const HostTime& time, const BarTracker::Block& block) noe
     bar_.store(time.bar, std::memory_order_relaxed);
 }
 
-void AudioPath::watch_triggers(std::uint32_t frames, int notes, double sample_rate_hz, Parameters& parameters) noexcept {
-    const bool set = parameters.trigger.exchange(false, std::memory_order_relaxed);
+bool AudioPath::pressed(std::atomic<bool>& button, std::uint64_t& last_set, double sample_rate_hz) noexcept {
+    if (!button.exchange(false, std::memory_order_relaxed)) return false;
     const auto now = static_cast<double>(samples_since_start_);
     const bool settled = now >= kSettle_s * sample_rate_hz;
-    const bool fresh = last_trigger_ == 0 || now - static_cast<double>(last_trigger_) >= kDebounce_s * sample_rate_hz;
-    if (notes > 0 || (set && settled && fresh)) events_.push({AudioEvent::Kind::Trigger, {}, {}});
+    const bool fresh = last_set == 0 || now - static_cast<double>(last_set) >= kDebounce_s * sample_rate_hz;
+    last_set = samples_since_start_ + 1;
+    return settled && fresh;
+}
+
+void AudioPath::watch_triggers(std::uint32_t frames, int notes, double sample_rate_hz, Parameters& parameters) noexcept {
+    if (pressed(parameters.take_reference, last_reference_, sample_rate_hz)) events_.push({AudioEvent::Kind::TakeReference, {}, {}});
+    if (pressed(parameters.take_context, last_context_, sample_rate_hz)) events_.push({AudioEvent::Kind::TakeContext, {}, {}});
+    if (pressed(parameters.trigger, last_trigger_, sample_rate_hz) || notes > 0) events_.push({AudioEvent::Kind::Trigger, {}, {}});
     samples_since_start_ += frames;
-    if (set) last_trigger_ = samples_since_start_;
 }
 
 void AudioPath::process(const float* const* in, float* const* out, std::uint32_t frames, const HostTime& time, int notes,

@@ -14,7 +14,7 @@ namespace acestep {
 
 // What the audio thread tells the worker.
 struct AudioEvent {
-    enum class Kind : std::uint8_t { Mark, Time, Trigger };
+    enum class Kind : std::uint8_t { Mark, Time, Trigger, TakeReference, TakeContext };
     Kind kind = Kind::Time;
     BarMark mark{};   // Mark: the bar line
     HostTime time{};  // Time: tempo, signature or playing changed
@@ -22,10 +22,11 @@ struct AudioEvent {
 
 // What the host sets while audio runs: plain values, readable from any thread.
 struct Parameters {
-    std::atomic<int> bars{4}, takes{1}, key{0}, seed{0};
+    std::atomic<int> bars{4}, takes{1}, key{0}, seed{0}, capture_bars{4};
     std::atomic<float> strength{1.0f}, level{1.0f};
     std::atomic<bool> preview{false};
-    std::atomic<bool> trigger{false};  // set by the host, cleared by the audio thread
+    // set by the host, cleared by the audio thread
+    std::atomic<bool> trigger{false}, take_reference{false}, take_context{false};
 };
 
 class AudioPath {
@@ -33,7 +34,7 @@ public:
     // Audio thread. `notes` is how many note-ons the block brought.
     void process(const float* const* in, float* const* out, std::uint32_t frames, const HostTime& time, int notes,
                  CaptureRing& ring, double sample_rate_hz, Parameters& parameters) noexcept;
-    void restart() noexcept { samples_since_start_ = 0; }  // before audio starts
+    void restart() noexcept { samples_since_start_ = last_trigger_ = last_reference_ = last_context_ = 0; }  // before audio starts
 
     // Worker.
     bool next_event(AudioEvent& event) noexcept { return events_.pop(event); }
@@ -47,13 +48,14 @@ public:
 private:
     void report(const HostTime& time, const BarTracker::Block& block) noexcept;
     void watch_triggers(std::uint32_t frames, int notes, double sample_rate_hz, Parameters& parameters) noexcept;
+    bool pressed(std::atomic<bool>& button, std::uint64_t& last_set, double sample_rate_hz) noexcept;
 
     BarTracker tracker_;
     PreviewPlayer preview_;
     Fifo<AudioEvent, 1024> events_;
     HostTime reported_{};
     bool has_reported_ = false;
-    std::uint64_t samples_since_start_ = 0, last_trigger_ = 0;
+    std::uint64_t samples_since_start_ = 0, last_trigger_ = 0, last_reference_ = 0, last_context_ = 0;
     float level_ = 1.0f;
     std::atomic<bool> playing_{false};
     std::atomic<double> quarters_in_bar_{0.0};

@@ -80,9 +80,6 @@ void Bridge::set_adapter(const std::string& name, double scale) {
         project.adapter_scale = std::clamp(scale, 0.0, 4.0);
     });
 }
-void Bridge::set_capture_bars(int bars) {
-    edit([bars](Project& project) { project.capture_bars = std::clamp(bars, 1, kMaxCaptureBars); });
-}
 void Bridge::generate() { post([this] { ++asked_; }); }
 void Bridge::cancel() { post([this] { cancel_asked_ = true; }); }
 void Bridge::select(const std::string& path) { edit([&](Project& project) { project.selected = path; }); }

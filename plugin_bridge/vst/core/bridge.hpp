@@ -64,7 +64,6 @@ public:
     void set_adapter(const std::string& name, double scale);
     void generate();
     void cancel();  // every open job
-    void set_capture_bars(int bars);
     void capture_last(int bars, CaptureUse use);
     void capture_next(int bars, CaptureUse use);
     void stop_capture();

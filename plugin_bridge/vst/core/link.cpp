@@ -11,9 +11,11 @@ constexpr double kLostAfter_s = 10.0;     // three pings; jobs go on and are sho
 constexpr double kAcceptWithin_s = 6.0;
 constexpr std::size_t kMaxJobs = 32;
 
-bool same_wire(const std::string& version) {
-    const std::string wire(kWireVersion);
-    return version == wire || version.starts_with(wire + ".");
+// A daemon that names its wire version is judged by it, one that does not by major and minor of its own.
+bool speaks_ours(const OscMessage& pong) {
+    if (const auto wire = pong.text(1)) return *wire == kWireVersion;
+    const std::string version = pong.text(0).value_or(""), family(kDaemonFamily);
+    return version == family || version.starts_with(family + ".");
 }
 
 }  // namespace
@@ -42,7 +44,7 @@ void Link::pong(const OscMessage& message, double now_s) {
     daemon_version_ = clean_text(message.text(0).value_or(""), 64);
     last_pong_s_ = now_s;
     const DaemonState before = state_;
-    state_ = same_wire(daemon_version_) ? DaemonState::Connected : DaemonState::WrongVersion;
+    state_ = speaks_ours(message) ? DaemonState::Connected : DaemonState::WrongVersion;
     // a daemon started after us does not know our session: it is told with every ping until it has answered
     if (state_ == DaemonState::Connected && before != state_) next_ping_s_ = now_s + kPingPeriod_s;
 }
@@ -104,24 +106,28 @@ void Link::generate(const GenerateSpec& spec, double now_s) {
     job.prompt = spec.prompt;
     if (state_ != DaemonState::Connected) {
         errors_.push_back(state_ == DaemonState::WrongVersion
-                              ? "the daemon speaks version " + daemon_version_ + ", this plugin " + kWireVersion +
-                                    ": update the older one"
+                              ? "the daemon is version " + daemon_version_ + ", this plugin " + kPluginVersion +
+                                    ", and they do not understand each other: update the older one"
                               : "the daemon is not running: start it with the button above, or with: acestep serve");
         return;
     }
-    const auto number = [](double value) { return OscValue(static_cast<float>(value)); };
-    send_({"/acestep/session", {session_}});
-    send_({"/acestep/tempo", {number(spec.bpm)}});
-    send_({"/acestep/signature", {spec.numerator, spec.denominator}});
-    send_({"/acestep/bars", {spec.bars}});
-    send_({"/acestep/key", {spec.key}});
-    send_({"/acestep/seed", {spec.seed}});
-    send_({"/acestep/takes", {spec.takes}});
-    send_({"/acestep/reference", {spec.reference}});
-    send_({"/acestep/context", {spec.context}});
-    send_({"/acestep/strength", {number(spec.strength)}});
-    send_({"/acestep/adapter", {spec.adapter, number(spec.adapter_scale)}});
-    send_({"/acestep/generate", {spec.prompt}});
+    // one message, all settings by name: the daemon takes the request whole or refuses it whole
+    std::vector<OscValue> values = {spec.prompt};
+    const auto add = [&values](const char* name, OscValue value) {
+        values.emplace_back(std::string(name));
+        values.push_back(std::move(value));
+    };
+    add("tempo", static_cast<float>(spec.bpm));
+    add("signature", std::to_string(spec.numerator) + "/" + std::to_string(spec.denominator));
+    add("bars", spec.bars);
+    add("takes", spec.takes);
+    add("seed", spec.seed);
+    add("strength", static_cast<float>(spec.strength));
+    if (!spec.key.empty()) add("key", spec.key);
+    if (!spec.reference.empty()) add("reference", spec.reference);
+    if (!spec.context.empty()) add("context", spec.context);
+    if (!spec.adapter.empty()) add("adapter", spec.adapter + ":" + plain_number(spec.adapter_scale));
+    send_({"/acestep/generate", std::move(values)});
     jobs_.push_back(std::move(job));
     if (first_asked() == &jobs_.back()) asked_s_ = now_s;
     forget_old_jobs();

@@ -13,8 +13,8 @@
 
 namespace acestep {
 
-// Versions agree when major and minor do.
-inline constexpr const char* kWireVersion = "0.1";
+inline constexpr const char* kWireVersion = "1";       // of the OSC messages
+inline constexpr const char* kDaemonFamily = "0.1";    // major and minor of the daemons that speak it
 inline constexpr const char* kPluginVersion = "0.1.0";
 
 enum class DaemonState { Searching, Connected, WrongVersion };

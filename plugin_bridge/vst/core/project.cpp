@@ -35,13 +35,6 @@ std::string unescape(std::string_view text) {
     return out;
 }
 
-// Numbers without the locale: a host may have set a decimal comma.
-std::string number_text(double value) {
-    std::array<char, 32> buffer{};
-    const auto end = std::to_chars(buffer.data(), buffer.data() + buffer.size(), value).ptr;
-    return {buffer.data(), end};
-}
-
 double number_value(std::string_view text, double otherwise) {
     double value = otherwise;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
@@ -63,7 +56,6 @@ void read_line(std::string_view name, std::string_view value, Project& project) 
     else if (name == "prompt") project.prompt = clean_text(unescape(value), kMaxPromptBytes);
     else if (name == "adapter") project.adapter = clean_text(unescape(value), 1000);
     else if (name == "adapter_scale") project.adapter_scale = number_value(value, 1.0);
-    else if (name == "capture_bars") project.capture_bars = static_cast<int>(std::clamp(number_value(value, 4.0), 1.0, double{kMaxCaptureBars}));
     else if (name == "reference") project.reference = clean_text(unescape(value), 4096);
     else if (name == "context") project.context = clean_text(unescape(value), 4096);
     else if (name == "selected") project.selected = clean_text(unescape(value), 4096);
@@ -103,15 +95,14 @@ std::string encode_project(const Project& project) {
     line("instance", escape(project.instance));
     line("prompt", escape(project.prompt));
     line("adapter", escape(project.adapter));
-    line("adapter_scale", number_text(project.adapter_scale));
-    line("capture_bars", std::to_string(project.capture_bars));
+    line("adapter_scale", plain_number(project.adapter_scale));
     line("reference", escape(project.reference));
     line("context", escape(project.context));
     line("selected", escape(project.selected));
     for (const Clip& clip : project.results)
         line("result", escape(clip.job) + '\t' + escape(clip.path) + '\t' + escape(clip.prompt) + '\t' +
-                           escape(clip.signature) + '\t' + escape(clip.key) + '\t' + number_text(clip.bpm) + '\t' +
-                           number_text(clip.bars) + '\t' + number_text(clip.tempo_error_pct));
+                           escape(clip.signature) + '\t' + escape(clip.key) + '\t' + plain_number(clip.bpm) + '\t' +
+                           plain_number(clip.bars) + '\t' + plain_number(clip.tempo_error_pct));
     return out;
 }
 
@@ -122,6 +113,12 @@ Project decode_project(std::string_view text) {
         if (space != std::string_view::npos) read_line(line.substr(0, space), line.substr(space + 1), project);
     }
     return project;
+}
+
+std::string plain_number(double value) {
+    std::array<char, 32> buffer{};  // to_chars and not printf: a host may have set a decimal comma
+    const auto end = std::to_chars(buffer.data(), buffer.data() + buffer.size(), value).ptr;
+    return {buffer.data(), end};
 }
 
 std::string random_instance() {

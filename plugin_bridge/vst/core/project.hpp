@@ -1,5 +1,5 @@
 // What is saved with the song: the prompt and its settings, the captures in use, and the results so far, as one text.
-// Knows nothing of the host's own parameters (bars, takes, key, seed, strength), which the host saves itself.
+// Knows nothing of the host's own parameters (bars, takes, key, seed …), which the host saves itself.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,6 @@ namespace acestep {
 
 inline constexpr std::size_t kMaxPromptBytes = 2000;
 inline constexpr std::size_t kMaxResults = 200;
-inline constexpr int kMaxCaptureBars = 64;
 
 struct Clip {
     std::string job, path, prompt, signature, key;
@@ -23,7 +22,6 @@ struct Project {
     std::string instance;   // names this plugin in the daemon and in the names of its captures
     std::string prompt, adapter, reference, context;
     double adapter_scale = 1.0;
-    int capture_bars = 4;
     std::vector<Clip> results;   // newest last
     std::string selected;        // path of the selected result
     bool operator==(const Project&) const = default;
@@ -34,6 +32,9 @@ std::string encode_project(const Project& project);
 Project decode_project(std::string_view text);
 
 std::string random_instance();
+
+// Shortest decimal that reads back as `value`, whatever the locale.
+std::string plain_number(double value);
 
 // Valid UTF-8 without control characters (line breaks stay), at most `max_bytes`.
 std::string clean_text(std::string_view text, std::size_t max_bytes);

@@ -83,6 +83,8 @@ void Bridge::hear_audio() {
         if (event.kind == AudioEvent::Kind::Mark) desk_.add(event.mark);
         if (event.kind == AudioEvent::Kind::Time) host_ = event.time, has_host_time_ = true;
         if (event.kind == AudioEvent::Kind::Trigger) triggered = true;
+        if (event.kind == AudioEvent::Kind::TakeReference) capture_last(parameters.capture_bars, CaptureUse::Reference);
+        if (event.kind == AudioEvent::Kind::TakeContext) capture_last(parameters.capture_bars, CaptureUse::Context);
     }
     if (triggered) ++asked_;
 }

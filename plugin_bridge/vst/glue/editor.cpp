@@ -19,7 +19,7 @@ Editor::Editor()
     if (scale > 1.0) setSize(static_cast<uint>(getWidth() * scale), static_cast<uint>(getHeight() * scale));
     const auto& p = bridge().parameters;
     values_ = {static_cast<float>(p.bars), static_cast<float>(p.takes), static_cast<float>(p.key), static_cast<float>(p.seed),
-               p.strength, 0.0f, p.preview ? 1.0f : 0.0f, p.level};
+               p.strength, 0.0f, p.preview ? 1.0f : 0.0f, p.level, static_cast<float>(p.capture_bars), 0.0f, 0.0f};
     bridge().open();  // audio may never have run
     take_view();
 }
@@ -143,7 +143,7 @@ void Editor::edited() {
 }
 
 void Editor::copy_to_clipboard(const std::string& text) {
-    if (!text.empty()) getWindow().setClipboard("text/plain", text.c_str(), text.size() + 1);
+    if (!text.empty()) getWindow().setClipboard("text/plain", text.c_str(), text.size());  // no zero at its end
 }
 
 void Editor::paste() {
@@ -220,6 +220,7 @@ void Editor::set_parameter(ParameterId id, double value) {
     if (id == kStrength) p.strength = values_[id];
     if (id == kPreview) p.preview = value > 0.5;
     if (id == kLevel) p.level = values_[id];
+    if (id == kCaptureBars) p.capture_bars = whole;
     repaint();
 }
 

@@ -33,7 +33,8 @@ std::string describe(const Clip& clip) {
     if (!clip.signature.empty()) out += " · " + clip.signature;
     if (!clip.key.empty()) out += " · " + clip.key;
     out += " · " + number(clip.bars, 2) + (clip.bars == 1.0 ? " bar" : " bars");
-    return out + " · tempo off by " + number(std::fabs(clip.tempo_error_pct), 2) + " %";
+    if (clip.tempo_error_pct < 0) return out;  // not measured
+    return out + " · tempo off by " + number(clip.tempo_error_pct, 2) + " %";
 }
 
 std::string file_name(const std::string& path) { return std::filesystem::path(path).filename().string(); }
@@ -77,7 +78,7 @@ void Editor::draw_daemon(Canvas& canvas, const Rect& area) {
     acestep::Color color = theme::bad;
     if (view_.daemon == DaemonState::Connected) text = "daemon " + view_.daemon_version, color = theme::good;
     if (view_.daemon == DaemonState::WrongVersion)
-        text = "daemon " + view_.daemon_version + " does not fit " + acestep::kWireVersion + ": update the older one";
+        text = "daemon " + view_.daemon_version + " does not fit this plugin: update the older one";
     if (view_.daemon_starting) text = "the daemon is starting …", color = theme::warm;
     const bool offer = view_.daemon == DaemonState::Searching && !view_.daemon_starting;
     const double right = area.x + area.w, room = area.w - (offer ? 118.0 : 0.0) - 16;
@@ -127,8 +128,8 @@ void Editor::draw_settings(Canvas& canvas, const Rect& area) {
 
 void Editor::draw_captures(Canvas& canvas, const Rect& area) {
     canvas.fill(area, theme::panel, 4);
-    canvas.stepper({area.x + 8, area.y + 5, 84, 40}, "Capture bars", std::to_string(view_.project.capture_bars),
-                   [this](int n) { bridge().set_capture_bars(view_.project.capture_bars + n); });
+    canvas.stepper({area.x + 8, area.y + 5, 84, 40}, "Capture bars", std::to_string(std::lround(values_[kCaptureBars])),
+                   [this](int n) { step_parameter(kCaptureBars, n, 1, kMaxBars); });
     const double width = (area.w - 116) / 2;
     draw_capture_use(canvas, {area.x + 104, area.y + 4, width - 8, area.h - 8}, CaptureUse::Reference);
     draw_capture_use(canvas, {area.x + 104 + width, area.y + 4, width - 8, area.h - 8}, CaptureUse::Context);
@@ -142,7 +143,7 @@ void Editor::draw_capture_use(Canvas& canvas, const Rect& area, CaptureUse use) 
                 path.empty() ? theme::dim : theme::text, 11);
     if (!path.empty()) canvas.button({area.x + area.w - 20, area.y, 18, 16}, "×", [this, use] { bridge().clear_capture(use); });
     const double half = (area.w - 6) / 2;
-    const int bars = view_.project.capture_bars;
+    const int bars = static_cast<int>(std::lround(values_[kCaptureBars]));
     const std::string count = std::to_string(bars) + (bars == 1 ? " bar" : " bars");
     canvas.button({area.x, area.y + 19, half, 24}, "Take last " + count, [this, bars, use] { bridge().capture_last(bars, use); });
     const Rect record{area.x + half + 6, area.y + 19, half, 24};
@@ -213,8 +214,8 @@ void Editor::draw_clip(Canvas& canvas, const Rect& area) {
         return;
     }
     canvas.text(area.x + 10, area.y + 13, area.w - 20, file_name(clip->path), theme::text, 12);
-    draw_waveform(canvas, {area.x + 10, area.y + 26, area.w - 20, std::max(30.0, area.h - 112)}, *clip);
-    const double y = area.y + area.h - 76;
+    draw_waveform(canvas, {area.x + 10, area.y + 26, area.w - 20, std::max(30.0, area.h - 122)}, *clip);
+    const double y = area.y + area.h - 86;
     const bool foreign = view_.has_host_time && acestep::plausible(view_.host) && std::fabs(view_.host.bpm - clip->bpm) > 0.02;
     canvas.text(area.x + 10, y, area.w - 20,
                 foreign ? "made for " + number(clip->bpm, 2) + " BPM, the song is at " + number(view_.host.bpm, 2)
@@ -222,11 +223,11 @@ void Editor::draw_clip(Canvas& canvas, const Rect& area) {
                 foreign ? theme::warm : theme::dim, 11);
     const bool on = values_[kPreview] > 0.5f;
     const double button = (area.w - 20 - 12) / 3.0;
-    canvas.button({area.x + 10, y + 40, button, 26}, on ? "Stop" : "Listen in time", [this, on] { set_parameter(kPreview, on ? 0.0 : 1.0); },
+    canvas.button({area.x + 10, y + 52, button, 26}, on ? "Stop" : "Listen in time", [this, on] { set_parameter(kPreview, on ? 0.0 : 1.0); },
                   on ? acestep::Color{0.20, 0.45, 0.28} : theme::button);
-    canvas.button({area.x + 16 + button, y + 40, button, 26}, "Show in folder", [this, path = clip->path] { bridge().reveal(path); });
-    canvas.button({area.x + 22 + 2 * button, y + 40, button, 26}, "Remove from list", [this, path = clip->path] { bridge().remove_result(path); });
-    canvas.slider({area.x + 10, y + 6, area.w - 20, 30}, "Preview level", values_[kLevel], [this](double value) { set_parameter(kLevel, value); });
+    canvas.button({area.x + 16 + button, y + 52, button, 26}, "Show in folder", [this, path = clip->path] { bridge().reveal(path); });
+    canvas.button({area.x + 22 + 2 * button, y + 52, button, 26}, "Remove from list", [this, path = clip->path] { bridge().remove_result(path); });
+    canvas.slider({area.x + 10, y + 8, area.w - 20, 36}, "Preview level", values_[kLevel], [this](double value) { set_parameter(kLevel, value); });
 }
 
 void Editor::draw_waveform(Canvas& canvas, const Rect& area, const Clip& clip) {

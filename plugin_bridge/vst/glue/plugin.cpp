@@ -17,6 +17,8 @@ struct Description {
 };
 
 constexpr std::uint32_t kWhole = kParameterIsAutomatable | kParameterIsInteger;
+// Fires when it goes up. Not kParameterIsTrigger: DPF 1.6's VST3 never hands those on.
+constexpr std::uint32_t kButton = kParameterIsAutomatable | kParameterIsBoolean;
 
 constexpr Description kParameters[kParameterCount] = {
     {"Bars", "bars", kWhole, 4, 1, kMaxBars},
@@ -24,9 +26,12 @@ constexpr Description kParameters[kParameterCount] = {
     {"Key", "key", kWhole, 0, 0, acestep::kKeyCount - 1},
     {"Seed", "seed", kWhole, 0, 0, kMaxSeed},
     {"Strength", "strength", kParameterIsAutomatable, 1, 0, 1},
-    {"Trigger", "trigger", kParameterIsAutomatable | kParameterIsTrigger, 0, 0, 1},
+    {"Trigger", "trigger", kButton, 0, 0, 1},
     {"Preview", "preview", kParameterIsAutomatable | kParameterIsBoolean, 0, 0, 1},
     {"Preview level", "preview_level", kParameterIsAutomatable, 1, 0, 1},
+    {"Capture bars", "capture_bars", kWhole, 4, 1, kMaxBars},
+    {"Take reference", "take_reference", kButton, 0, 0, 1},
+    {"Take context", "take_context", kButton, 0, 0, 1},
 };
 
 acestep::HostTime host_time(const TimePosition& position) {
@@ -91,6 +96,9 @@ float AceStepPlugin::getParameterValue(std::uint32_t index) const {
         case kTrigger: return p.trigger ? 1.0f : 0.0f;
         case kPreview: return p.preview ? 1.0f : 0.0f;
         case kLevel: return p.level;
+        case kCaptureBars: return static_cast<float>(p.capture_bars);
+        case kTakeReference: return p.take_reference ? 1.0f : 0.0f;
+        case kTakeContext: return p.take_context ? 1.0f : 0.0f;
         default: return 0.0f;
     }
 }
@@ -107,9 +115,12 @@ void AceStepPlugin::setParameterValue(std::uint32_t index, float value) {
         case kKey: p.key = whole; break;
         case kSeed: p.seed = whole; break;
         case kStrength: p.strength = sane; break;
-        case kTrigger: if (sane > 0.5f) p.trigger = true; break;  // cleared by the next block
+        case kTrigger: if (sane > 0.5f) p.trigger = true; break;  // these three are cleared by the next block
         case kPreview: p.preview = sane > 0.5f; break;
         case kLevel: p.level = sane; break;
+        case kCaptureBars: p.capture_bars = whole; break;
+        case kTakeReference: if (sane > 0.5f) p.take_reference = true; break;
+        case kTakeContext: if (sane > 0.5f) p.take_context = true; break;
         default: break;
     }
 }

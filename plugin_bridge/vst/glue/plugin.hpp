@@ -9,7 +9,8 @@
 START_NAMESPACE_DISTRHO
 
 // Saved in songs and automation: append only.
-enum ParameterId : std::uint32_t { kBars, kTakes, kKey, kSeed, kStrength, kTrigger, kPreview, kLevel, kParameterCount };
+enum ParameterId : std::uint32_t { kBars, kTakes, kKey, kSeed, kStrength, kTrigger, kPreview, kLevel, kCaptureBars,
+                                 kTakeReference, kTakeContext, kParameterCount };
 
 inline constexpr int kMaxBars = 64;
 inline constexpr int kMaxTakes = 16;

@@ -141,10 +141,11 @@ TEST_CASE("several instances work at once, and each receives only its own jobs")
     CHECK(eventually([&] { return !first.view().waveform.empty(); }));
     const auto received = peer.received();
     CHECK(received.size() == 2);  // two sessions
-    bool tempo_sent = false;
     for (const auto& message : received.at("plugin-" + first.view().project.instance))
-        tempo_sent = tempo_sent || (message.address == "/acestep/tempo" && message.number(0) == 93.0);
-    CHECK(tempo_sent);
+        if (message.address == "/acestep/generate") {
+            CHECK(message.number(2) == 93.0);
+            CHECK(message.text(4) == "3/4");
+        }
 }
 
 TEST_CASE("a capture is the track's last bars, sample by sample, and is named in the next request") {
@@ -184,7 +185,8 @@ TEST_CASE("a capture is the track's last bars, sample by sample, and is named in
     REQUIRE(eventually([&] {
         const auto messages = peer.received()[session];
         return std::any_of(messages.begin(), messages.end(), [&](const auto& message) {
-            return message.address == "/acestep/context" && message.text(0) == path;
+            return message.address == "/acestep/generate" &&
+                   std::find(message.values.begin(), message.values.end(), OscValue(path)) != message.values.end();
         });
     }));
 }

@@ -55,8 +55,11 @@ export function button(text, title, onclick, kind = "") {
 // A notice with the error's own text; it stays until closed, other notices leave by themselves.
 export function notify(what, action = null) {
   const isError = what instanceof Error;
+  const text = isError ? what.message : what;
+  for (const old of document.querySelectorAll("#notices .notice")) if (old.dataset.text === text) old.remove();
   const box = el("div.notice" + (isError ? ".error" : ""), { role: isError ? "alert" : "status" });
-  box.append(el("span", {}, isError ? what.message : what));
+  box.dataset.text = text;
+  box.append(el("span", {}, text));
   if (action) {
     box.append(button(action.text, action.text, async () => { box.remove(); await action.run(); }, "small"));
   }

@@ -1,6 +1,6 @@
 // Puts the parts together: who hears what, what the form asks the browser, and the keyboard.
 
-import { BridgeError, get, notify } from "./api.js";
+import { BridgeError, get, notify, query } from "./api.js";
 import { adapterScales, setAdapters, showAdapters } from "./adapters.js";
 import { actions, currentCard, onLibrary } from "./card.js";
 import { Taps } from "./grid.js";
@@ -11,6 +11,7 @@ import { context, reference } from "./picker.js";
 import { onJobs, onProgress } from "./queue.js";
 import { onAudio, onRun } from "./runs.js";
 import { setupSoon } from "./setup.js";
+import { onTrain, trainActions } from "./train.js";
 import { audioContext, clickTrack, player, startLoop } from "./sound.js";
 
 let supports = null;
@@ -45,10 +46,13 @@ function fillForm(asked) {
 
 Object.assign(actions, {
   can: (task) => supports === null || supports.includes(task),
-  again(clip) {
+  async again(clip) {
+    const { request } = await get(`/bridge/sidecar?${query({ clip: clip.path })}`);
     setAdapters(clip.adapters);
     readModels();
     fillForm({ clip: clip.path, set: { takes: 1 } });
+    await Promise.all([reference.takeRequested(request?.reference), context.takeRequested(request?.context)]);
+    context.repaint_s = request?.repaint_s ?? null;
   },
   async reference(clip, range) {
     showTab("Generate");
@@ -69,7 +73,15 @@ Object.assign(actions, {
   },
 });
 
+trainActions.use = (name) => {
+  setAdapters([[name, 1]]);
+  readModels();
+  showTab("Generate");
+  openSection("model-fields");
+};
+
 window.bridge = {
+  tab,
   recalled: {},
   tap: () => taps.tap(performance.now()) ?? Number(document.querySelector("#bpm input")?.value || 120),
   formState: () => ({
@@ -98,6 +110,7 @@ const handlers = {
   runs: ({ runs }) => runs.forEach(onRun),
   run: ({ run }) => onRun(run),
   audio: onAudio,
+  train: onTrain,
   clip: () => searchSoon(),
   library(message) {
     onLibrary(message);

@@ -34,11 +34,14 @@ class Preview {
   async #load() {
     this.due = false;
     try {
-      this.buffer = await decode(await getBytes(this.url));
-      this.loaded = true;
-      this.play.disabled = false;
-      this.node.dataset.samples = this.buffer.length;
-      this.wave.show(this.buffer, this.grid);
+      const bytes = await getBytes(this.url);
+      if (bytes.byteLength) { // nothing: the take is finished meanwhile
+        this.buffer = await decode(bytes);
+        this.loaded = true;
+        this.play.disabled = false;
+        this.node.dataset.samples = this.buffer.length;
+        this.wave.show(this.buffer, this.grid);
+      }
     } catch (error) {
       if (!(error instanceof BridgeError)) console.warn(error); // a finished take has no preview any more
     }

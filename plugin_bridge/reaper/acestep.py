@@ -1,0 +1,310 @@
+"""ACE-Step for REAPER: one action that asks for a part and puts it at the edit cursor.
+
+Sends tempo and time signature at the cursor, the project's folder, and the selected item as reference or
+context to the daemon; each clip becomes a take of one item, at the project's tempo, as one undo step. Never
+waits: what the daemon says is read between REAPER's own turns. Python 3.7 and its standard library only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import struct
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import reaper_python as rpr
+
+VERSION = "0.1.0"
+WIRE_VERSION = "1"  # as in the daemon's protos package; a test keeps them equal
+OSC_PORT = 9127
+ANSWER_WITHIN_S = 3.0
+MESSAGES_A_TURN = 32
+FIELDS = ("Prompt", "Bars", "Takes", "Key (A minor)", "Selected item (none, reference, context)")
+FIRST_ANSWERS = ("dusty breakbeat", "4", "1", "", "none")
+PROJECT_SUBFOLDER = "ACE-Step"
+
+
+class Told(Exception):
+    """Something to tell the musician, who can do something about it."""
+
+
+# --- OSC: as much of it as the daemon speaks --------------------------------------------------------
+
+
+def _text(value: str) -> bytes:
+    raw = value.encode("utf-8")
+    return raw + b"\0" * (4 - len(raw) % 4)
+
+
+def encode(address: str, *args: Any) -> bytes:
+    """One message; texts, whole numbers and numbers."""
+    tags, data = ",", b""
+    for value in args:
+        if isinstance(value, str):
+            tags, data = tags + "s", data + _text(value)
+        elif isinstance(value, int):
+            tags, data = tags + "i", data + struct.pack(">i", value)
+        else:
+            tags, data = tags + "f", data + struct.pack(">f", value)
+    return _text(address) + _text(tags) + data
+
+
+def decode(packet: bytes) -> tuple[str, list[Any]]:
+    """One message. Raises ValueError for anything else."""
+    try:
+        address, at = _read_text(packet, 0)
+        tags, at = _read_text(packet, at)
+        values: list[Any] = []
+        for tag in tags[1:]:
+            if tag == "s":
+                value, at = _read_text(packet, at)
+                values.append(value)
+            elif tag in "if":
+                values.append(struct.unpack_from(">" + tag, packet, at)[0])
+                at += 4
+            else:
+                raise ValueError("type " + tag)
+    except (struct.error, IndexError, UnicodeDecodeError) as error:
+        raise ValueError("no OSC message") from error
+    return address, values
+
+
+def _read_text(packet: bytes, at: int) -> tuple[str, int]:
+    end = packet.index(b"\0", at)
+    return packet[at:end].decode("utf-8"), end + 4 - (end - at) % 4
+
+
+# --- REAPER -----------------------------------------------------------------------------------------
+
+
+def there(pointer: Any) -> bool:
+    """REAPER's null is a text like `(MediaItem*)0x0000000000000000`."""
+    return bool(pointer) and not str(pointer).endswith("0x0000000000000000")
+
+
+def tempo_at(seconds: float) -> tuple[float, int, int]:
+    """Quarter notes per minute (REAPER's own bpm may count other notes), numerator, denominator."""
+    quarters = rpr.RPR_TimeMap2_timeToQN(0, seconds + 0.01) - rpr.RPR_TimeMap2_timeToQN(0, seconds)
+    _, _, numerator, denominator, _ = rpr.RPR_TimeMap_GetTimeSigAtTime(0, seconds, 0, 0, 0.0)
+    return round(quarters * 6000.0, 4), int(numerator), int(denominator)
+
+
+def selected_audio() -> tuple[str, float, float, float]:
+    """Path, start and end in the file in seconds, play rate of the selected item. Raises Told without one."""
+    item = rpr.RPR_GetSelectedMediaItem(0, 0)
+    take = rpr.RPR_GetActiveTake(item) if there(item) else None
+    if not there(take):
+        raise Told("select an audio item first, or answer none")
+    path = rpr.RPR_GetMediaSourceFileName(rpr.RPR_GetMediaItemTake_Source(take), "", 4096)[1]
+    if not path or not Path(path).is_file():
+        raise Told(f"the selected item has no audio file ({path or 'MIDI or empty'})")
+    start = rpr.RPR_GetMediaItemTakeInfo_Value(take, "D_STARTOFFS")
+    rate = rpr.RPR_GetMediaItemTakeInfo_Value(take, "D_PLAYRATE")
+    return path, max(0.0, start), start + rpr.RPR_GetMediaItemInfo_Value(item, "D_LENGTH") * rate, rate
+
+
+def target_track() -> Any:
+    """The selected track, else a new one at the end."""
+    track = rpr.RPR_GetSelectedTrack(0, 0)
+    if there(track):
+        return track
+    count = rpr.RPR_CountTracks(0)
+    rpr.RPR_InsertTrackAtIndex(count, True)
+    return rpr.RPR_GetTrack(0, count)
+
+
+def tell(text: str) -> None:
+    rpr.RPR_ShowConsoleMsg("ACE-Step: " + text + "\n")
+
+
+def home() -> Path:
+    """`ACESTEP_HOME`, else the platform's data folder, as the daemon chooses it."""
+    told = os.environ.get("ACESTEP_HOME")
+    if told:
+        return Path(told)
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support" / "acestep"
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "acestep"
+    return Path(os.environ.get("XDG_DATA_HOME", "").strip() or Path.home() / ".local" / "share") / "acestep"
+
+
+def daemon_port() -> int:
+    """Where the running daemon says it listens, else the default."""
+    try:
+        return int(json.loads((home() / "daemon.json").read_text("utf-8"))["osc_port"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return OSC_PORT
+
+
+# --- one job ----------------------------------------------------------------------------------------
+
+
+class Part:
+    """One request and its clips: from the dialog to the takes of an item."""
+
+    def __init__(self, answers: list[str]) -> None:
+        self.cursor = rpr.RPR_GetCursorPosition()
+        self.bpm, self.numerator, self.denominator = tempo_at(self.cursor)
+        self.prompt = answers[0].strip()
+        self.message = self._message(answers)
+        self.folder = self._folder()
+        self.item: Any = None
+        self.job = ""
+        self.over = False
+        self.greeted = self.asked_at = 0.0
+        self.daemon = ("127.0.0.1", daemon_port())
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.setblocking(False)
+        self._socket.bind(("127.0.0.1", 0))
+        self._send("/acestep/ping")
+        self.asked_at = time.monotonic()
+
+    def _message(self, answers: list[str]) -> list[Any]:
+        prompt, bars, takes, key, use = (answer.strip() for answer in answers)
+        if not prompt:
+            raise Told("the prompt is empty: say in a few words what it should sound like")
+        try:
+            numbers: list[Any] = ["bars", float(bars.replace(",", ".")), "takes", int(takes)]
+        except ValueError:
+            raise Told(f"bars {bars!r} and takes {takes!r} must be numbers") from None
+        bpm = self.bpm
+        audio: list[Any] = []
+        if use in ("reference", "context"):
+            path, start, end, rate = selected_audio()
+            audio = [use, path, use + "_start", start, use + "_end", end]
+            bpm = self.bpm / rate if use == "context" else bpm  # the tempo of the file as it is on disk
+        elif use not in ("", "none"):
+            raise Told(f"selected item {use!r}: answer none, reference or context")
+        song: list[Any] = ["tempo", bpm, "signature", f"{self.numerator}/{self.denominator}", "key", key]
+        return [prompt, *song, *numbers, *audio]
+
+    def _folder(self) -> str:
+        path = rpr.RPR_GetProjectPath("", 4096)[0]
+        return str(Path(path) / PROJECT_SUBFOLDER) if path and Path(path).is_absolute() else ""
+
+    def _send(self, address: str, *args: Any) -> None:
+        try:
+            self._socket.sendto(encode(address, *args), self.daemon)
+        except OSError as error:
+            raise Told(f"cannot send to the daemon: {error}") from error
+
+    def turn(self) -> None:
+        """Between two of REAPER's own turns: reads what has come, at most a few messages."""
+        for _ in range(MESSAGES_A_TURN):
+            try:
+                packet, sender = self._socket.recvfrom(65536)
+            except BlockingIOError:
+                break
+            except OSError:  # Windows reports a closed port here
+                break
+            if sender == self.daemon:
+                try:
+                    self.hear(*decode(packet))
+                except ValueError:
+                    continue
+        if not self.job and time.monotonic() - self.asked_at > ANSWER_WITHIN_S:
+            raise Told(f"no daemon answers on port {self.daemon[1]}: run `acestep serve` and try again")
+
+    def hear(self, address: str, args: list[Any]) -> None:
+        """One answer of the daemon."""
+        if address == "/acestep/pong" and not self.greeted:
+            self._on_pong(*(str(value) for value in args[:2]))
+        elif address == "/acestep/accepted" and not self.job:
+            self.job = args[0]
+            tell(f"making {self.prompt} …")
+        elif address == "/acestep/error":
+            self._on_error(*(str(value) for value in args[:3]))
+        elif args and args[0] == self.job:
+            if address == "/acestep/clip":
+                self._on_clip(args[1], args[2], args[3], args[5])
+            elif address in ("/acestep/done", "/acestep/cancelled"):
+                self.over = True
+
+    def _on_pong(self, version: str = "?", wire: str = "?") -> None:
+        if wire.split(".")[0] != WIRE_VERSION:
+            raise Told(
+                f"the daemon ({version}) speaks wire version {wire}, this script {WIRE_VERSION}: install one "
+                "release on both sides (`pip install -U acestep-bridge`, `plugin-bridge install reaper`)"
+            )
+        self.greeted = self.asked_at = time.monotonic()
+        self._send("/acestep/session", "REAPER")
+        self._send("/acestep/generate", *self.message, *(("folder", self.folder) if self.folder else ()))
+
+    def _on_error(self, reason: str = "", message: str = "", job: str = "") -> None:
+        if job and job != self.job:
+            return
+        if reason == "forbidden_path" and not self.job and self.folder:
+            tell("the daemon may not write beside the project: using the samples folder")
+            self.folder = ""
+            self._send("/acestep/generate", *self.message)
+            return
+        raise Told(message or reason)
+
+    def _on_clip(self, path: str, bpm: float, signature: str, bars: float) -> None:
+        if not Path(path).is_file():
+            raise Told(f"{path} is gone: it was moved or deleted")
+        numerator, denominator = (int(part) for part in signature.split("/"))
+        quarters = bars * numerator * 4.0 / denominator
+        rate = self.bpm / bpm
+        rpr.RPR_Undo_BeginBlock2(0)
+        rpr.RPR_PreventUIRefresh(1)
+        try:
+            if self.item is None or not rpr.RPR_ValidatePtr2(0, self.item, "MediaItem*"):
+                self.item = rpr.RPR_AddMediaItemToTrack(target_track())
+                rpr.RPR_SetMediaItemInfo_Value(self.item, "D_POSITION", self.cursor)
+                rpr.RPR_SetMediaItemInfo_Value(self.item, "D_LENGTH", quarters * 60.0 / bpm / rate)
+                rpr.RPR_SetMediaItemInfo_Value(self.item, "B_LOOPSRC", 1)
+            take = rpr.RPR_AddTakeToMediaItem(self.item)
+            rpr.RPR_SetMediaItemTake_Source(take, rpr.RPR_PCM_Source_CreateFromFile(path))
+            rpr.RPR_SetMediaItemTakeInfo_Value(take, "D_PLAYRATE", rate)
+            rpr.RPR_SetMediaItemTakeInfo_Value(take, "B_PPITCH", 1)
+            rpr.RPR_GetSetMediaItemTakeInfo_String(take, "P_NAME", f"{self.prompt} {bpm:g}", True)
+        finally:
+            rpr.RPR_PreventUIRefresh(-1)
+            rpr.RPR_Undo_EndBlock2(0, "ACE-Step: " + self.prompt, -1)
+            rpr.RPR_UpdateArrange()
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def ask() -> list[str] | None:
+    """The dialog, with the last answers in it. None when it was cancelled."""
+    last = rpr.RPR_GetExtState("ACE-Step", "answers") or "\n".join(FIRST_ANSWERS)
+    captions = ",".join([*FIELDS, "extrawidth=240", "separator=\n"])
+    answered = rpr.RPR_GetUserInputs("ACE-Step", len(FIELDS), captions, last, 4096)
+    answers = str(answered[4]).split("\n")
+    if not answered[0] or len(answers) != len(FIELDS):
+        return None
+    rpr.RPR_SetExtState("ACE-Step", "answers", "\n".join(answers), False)  # an ini file has no newlines
+    return answers
+
+
+def loop() -> None:
+    """One turn; asks REAPER for the next until the job has ended."""
+    global part
+    try:
+        if part is None:
+            answers = ask()
+            part = Part(answers) if answers else None
+            if part is None:
+                return
+        part.turn()
+    except Told as told:
+        tell(str(told))
+        if part is not None:
+            part.over = True
+    if part is not None and not part.over:
+        later("loop()")
+    elif part is not None:
+        part.close()
+
+
+part: Part | None = None
+later: Any = globals().get("RPR_defer") or rpr.RPR_defer  # REAPER puts it among the script's own names
+loop()

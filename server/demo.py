@@ -1,0 +1,121 @@
+"""`python -m server.demo`: starts the daemon, sends it what a DAW would send, shows the clip, keeps serving.
+
+Speaks to the daemon only by OSC, as a DAW does; further flags are those of `acestep serve`.
+"""
+
+import argparse
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from acestep.clip import Clip
+from acestep.errors import AceStepError, Unavailable
+from server import config as configuration
+from server.osc_codec import encode, parse
+
+START_TIMEOUT_S = 120.0  # a cold disk under torch
+JOB_TIMEOUT_S = 600.0
+MESSAGES: tuple[tuple[Any, ...], ...] = (
+    ("/acestep/session", "demo"),
+    ("/acestep/tempo", 92.5),
+    ("/acestep/key", "A minor"),
+    ("/acestep/bars", 4),
+    ("/acestep/generate", "dusty boom bap drums with a warm bass"),
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the demonstration; 0 when the clip was made."""
+    parser = argparse.ArgumentParser(prog="python -m server.demo", description=__doc__)
+    parser.add_argument("--once", action="store_true", help="end after the clip")
+    parser.add_argument("--home", help="the daemon's home")
+    known, flags = parser.parse_known_args(argv)
+    if known.home:
+        flags += ["--home", known.home]
+    print("starting the daemon; loading the model takes a few seconds the first time", flush=True)
+    command = [sys.executable, "-m", "server.cli", "serve", "--log-level", "warning", *flags]
+    process = subprocess.Popen(command)
+    try:
+        osc_port = _wait_for_port(process, configuration.load({"home": known.home}).running_file)
+        _show(_clip(osc_port))
+        if known.once:
+            return 0
+        print(f"serving: OSC on port {osc_port}, Ctrl-C ends it", flush=True)
+        return process.wait()
+    except KeyboardInterrupt:
+        return 0
+    except AceStepError as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return 1
+    finally:
+        _end(process)
+
+
+def _wait_for_port(process: subprocess.Popen[bytes], file: Path) -> int:
+    """The OSC port the daemon wrote down once it listens."""
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise Unavailable("the daemon did not start: its message is above")
+        try:
+            running = json.loads(file.read_text("utf-8"))
+            if running["pid"] == process.pid:
+                return int(running["osc_port"])
+        except (OSError, ValueError, KeyError):
+            pass  # not there yet
+        time.sleep(0.05)
+    raise Unavailable(f"the daemon did not start within {START_TIMEOUT_S:g} s")
+
+
+def _clip(osc_port: int) -> Clip:
+    """Sends the messages and waits for the clip."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as osc:
+        osc.settimeout(JOB_TIMEOUT_S)
+        for address, *values in MESSAGES:
+            print(f"→ {address} {' '.join(map(str, values))}", flush=True)
+            osc.sendto(encode(address, *values), ("127.0.0.1", osc_port))
+        while True:
+            message = parse(osc.recv(65_536))[0]
+            if message.address == "/acestep/clip":
+                print(f"← {message.address}", flush=True)
+                return Clip.load(Path(message.values[1]))
+            if message.address == "/acestep/error":
+                raise AceStepError(str(message.values[1]))
+            if message.address == "/acestep/progress":
+                _, stage, fraction, eta_s = message.values
+                print(f"← {message.address} {stage} {fraction:.0%}, {eta_s:.1f} s left", flush=True)
+
+
+def _show(clip: Clip) -> None:
+    """The path, and what was measured against what was asked."""
+
+    def figure(value: float | None, unit: str) -> str:
+        return "not measurable" if value is None else f"{value:.2f} {unit}"
+
+    key = {True: "as asked", False: "another", None: "not measurable"}[clip.key_match]
+    print(
+        f"{clip.path}\n  {clip.bpm:g} bpm {clip.signature}, {clip.bars:g} bars, {clip.samples} samples, "
+        f"seed {clip.seed}\n  fit {clip.fit}: tempo error {figure(clip.tempo_error_pct, '%')}, downbeat "
+        f"error {figure(clip.downbeat_error_ms, 'ms')}, key {key}",
+        flush=True,
+    )
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

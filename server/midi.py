@@ -1,0 +1,211 @@
+"""MIDI in: follows a clock for tempo and position, and is triggered by notes and controllers.
+
+The follower and the triggers are plain arithmetic over messages; only `MidiInput` touches a port. Knows
+nothing of jobs: what a trigger does is given to it.
+"""
+
+import math
+import re
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from acestep.errors import InvalidRequest, Unavailable
+from server import logs
+
+TICKS_PER_QUARTER = 24
+TICKS_PER_SONG_POSITION = 6  # a sixteenth note
+WINDOW_TICKS = 192  # eight quarters: with 1 ms of jitter the slope is right within 0.01 %
+FIRST_TICKS = 24  # a quarter before the first answer
+UPDATE_TICKS = 6
+LOST_S = 1.0  # a clock that is silent for longer has stopped
+JUMP = 0.2  # intervals this far off, several in a row, are another tempo and no jitter
+JUMP_TICKS = 6
+CC_ON = 64
+log = logs.get("midi")
+
+
+class ClockFollower:
+    """Tempo and position from MIDI clock, jitter filtered by a straight line through the last ticks."""
+
+    def __init__(self) -> None:
+        self.playing = False
+        self.bpm: float | None = None
+        self._ticks = 0  # since the song's start
+        self._times: deque[float] = deque(maxlen=WINDOW_TICKS)
+        self._since_update = 0
+        self._odd = 0
+
+    @property
+    def quarters(self) -> float:
+        """The song position in quarter notes."""
+        return self._ticks / TICKS_PER_QUARTER
+
+    def feed(self, message: Any, time_s: float) -> bool:
+        """Takes a mido message as it comes; True when the tempo has become known or another."""
+        match message.type:
+            case "clock":
+                return self._clock(time_s)
+            case "start":
+                self._ticks, self.playing = 0, True
+            case "continue":
+                self.playing = True
+            case "stop":
+                self.playing = False
+            case "songpos":
+                self._ticks = message.pos * TICKS_PER_SONG_POSITION
+        return False
+
+    def _clock(self, time_s: float) -> bool:
+        if self.playing:
+            self._ticks += 1
+        if self._times and not 0 < time_s - self._times[-1] < LOST_S:
+            self._times.clear()
+        if len(self._times) >= FIRST_TICKS:
+            usual = (self._times[-1] - self._times[0]) / (len(self._times) - 1)
+            odd = abs((time_s - self._times[-1]) / usual - 1) > JUMP
+            self._odd = self._odd + 1 if odd else 0
+            if self._odd >= JUMP_TICKS:
+                for _ in range(len(self._times) - JUMP_TICKS + 1):
+                    self._times.popleft()
+                self._odd = 0
+        self._times.append(time_s)
+        self._since_update += 1
+        if len(self._times) < FIRST_TICKS or self._since_update < UPDATE_TICKS:
+            return False
+        self._since_update = 0
+        return self._update()
+
+    def _update(self) -> bool:
+        interval_s, error_s = _slope(list(self._times))
+        bpm = 60 / (interval_s * TICKS_PER_QUARTER)
+        error = 3 * bpm * error_s / interval_s
+        # No new tempo for what may be jitter: only what is surely another counts.
+        if self.bpm is not None and abs(bpm - self.bpm) <= max(0.02, error):
+            return False
+        self.bpm = _rounded(bpm, error)
+        return True
+
+
+def _slope(times: list[float]) -> tuple[float, float]:
+    """Seconds per tick by least squares without the ticks that came far too late, and its standard error."""
+    points = list(enumerate(times))
+    slope = error = 0.0
+    for _ in range(2):
+        count = len(points)
+        mean_x = sum(x for x, _ in points) / count
+        mean_y = sum(y for _, y in points) / count
+        spread = sum((x - mean_x) ** 2 for x, _ in points)
+        slope = sum((x - mean_x) * (y - mean_y) for x, y in points) / spread
+        off = [abs(y - mean_y - slope * (x - mean_x)) for x, y in points]
+        error = math.sqrt(sum(value**2 for value in off) / max(1, count - 2) / spread)
+        limit = max(3 * sorted(off)[count // 2], 1e-5)
+        kept = [point for point, value in zip(points, off, strict=True) if value <= limit]
+        if len(kept) < FIRST_TICKS // 2 or len(kept) == count:
+            break
+        points = kept
+    return slope, error
+
+
+def _rounded(bpm: float, error: float) -> float:
+    """The roundest tempo within the error: hosts run at 120 or 92.5 rather than at 119.98."""
+    for digits in range(3):
+        if abs(round(bpm, digits) - bpm) <= max(error, 0.005):
+            return round(bpm, digits)
+    return round(bpm, 2)
+
+
+@dataclass(frozen=True)
+class Trigger:
+    """`note 60`, `cc 20`, with a channel `note 60@10`; numbers and channels as musicians count them."""
+
+    kind: str
+    number: int
+    channel: int | None  # 1–16
+
+    @classmethod
+    def parse(cls, text: str) -> "Trigger | None":
+        """None for an empty text; raises InvalidRequest for what is none."""
+        if not text.strip():
+            return None
+        match = re.fullmatch(r"\s*(note|cc)\s+(\d{1,3})\s*(?:@\s*(\d{1,2}))?\s*", text, re.IGNORECASE)
+        if match is None or int(match[2]) > 127 or not 1 <= int(match[3] or 1) <= 16:
+            raise InvalidRequest(
+                f"MIDI trigger {text!r} is none: expected `note 0–127` or `cc 0–127`, perhaps with `@channel`"
+            )
+        return cls(match[1].lower(), int(match[2]), int(match[3]) if match[3] else None)
+
+    def matches(self, message: Any) -> bool:
+        """Whether a message is this note or controller going down."""
+        if self.channel is not None and getattr(message, "channel", -2) + 1 != self.channel:
+            return False
+        if self.kind == "note":
+            return message.type == "note_on" and message.note == self.number and message.velocity > 0
+        return message.type == "control_change" and message.control == self.number
+
+    def is_on(self, message: Any) -> bool:
+        """Notes are on when they match; controllers from the middle up."""
+        return self.kind == "note" or message.value >= CC_ON
+
+
+class Triggers:
+    """Calls actions for messages; a controller acts once until it goes down again."""
+
+    def __init__(self, actions: list[tuple[Trigger | None, Callable[[], None]]]):
+        self._actions = [(trigger, action) for trigger, action in actions if trigger is not None]
+        self._held: set[Trigger] = set()
+
+    def feed(self, message: Any) -> None:
+        """Takes a mido message as it comes."""
+        for trigger, action in self._actions:
+            if not trigger.matches(message):
+                continue
+            if not trigger.is_on(message):
+                self._held.discard(trigger)
+            elif trigger.kind == "note" or trigger not in self._held:
+                self._held.add(trigger)
+                action()
+
+
+class MidiInput:
+    """An open port: messages go to the follower and the triggers as they come."""
+
+    def __init__(self, name: str, triggers: Triggers, on_tempo: Callable[[float], None]):
+        self.follower = ClockFollower()
+        self._triggers = triggers
+        self._on_tempo = on_tempo
+        self._port = _open(name, self._receive)
+        log.info("midi_input_open", port=self._port.name)
+
+    def close(self) -> None:
+        """Closes the port."""
+        self._port.close()
+
+    def _receive(self, message: Any) -> None:
+        if self.follower.feed(message, time.monotonic()) and self.follower.bpm is not None:
+            log.debug("midi_tempo", bpm=self.follower.bpm)
+            self._on_tempo(self.follower.bpm)
+        self._triggers.feed(message)
+
+
+def _open(name: str, callback: Callable[[Any], None]) -> Any:
+    import mido
+
+    try:
+        names = list(dict.fromkeys(mido.get_input_names()))
+    except ImportError:
+        raise InvalidRequest(
+            "MIDI input needs python-rtmidi: pip install 'acestep-bridge[midi]', or leave midi_input empty"
+        ) from None
+    except (OSError, RuntimeError) as error:  # rtmidi's errors
+        raise Unavailable(f"this system offers no MIDI ({error}): leave midi_input empty") from None
+    exact = [item for item in names if item == name]
+    found = exact or [item for item in names if name.lower() in item.lower()]
+    if not found:
+        raise InvalidRequest(f"no MIDI input {name!r}: expected one of {', '.join(names) or 'none'}")
+    try:
+        return mido.open_input(found[0], callback=callback)
+    except (OSError, RuntimeError) as error:
+        raise Unavailable(f"MIDI input {found[0]!r} cannot be opened ({error})") from None

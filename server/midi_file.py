@@ -1,0 +1,164 @@
+"""What a MIDI file says about a song: tempo map, time signatures and key.
+
+Reads the file (mido) and answers for a bar; knows nothing of ports or clocks.
+"""
+
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+from acestep.errors import InvalidRequest
+from acestep.grid import Signature
+from acestep.key import Key
+
+MAX_BYTES = 16 << 20
+DEFAULT_US_PER_QUARTER = 500_000  # 120 bpm, by the MIDI file standard
+_BROKEN = (EOFError, OSError, ValueError, IndexError, KeyError, TypeError, struct.error)
+
+
+@dataclass(frozen=True)
+class Change:
+    """From `quarters` on, `value` holds."""
+
+    quarters: float
+    value: float | Signature | Key
+
+
+@dataclass(frozen=True)
+class Bar:
+    """What holds at one bar."""
+
+    bpm: float
+    signature: Signature
+    key: Key | None
+    notes: tuple[str, ...] = ()  # what a musician should know
+
+
+@dataclass(frozen=True)
+class Song:
+    """The maps of a file, each in order of time."""
+
+    tempos: tuple[Change, ...]
+    signatures: tuple[Change, ...]
+    keys: tuple[Change, ...]
+    length_quarters: float
+    notes: tuple[str, ...] = ()
+
+    def at_bar(self, bar: int, bars: float = 4) -> Bar:
+        """What holds at a bar (the first is 1), with a note if the tempo changes in the bars from there."""
+        if bar < 1:
+            raise InvalidRequest(f"bar {bar} is none: the first bar of a song is 1")
+        start, signature = self._bar_start(bar)
+        if bar > 1 and start >= self.length_quarters:
+            raise InvalidRequest(f"bar {bar} is behind the end of the song ({self.bar_count} bars)")
+        end = start + bars * signature.quarters_per_bar
+        bpm = _value_at(self.tempos, start)
+        assert isinstance(bpm, float)
+        key = _value_at(self.keys, start) if self.keys else None
+        within = sorted({change.value for change in self.tempos if start < change.quarters < end} - {bpm})  # type: ignore[type-var]
+        notes: tuple[str, ...] = ()
+        if within:
+            others = ", ".join(f"{value:g}" for value in within[:4])
+            notes = (f"the tempo changes within these bars (to {others}): the clip keeps {bpm:g}",)
+        return Bar(bpm, signature, key if isinstance(key, Key) else None, notes)
+
+    @property
+    def bar_count(self) -> int:
+        """How many bars the file has, the last perhaps unfinished."""
+        count = 0
+        while self._bar_start(count + 1)[0] < self.length_quarters - 1e-6:
+            count += 1
+        return max(1, count)
+
+    def _bar_start(self, bar: int) -> tuple[float, Signature]:
+        """Where a bar starts, in quarters, and its signature; signatures change at bar lines."""
+        at = 0.0
+        remaining = bar - 1
+        for change, following in zip(self.signatures, [*self.signatures[1:], None], strict=True):
+            signature = change.value
+            assert isinstance(signature, Signature)
+            if following is None:
+                return at + remaining * signature.quarters_per_bar, signature
+            here = max(0, round((following.quarters - at) / signature.quarters_per_bar))
+            if remaining < here:
+                return at + remaining * signature.quarters_per_bar, signature
+            remaining -= here
+            at = following.quarters
+        raise AssertionError
+
+
+def read_song(path: Path) -> Song:
+    """Reads a `.mid`. Raises InvalidRequest for what is none, cut off, or of format 2."""
+    import mido
+
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise InvalidRequest(f"{path} is larger than {MAX_BYTES >> 20} MB: expected a MIDI file")
+        file = mido.MidiFile(path, clip=True)
+    except InvalidRequest:
+        raise
+    except FileNotFoundError:
+        raise InvalidRequest(f"{path} is not there: expected a MIDI file") from None
+    except _BROKEN as error:
+        raise InvalidRequest(f"{path} is no MIDI file or is cut off ({error or 'too short'})") from None
+    if file.type == 2:
+        raise InvalidRequest(f"{path} has format 2, which has no common time: save it as format 0 or 1")
+    if file.ticks_per_beat <= 0:
+        raise InvalidRequest(f"{path} counts time in film frames, not in beats: save it with a tempo")
+    return _song(file)
+
+
+def _song(file: "object") -> Song:
+    tempos: list[Change] = []
+    signatures: list[Change] = []
+    keys: list[Change] = []
+    length = 0.0
+    for track in file.tracks:  # type: ignore[attr-defined]
+        ticks = 0
+        for message in track:
+            ticks += message.time
+            quarters = ticks / file.ticks_per_beat  # type: ignore[attr-defined]
+            if message.type == "set_tempo" and message.tempo > 0:
+                tempos.append(Change(quarters, bpm_meant(message.tempo)))
+            elif message.type == "time_signature":
+                signatures.append(Change(quarters, Signature(message.numerator, message.denominator)))
+            elif message.type == "key_signature":
+                keys.append(Change(quarters, Key.parse(message.key)))
+        length = max(length, ticks / file.ticks_per_beat)  # type: ignore[attr-defined]
+    notes = []
+    if not tempos:
+        notes.append("it names no tempo: 120 is what MIDI means then")
+    if not signatures:
+        notes.append("it names no time signature: 4/4 is what MIDI means then")
+    return Song(
+        _from_start(tempos, 60e6 / DEFAULT_US_PER_QUARTER),
+        _from_start(signatures, Signature(4, 4)),
+        tuple(sorted(keys, key=lambda change: change.quarters)),
+        length,
+        tuple(notes),
+    )
+
+
+def bpm_meant(us_per_quarter: int) -> float:
+    """MIDI rounds a tempo to whole microseconds: this is the shortest bpm that rounds to the same."""
+    exact = 60e6 / us_per_quarter
+    for digits in range(4):
+        if round(60e6 / (round(exact, digits) or 1)) == us_per_quarter:
+            return round(exact, digits)
+    return exact
+
+
+def _from_start(changes: list[Change], default: float | Signature) -> tuple[Change, ...]:
+    """In order, one per time (the last said counts), beginning at 0."""
+    by_time = {change.quarters: change for change in sorted(changes, key=lambda change: change.quarters)}
+    if 0.0 not in by_time:
+        by_time = {0.0: Change(0.0, default), **by_time}
+    return tuple(by_time.values())
+
+
+def _value_at(changes: tuple[Change, ...], quarters: float) -> float | Signature | Key:
+    value = changes[0].value
+    for change in changes:
+        if change.quarters <= quarters + 1e-6:
+            value = change.value
+    return value

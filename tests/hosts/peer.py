@@ -1,0 +1,112 @@
+"""A small daemon for host tests that need no music: answers pings and turns each generate into a given clip.
+
+Speaks the same OSC messages as the daemon; the tests against the daemon itself are elsewhere.
+"""
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from pythonosc.osc_message import OscMessage
+from pythonosc.osc_message_builder import OscMessageBuilder
+from pythonosc.osc_packet import OscPacket
+
+Sender = tuple[str, int]
+
+
+class Peer:
+    """`clip` is delivered for every generate, with the tempo, signature, key and bars that were asked for."""
+
+    def __init__(self, clip: Path | None = None, version: str = "0.1.0", wire: str = "1"):
+        self.clip = clip
+        self.version = version
+        self.wire = wire
+        self.messages: list[tuple[Sender, str, list]] = []
+        self.hold = False  # accept jobs and report progress, but do not finish
+        self.refuse = ""  # answer generate with this error
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.bind(("127.0.0.1", 0))
+        self._socket.settimeout(0.05)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._jobs = 0
+
+    @property
+    def port(self) -> int:
+        return self._socket.getsockname()[1]
+
+    def __enter__(self) -> "Peer":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+        self._socket.close()
+
+    def sent(self, address: str) -> list[list]:
+        """The values of every message with this address so far, oldest first."""
+        return [values for _, name, values in list(self.messages) if name == address]
+
+    def wait_for(self, address: str, count: int = 1, limit_s: float = 20.0) -> list[list]:
+        """Waits until `count` messages with this address have come; fails otherwise."""
+        return eventually(
+            lambda: (found := self.sent(address)) and len(found) >= count and found, f"no {address}", limit_s
+        )
+
+    def _serve(self) -> None:
+        while not self._stop.is_set():
+            try:
+                data, sender = self._socket.recvfrom(65536)
+            except TimeoutError:
+                continue
+            for timed in OscPacket(data).messages:
+                self._handle(timed.message, sender)
+
+    def _handle(self, message: OscMessage, sender: Sender) -> None:
+        values = list(message.params)
+        self.messages.append((sender, message.address, values))
+        if message.address == "/acestep/ping":
+            self._send(sender, "/acestep/pong", self.version, self.wire)
+        elif message.address == "/acestep/generate":
+            self._generate(sender, values)
+        elif message.address == "/acestep/cancel":
+            self._send(sender, "/acestep/cancelled", values[0])
+
+    def _generate(self, sender: Sender, values: list) -> None:
+        if self.refuse:
+            return self._send(sender, "/acestep/error", "invalid_request", self.refuse, "")
+        asked = dict(zip(values[1::2], values[2::2], strict=True))
+        self._jobs += 1
+        job = f"job-{self._jobs}"
+        self._send(sender, "/acestep/accepted", job)
+        self._send(sender, "/acestep/progress", job, "m", 0.4, 2.5)
+        if self.hold:
+            return None
+        if self.clip:
+            musical = (asked["tempo"], asked["signature"], asked.get("key", ""), float(asked["bars"]), 0.01)
+            self._send(sender, "/acestep/clip", job, str(self.clip), *musical)
+        return self._send(sender, "/acestep/done", job, 1 if self.clip else 0)
+
+    def _send(self, to: Sender, address: str, *values: str | int | float) -> None:
+        builder = OscMessageBuilder(address)
+        for value in values:
+            builder.add_arg(value)
+        self._socket.sendto(builder.build().dgram, to)
+
+
+def eventually(condition: Callable, what: str, limit_s: float = 20.0):
+    """The condition's first true value; fails when none comes in time."""
+    end = time.monotonic() + limit_s
+    while time.monotonic() < end:
+        if value := condition():
+            return value
+        time.sleep(0.02)
+    raise AssertionError(f"{what} within {limit_s:g} s")
+
+
+def newest(files: Iterable[Path]) -> Path:
+    """The file changed last."""
+    return max(files, key=lambda file: file.stat().st_mtime_ns)

@@ -1,0 +1,253 @@
+"""The command line: exit codes, messages, outputs; through a daemon with a stand-in engine or none at all."""
+
+import contextlib
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import mido
+import pytest
+
+from server import cli
+from server.daemon import Daemon
+from tests.daemons import WAIT_S, Osc, StandIn, running, settings
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """No test sees this user's home or daemon."""
+    monkeypatch.setenv("ACESTEP_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("ACESTEP_SAMPLES", str(tmp_path / "samples"))
+    monkeypatch.setenv("ACESTEP_GRPC_PORT", "1")  # nobody answers there
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def engine() -> StandIn:
+    return StandIn()
+
+
+@pytest.fixture
+def daemon(tmp_path: Path, engine: StandIn) -> Iterator[Daemon]:
+    with running(settings(tmp_path), engine) as found:
+        yield found
+
+
+def run(*words: str) -> tuple[int, str, str]:
+    out, error = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(error):
+        code = cli.main(words)
+    return code, out.getvalue(), error.getvalue()
+
+
+def test_all_settings_of_a_request_have_flags() -> None:
+    from acestep.request import GenerateRequest
+
+    code, text, _ = run("generate", "--help")
+    assert code == 0
+    named = {"repaint_s": "--repaint", "adapters": "--adapter", "sample_format": "--sample-format"}
+    for name in set(GenerateRequest(prompt="p").to_dict()) - {"prompt"}:
+        assert named.get(name, f"--{name}") in text
+
+
+def test_paths_go_to_stdout_and_the_rest_to_stderr(daemon: Daemon) -> None:
+    code, out, error = run("generate", "dusty", "--takes", "2", "--bpm", "92.5")
+    assert code == 0
+    assert [Path(line).is_file() for line in out.splitlines()] == [True, True]
+    assert "%" in error
+
+
+def test_quiet_is_quiet(daemon: Daemon) -> None:
+    assert run("generate", "dusty", "--quiet")[2] == ""
+
+
+def test_flags_become_the_request(daemon: Daemon, tmp_path: Path) -> None:
+    code, out, _ = run(
+        "generate", "dusty", "--bpm", "127.37", "--key", "F# minor", "--bars", "3", "--signature", "7/8",
+        "--seed", "7", "--strength", "0.5", "--stages", "l,m", "--steps", "4", "--guidance", "2", "--no-fit",
+        "--strict", "--lyrics", "la", "--candidates", "2", "--sample-format", "float32", "--quiet", "--json",
+        "--out", str(tmp_path / "samples" / "deeper"),
+    )  # fmt: skip
+    assert code == 0
+    request = daemon.queue.jobs()[0].request
+    assert (request.bpm, str(request.key), request.bars, str(request.signature)) == (
+        127.37,
+        "F# minor",
+        3,
+        "7/8",
+    )
+    assert (request.seed, request.strength, request.stages, request.steps) == (7, 0.5, ("l", "m"), 4)
+    assert (request.guidance, request.fit, request.strict, request.lyrics) == (2, False, True, "la")
+    assert (request.candidates, request.sample_format) == (2, "float32")
+    row = json.loads(out)[0]
+    assert (row["bpm"], row["seed"]) == (127.37, 7)
+    assert Path(row["path"]).parent == tmp_path / "samples" / "deeper"
+
+
+BAD = [
+    ([], "no prompt"),
+    ([""], "prompt is empty"),
+    (["x" * 100_000], "at most 2000"),
+    (["p", "--bpm", "0"], "30–300"),
+    (["p", "--bpm", "nan"], "not a number"),
+    (["p", "--bpm", "5000"], "30–300"),
+    (["p", "--bpm", "fast"], "invalid float"),
+    (["p", "--key", "H minor"], "A–G"),
+    (["p", "--signature", "0/4"], "1–32"),
+    (["p", "--signature", "waltz"], "N/D"),
+    (["p", "--bars", "0"], "0.0625–512"),
+    (["p", "--bars", "10000"], "0.0625–512"),
+    (["p", "--takes", "99"], "1–16"),
+    (["p", "--format", "doc"], "invalid choice"),
+    (["p", "--adapter", "x:y"], "NAME:SCALE"),
+    (["p", "--reference-start", "3"], "need --reference"),
+    (["p", "--task", "cover"], "needs a context"),
+    (["p", "--repaint", "1", "2"], "only for task repaint"),
+    (["p", "--midi", "/no/such.mid"], "not there"),
+    (["--from", "/no/such.wav.json"], "no sidecar"),
+    (["p", "--nonsense"], "unrecognized"),
+    (["p", "--grpc-port", "x"], "expected int"),
+]
+
+
+@pytest.mark.parametrize(("words", "expected"), BAD, ids=[" ".join(words)[:30] for words, _ in BAD])
+@pytest.mark.parametrize("how", ["daemon", "alone"])
+def test_bad_input_is_exit_code_2_and_says_what_was_expected(
+    how: str, words: list[str], expected: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    if how == "daemon":
+        request.getfixturevalue("daemon")
+    code, out, error = run("generate", *words)
+    assert (code, out) == (2, "")
+    assert expected in error
+    assert not list(tmp_path.glob("samples/*"))
+
+
+@pytest.mark.parametrize("name", ["missing", "folder", "text", "outside"])
+@pytest.mark.parametrize("how", ["daemon", "alone"])
+def test_bad_references_are_exit_code_2(
+    how: str, name: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    if how == "daemon":
+        request.getfixturevalue("daemon")
+    folder = tmp_path / ("elsewhere" if name == "outside" else "samples")
+    folder.mkdir(exist_ok=True)
+    file = folder / "a.wav"
+    if name == "folder":
+        file.mkdir()
+    elif name in ("text", "outside"):
+        file.write_text("no audio")
+    code, _, error = run("generate", "p", "--reference", str(file))
+    assert code == 2
+    expected = "outside the allowed" if (name, how) == ("outside", "daemon") else str(file)
+    assert expected in error
+
+
+def test_a_failed_job_is_exit_code_1(daemon: Daemon, engine: StandIn) -> None:
+    engine.fail = RuntimeError("boom")
+    code, out, error = run("generate", "p", "--quiet")
+    assert (code, out) == (1, "")
+    assert "boom" in error
+
+
+def test_ctrl_c_is_130_and_cancels_the_job(daemon: Daemon, engine: StandIn, home: Path) -> None:
+    engine.hold.clear()
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "server.cli", "generate", "p"],
+        env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert engine.started.acquire(timeout=WAIT_S)
+    process.send_signal(signal.SIGINT)
+    out, error = process.communicate(timeout=WAIT_S)
+    assert (process.returncode, out) == (130, "")
+    assert "cancelled" in error
+    deadline = time.monotonic() + WAIT_S
+    while daemon.queue.jobs()[0].state != "cancelled":
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_jobs_are_listed_with_and_without_a_daemon(daemon: Daemon) -> None:
+    run("generate", "dusty break", "--quiet")
+    assert "dusty break" in run("jobs")[1]
+    assert json.loads(run("jobs", "--json")[1])[0]["state"] == "done"
+    daemon.stop()
+    deadline = time.monotonic() + WAIT_S
+    while daemon.config.running_file.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert "dusty break" in run("jobs")[1]
+
+
+def test_jobs_without_any_are_none() -> None:
+    assert run("jobs")[:2] == (0, "")
+    assert run("jobs", "--limit", "0")[0] == 2
+
+
+def test_a_job_is_cancelled_by_its_id(daemon: Daemon, engine: StandIn) -> None:
+    engine.hold.clear()
+    with Osc(daemon.osc.port) as osc:
+        osc.send("generate", "p")
+        job = osc.until("accepted")[1][0]
+        assert run("cancel", job)[:2] in ((0, f"{job}  cancelling\n"), (0, f"{job}  cancelled\n"))
+        assert osc.until("cancelled", "done") == ("cancelled", [job])
+    assert run("cancel", "none")[0] == 2
+
+
+def test_cancelling_without_a_daemon_says_so() -> None:
+    code, _, error = run("cancel", "x")
+    assert code == 1
+    assert "acestep serve" in error
+
+
+def test_a_midi_file_gives_tempo_signature_and_key(daemon: Daemon, tmp_path: Path) -> None:
+    file = mido.MidiFile()
+    track = mido.MidiTrack()
+    track.append(mido.MetaMessage("set_tempo", tempo=mido.bpm2tempo(97.3)))
+    track.append(mido.MetaMessage("time_signature", numerator=6, denominator=8))
+    track.append(mido.MetaMessage("key_signature", key="Bb"))
+    track.append(mido.MetaMessage("end_of_track", time=480 * 16))
+    file.tracks.append(track)
+    file.save(tmp_path / "song.mid")
+    assert run("generate", "p", "--midi", str(tmp_path / "song.mid"), "--bars", "2", "--quiet")[0] == 0
+    assert run("generate", "p", "--midi", str(tmp_path / "song.mid"), "--bpm", "88", "--quiet")[0] == 0
+    first, second = (job.request for job in daemon.queue.jobs())
+    assert (first.bpm, str(first.signature), str(first.key), first.bars) == (97.3, "6/8", "A# major", 2)
+    assert second.bpm == 88  # a flag says more than a file
+
+
+def test_a_daemon_of_another_wire_version_is_refused(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("server.remote.WIRE_VERSION", "999")
+    code, _, error = run("jobs")
+    assert code == 1
+    assert "wire version" in error
+
+
+def test_an_unreadable_config_is_exit_code_2(home: Path) -> None:
+    home.mkdir()
+    (home / "config.toml").write_text("colour = 'red'")
+    code, _, error = run("jobs")
+    assert code == 2
+    assert "unknown key colour" in error
+
+
+def test_help_lists_all_commands() -> None:
+    code, out, _ = run("--help")
+    assert code == 0
+    for command in ("serve", "generate", "models", "inspect", "jobs", "cancel", "nano", "web"):
+        assert command in out
+
+
+def test_the_embedded_recipe_is_reached() -> None:
+    code, out, _ = run("nano", "--help")
+    assert code == 0
+    assert "init" in out

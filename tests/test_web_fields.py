@@ -1,0 +1,81 @@
+"""What the page's forms send, without a browser."""
+
+import pytest
+
+pytest.importorskip("starlette")
+
+from plugin_bridge import settings
+from plugin_bridge.web.fields import DEFAULTS, NAMES, TASKS, options_of, values_of
+from plugin_bridge.web.studio import flags_of
+
+
+def test_an_untouched_form_is_a_request_the_client_understands() -> None:
+    prompt, options = options_of({**DEFAULTS, "prompt": "rain"}, {})
+    wire = settings.wire_request(prompt, options)
+    assert (wire.prompt, wire.bpm, wire.signature, wire.bars, wire.takes) == ("rain", 120, "4/4", 4, 2)
+    assert not wire.HasField("seed")
+    assert not wire.HasField("steps")
+    assert wire.key == wire.task == wire.cascade == ""
+
+
+def test_a_seed_is_sent_only_when_it_is_to_be_kept() -> None:
+    assert "seed" not in options_of({**DEFAULTS, "seed": "7", "lock": False}, {})[1]
+    assert "seed" not in options_of({**DEFAULTS, "seed": " ", "lock": True}, {})[1]
+    assert options_of({**DEFAULTS, "seed": "7", "lock": True}, {})[1]["seed"] == 7
+
+
+def test_a_field_that_is_no_number_is_refused() -> None:
+    with pytest.raises(ValueError, match="many"):
+        options_of({**DEFAULTS, "steps": "many"}, {})
+
+
+def test_audio_adapters_and_repaint_come_from_the_browser() -> None:
+    client = {
+        "reference": {"path": "upload:a", "start_s": 1.5, "end_s": None},
+        "context": {"path": "/m/b.wav", "start_s": 0, "end_s": 4.0},
+        "repaint_s": [1.0, 2.0],
+        "adapters": {"mine": 0.5},
+    }
+    prompt, options = options_of({**DEFAULTS, "prompt": "x", "task": "repaint"}, client)
+    wire = settings.wire_request(prompt, options)
+    assert (wire.reference.path, wire.reference.start_s, wire.reference.HasField("end_s")) == (
+        "upload:a",
+        1.5,
+        False,
+    )
+    assert (wire.context.path, wire.context.end_s) == ("/m/b.wav", 4.0)
+    assert (wire.repaint.start_s, wire.repaint.end_s) == (1.0, 2.0)
+    assert [(use.name, use.scale) for use in wire.adapters] == [("mine", 0.5)]
+
+
+def test_a_selection_on_the_context_is_no_repaint_of_another_task() -> None:
+    assert "repaint_s" not in options_of({**DEFAULTS, "task": "cover"}, {"repaint_s": [1.0, 2.0]})[1]
+
+
+def test_a_clips_request_fills_the_form_and_gives_the_same_request_again() -> None:
+    request = {"prompt": "rain", "bpm": 127.37, "signature": "7/8", "bars": 2.0, "key": None, "seed": 9}
+    values = values_of({**request, "takes": 3, "candidates": 1, "stages": ["l"], "guide": None})
+    assert set(values) == set(NAMES)
+    assert values["key"] == ""
+    prompt, options = options_of(values, {})
+    assert prompt == "rain"
+    assert {name: options[name] for name in ("bpm", "signature", "bars", "seed", "takes", "stages")} == {
+        "bpm": 127.37,
+        "signature": "7/8",
+        "bars": 2.0,
+        "seed": 9,
+        "takes": 3,
+        "stages": ["l"],
+    }
+
+
+def test_the_forms_tasks_are_those_of_a_request() -> None:
+    from acestep.request import TASKS as KNOWN
+
+    assert {value for _, value in TASKS} - {""} == set(KNOWN) - {""}
+
+
+def test_empty_training_fields_are_left_to_lora_studio() -> None:
+    flags = flags_of({"minutes": " 5 ", "rank": None})
+    assert flags["minutes"] == "5"
+    assert not any(value for name, value in flags.items() if name != "minutes")
