@@ -5,6 +5,8 @@ Knows samples; knows nothing of bars or keys. Audio is [C, N] float32; `factor` 
 
 import numpy as np
 
+from acestep import stretcher
+
 PAD_S = 0.25  # context on both sides, so that edges are as good as the middle
 ATTACK_S = 0.045  # kept from the original behind every onset …
 TRANSPOSED_ATTACK_S = 0.012  # … when its pitch changes: too short to hear another pitch in
@@ -33,14 +35,7 @@ def stretch(
 
 
 def _signalsmith(audio: np.ndarray, sample_rate_hz: int, factor: float, semitones: float) -> np.ndarray:
-    from python_stretch.Signalsmith import Stretch
-
-    stretcher = Stretch(SEED)
-    stretcher.preset(audio.shape[0], sample_rate_hz)
-    stretcher.setTimeFactor(1 / factor)
-    if semitones:
-        stretcher.setTransposeSemitones(semitones, 8000 / sample_rate_hz)
-    return np.asarray(stretcher.process(np.ascontiguousarray(audio, np.float32)))
+    return stretcher.child.process(audio, sample_rate_hz, factor, semitones, SEED)
 
 
 def paste_attacks(

@@ -50,7 +50,7 @@ class Tonality:
 
 @dataclass(frozen=True)
 class Tones:
-    """Tones over time: melody and bass [T, 12] a frame every FRAME_S; tuning None when there are no pitches."""
+    """Tones over time: melody and bass [T, 12], a frame every FRAME_S; tuning is None without pitches."""
 
     chroma: np.ndarray
     bass: np.ndarray

@@ -21,7 +21,7 @@ from pythonosc.osc_message import OscMessage
 import acestep
 from protos import WIRE_VERSION
 from server.daemon import Daemon
-from server.osc_codec import encode
+from server.osc_codec import encode, parse
 from server.osc_session import MESSAGES, NAMED, shortest
 from tests.daemons import Osc, StandIn, running, settings
 
@@ -421,6 +421,10 @@ def test_a_full_queue_is_said(osc: Osc, engine: StandIn, daemon: Daemon) -> None
     for _ in range(3):
         osc.send("generate", "waits")
     assert osc.until("error")[1][0] == "busy"
+
+
+def test_file_names_that_are_no_text_can_still_be_told() -> None:
+    assert parse(encode("/acestep/clip", "/music/\udcff\0.wav"))[0].values == ("/music/?.wav",)
 
 
 @pytest.mark.parametrize("meant", [92.5, 127.37, 120.0, 0.1, 33.333, 1e-30, 3.4e38])

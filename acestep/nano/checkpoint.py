@@ -11,9 +11,9 @@ What the transformer takes: hidden states x_t [B, T, 64]; context latents [B, T,
 (silence where there is none, and inside a region to repaint) | chunk mask 64 (1 = make, 0 = keep) | guide 32
 (`acestep.guide`). Latents come normalised from the codec. Velocity = noise - data, t from 1 (noise) to 0.
 The prompt is `prompt_template` filled with the instruction of the task (diffusers' TASK_INSTRUCTIONS, its
-TRACK_NAME in capitals), the caption and ACE-Step's metas, all lower-cased by the tokenizer; the lyrics are ACE-Step's own
-`# Languages` text. Every condition is trained without padding. The timbre encoder takes `reference_s`
-seconds of reference latents: a third each from the front, the middle and the back, as the stock pipeline
+TRACK_NAME in capitals), the caption and ACE-Step's metas, all lower-cased by the tokenizer; the lyrics are
+ACE-Step's own `# Languages` text. Every condition is trained without padding. The timbre encoder takes
+`reference_s` seconds of reference latents: a third each from the front, the middle and the back, as the stock pipeline
 does with its 30 s; without a reference, as many frames of the silence latent. Guidance goes against the
 condition encoder's `null_condition_emb`, expanded over the tokens, with guide and context kept.
 """
@@ -42,15 +42,28 @@ STAGES = ("l", "m", "s")
 class NanoConfig:
     """Sizes of a nano cascade; the defaults are what ships."""
 
-    width: int = 256  # of a token of 4 frames × 64 channels: narrower, and noise could not pass through
+    width: int = 320  # a token is 4 frames × 64 channels: narrower, and noise could not pass through
     feed_forward: int = 512
-    layers: tuple[int, int, int] = (5, 3, 2)  # of L, M and S: coarse structure needs depth, polish does not
-    heads: int = 4
+    layers: tuple[int, int, int] = (4, 3, 2)  # of L, M and S: coarse structure needs depth, polish does not
+    heads: int = 5
     condition_width: int = 128
     text_width: int = 128
     text_layers: int = 2
     vocabulary: int = 1500
     codec: dict[str, int] = field(default_factory=dict)
+
+
+TINY = NanoConfig(
+    width=64,
+    feed_forward=96,
+    layers=(2, 2, 1),
+    heads=2,
+    condition_width=32,
+    text_width=32,
+    text_layers=1,
+    vocabulary=400,
+    codec={"width": 32, "blocks": 1, "rounds": 2},
+)
 
 
 class NanoModules(nn.Module):
@@ -75,7 +88,7 @@ def build_transformer(config: NanoConfig, layers: int, kinds: list[str] | None =
         intermediate_size=config.feed_forward,
         num_hidden_layers=layers,
         num_attention_heads=config.heads,
-        num_key_value_heads=config.heads // 2,
+        num_key_value_heads=config.heads,
         head_dim=config.width // config.heads,
         in_channels=64 * 3 + BEAT_CHANNELS + KEY_CHANNELS,
         audio_acoustic_hidden_dim=64,
@@ -169,6 +182,7 @@ def describe(
         "guide": {"beat": BEAT_CHANNELS, "key": KEY_CHANNELS},
         "prompt_template": PROMPT_TEMPLATE,
         "reference_s": REFERENCE_S,
+        "max_s": 16.0,  # the longest stretches in training; longer clips are made in windows
         "supports": ["text", "reference", "context", "lego", "complete", "repaint"],
         "range": {"bpm": [60, 180], "bars": [1, 8], "signatures": ["3/4", "4/4", "6/8"]},
         "trained_on": trained_on,

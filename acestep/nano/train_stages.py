@@ -1,7 +1,9 @@
 """Training of text encoder, condition encoders and the three stages, resumable to the bit.
 
-The text encoder comes from `train_text` and rests. For `shared_steps` one transformer learns all noise levels,
-with fewer layers where less is left to decide; then it is split into L, M and S, which go on alone, each on its
+The text encoder comes from `train_text` and rests. For `shared_steps` one transformer learns all noise
+levels,
+with fewer layers where less is left to decide; then it is split into L, M and S, which go on alone, each on
+its
 interval – in one process, or (`only`) in a process each.
 Knows nothing of rendering or of how the result is judged.
 """
@@ -22,11 +24,19 @@ from acestep.nano.batches import Batch, draw_batch
 from acestep.nano.checkpoint import STAGES, NanoConfig, NanoModules, build_transformer
 from acestep.nano.data.latents import Example
 from acestep.nano.network import SingleAttention, conditions, velocity
+from acestep.spectral import GRADING
 
 # blocks of the shared transformer that become a stage, and the noise levels it is trained on; the levels
 # reach a little beyond the hand-over so that neither side meets an input it has never seen
-DEPTH: dict[str, tuple[int, ...]] = {"l": (0, 1, 2, 3, 4), "m": (0, 1, 4), "s": (1, 4)}
+DEPTH: dict[str, tuple[int, ...]] = {"l": (0, 1, 2, 3), "m": (0, 1, 3), "s": (0, 3)}
 LEVELS: dict[str, tuple[float, float]] = {"l": (0.78, 1.0), "m": (0.48, 0.82), "s": (0.0, 0.52)}
+PASS = {
+    "l": 0.9,
+    "m": 0.5,
+    "s": -0.7,
+}  # how much of x the velocity is, for white data in the stage's interval
+ANCHOR = 24.0
+CHANNEL_POWER = 0.5  # of the components' deviation: what is heard most is learned first
 SHARES: dict[str, float] = {"l": 0.45, "m": 0.32, "s": 0.23}
 
 
@@ -39,7 +49,7 @@ class StageRecipe:
     frames_per_batch: int = 8_192
     rate: float = 1e-3  # of AdamW; Muon's is twice that, its updates being scaled to AdamW's size
     warmup: int = 60
-    ema: float = 0.996
+    ema: float = 0.99
     seed: int = 0
     only: str = ""  # after the split: train these stages only ("l", "ms"), so that each can have its process
     bfloat16: bool = True  # compute in a half-precision copy; weights and optimizers stay in single precision
@@ -75,6 +85,10 @@ class StageTraining:
             encoder.silence_latent = silence.expand(1, encoder.silence_latent.shape[1], -1).clone()
         self.step = 0
         self.losses: dict[str, float] = {}
+        self.weights = channel_weights(examples)
+        if recipe.shared_steps == 0:  # each stage starts with the gain of its own interval
+            self.modules = split_stages(self.modules, config)
+            _calm(self.modules)
         self._begin()
 
     @property
@@ -184,11 +198,13 @@ class StageTraining:
         name = stage if self.split else "l"
         worker = self._worker()
         encoder, transformer = worker.condition_encoders[name], worker.transformers[name]
-        references = [None if item is None else item.to(encoder.silence_latent.dtype) for item in batch.references]
+        references = [
+            None if item is None else item.to(encoder.silence_latent.dtype) for item in batch.references
+        ]
         given = conditions(worker.text_encoder, encoder, self.tokenizer, batch.texts, references)
         given = given.dropped(encoder.null_condition_emb, batch.null)
         made = velocity(transformer, x, t, given, batch.context, None if self.split else DEPTH[stage])
-        return (made.float() - (noise - batch.x0)).square().mean()
+        return ((made.float() - (noise - batch.x0)).square() * self.weights).mean()
 
     def _worker(self) -> NanoModules:
         """The modules that compute: themselves, or their half-precision copy with today's weights."""
@@ -245,10 +261,9 @@ def half_copy(modules: NanoModules) -> NanoModules:
 
 
 def _calm(modules: NanoModules) -> None:
-    """Start near the identity: blocks add little, and the first velocity is zero."""
-    for transformer in modules.transformers.values():
-        nn.init.zeros_(transformer.proj_out_conv.weight)
-        nn.init.zeros_(transformer.proj_out_conv.bias)
+    """Blocks add little at first, and the noise passes straight through to the velocity."""
+    for name, transformer in modules.transformers.items():
+        _pass_through(transformer, PASS[name])
         for embedding in (transformer.time_embed, transformer.time_embed_r):
             nn.init.normal_(embedding.time_proj.weight, std=0.01)
             nn.init.zeros_(embedding.time_proj.bias)
@@ -261,11 +276,47 @@ def _calm(modules: NanoModules) -> None:
         nn.init.normal_(encoder.timbre_encoder.special_token, std=0.02)
 
 
+def _pass_through(transformer: Any, gain: float) -> None:
+    """The first 256 channels of a token are its 4 × 64 noisy values, and the output reads them back times
+    `gain`.
+
+    A constant in one of the free channels keeps the last norm from levelling loud and quiet tokens.
+    """
+    width, channels = transformer.config.hidden_size, transformer.config.audio_acoustic_hidden_dim
+    patch = transformer.patch_size
+    taken = min(channels * patch, width - 1)
+    root = ((ANCHOR**2 + 0.75 * taken) / width) ** 0.5
+    with torch.no_grad():
+        into, out = transformer.proj_in_conv.weight, transformer.proj_out_conv.weight
+        into[:taken] = torch.randn_like(into[:taken]) * 0.01
+        out.zero_()
+        for index in range(taken):
+            frame, channel = divmod(index, channels)
+            into[index, into.shape[1] - channels + channel, frame] = 1.0
+            out[index, channel, frame] = gain * root
+        transformer.proj_in_conv.bias.zero_()
+        transformer.proj_in_conv.bias[-1] = ANCHOR
+        transformer.proj_out_conv.bias.zero_()
+        transformer.scale_shift_table.zero_()
+
+
 def log_line(training: StageTraining, path: Path, pace: float) -> None:
     """One line of JSON: step, pace and each stage's running loss."""
     losses = {name: round(loss, 4) for name, loss in sorted(training.losses.items())}
     with path.open("a") as log:
         log.write(json.dumps({"step": training.step, "steps_per_s": round(pace, 3), **losses}) + "\n")
+
+
+def channel_weights(examples: list[Example], most: float = 6.0, least: float = 0.5) -> Tensor:
+    """[64]: how much each latent channel counts, by the share of the sound it carries, mean 1.
+
+    Graded latents have deviation (component's deviation) ** GRADING, so theirs tells the component's.
+    """
+    sample = np.concatenate([example.views[0].target[::16] for example in examples[:200]]).astype(np.float32)
+    deviation = torch.from_numpy(sample.std(0)).clamp_min(1e-3) ** (1 / GRADING)
+    weights = deviation**CHANNEL_POWER
+    weights = (weights / weights.median()).clamp(least, most)
+    return weights / weights.mean()
 
 
 def caption_texts(count: int, seed: int = 5) -> list[str]:
@@ -276,7 +327,9 @@ def caption_texts(count: int, seed: int = 5) -> list[str]:
     random = np.random.default_rng(seed)
     instructions = [captions.TEXT_INSTRUCTION, captions.REPAINT_INSTRUCTION]
     instructions += [captions.LEGO_INSTRUCTION.format(track.upper()) for track in captions.TRACKS.values()]
-    instructions += [captions.COMPLETE_INSTRUCTION.format(track.upper()) for track in captions.TRACKS.values()]
+    instructions += [
+        captions.COMPLETE_INSTRUCTION.format(track.upper()) for track in captions.TRACKS.values()
+    ]
     texts = []
     for index in range(count):
         loop = label(index % 400)

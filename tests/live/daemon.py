@@ -19,7 +19,7 @@ from plugin_bridge import Bridge
 from plugin_bridge.errors import BridgeError
 
 ROOT = Path(__file__).parents[2]
-START_WITHIN_S = 60.0
+START_WITHIN_S = 240.0  # a busy machine; a quiet one needs 5 s
 
 
 class Daemon:
@@ -126,9 +126,9 @@ def tiny_nano(pytestconfig: pytest.Config) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def daemon(tmp_path_factory: pytest.TempPathFactory, tiny_nano: Path) -> Iterator[Daemon]:
-    """A running, warm daemon that the tests of one module share."""
+    """A running, warm daemon that all tests share; one that stops it starts it again."""
     served = Daemon(tmp_path_factory.mktemp("daemon"), tiny_nano)
     served.start()
     try:

@@ -69,8 +69,8 @@ class Tab:
 
     def open(self) -> "Tab":
         """Loads the page as somebody who was never here."""
-        self.driver.get(f"{self.address}bridge/static/style.css")
-        self.driver.execute_script("sessionStorage.clear(); localStorage.clear()")
+        if self.driver.current_url.startswith(self.address):
+            self.driver.execute_script("sessionStorage.clear(); localStorage.clear()")
         self.driver.get(self.address)
         self.until(lambda: self.all("#prompt textarea"), "the form")
         self.until(lambda: self.all('.pill[data-state="up"]'), "the daemon")
@@ -94,21 +94,33 @@ class Tab:
         return self.until(lambda: self.all(selector), selector)[0]
 
     def texts(self, selector: str) -> list[str]:
-        """What they say."""
-        return [str(element.text) for element in self.all(selector)]
+        """What they say, all at one moment."""
+        text = "return [...document.querySelectorAll(arguments[0])].map((one) => one.innerText)"
+        return [str(one) for one in self.script(text, selector)]
 
-    def button(self, text: str, within: str = "body") -> Any:
-        """The visible button of that text."""
-        return self.until(
-            lambda: [
-                b for b in self.all(f"{within} button, {within} a.b") if b.text == text and b.is_displayed()
-            ],
-            f"button {text!r}",
-        )[0]
+    def press(self, text: str, within: str = "body") -> None:
+        """Clicks the first visible button of that text."""
+        self.click(f"{within} button, {within} a.b", text)
+
+    def click(self, selector: str, text: str | None = None) -> None:
+        """Clicks what fits, even if the page draws it anew meanwhile."""
+        from selenium.common.exceptions import StaleElementReferenceException
+
+        def clicked() -> bool:
+            try:
+                for element in self.all(selector):
+                    if element.is_displayed() and text in (None, element.text):
+                        element.click()
+                        return True
+            except StaleElementReferenceException:
+                pass
+            return False
+
+        self.until(clicked, f"{selector} {text or ''}")
 
     def show(self, name: str) -> None:
         """Opens a tab of the page."""
-        self.button(name, "#tabs").click()
+        self.press(name, "#tabs")
 
     def fill(self, selector: str, text: str) -> None:
         """Replaces what a field holds."""
@@ -123,7 +135,8 @@ class Tab:
     def later(self, text: str, *arguments: Any) -> Any:
         """Runs JavaScript that ends with `done(value)`."""
         self.driver.set_script_timeout(WAIT_S)
-        return self.driver.execute_async_script(f"const done = arguments.at(-1); {text}", *arguments)
+        done = "const done = arguments[arguments.length - 1];"
+        return self.driver.execute_async_script(f"{done} {text}", *arguments)
 
     def said(self) -> str:
         """Notices, errors and states, for the message of a test that fails."""

@@ -1,6 +1,6 @@
 // Audio to imitate or to fit to: a file, a recording, or a clip of the library, with a range picked on its waveform.
 
-import { button, el, mount, notify, query, send } from "./api.js";
+import { BridgeError, button, el, mount, notify, query, send } from "./api.js";
 import { audioUrl } from "./card.js";
 import { gridOf } from "./grid.js";
 import { decode, load, player } from "./sound.js";
@@ -54,7 +54,7 @@ class Picker {
       this.duration_s = uploaded.duration_s;
     } catch (error) {
       this.reset();
-      throw error;
+      throw new BridgeError(error.reason, `${name}: ${error.message}`);
     }
     this.#blob = blob;
     this.name = name;
