@@ -1,4 +1,4 @@
-"""Screenshots of every page, light and dark, wide and narrow: `python -m tests.web.screenshots FOLDER [DAEMON]`.
+"""Screenshots of every page, light and dark, wide and narrow: `python -m tests.web.screenshots DIR [DAEMON]`.
 
 For looking at; two of them are in the README. DAEMON is the address of one that runs and has a few clips.
 """
