@@ -1,4 +1,5 @@
-"""What every codec can do, and the published one: ACE-Step's Oobleck autoencoder as a plain encode and decode.
+"""What every codec can do, and the published one: ACE-Step's Oobleck autoencoder as a plain encode and
+decode.
 
 Knows nothing of text, stages or files other than the codec's own folder.
 Shapes: B clips, N samples, T latent frames, C latent channels.
@@ -100,7 +101,9 @@ class OobleckCodec:
         return self
 
     def save(self, folder: str | Path) -> None:
-        """Write in diffusers' layout; the norms stay folded, with g = ‖v‖ so that the stock class reads it."""
+        """Write in diffusers' layout; the norms stay folded, with g = ‖v‖ so that the stock class reads
+        it.
+        """
         from diffusers import AutoencoderOobleck
 
         stock = AutoencoderOobleck.from_config(self.autoencoder.config)
@@ -134,7 +137,7 @@ def load_codec(folder: str | Path) -> Codec:
         except OSError as error:
             raise CheckpointError(f"the codec in {folder} has no readable safetensors: {error}") from error
     raise CheckpointError(
-        f"the codec in {folder} is a {name!r}: expected AutoencoderOobleck or SpectralCodec in its config.json"
+        f"the codec in {folder} is a {name!r}: expected AutoencoderOobleck or SpectralCodec"
     )
 
 

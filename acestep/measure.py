@@ -20,7 +20,7 @@ from acestep.tempo import estimate_tempo
 from acestep.tonality import Tonality, measure_tonality
 
 MIN_BEAT_S = 1.0  # nothing shorter has a tempo
-SURE = 0.5
+WILD_DRIFT_PCT = 6.0  # a tempo that moves by more than this is not one number
 
 
 @dataclass(frozen=True)
@@ -149,11 +149,13 @@ def _rhythm(
     if grid is None and meter in (2, 3, 6):
         signature = Signature(meter, 4) if meter != 6 else Signature(6, 8)
     beats: Beats = find_beats(curve, onsets, harmony, tempo.bpm, signature)
+    confidence = tempo.confidence
     if not beats.steady:
         notes.append(f"the tempo moves by {beats.drift_pct:.1f} %")
+        confidence *= min(1.0, WILD_DRIFT_PCT / max(beats.drift_pct, 0.1))
     return {
         "bpm": beats.bpm,
-        "tempo_confidence": tempo.confidence,
+        "tempo_confidence": confidence,
         "tempo_alternatives": tempo.alternatives,
         "beats_s": tuple(float(beat) for beat in beats.beats_s),
         "downbeat_s": beats.downbeat_s,

@@ -18,8 +18,7 @@ from diffusers.models.autoencoders.autoencoder_oobleck import (
 from torch import Tensor
 
 PIECE = 4096  # input samples of a block at once; from here on a block's tensors leave the cache
-# What an output sample of a block sees to either side: the dilated kernels of its three residual units, in output
-# samples: 3 · (1 + 3 + 9)
+# What a sample sees to either side through a block's three dilated units: 3 · (1 + 3 + 9)
 UNITS_REACH = 39
 
 

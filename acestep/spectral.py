@@ -2,11 +2,13 @@
 
 No phase is stored: `acestep.phase` finds one at decoding. Encoding is linear (the principal components of the
 bands); decoding adds a network that knows from training what the components left out. That is what makes a
-codec trainable and runnable on two CPU cores. Latents come normalised: on average of unit variance, the leading
+codec trainable and runnable on two CPU cores. Latents come normalised: on average of unit variance, the
+leading
 components a little more.
 Shapes: B clips, T frames, F bins (1025), K bands, C latent channels, N samples. Knows nothing of training.
 """
 
+import itertools
 import json
 import math
 from collections.abc import Iterator
@@ -127,7 +129,9 @@ class SpectralCodec(nn.Module):
         return torch.cat([level, pan.clamp(-PAN_LIMIT, PAN_LIMIT), width.clamp(*WIDTH_LIMITS)], -1)
 
     def set_components(self, features: Tensor, stereo_weight: float = 0.3) -> None:
-        """Take mean and principal components from samples [n, K + 48]; spread the variances over the channels."""
+        """Take mean and principal components from samples [n, K + 48]; spread the variances over the
+        channels.
+        """
         weight = torch.ones(features.shape[1])
         weight[self.bands :] = stereo_weight
         self.mean.copy_(features.mean(0))
@@ -238,14 +242,14 @@ def _power(spectrum: Tensor) -> Tensor:
 def _pooling(edges: list[int]) -> Tensor:
     """[F, K]: the mean over each band."""
     matrix = torch.zeros(BINS, len(edges) - 1)
-    for band, (start, end) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+    for band, (start, end) in enumerate(itertools.pairwise(edges)):
         matrix[start:end, band] = 1 / (end - start)
     return matrix
 
 
 def _interpolation(edges: list[int]) -> Tensor:
     """[K, F]: straight lines between the bands' centres."""
-    centres = torch.tensor([(start + end - 1) / 2 for start, end in zip(edges[:-1], edges[1:], strict=True)])
+    centres = torch.tensor([(start + end - 1) / 2 for start, end in itertools.pairwise(edges)])
     bins = torch.arange(BINS).float()
     upper = torch.searchsorted(centres, bins).clamp(1, len(centres) - 1)
     share = ((bins - centres[upper - 1]) / (centres[upper] - centres[upper - 1])).clamp(0, 1)

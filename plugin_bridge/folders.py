@@ -12,6 +12,7 @@ from html import unescape
 from pathlib import Path
 
 HERE = Path(__file__).parent
+BUILT = HERE.parent / "build" / "plugin"  # where `cmake --preset` puts the plugins in a checkout
 TARGETS = ("live", "vst", "reaper")
 TITLES = {"live": "Ableton Live", "vst": "VST3, CLAP and LV2 plugin", "reaper": "REAPER"}
 STATES = {
@@ -118,7 +119,7 @@ def plans(target: str, machine: Machine, folder: Path | None = None, built: Path
     if target == "reaper":
         files = {"ACE-Step/acestep.py": HERE / "reaper" / "acestep.py"}
         return [Plan(target, folder or reaper_folder(machine), files, REAPER_HINT)]
-    found = _built_plugins(built or HERE / "vst" / "build")
+    found = _built_plugins(built or BUILT)
     places = plugin_folders(machine)
     return [
         Plan(target, folder or places[plugin.suffix], _tree(plugin), VST_HINT if last else "")
@@ -129,7 +130,8 @@ def plans(target: str, machine: Machine, folder: Path | None = None, built: Path
 def _built_plugins(folder: Path) -> list[Path]:
     found: dict[str, Path] = {}
     for ending in PLUGIN_ENDINGS:
-        for path in sorted(folder.rglob(f"*{ending}")):
+        # a release build goes before a debug build
+        for path in sorted(folder.rglob(f"*{ending}"), key=lambda path: ("release" not in path.parts, path)):
             if not any(parent.suffix in PLUGIN_ENDINGS for parent in path.parents):
                 found.setdefault(path.name, path)
     if not found:

@@ -1,5 +1,6 @@
 """Codecs: lengths, round trips, windows, and folders that are none."""
 
+import itertools
 import json
 import warnings
 
@@ -35,7 +36,10 @@ def test_spectra_turn_back_into_the_audio(music):
 def test_spectra_in_pieces_give_the_same_audio(music):
     spectrum = spectra(music)
     stream = OverlapStream()
-    pieces = [stream.push(part, last) for part, last in ((spectrum[..., :70, :], False), (spectrum[..., 70:, :], True))]
+    pieces = [
+        stream.push(part, last)
+        for part, last in ((spectrum[..., :70, :], False), (spectrum[..., 70:, :], True))
+    ]
     assert torch.allclose(torch.cat(pieces, -1), audio_of(spectrum), atol=1e-5)
 
 
@@ -55,7 +59,7 @@ def test_bands_cover_every_bin_once():
     edges = band_edges()
     assert edges[0] == 0
     assert edges[-1] == 1025
-    assert all(after > before for before, after in zip(edges[:-1], edges[1:], strict=True))
+    assert all(after > before for before, after in itertools.pairwise(edges))
 
 
 @pytest.mark.parametrize("samples", [1, 479, 480, 481, 47_999])
@@ -130,7 +134,7 @@ def test_components_of_full_rank_lose_nothing():
 
 
 def test_a_folder_without_a_codec_is_refused(tmp_path):
-    with pytest.raises(CheckpointError, match="config.json"):
+    with pytest.raises(CheckpointError, match=r"config\.json"):
         load_codec(tmp_path)
     (tmp_path / "config.json").write_text('{"_class_name": "Vorbis"}')
     with pytest.raises(CheckpointError, match="Vorbis"):

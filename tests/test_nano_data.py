@@ -1,4 +1,6 @@
-"""The composer and the renderer: labels that are true, lengths that are exact, captions that name what sounds."""
+"""The composer and the renderer: labels that are true, lengths that are exact, captions that name what
+sounds.
+"""
 
 import numpy as np
 import pytest
@@ -130,7 +132,9 @@ def test_metas_agree_with_what_the_engine_writes():
         )
     assert conditions.instruction("text") == captions.TEXT_INSTRUCTION
     assert conditions.instruction("lego", "drums") == captions.LEGO_INSTRUCTION.format("DRUMS")
-    assert conditions.instruction("complete", "bass|keys") == captions.COMPLETE_INSTRUCTION.format("BASS | KEYS")
+    assert conditions.instruction("complete", "bass|keys") == captions.COMPLETE_INSTRUCTION.format(
+        "BASS | KEYS"
+    )
     assert conditions.instruction("repaint") == captions.REPAINT_INSTRUCTION
     assert conditions.lyric_text("") == LYRICS
 

@@ -5,7 +5,14 @@ import pytest
 import torch
 
 from acestep.nano.batches import draw_batch
-from acestep.nano.checkpoint import LYRICS, TINY, NanoModules, load_checkpoint, train_tokenizer, write_untrained
+from acestep.nano.checkpoint import (
+    LYRICS,
+    TINY,
+    NanoModules,
+    load_checkpoint,
+    train_tokenizer,
+    write_untrained,
+)
 from acestep.nano.data.latents import Example, View, label, reference_of
 from acestep.nano.network import conditions, velocity
 from acestep.nano.publish import publish
@@ -81,7 +88,11 @@ def test_padding_changes_nothing(tokenizer):
     with torch.inference_mode():
         alone = conditions(modules.text_encoder, encoder, tokenizer, ["a beat"], [None])
         padded = conditions(
-            modules.text_encoder, encoder, tokenizer, ["a beat", "a much longer prompt than that"], [None, None]
+            modules.text_encoder,
+            encoder,
+            tokenizer,
+            ["a beat", "a much longer prompt than that"],
+            [None, None],
         )
         padded.states, padded.mask = padded.states[:1], padded.mask[:1]
         first = velocity(transformer, x, t, alone, context)

@@ -1,4 +1,4 @@
-"""The VST3 in Ardour against the real daemon: capture, generate, save, reload, and the clip sits on the bar."""
+"""The VST3 in Ardour against the real daemon: capture, generate, save, reload; the clip sits on the bar."""
 
 import io
 import threading
@@ -12,7 +12,7 @@ import pytest
 from tests.daemons import Process, settings
 from tests.hosts import building
 from tests.hosts.ardour import RATE_HZ, Ardour
-from tests.hosts.peer import eventually
+from tests.hosts.peer import Peer, eventually
 from tests.hosts.sound import read_wav, write_wav
 
 pytestmark = [pytest.mark.hosts, pytest.mark.heavy, pytest.mark.timeout(1800)]
@@ -71,13 +71,7 @@ def test_capture_generate_save_reload_and_import(daemon: Process, tmp_path: Path
         threading.Timer(1.0, stop.touch).start()
         player.join()
 
-    audio, rate_hz = read_wav(capture)
-    assert rate_hz == RATE_HZ
-    assert abs(audio.shape[1] - CAPTURE_BARS * BAR_SAMPLES) <= 1
-    source, _ = read_wav(track)
-    first = round(float(audio[0, 0]) * 2**20) - 1
-    assert abs(first - round(first / BAR_SAMPLES) * BAR_SAMPLES) <= 1, "the capture begins on a bar line"
-    assert np.array_equal(audio, source[:, first : first + audio.shape[1]]), "the capture is the track"
+    check_capture(capture, track, BAR_SAMPLES)
 
     state = ardour.plugin_state()
     assert state_line(state, "prompt") == "warm pad with häppy \\\\ bells"
@@ -101,6 +95,36 @@ def test_capture_generate_save_reload_and_import(daemon: Process, tmp_path: Path
     offsets = {lag: match(mix, made, at + lag) for lag in range(-3, 4)}
     assert max(offsets, key=offsets.__getitem__) in (-1, 0, 1), offsets
     assert max(offsets.values()) > 0.99, offsets
+
+
+def check_capture(capture: Path, track: Path, bar_samples: float) -> None:
+    """It is whole bars of the track, from a bar line on, sample by sample."""
+    audio, rate_hz = read_wav(capture)
+    assert rate_hz == RATE_HZ
+    assert abs(audio.shape[1] - CAPTURE_BARS * bar_samples) <= 1
+    source, _ = read_wav(track)
+    first = round(float(audio[0, 0]) * 2**20) - 1
+    assert abs(first - round(first / bar_samples) * bar_samples) <= 1, "the capture begins on a bar line"
+    assert np.array_equal(audio, source[:, first : first + audio.shape[1]]), "the capture is the track"
+
+
+# Signatures in which DPF's own arithmetic is wrong (7/8) or divides by zero (3/16)
+@pytest.mark.parametrize(("bpm", "over", "under"), [(127.37, 7, 8), (61.0, 3, 16)])
+def test_bars_of_odd_signatures_are_the_songs(bpm: float, over: int, under: int, tmp_path: Path) -> None:
+    with Peer() as peer:
+        environment = {"ACESTEP_HOME": str(tmp_path / "daemon"), "ACESTEP_OSC_PORT": str(peer.port)}
+        ardour = Ardour(tmp_path, building.plugin().vst3, **environment)
+        ardour.new_session(bpm, over, under)
+        track = counting_track(tmp_path, 20.0)
+        ardour.add_audio("T1", track, 0.0)
+        stop = tmp_path / "stop"
+        stop.touch()
+        ardour.play(f"9:{TAKE_REFERENCE} 9.5:{TRIGGER}", stop, 1.0)
+        request = peer.wait_for("/acestep/generate")[0]
+    values = dict(zip(request[1::2], request[2::2], strict=True))
+    assert values["tempo"] == pytest.approx(bpm, abs=1e-4)
+    assert values["signature"] == f"{over}/{under}"
+    check_capture(Path(values["reference"]), track, over * 4 / under * 60 / bpm * RATE_HZ)
 
 
 def match(mix: np.ndarray, clip: np.ndarray, at: int) -> float:

@@ -1,4 +1,4 @@
-"""The other formats and hosts: LV2 by its validator and in jalv under JACK, CLAP by qtractor's scanner, pedalboard."""
+"""Other formats and hosts: LV2 (its validator, jalv under JACK), CLAP (qtractor's scanner), pedalboard."""
 
 import json
 import os
@@ -33,12 +33,11 @@ def test_lv2_ports_have_the_symbols_of_the_first_release() -> None:
 
 
 def test_the_clap_is_recognised_by_qtractors_scanner() -> None:
-    scanner = "/usr/lib/qtractor/qtractor_plugin_scan"
-    building.need(scanner if Path(scanner).exists() else "qtractor_plugin_scan")
-    program = scanner if Path(scanner).exists() else "qtractor_plugin_scan"
+    scanner = next(Path("/usr/lib").glob("*/qtractor/qtractor_plugin_scan"), Path("qtractor_plugin_scan"))
+    building.need(scanner)
     done = subprocess.run(
-        [program], input=f"CLAP:{building.plugin().clap}\n", capture_output=True, text=True, timeout=60, check=False,
-        env={**os.environ, "QT_QPA_PLATFORM": "offscreen"},
+        [scanner], input=f"CLAP:{building.plugin().clap}\n", capture_output=True, text=True, timeout=60,
+        check=False, env={**os.environ, "QT_QPA_PLATFORM": "offscreen"},
     )  # fmt: skip
     assert "CLAP|ACE-Step Bridge|2:2|" in done.stdout, done.stdout + done.stderr
 
@@ -58,19 +57,29 @@ def test_pedalboard_keeps_audio_and_state(tmp_path: Path) -> None:
 def test_jalv_under_jack_hands_its_tempo_on(tmp_path: Path) -> None:
     building.need("jackd", "jalv", "jack_transport")
     server = f"acestep-{os.getpid()}"
-    environment = {**os.environ, "JACK_DEFAULT_SERVER": server, "JACK_NO_AUDIO_RESERVATION": "1",
-                   "LV2_PATH": f"{building.plugin().lv2.parent}:/usr/lib/lv2", "ACESTEP_HOME": str(tmp_path)}  # fmt: skip
+    environment = {
+        **os.environ,
+        "JACK_DEFAULT_SERVER": server,
+        "JACK_NO_AUDIO_RESERVATION": "1",
+        "LV2_PATH": f"{building.plugin().lv2.parent}:/usr/lib/lv2",
+        "ACESTEP_HOME": str(tmp_path),
+    }
     log = (tmp_path / "jack.log").open("wb")
     with Peer() as peer:
         environment["ACESTEP_OSC_PORT"] = str(peer.port)
         jack = subprocess.Popen(
-            ["jackd", "-n", server, "-r", "-d", "dummy", "-r", "48000", "-p", "512"], env=environment, stdout=log, stderr=log
+            ["jackd", "-n", server, "-r", "-d", "dummy", "-r", "48000", "-p", "512"],
+            env=environment,
+            stdout=log,
+            stderr=log,
         )
         jalv = None
         try:
-            eventually(lambda: "jack" in _ports(environment) or "system:" in _ports(environment), "no JACK", 20)
+            eventually(
+                lambda: "jack" in _ports(environment) or "system:" in _ports(environment), "no JACK", 20
+            )
             jalv = subprocess.Popen(
-                ["jalv", "-i", URI], env=environment, stdin=subprocess.PIPE, stdout=log, stderr=log, text=True
+                ["jalv", URI], env=environment, stdin=subprocess.PIPE, stdout=log, stderr=log, text=True
             )
             peer.wait_for("/acestep/ping")
             assert jalv.stdin

@@ -73,7 +73,9 @@ def _row(
         instruction = instruction if random.random() < 0.8 else captions.TEXT_INSTRUCTION
     elif task == "complete":
         source = torch.from_numpy(view.target[start : start + length]).float()
-        instruction = captions.COMPLETE_INSTRUCTION.format(" | ".join(_track((role,), random) for role in roles))
+        instruction = captions.COMPLETE_INSTRUCTION.format(
+            " | ".join(_track((role,), random) for role in roles)
+        )
     elif task == "repaint":
         mask = _region(loop.grid.bar_s * LATENT_RATE_HZ, length, random)
         source = torch.where(mask[:, None] > 0.5, silence, x0)
@@ -92,7 +94,11 @@ def _pick(examples: list[Example], length: int, random: np.random.Generator) -> 
     while True:
         example = examples[int(random.integers(len(examples)))]
         views = example.views
-        view = views[0] if len(views) == 1 or random.random() < 0.45 else views[int(random.integers(1, len(views)))]
+        view = (
+            views[0]
+            if len(views) == 1 or random.random() < 0.45
+            else views[int(random.integers(1, len(views)))]
+        )
         if len(view.target) >= length:
             return example, view
 

@@ -1,4 +1,6 @@
-"""`acestep nano init|data|train|evaluate`: the recipe's steps as commands. Imports torch only when one runs."""
+"""`acestep nano init|data|train|evaluate`: the recipe's steps as commands. Imports torch only when one
+runs.
+"""
 
 import argparse
 import sys
@@ -26,7 +28,9 @@ def _parser() -> argparse.ArgumentParser:
     data.add_argument("--shards", type=int, default=20, help="of 50 loops each (default 20)")
     train = steps.add_parser("train", help="train codec, text encoder and stages, and write WORK/checkpoint")
     train.add_argument("work", type=Path, help="the folder that `data` filled")
-    train.add_argument("--part", choices=("all", "codec", "latents", "text", "stages", "publish"), default="all")
+    train.add_argument(
+        "--part", choices=("all", "codec", "latents", "text", "stages", "publish"), default="all"
+    )
     train.add_argument("--minutes", type=float, default=120, help="of training (default 120)")
     train.add_argument("--steps", type=int, default=3000, help="of the stages' schedule (default 3000)")
     train.add_argument("--only", default="", help="train these stages only, e.g. l or ms: one process each")

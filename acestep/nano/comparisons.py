@@ -20,13 +20,19 @@ from acestep.nano.data.sounds import Bank
 from acestep.request import GenerateRequest
 
 
-def comparison_rows(cascade: Any, bank: Bank, cases: list[Any], examples: list[Example], count: int) -> list[Any]:
+def comparison_rows(
+    cascade: Any, bank: Bank, cases: list[Any], examples: list[Example], count: int
+) -> list[Any]:
     """Reference, context, the stages' worth, and how takes differ."""
     from acestep.nano.evaluate import Row, share_row
 
     rows = [
-        share_row("closer to its reference than without", 0.85, reference_pairs(cascade, bank, cases[:count])),
-        share_row("fits its context better than a shuffled one", 0.90, context_pairs(cascade, bank, cases[:count])),
+        share_row(
+            "closer to its reference than without", 0.85, reference_pairs(cascade, bank, cases[:count])
+        ),
+        share_row(
+            "fits its context better than a shuffled one", 0.90, context_pairs(cascade, bank, cases[:count])
+        ),
     ]
     distances = stage_distances(cascade, cases)
     falling = distances["l"] >= distances["l→m"] >= distances["l→m→s"]
@@ -62,7 +68,9 @@ def context_pairs(cascade: Any, bank: Bank, cases: list[Any]) -> list[bool]:
         stems = render(case.loop, bank)
         if len(stems) < 2:
             continue
-        role = next((name for name in ("bass", "chords", "lead", "arp", "drums") if name in stems), list(stems)[0])
+        role = next(
+            (name for name in ("bass", "chords", "lead", "arp", "drums") if name in stems), next(iter(stems))
+        )
         rest = {name: audio for name, audio in stems.items() if name != role}
         rests.append((case, role, limit(sum(rest.values()) * level(rest))))
     with tempfile.TemporaryDirectory() as folder:
@@ -120,7 +128,7 @@ def take_rows(cascade: Any, bank: Bank, cases: list[Any], examples: list[Example
     usual = float(between.min(0).mean())
     copied = float(np.mean(nearest)) < 0.5 * usual
     return [
-        Row("takes differ: distance between seeds, of that between renders", "≥ 50 %", f"{ratio:.0%}", ratio >= 0.5),
+        Row("takes differ: distance, of that of renders", "≥ 50 %", f"{ratio:.0%}", ratio >= 0.5),
         Row(
             "nearest training loop is not a copy", "yes",
             f"distance {np.mean(nearest):.1f}; training loops among themselves {usual:.1f}", not copied,

@@ -1,6 +1,7 @@
 """The table of the nano issue: prompts and loops never used in training, fixed seeds, before any stretching.
 
-Clips come from `acestep.cascade`, as users get them. Real renders of the same captions are the yardstick where
+Clips come from `acestep.cascade`, as users get them. Real renders of the same captions are the yardstick
+where
 an outside analysis is not perfect itself. Writes nothing; `report` turns the rows into a table and a page.
 """
 
@@ -117,7 +118,8 @@ def round_trip_error(codec: Any, clip: np.ndarray) -> float:
     clip = clip[: len(clip) // 480 * 480]
     made = codec.decode(codec.encode(torch.from_numpy(clip.T.copy())[None]))[0].numpy().T
     first, second = (
-        np.log(librosa.feature.melspectrogram(y=side.mean(1), sr=SAMPLE_RATE_HZ) + 1e-5) for side in (clip, made)
+        np.log(librosa.feature.melspectrogram(y=side.mean(1), sr=SAMPLE_RATE_HZ) + 1e-5)
+        for side in (clip, made)
     )
     return float(np.abs(first - second).mean())
 
@@ -145,7 +147,9 @@ def _offset_ms(downbeat_s: float | None, grid: Grid) -> float:
 
 
 def outside_rows(cases: list[Case]) -> list[Row]:
-    """Tempo and key by essentia, relative to what it says of the real renders; essentia is a test-only tool."""
+    """Tempo and key by essentia, relative to what it says of the real renders; essentia is a test-only
+    tool.
+    """
     goals = ("tempo by essentia, of its score on renders", "key by essentia, of its score on renders")
     try:
         import essentia
@@ -173,7 +177,9 @@ def outside_rows(cases: list[Case]) -> list[Row]:
         real = float(np.mean([judge(case.real, case) for case in chosen]))
         made = float(np.mean([judge(case.made, case) for case in chosen]))
         ratio = made / max(real, 1e-6)
-        rows.append(Row(name, "≥ 95 %", f"{ratio:.0%} ({made:.0%} of clips, {real:.0%} of renders)", ratio >= 0.95))
+        rows.append(
+            Row(name, "≥ 95 %", f"{ratio:.0%} ({made:.0%} of clips, {real:.0%} of renders)", ratio >= 0.95)
+        )
     return rows
 
 
@@ -185,7 +191,13 @@ def probe_rows(cases: list[Case], examples: list[Example], codec: Any) -> list[R
     mixes = [(STYLE_NAMES.index(loop.style), view) for loop, view in views if view.rest is None]
     for name, goal, material, names, wanted in (
         ("asked-for stem sounds, by probe", 0.90, solo, ROLES, [c for c in cases if len(c.roles) == 1]),
-        ("style right, by probe", 0.80, mixes, STYLE_NAMES, [c for c in cases if len(c.roles) == len(c.loop.parts)]),
+        (
+            "style right, by probe",
+            0.80,
+            mixes,
+            STYLE_NAMES,
+            [c for c in cases if len(c.roles) == len(c.loop.parts)],
+        ),
     ):
         summaries = np.stack([judges.summary(view.target) for _, view in material])
         probe = judges.train_probe(summaries, np.array([label for label, _ in material]), tuple(names))
@@ -207,7 +219,9 @@ def _summary(clip: np.ndarray, loop: Loop, codec: Any) -> np.ndarray:
 
 def timing_row(cascade: Any) -> Row:
     """Generation of 4 bars at 120 bpm when warm; the daemon's own benchmark measures trigger to file."""
-    request = GenerateRequest(prompt="house beat with bass and chords", bpm=120, bars=4, key="A minor", seed=5)
+    request = GenerateRequest(
+        prompt="house beat with bass and chords", bpm=120, bars=4, key="A minor", seed=5
+    )
     cascade.generate(request)
     start = time.monotonic()
     cascade.generate(request)

@@ -14,7 +14,9 @@ from acestep.grid import Grid
 
 
 def summary(latents: np.ndarray) -> np.ndarray:
-    """[T, 64] → [256]: mean, spread, movement and peaks of every channel: how a clip sounds, not what it plays."""
+    """[T, 64] → [256]: mean, spread, movement and peaks of every channel: how a clip sounds, not what it
+    plays.
+    """
     values = latents.astype(np.float32)
     moved = np.abs(np.diff(values, axis=0))
     return np.concatenate([values.mean(0), values.std(0), moved.mean(0), np.quantile(values, 0.95, axis=0)])
@@ -86,7 +88,9 @@ def onset_curve(latents: np.ndarray) -> np.ndarray:
 
 
 def beat_error_ms(curve: np.ndarray, grid: Grid, rate_hz: float = 100.0) -> float:
-    """How far the best place of the grid's sixteenths is from where it was asked to be, within half a beat."""
+    """How far the best place of the grid's sixteenths is from where it was asked to be, within half a
+    beat.
+    """
     time = np.arange(len(curve)) / rate_hz
     best, found = -np.inf, 0.0
     quarter = 60 / grid.bpm

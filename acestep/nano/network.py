@@ -28,7 +28,9 @@ class Conditions:
 
     def dropped(self, null: Tensor, drop: Tensor) -> "Conditions":
         """The null condition where `drop` [B] is true."""
-        return Conditions(torch.where(drop[:, None, None], null.expand_as(self.states), self.states), self.mask)
+        return Conditions(
+            torch.where(drop[:, None, None], null.expand_as(self.states), self.states), self.mask
+        )
 
 
 def tokenise(tokenizer: Any, texts: list[str]) -> tuple[Tensor, Tensor]:
@@ -55,7 +57,12 @@ def conditions(
 
 
 def velocity(
-    transformer: Any, x: Tensor, t: Tensor, given: Conditions, context: Tensor, layers: tuple[int, ...] | None = None
+    transformer: Any,
+    x: Tensor,
+    t: Tensor,
+    given: Conditions,
+    context: Tensor,
+    layers: tuple[int, ...] | None = None,
 ) -> Tensor:
     """Noise minus data at x [B, T, 64], t [B]; `layers` runs some of the blocks only."""
     embedding, shifts = transformer.time_embed(t)  # in single precision: bfloat16 cannot tell 0.80 from 0.803

@@ -1,4 +1,6 @@
-"""From training states to a checkpoint folder that `acestep.cascade` loads. Knows nothing of how they were made."""
+"""From training states to a checkpoint folder that `acestep.cascade` loads. Knows nothing of how they were
+made.
+"""
 
 import copy
 from pathlib import Path
@@ -15,11 +17,17 @@ from acestep.spectral import SpectralCodec
 SCHEDULE = {"steps": 9, "shift": 2.0}
 CUTS = (3, 6)  # sigma 0.8 and 0.5: where `train_stages.LEVELS` meet
 GUIDANCE = {"scale": 2.5, "mode": "cfg", "interval": [0.0, 1.0]}
-TRAINED_ON = "loops composed and rendered by acestep/nano/data from MIT and CC0 sounds and code; see README.md"
+TRAINED_ON = (
+    "loops composed and rendered by acestep/nano/data from MIT and CC0 sounds and code; see README.md"
+)
 
 
 def averaged(
-    states: dict[str, dict[str, Any]], config: NanoConfig, text_encoder: Any, vocabulary: int, kind: str = "averaged"
+    states: dict[str, dict[str, Any]],
+    config: NanoConfig,
+    text_encoder: Any,
+    vocabulary: int,
+    kind: str = "averaged",
 ) -> NanoModules:
     """The running means of each stage, taken from the state of the process that trained it."""
     template = NanoModules(config, vocabulary, names=("l",))
@@ -36,7 +44,9 @@ def averaged(
     return modules.eval()
 
 
-def publish(work: Path, folder: Path, config: NanoConfig | None = None, kind: str = "averaged") -> dict[str, int]:
+def publish(
+    work: Path, folder: Path, config: NanoConfig | None = None, kind: str = "averaged"
+) -> dict[str, int]:
     """Write the checkpoint made of `work`'s states; returns the steps each stage has had."""
     from transformers import AutoTokenizer, Qwen3Model
 

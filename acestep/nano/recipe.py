@@ -1,6 +1,7 @@
 """The whole recipe in a work folder, step by step; every step takes up where it was left.
 
-    bank/  features/  codec.pt codec/  latents/  tokenizer/ text_encoder/  l.pt m.pt s.pt (or ms.pt)  checkpoint/
+    bank/  features/  codec.pt codec/  latents/  tokenizer/ text_encoder/  l.pt m.pt s.pt (or ms.pt)
+    checkpoint/
 
 Knows the order of things and the files between them, nothing of how each is done.
 """
@@ -63,7 +64,9 @@ def prepare_text(work: Path, loops: int = 500, recipe: TextRecipe | None = None)
 
 
 def train_stages(work: Path, recipe: StageRecipe, seconds: float, resume: bool = True) -> int:
-    """Train the stages `recipe.only` names (all for ""), and keep `work/NAME.pt`; returns the step reached."""
+    """Train the stages `recipe.only` names (all for ""), and keep `work/NAME.pt`; returns the step
+    reached.
+    """
     from transformers import AutoTokenizer, Qwen3Model
 
     tokenizer = AutoTokenizer.from_pretrained(work / "tokenizer")

@@ -1,4 +1,6 @@
-"""The rows of an evaluation as text, and as a page with players and spectrograms. Knows nothing of measuring."""
+"""The rows of an evaluation as text, and as a page with players and spectrograms. Knows nothing of
+measuring.
+"""
 
 import html
 from pathlib import Path
@@ -24,7 +26,11 @@ def write_page(folder: Path, rows: list[Row], cases: list[Case], limit: int = 24
 
     matplotlib.use("Agg")
     folder.mkdir(parents=True, exist_ok=True)
-    body = ["<h1>nano</h1>", "<table>", "<tr><th></th><th>must reach</th><th>measured</th><th>reached</th></tr>"]
+    body = [
+        "<h1>nano</h1>",
+        "<table>",
+        "<tr><th></th><th>must reach</th><th>measured</th><th>reached</th></tr>",
+    ]
     for row in rows:
         cells = (row.what, row.goal, row.value, MARKS[row.reached])
         body.append("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>")
@@ -37,8 +43,12 @@ def write_page(folder: Path, rows: list[Row], cases: list[Case], limit: int = 24
             name = f"{index:03d}-{kind}"
             _write_audio(folder / f"{name}.wav", audio)
             _plot(folder / f"{name}.png", audio, request.grid.bar_times_s())
-            body.append(f"<p>{kind} <audio controls src='{name}.wav'></audio><br><img src='{name}.png' width='900'></p>")
-    style = "body{font:15px sans-serif;max-width:60em;margin:2em auto}td,th{padding:.2em .8em;text-align:left}"
+            body.append(
+                f"<p>{kind} <audio controls src='{name}.wav'></audio><br><img src='{name}.png' width=900></p>"
+            )
+    style = (
+        "body{font:15px sans-serif;max-width:60em;margin:2em auto}td,th{padding:.2em .8em;text-align:left}"
+    )
     page = f"<!doctype html><meta charset='utf-8'><title>nano</title><style>{style}</style>{''.join(body)}"
     (folder / "index.html").write_text(page, encoding="utf-8")
     return folder / "index.html"

@@ -3,6 +3,7 @@
 What users run is `acestep.cascade`; both take the same steps. Knows nothing of files.
 """
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,11 +47,13 @@ def sample(
 ) -> Tensor:
     """Latents [B, frames, 64] for wishes of one length. `stages` lets some run alone over all steps."""
     levels = schedule(description["schedule"]["steps"], description["schedule"]["shift"])
-    x = torch.stack([torch.randn(frames, 64, generator=torch.Generator().manual_seed(w.seed)) for w in wishes])
+    x = torch.stack(
+        [torch.randn(frames, 64, generator=torch.Generator().manual_seed(w.seed)) for w in wishes]
+    )
     scale = description["guidance"]["scale"]
     low, high = description["guidance"]["interval"]
     given: dict[str, tuple[Conditions, Tensor]] = {}
-    for index, (t, following) in enumerate(zip(levels[:-1], levels[1:], strict=True)):
+    for index, (t, following) in enumerate(itertools.pairwise(levels)):
         name = _stage_at(index, description["stages"], stages)
         if name not in given:
             given[name] = _given(modules, tokenizer, name, wishes, frames)
@@ -59,7 +62,9 @@ def sample(
         time = torch.full((len(wishes),), t)
         if scale > 1 and low <= 1 - t <= high:
             null = modules.condition_encoders[name].null_condition_emb
-            nothing = Conditions(null.expand(len(wishes), 1, -1), torch.ones(len(wishes), 1, dtype=torch.bool))
+            nothing = Conditions(
+                null.expand(len(wishes), 1, -1), torch.ones(len(wishes), 1, dtype=torch.bool)
+            )
             free = velocity(transformer, x, time, nothing, context)
             v = free + scale * (velocity(transformer, x, time, told, context) - free)
         else:

@@ -1,5 +1,8 @@
-"""Training of the spectral codec on feature shards, resumable to the bit. Knows nothing of loops or captions."""
+"""Training of the spectral codec on feature shards, resumable to the bit. Knows nothing of loops or
+captions.
+"""
 
+import itertools
 import json
 import time
 from collections.abc import Callable
@@ -20,7 +23,9 @@ MEL_FLOOR = 1e-5
 
 @dataclass(frozen=True)
 class CodecRecipe:
-    """How long and how fast; the schedule is a function of the step alone, so a resumed run is the same run."""
+    """How long and how fast; the schedule is a function of the step alone, so a resumed run is the same
+    run.
+    """
 
     steps: int = 6000
     batch: int = 24
@@ -73,7 +78,9 @@ class CodecTraining:
         if self.step % 200 == 0:
             self.shards = self._open()  # newly rendered shards join
         target = self._batch(random)
-        noise = torch.from_numpy(random.standard_normal((*target.shape[:2], self.codec.channels), dtype=np.float32))
+        noise = torch.from_numpy(
+            random.standard_normal((*target.shape[:2], self.codec.channels), dtype=np.float32)
+        )
         for group in self.optimizer.param_groups:
             group["lr"] = self.recipe.rate_at(self.step)
         latents = (target - self.codec.mean) @ self.codec.analysis + self.recipe.noise * noise
@@ -105,7 +112,9 @@ class CodecTraining:
         self.step, self.loss = state["step"], state["loss"]
 
     def _loss(self, made: Tensor, target: Tensor) -> Tensor:
-        """Mean absolute error of the log bands, of the log mel spectrum made of them, and of the stereo image."""
+        """Mean absolute error of the log bands, of the log mel spectrum made of them, and of the stereo
+        image.
+        """
         bands = self.codec.bands
         level, wanted = made[..., :bands], target[..., :bands]
         plain = (level - wanted).abs().mean()
@@ -141,7 +150,7 @@ def mel_of_bands() -> Tensor:
     filters = librosa.filters.mel(sr=SAMPLE_RATE_HZ, n_fft=FFT, n_mels=MEL_BANDS)  # [128, F]
     edges = band_edges()
     spread = np.zeros((len(edges) - 1, BINS), np.float32)
-    for band, (start, end) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+    for band, (start, end) in enumerate(itertools.pairwise(edges)):
         spread[band, start:end] = 1
     return torch.from_numpy(spread @ filters.T)
 
@@ -168,5 +177,3 @@ def train_codec(work: Path, recipe: CodecRecipe, seconds: float, resume: bool = 
     torch.save(training.state(), state)
     training.codec.save(work / "codec")
     return work / "codec"
-
-

@@ -1,7 +1,9 @@
 """Training of text encoder, condition encoders and the three stages, resumable to the bit.
 
-The text encoder comes from `train_text` and rests. For `shared_steps` one transformer learns all noise levels,
-with fewer layers where less is left to decide; then it is split into L, M and S, which go on alone, each on its
+The text encoder comes from `train_text` and rests. For `shared_steps` one transformer learns all noise
+levels,
+with fewer layers where less is left to decide; then it is split into L, M and S, which go on alone, each on
+its
 interval – in one process, or (`only`) in a process each.
 Knows nothing of rendering or of how the result is judged.
 """
@@ -28,7 +30,11 @@ from acestep.spectral import GRADING
 # reach a little beyond the hand-over so that neither side meets an input it has never seen
 DEPTH: dict[str, tuple[int, ...]] = {"l": (0, 1, 2, 3), "m": (0, 1, 3), "s": (0, 3)}
 LEVELS: dict[str, tuple[float, float]] = {"l": (0.78, 1.0), "m": (0.48, 0.82), "s": (0.0, 0.52)}
-PASS = {"l": 0.9, "m": 0.5, "s": -0.7}  # how much of x the velocity is, for white data in the stage's interval
+PASS = {
+    "l": 0.9,
+    "m": 0.5,
+    "s": -0.7,
+}  # how much of x the velocity is, for white data in the stage's interval
 ANCHOR = 24.0
 CHANNEL_POWER = 0.5  # of the components' deviation: what is heard most is learned first
 SHARES: dict[str, float] = {"l": 0.45, "m": 0.32, "s": 0.23}
@@ -192,7 +198,9 @@ class StageTraining:
         name = stage if self.split else "l"
         worker = self._worker()
         encoder, transformer = worker.condition_encoders[name], worker.transformers[name]
-        references = [None if item is None else item.to(encoder.silence_latent.dtype) for item in batch.references]
+        references = [
+            None if item is None else item.to(encoder.silence_latent.dtype) for item in batch.references
+        ]
         given = conditions(worker.text_encoder, encoder, self.tokenizer, batch.texts, references)
         given = given.dropped(encoder.null_condition_emb, batch.null)
         made = velocity(transformer, x, t, given, batch.context, None if self.split else DEPTH[stage])
@@ -269,7 +277,8 @@ def _calm(modules: NanoModules) -> None:
 
 
 def _pass_through(transformer: Any, gain: float) -> None:
-    """The first 256 channels of a token are its 4 × 64 noisy values, and the output reads them back times `gain`.
+    """The first 256 channels of a token are its 4 × 64 noisy values, and the output reads them back times
+    `gain`.
 
     A constant in one of the free channels keeps the last norm from levelling loud and quiet tokens.
     """
@@ -318,7 +327,9 @@ def caption_texts(count: int, seed: int = 5) -> list[str]:
     random = np.random.default_rng(seed)
     instructions = [captions.TEXT_INSTRUCTION, captions.REPAINT_INSTRUCTION]
     instructions += [captions.LEGO_INSTRUCTION.format(track.upper()) for track in captions.TRACKS.values()]
-    instructions += [captions.COMPLETE_INSTRUCTION.format(track.upper()) for track in captions.TRACKS.values()]
+    instructions += [
+        captions.COMPLETE_INSTRUCTION.format(track.upper()) for track in captions.TRACKS.values()
+    ]
     texts = []
     for index in range(count):
         loop = label(index % 400)

@@ -1,4 +1,5 @@
-"""The text encoder learns to read before there is any audio: from prompts back to the labels they were written from.
+"""The text encoder learns to read before there is any audio: from prompts back to the labels they were
+written from.
 
 A few hundred steps on text alone cost next to nothing, and the stages then meet words that already mean
 something. Knows nothing of latents.
@@ -34,13 +35,20 @@ class TextRecipe:
 
 
 class Reader(nn.Module):
-    """Linear heads on the mean and the last of the encoder's states: what is linear here is easy to attend to."""
+    """Linear heads on the mean and the last of the encoder's states: what is linear here is easy to attend
+    to.
+    """
 
     def __init__(self, text_encoder: Any) -> None:
         super().__init__()
         self.encoder = text_encoder
         width = 2 * text_encoder.config.hidden_size
-        sizes = {"style": len(STYLE_NAMES), "harmony": len(STYLE_NAMES), "roles": len(ROLES), "words": len(WORDS)}
+        sizes = {
+            "style": len(STYLE_NAMES),
+            "harmony": len(STYLE_NAMES),
+            "roles": len(ROLES),
+            "words": len(WORDS),
+        }
         sizes |= {"signature": len(SIGNATURES) + 1, "key": 25, "tempo": 2}
         self.heads = nn.ModuleDict({name: nn.Linear(width, size) for name, size in sizes.items()})
 
@@ -123,5 +131,3 @@ def _loss(made: dict[str, Tensor], labels: dict[str, Tensor]) -> Tensor:
     loss = loss + 5 * F.binary_cross_entropy_with_logits(made["words"], labels["words"])
     told = labels["tempo"][:, 1]
     return loss + (told * (made["tempo"][:, 0] - labels["tempo"][:, 0]).abs()).mean() * 2
-
-

@@ -19,6 +19,26 @@ RATE_HZ = 48_000
 PLUGIN_NAME = "ACE-Step Bridge"
 STATE_BEGIN, STATE_END = b"project\0", b"\0__dpf_state_end__"
 
+WINDOW_SETTINGS = """<?xml version="1.0" encoding="UTF-8"?>
+<Ardour>
+  <Config>
+    <Option name="hide-dummy-backend" value="0"/>
+    <Option name="try-autostart-engine" value="1"/>
+  </Config>
+  <Extra>
+    <AudioMIDISetup>
+      <EngineStates>
+        <State backend="None (Dummy)" driver="" device="Silence" input-device="" output-device=""
+          sample-rate="48000" buffer-size="1024" n-periods="0" input-latency="0" output-latency="0"
+          input-channels="0" output-channels="0" active="1" use-buffered-io="0"
+          midi-option="1 in, 1 out, Silence" lru="1"><MIDIDevices/></State>
+      </EngineStates>
+      <Autostart active="1"/>
+    </AudioMIDISetup>
+  </Extra>
+</Ardour>
+"""
+
 
 class Ardour:
     """An Ardour with a home of its own under `folder`, with the plugin installed and scanned."""
@@ -42,6 +62,13 @@ class Ardour:
         shutil.copytree(vst3, bundle)
         time.sleep(2)  # Ardour ignores a plugin scanned in the second it was copied
         building.run([f"{libraries}/ardour-vst3-scanner", "-q", "-f", bundle], 60, **self.environment)
+
+    def window_settings(self) -> None:
+        """So that Ardour's window opens without asking anything, on its dummy engine."""
+        folder = self.home / ".config" / "ardour7"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / ".a7").touch()
+        (folder / "config").write_text(WINDOW_SETTINGS)
 
     def new_session(self, bpm: float, over: int, under: int) -> str:
         """A session with one track, T1, that has the plugin."""
@@ -71,7 +98,9 @@ class Ardour:
         whole, chunk = _chunk(document)
         preset = base64.b64decode(chunk)
         begin = preset.index(STATE_BEGIN) + len(STATE_BEGIN)
-        data = preset[48:begin] + text.encode() + preset[preset.index(STATE_END) : preset.index(b"List", begin)]
+        data = (
+            preset[48:begin] + text.encode() + preset[preset.index(STATE_END) : preset.index(b"List", begin)]
+        )
         listed = b"List" + struct.pack("<I", 1) + b"Comp" + struct.pack("<qq", 48, len(data))
         made = preset[:40] + struct.pack("<q", 48 + len(data)) + data + listed
         encoded = base64.b64encode(made).decode()
@@ -85,7 +114,9 @@ class Ardour:
 
     def export(self, to: Path) -> None:
         """Renders the session's master to a float WAV."""
-        building.run(["ardour7-export", "-b", "float", "-o", to, self.session, "ses"], 180, **self.environment)
+        building.run(
+            ["ardour7-export", "-b", "float", "-o", to, self.session, "ses"], 180, **self.environment
+        )
 
 
 def _chunk(document: str) -> tuple[str, str]:
@@ -126,12 +157,14 @@ class _SessionXml:
     def _source(self, wav: Path, channel: int) -> str:
         made = self._id()
         attributes = {"name": wav.name, "type": "audio", "flags": "", "id": made, "channel": str(channel),
-                      "origin": str(wav), "gain": "1", "natural-position": "a0", "take-id": "", "timestamp": "0",
-                      "captured-for": ""}  # fmt: skip
+                      "origin": str(wav), "gain": "1", "natural-position": "a0", "take-id": "",
+                      "timestamp": "0", "captured-for": ""}  # fmt: skip
         ET.SubElement(self._find("Sources"), "Source", attributes)
         return made
 
-    def _region(self, parent: ET.Element, name: str, sources: list[str], samples: int, at_s: float | None) -> None:
+    def _region(
+        self, parent: ET.Element, name: str, sources: list[str], samples: int, at_s: float | None
+    ) -> None:
         whole = at_s is None
         position = round((at_s or 0.0) * TICKS_PER_S)
         length = f"a{samples * TICKS_PER_S // RATE_HZ}"
@@ -167,6 +200,12 @@ class _SessionXml:
             if "IsSessionRange" in location.get("flags", ""):
                 locations.remove(location)
         end = f"a{round(end_s * TICKS_PER_S)}"
-        attributes = {"id": self._id(), "name": "session", "start": "a0", "end": end, "flags": "IsSessionRange", "locked": "0"}
+        attributes = {
+            "id": self._id(),
+            "name": "session",
+            "start": "a0",
+            "end": end,
+            "flags": "IsSessionRange",
+            "locked": "0",
+        }
         ET.SubElement(locations, "Location", attributes)
-

@@ -21,23 +21,24 @@ class Screen:
         building.need("Xvfb", "xdotool", "openbox", "import", "xclip")
         self.folder = folder
         read_end, write_end = os.pipe()
-        self._server = subprocess.Popen(
-            ["Xvfb", "-displayfd", str(write_end), "-screen", "0", f"{size}x24", "-nolisten", "tcp", "-noreset"],
-            pass_fds=[write_end], stderr=(folder / "Xvfb.log").open("wb"),
-        )  # fmt: skip
+        with (folder / "Xvfb.log").open("wb") as log:
+            self._server = subprocess.Popen(
+                ["Xvfb", "-displayfd", str(write_end), "-screen", "0", f"{size}x24", "-nolisten", "tcp",
+                 "-noreset"], pass_fds=[write_end], stderr=log,
+            )  # fmt: skip
         os.close(write_end)
         with os.fdopen(read_end) as numbers:  # to the end of the line: the server dies if it cannot finish it
             self.environment = {"DISPLAY": f":{numbers.readline().strip()}"}
-        self._manager = self.start(["openbox"])
         self._programs: list[subprocess.Popen] = []
+        self.start(["openbox"])
 
     def __enter__(self) -> "Screen":
         return self
 
     def __exit__(self, *_: object) -> None:
-        for program in [*self._programs, self._manager, self._server]:
+        for program in [*self._programs, self._server]:
             program.terminate()
-        for program in [*self._programs, self._manager, self._server]:
+        for program in [*self._programs, self._server]:
             try:
                 program.communicate(timeout=10)
             except subprocess.TimeoutExpired:
@@ -46,13 +47,13 @@ class Screen:
 
     def start(self, command: list[str | Path], **environment: str | Path) -> subprocess.Popen:
         """A program on this screen, ended with it."""
-        program = subprocess.Popen(
-            [str(word) for word in command],
-            env={**os.environ, **self.environment, **{name: str(value) for name, value in environment.items()}},
-            stdout=subprocess.DEVNULL, stderr=(self.folder / f"{Path(str(command[0])).name}.log").open("ab"),
-        )  # fmt: skip
-        if hasattr(self, "_programs"):
-            self._programs.append(program)
+        settings = {name: str(value) for name, value in environment.items()}
+        with (self.folder / f"{Path(str(command[0])).name}.log").open("ab") as log:
+            program = subprocess.Popen(
+                [str(word) for word in command], stdout=log, stderr=log,
+                env={**os.environ, **self.environment, **settings},
+            )  # fmt: skip
+        self._programs.insert(0, program)
         return program
 
     def do(self, *words: str | int) -> str:
@@ -97,7 +98,9 @@ class Screen:
         """Sets the clipboard, or reads it."""
         environment = {**os.environ, **self.environment}
         if text is not None:
-            subprocess.run(["xclip", "-selection", "clipboard", "-i"], input=text, text=True, check=True, env=environment)
+            subprocess.run(
+                ["xclip", "-selection", "clipboard", "-i"], input=text, text=True, check=True, env=environment
+            )
             return text
         command = ["xclip", "-selection", "clipboard", "-o"]
         return subprocess.run(

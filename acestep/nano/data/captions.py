@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (tables read better in one line a row)
 """What a musician might type for a loop: true facts in many words, some left out, some misspelt, some useless.
 
 Knows the labels of a loop, nothing of its audio. Also writes the whole prompt in the checkpoint's template.
@@ -19,7 +20,15 @@ ROLE_WORDS = {
     "lead": ("lead", "melody", "lead melody", "solo", "topline", "riff", "hook"),
     "arp": ("arp", "arpeggio", "arpeggiated synth", "arpeggiator", "sequence", "plucks", "pluck"),
 }  # fmt: skip
-TRACKS = {"drums": "drums", "percussion": "percussion", "bass": "bass", "chords": "keyboard", "pad": "strings", "lead": "lead", "arp": "synth"}
+TRACKS = {
+    "drums": "drums",
+    "percussion": "percussion",
+    "bass": "bass",
+    "chords": "keyboard",
+    "pad": "strings",
+    "lead": "lead",
+    "arp": "synth",
+}
 TRACK_SYNONYMS = {
     "drums": ("drums", "drum", "beat"), "percussion": ("percussion", "perc"), "bass": ("bass",),
     "chords": ("keyboard", "chords", "guitar", "keys", "piano", "brass"), "pad": ("pad", "strings", "pads"),
@@ -33,8 +42,23 @@ TEMPO_WORDS = (
 MINOR_WORDS = ("dark", "moody", "melancholic", "sad", "minor key", "serious", "emotional")
 MAJOR_WORDS = ("happy", "bright", "uplifting", "major key", "cheerful", "sunny", "positive")
 USELESS = ("high quality", "loop", "seamless loop", "instrumental", "no vocals", "professional", "for my track", "clean mix", "wav", "sample pack", "please", "royalty free", "48khz", "make me", "nice")  # fmt: skip
-SIGNATURE_WORDS = {"3/4": ("waltz", "in three", "3/4"), "6/8": ("6/8", "compound meter", "in six", "rolling triplets")}
-OPENINGS = ("", "", "", "a ", "some ", "i want a ", "give me ", "make ", "generate ", "the sound of ", "create a ")
+SIGNATURE_WORDS = {
+    "3/4": ("waltz", "in three", "3/4"),
+    "6/8": ("6/8", "compound meter", "in six", "rolling triplets"),
+}
+OPENINGS = (
+    "",
+    "",
+    "",
+    "a ",
+    "some ",
+    "i want a ",
+    "give me ",
+    "make ",
+    "generate ",
+    "the sound of ",
+    "create a ",
+)
 TEXT_INSTRUCTION = "Fill the audio semantic mask based on the given conditions:"
 LEGO_INSTRUCTION = "Generate the {} track based on the audio context:"
 COMPLETE_INSTRUCTION = "Complete the input track with {}:"
@@ -56,10 +80,16 @@ def caption(loop: Loop, roles: tuple[str, ...], random: np.random.Generator, mes
         if random.random() < 0.3:
             facts.append(_one(random, ("only", "solo", "alone", "isolated", "stem", "nothing else")))
     elif len(roles) < len(loop.parts) or random.random() < 0.6:
-        shown = list(roles) if random.random() < 0.5 else list(random.permutation(roles)[: int(random.integers(1, len(roles) + 1))])
+        shown = (
+            list(roles)
+            if random.random() < 0.5
+            else list(random.permutation(roles)[: int(random.integers(1, len(roles) + 1))])
+        )
         facts += [_named(loop, role, random) for role in shown]
     elif random.random() < 0.4:
-        facts.append(_one(random, ("full mix", "full loop", "band", "track", "music", "song", "full arrangement")))
+        facts.append(
+            _one(random, ("full mix", "full loop", "band", "track", "music", "song", "full arrangement"))
+        )
     if random.random() < 0.25:
         facts.append(_one(random, next(words for limit, words in TEMPO_WORDS if loop.grid.bpm < limit)))
     pitched = any(role not in ("drums", "percussion") for role in roles)
@@ -86,7 +116,11 @@ def spelt(key: Key, random: np.random.Generator) -> str:
 
 
 def metas(
-    loop: Loop, duration_s: float, random: np.random.Generator | None = None, drop: float = 0.0, keyed: bool = True
+    loop: Loop,
+    duration_s: float,
+    random: np.random.Generator | None = None,
+    drop: float = 0.0,
+    keyed: bool = True,
 ) -> str:
     """ACE-Step's metadata lines; `drop` is the chance of N/A, each on its own."""
 

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (tables read better in one line a row)
 """A seed becomes a loop: grid, key, chords, and for every part its notes, sound and place in the mix.
 
 Times are in quarter notes from the start of the loop. Pure decisions; knows nothing of audio.
@@ -10,7 +11,16 @@ import numpy as np
 from acestep.grid import Grid, Signature
 from acestep.key import MAJOR_STEPS, MINOR_STEPS, Key
 from acestep.nano.data import styles
-from acestep.nano.data.parts import ARP_RATES, Note, arp_notes, bass_notes, comp_notes, drum_notes, lead_notes, pad_notes
+from acestep.nano.data.parts import (
+    ARP_RATES,
+    Note,
+    arp_notes,
+    bass_notes,
+    comp_notes,
+    drum_notes,
+    lead_notes,
+    pad_notes,
+)
 from acestep.nano.data.sounds import INSTRUMENTS, KITS
 from acestep.nano.data.styles import STYLE_BY_NAME, STYLES, Style
 
@@ -115,7 +125,11 @@ def _grid(random: np.random.Generator, style: Style) -> Grid:
     low, high = style.bpm
     if random.random() < 0.2:  # any tempo can be asked of any style
         low, high = 60.0, 180.0
-    bpm = round(float(random.uniform(low, high)), 2) if random.random() < 0.6 else float(random.integers(int(low), int(high) + 1))
+    bpm = (
+        round(float(random.uniform(low, high)), 2)
+        if random.random() < 0.6
+        else float(random.integers(int(low), int(high) + 1))
+    )
     bars = int(random.choice([1, 2, 4, 8], p=[0.05, 0.25, 0.5, 0.2]))
     while bars > 1 and bars * signature.quarters_per_bar * 60 / bpm > MAX_LOOP_S:
         bars //= 2
@@ -161,7 +175,9 @@ def _notes(
     if role == "percussion":
         names = list(styles.PERCUSSION)
         chosen = random.choice(names, size=int(random.integers(1, 4)), replace=False)
-        return drum_notes(random, {name: styles.PERCUSSION[name] for name in chosen}, int(grid.bars), quarters)
+        return drum_notes(
+            random, {name: styles.PERCUSSION[name] for name in chosen}, int(grid.bars), quarters
+        )
     if role == "bass":
         return bass_notes(random, str(random.choice(harmony.bass)), chords, quarters)
     if role == "chords":
@@ -179,7 +195,9 @@ def _place(random: np.random.Generator, note: Note, swing: float, role: str) -> 
     unit = 0.5 if swing > 0.45 else 0.25
     if swing and round(start / unit) % 2 == 1 and abs(start / unit - round(start / unit)) < 1e-6:
         start += swing * unit * (0.5 if unit == 0.5 else 1.0)
-    human = 0.0 if role in ("drums", "percussion", "bass") and note.start == 0 else float(random.normal(0, 0.006))
+    human = (
+        0.0 if role in ("drums", "percussion", "bass") and note.start == 0 else float(random.normal(0, 0.006))
+    )
     velocity = float(np.clip(note.velocity * random.normal(1, 0.06), 0.05, 1))
     return replace(note, start=max(start + human, 0.0), velocity=velocity)
 
@@ -191,15 +209,33 @@ def _dress(
         "drums": style.kits, "percussion": ("sonic", "kit-fluid-standard", "kit-fluid-808", "kit-musescore-standard"),
         "bass": harmony.basses, "chords": harmony.chords, "pad": harmony.pads, "lead": harmony.leads, "arp": harmony.arps,
     }[role]  # fmt: skip
-    if role not in ("drums", "percussion") and random.random() < 0.15:  # any instrument can be asked of any style
+    if (
+        role not in ("drums", "percussion") and random.random() < 0.15
+    ):  # any instrument can be asked of any style
         sounds = tuple(i.name for i in INSTRUMENTS if i.role == role and not i.held)
     sound = str(random.choice(sounds))
     if held:
         kept = [i.name for i in INSTRUMENTS if i.role == role and i.held]
         kept = [kit[0] for kit in KITS if kit[3]] if role in ("drums", "percussion") else kept
         sound = str(random.choice(kept))
-    level = {"drums": 0.0, "percussion": -9.0, "bass": -2.0, "chords": -5.0, "pad": -6.5, "lead": -5.5, "arp": -7.0}[role]
-    wet = {"drums": 0.06, "percussion": 0.12, "bass": 0.0, "chords": 0.15, "pad": 0.3, "lead": 0.22, "arp": 0.22}[role]
+    level = {
+        "drums": 0.0,
+        "percussion": -9.0,
+        "bass": -2.0,
+        "chords": -5.0,
+        "pad": -6.5,
+        "lead": -5.5,
+        "arp": -7.0,
+    }[role]
+    wet = {
+        "drums": 0.06,
+        "percussion": 0.12,
+        "bass": 0.0,
+        "chords": 0.15,
+        "pad": 0.3,
+        "lead": 0.22,
+        "arp": 0.22,
+    }[role]
     if style.name in ("ambient", "reggae"):
         wet *= 1.8
     side = 0.0 if role in ("drums", "bass") else float(random.uniform(-0.5, 0.5))
@@ -211,10 +247,16 @@ def _dress(
         gain_db=level + float(random.normal(0, 1.8)),
         pan=side,
         reverb=float(wet * random.uniform(0, 2)) if random.random() < 0.7 else 0.0,
-        echo=float(random.uniform(0.15, 0.4)) if role in ("lead", "arp", "chords") and random.random() < 0.25 else 0.0,
+        echo=float(random.uniform(0.15, 0.4))
+        if role in ("lead", "arp", "chords") and random.random() < 0.25
+        else 0.0,
         drive=float(random.uniform(0.2, 1)) if random.random() < 0.3 * style.dirt + 0.08 else 0.0,
-        cutoff_hz=float(np.exp(random.uniform(np.log(700), np.log(9000)))) if role != "drums" and random.random() < 0.3 else 0.0,
-        pump=float(random.uniform(0.3, 0.8)) if role not in ("drums", "percussion") and random.random() < style.pump else 0.0,
+        cutoff_hz=float(np.exp(random.uniform(np.log(700), np.log(9000))))
+        if role != "drums" and random.random() < 0.3
+        else 0.0,
+        pump=float(random.uniform(0.3, 0.8))
+        if role not in ("drums", "percussion") and random.random() < style.pump
+        else 0.0,
     )
 
 
@@ -225,8 +267,19 @@ def _words(loop: Loop) -> dict[str, str]:
     for part in loop.parts:
         if part.role in ("drums", "percussion"):
             kit = part.sound
-            words[part.role] = "electronic" if kit == "synth" else "808" if "808" in kit else "brush" if "brush" in kit \
-                else "electronic" if "electronic" in kit else "sampled" if kit == "sonic" else "acoustic"
+            words[part.role] = (
+                "electronic"
+                if kit == "synth"
+                else "808"
+                if "808" in kit
+                else "brush"
+                if "brush" in kit
+                else "electronic"
+                if "electronic" in kit
+                else "sampled"
+                if kit == "sonic"
+                else "acoustic"
+            )
         else:
             words[part.role] = "|".join(names.get(part.sound, ("synth",)))
     return words

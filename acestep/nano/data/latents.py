@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from acestep.grid import SAMPLE_RATE_HZ
 from acestep.nano.checkpoint import REFERENCE_S
 from acestep.nano.data.compose import Loop, compose
 from acestep.nano.data.render import level, limit, render
@@ -94,7 +93,9 @@ def label(seed: int, held: bool = False) -> Loop:
 
 
 def reference_of(latents: Tensor, frames: int) -> Tensor:
-    """A third each from front, middle and back, as the stock pipeline cuts a reference: [T, C] → [frames, C]."""
+    """A third each from front, middle and back, as the stock pipeline cuts a reference: [T, C] → [frames,
+    C].
+    """
     third = frames // 3
     total = latents.shape[0]
     if total < frames:
@@ -145,7 +146,9 @@ def _store(stored: dict[str, np.ndarray], seed: int, held: bool, bank: Bank, cod
         stored[f"{name} reference"] = _reference(sibling, group, codec)
 
 
-def _latents(stems: dict[str, np.ndarray], roles: tuple[str, ...], frames: int, codec: SpectralCodec) -> np.ndarray:
+def _latents(
+    stems: dict[str, np.ndarray], roles: tuple[str, ...], frames: int, codec: SpectralCodec
+) -> np.ndarray:
     chosen = {role: stems[role] for role in roles}
     audio = limit(sum(chosen.values()) * level(chosen))
     return encode(tiled(audio, frames), codec).half().numpy()
@@ -158,5 +161,3 @@ def _reference(stems: dict[str, np.ndarray], roles: tuple[str, ...], codec: Spec
     frames = round(REFERENCE_S * codec.latent_rate_hz)
     cut = reference_of(torch.from_numpy(audio), frames * 480).numpy()
     return encode(cut[: frames * 480], codec).half().numpy()
-
-

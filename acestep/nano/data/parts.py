@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (tables read better in one line a row)
 """Note writing for every role: patterns to hits, chords to bass lines, comping, pads, melodies, arpeggios.
 
 Times in quarter notes; a chord is MIDI-octave-0 pitches (root, third, fifth, seventh). Knows nothing of sound.
@@ -75,7 +76,7 @@ def drum_notes(
                 row[-4:] = [str(random.choice(list("xx-.X"))) for _ in range(4)]
             for step, mark in enumerate(row):
                 played = mark in "Xx-" or (mark == "?" and random.random() < 0.5)
-                if mark == "." and 0 < step and random.random() < 0.012:
+                if mark == "." and step > 0 and random.random() < 0.012:
                     played, mark = True, "-"
                 if played:
                     level = _LEVELS[mark]
@@ -87,7 +88,9 @@ def drum_notes(
     return notes
 
 
-def bass_notes(random: np.random.Generator, kind: str, chords: list[list[int]], quarters: float) -> list[Note]:
+def bass_notes(
+    random: np.random.Generator, kind: str, chords: list[list[int]], quarters: float
+) -> list[Note]:
     """A bass line that follows the roots."""
     pattern = str(random.choice(_BASS[kind]))
     base = 28 if random.random() < 0.7 else 36
@@ -103,7 +106,9 @@ def bass_notes(random: np.random.Generator, kind: str, chords: list[list[int]], 
             if start >= quarters * 4:
                 continue
             length = min(length, round(quarters * 4) - start)
-            notes.append(Note(bar * quarters + start / 4, length / 4 * 0.92, tones[mark], 0.75 + 0.2 * (start == 0)))
+            notes.append(
+                Note(bar * quarters + start / 4, length / 4 * 0.92, tones[mark], 0.75 + 0.2 * (start == 0))
+            )
     return notes
 
 
@@ -133,11 +138,17 @@ def comp_notes(
             length = min(length, round(quarters * 4) - start)
             for index, pitch in enumerate(voiced):
                 late = 0.012 * index if kind in ("lazy", "strum", "jazz") else 0
-                notes.append(Note(bar * quarters + start / 4 + late, length / 4 * 0.9, pitch, 0.55 + 0.1 * (start == 0)))
+                notes.append(
+                    Note(
+                        bar * quarters + start / 4 + late, length / 4 * 0.9, pitch, 0.55 + 0.1 * (start == 0)
+                    )
+                )
     return notes
 
 
-def pad_notes(random: np.random.Generator, chords: list[list[int]], quarters: float, sevenths: bool) -> list[Note]:
+def pad_notes(
+    random: np.random.Generator, chords: list[list[int]], quarters: float, sevenths: bool
+) -> list[Note]:
     """Held chords; equal neighbours are tied."""
     notes: list[Note] = []
     centre = int(random.integers(58, 68))
@@ -156,7 +167,9 @@ def pad_notes(random: np.random.Generator, chords: list[list[int]], quarters: fl
     return notes
 
 
-def lead_notes(random: np.random.Generator, chords: list[list[int]], quarters: float, minor: bool) -> list[Note]:
+def lead_notes(
+    random: np.random.Generator, chords: list[list[int]], quarters: float, minor: bool
+) -> list[Note]:
     """A short motif of chord and scale tones, repeated with the chords."""
     steps = round(quarters * 4)
     rhythm: list[tuple[int, int]] = []
@@ -176,11 +189,15 @@ def lead_notes(random: np.random.Generator, chords: list[list[int]], quarters: f
         scale = [chord[0], chord[1], chord[2], chord[0] + 12, chord[1] + 12]
         for (start, length), tone in zip(rhythm, shape, strict=True):
             pitch = base + (scale[int(tone)] - base) % 12 + (12 if tone >= 3 and base < 70 else 0)
-            notes.append(Note(bar * quarters + start / 4, length / 4 * 0.95, pitch, 0.65 + 0.15 * (start % 4 == 0)))
+            notes.append(
+                Note(bar * quarters + start / 4, length / 4 * 0.95, pitch, 0.65 + 0.15 * (start % 4 == 0))
+            )
     return notes
 
 
-def arp_notes(random: np.random.Generator, chords: list[list[int]], quarters: float, rate: float) -> list[Note]:
+def arp_notes(
+    random: np.random.Generator, chords: list[list[int]], quarters: float, rate: float
+) -> list[Note]:
     """Broken chords in even steps."""
     shape = str(random.choice(["up", "down", "updown", "random"]))
     base = int(random.integers(58, 70))

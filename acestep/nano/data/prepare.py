@@ -4,14 +4,12 @@ A shard is a file that is complete or absent, so work can be cut off and taken u
 can share it. Knows nothing of networks other than the codec that encodes.
 """
 
-import json
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from acestep.grid import SAMPLE_RATE_HZ
-from acestep.nano.data.compose import Loop, compose
+from acestep.nano.data.compose import compose
 from acestep.nano.data.render import level, limit, render
 from acestep.nano.data.sounds import Bank
 from acestep.spectral import SpectralCodec
@@ -21,7 +19,9 @@ VIEWS_PER_LOOP = 2
 
 
 def feature_shard(folder: Path, index: int, bank: Bank, held: bool = False) -> Path:
-    """Write shard `index` of codec features: half mixes, half parts alone or in groups. float16 [frames, K]."""
+    """Write shard `index` of codec features: half mixes, half parts alone or in groups. float16 [frames,
+    K].
+    """
     target = folder / f"{'held' if held else 'train'}-{index:04d}.npy"
     if target.exists():
         return target
@@ -46,7 +46,11 @@ def feature_shard(folder: Path, index: int, bank: Bank, held: bool = False) -> P
 def _view(stems: dict[str, np.ndarray], random: np.random.Generator, mixed: bool) -> np.ndarray:
     roles = list(stems)
     if not mixed:
-        roles = list(random.choice(roles, size=int(random.choice([1, 1, 1, 2])) if len(roles) > 1 else 1, replace=False))
+        roles = list(
+            random.choice(
+                roles, size=int(random.choice([1, 1, 1, 2])) if len(roles) > 1 else 1, replace=False
+            )
+        )
     chosen = {role: stems[role] for role in roles}
     return limit(sum(chosen.values()) * level(chosen))
 

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (tables read better in one line a row)
 """A composed loop becomes audio: exact in time, sample 0 the downbeat, tails folded over so that it loops.
 
 Arrays are float32 [samples, 2]. Knows nothing of latents or captions.
@@ -26,7 +27,13 @@ _NEIGHBOURS = {"kick2": "kick", "snare2": "snare", "clap": "snare", "rim": "clap
 def render(loop: Loop, bank: Bank, solo: str | None = None) -> dict[str, np.ndarray]:
     """Every part of a loop as it sounds in the mix; their sum is the mix. With `solo`, only that role."""
     samples = loop.grid.samples()
-    kicks = [note for part in loop.parts if part.role == "drums" for note in part.notes if note.hit.startswith("kick")]
+    kicks = [
+        note
+        for part in loop.parts
+        if part.role == "drums"
+        for note in part.notes
+        if note.hit.startswith("kick")
+    ]
     stems = {}
     for part in loop.parts:
         if solo is None or part.role == solo:
@@ -50,7 +57,9 @@ def limit(audio: np.ndarray) -> np.ndarray:
     """Soft above 0.8: nothing clips."""
     size = np.abs(audio)
     over = np.maximum(size - 0.8, 0)
-    return (np.sign(audio) * np.where(size > 0.8, 0.8 + (PEAK - 0.8) * np.tanh(over / (PEAK - 0.8)), size)).astype(np.float32)
+    return (
+        np.sign(audio) * np.where(size > 0.8, 0.8 + (PEAK - 0.8) * np.tanh(over / (PEAK - 0.8)), size)
+    ).astype(np.float32)
 
 
 def _render_part(part: Part, loop: Loop, kicks: list[Note], samples: int, bank: Bank) -> np.ndarray:
@@ -108,7 +117,9 @@ def _kit(part: Part, bank: Bank) -> dict[str, np.ndarray]:
         return bank.kit(part.sound)
     random = np.random.default_rng(part.sound_seed)
     hits = bank.kit("sonic")
-    chosen = {hit: str(random.choice([name for name in names if name in hits])) for hit, names in SONIC_HITS.items()}
+    chosen = {
+        hit: str(random.choice([name for name in names if name in hits])) for hit, names in SONIC_HITS.items()
+    }
     return {hit: hits[name] for hit, name in chosen.items()}
 
 
@@ -151,7 +162,9 @@ def _reverb(audio: np.ndarray, random: np.random.Generator) -> np.ndarray:
     count = min(int(decay_s * 1.5 * RATE), len(audio))
     time = np.arange(count) / RATE
     room = random.standard_normal((count, 2)) * np.exp(-time / (decay_s / 3))[:, None]
-    room = sosfilt(butter(1, [250, float(random.uniform(2500, 9000))], "band", fs=RATE, output="sos"), room, axis=0)
+    room = sosfilt(
+        butter(1, [250, float(random.uniform(2500, 9000))], "band", fs=RATE, output="sos"), room, axis=0
+    )
     room /= np.sqrt((room**2).sum(0, keepdims=True)) + 1e-9
     size = next_fast_len(len(audio) + count, real=True)
     wet = irfft(rfft(audio, size, axis=0) * rfft(room.astype(np.float32), size, axis=0), n=size, axis=0)

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (tables read better in one line a row)
 """The sound bank: one recording per instrument and pitch, and drum kits, from free sources only.
 
 Soundfonts are played once, note by note, by the `fluidsynth` program; single hits come from sonic-pi-samples.
@@ -226,8 +227,11 @@ def _write_tones(instrument: Instrument, target: Path) -> None:
     starts = [_onset(note) for note in notes]
     notes = np.stack([np.roll(note, -start, axis=0) for note, start in zip(notes, starts, strict=True)])
     window = SAMPLE_RATE_HZ // 10
-    loudest = np.sqrt((notes[:, : 10 * window].reshape(len(notes), -1, window, 2) ** 2).mean((2, 3)).max(1)) \
-        if notes.shape[1] >= 10 * window else np.sqrt((notes**2).mean((1, 2)))
+    loudest = (
+        np.sqrt((notes[:, : 10 * window].reshape(len(notes), -1, window, 2) ** 2).mean((2, 3)).max(1))
+        if notes.shape[1] >= 10 * window
+        else np.sqrt((notes**2).mean((1, 2)))
+    )
     notes = notes * (0.1 / max(float(np.median(loudest)), 1e-4))
     peak = np.abs(notes).max((1, 2), keepdims=True)
     np.save(target, _int16(notes * np.minimum(1, 0.99 / np.maximum(peak, 1e-6))))
@@ -253,7 +257,18 @@ def _record(font: str, program: int, pitches: list[int], note_s: float, drums: b
         song, wave = Path(folder) / "notes.mid", Path(folder) / "notes.wav"
         mido.MidiFile(ticks_per_beat=ticks, tracks=[track]).save(song)
         settings = ["-o", "synth.dynamic-sample-loading=1", "-o", "synth.reverb.active=0"]
-        settings += ["-o", "synth.chorus.active=0", "-r", str(SAMPLE_RATE_HZ), "-g", "0.8", "-T", "wav", "-O", "float"]
+        settings += [
+            "-o",
+            "synth.chorus.active=0",
+            "-r",
+            str(SAMPLE_RATE_HZ),
+            "-g",
+            "0.8",
+            "-T",
+            "wav",
+            "-O",
+            "float",
+        ]
         source = FLUID if font == "fluid" else MUSESCORE
         command = ["fluidsynth", "-ni", "-q", *settings, "-F", str(wave), str(source), str(song)]
         subprocess.run(command, check=True, capture_output=True)

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (tables read better in one line a row)
 """What each style is made of: tempo, drum patterns, harmony, instruments, and the words people use for it.
 
 Patterns are one bar of sixteenths: `X` accent, `x` hit, `-` soft, `?` sometimes, `.` rest. Pure data.
@@ -155,18 +156,63 @@ STYLES: tuple[Style, ...] = (
 STYLE_BY_NAME = {style.name: style for style in STYLES}
 
 # scale degrees, one per bar (or per half bar where there are more than bars); the second list is for evaluation only
-MINOR_PROGRESSIONS = ((0,), (0, 5), (0, 3), (0, 6), (0, 5, 2, 6), (0, 3, 4, 0), (0, 6, 5, 6), (0, 2, 3, 5), (0, 0, 5, 6), (0, 4, 5, 3), (5, 6, 0, 0), (0, 3, 6, 2), (0, 5, 3, 4))
-MAJOR_PROGRESSIONS = ((0,), (0, 3), (0, 4), (0, 4, 5, 3), (0, 5, 3, 4), (0, 3, 4, 3), (5, 3, 0, 4), (0, 3, 0, 4), (1, 4, 0, 0), (0, 5, 1, 4), (0, 2, 3, 4), (3, 4, 2, 5))
+MINOR_PROGRESSIONS = (
+    (0,),
+    (0, 5),
+    (0, 3),
+    (0, 6),
+    (0, 5, 2, 6),
+    (0, 3, 4, 0),
+    (0, 6, 5, 6),
+    (0, 2, 3, 5),
+    (0, 0, 5, 6),
+    (0, 4, 5, 3),
+    (5, 6, 0, 0),
+    (0, 3, 6, 2),
+    (0, 5, 3, 4),
+)
+MAJOR_PROGRESSIONS = (
+    (0,),
+    (0, 3),
+    (0, 4),
+    (0, 4, 5, 3),
+    (0, 5, 3, 4),
+    (0, 3, 4, 3),
+    (5, 3, 0, 4),
+    (0, 3, 0, 4),
+    (1, 4, 0, 0),
+    (0, 5, 1, 4),
+    (0, 2, 3, 4),
+    (3, 4, 2, 5),
+)
 HELD_MINOR = ((0, 6, 3, 5), (0, 2, 6, 5), (3, 0, 5, 4), (0, 5, 6, 4))
 HELD_MAJOR = ((0, 2, 5, 3), (3, 0, 4, 5), (0, 1, 3, 4), (5, 1, 4, 0))
 
 # drums of one, harmony of the other; the held ones are never composed for training
-MIXTURES = (("boom bap", "jazz"), ("house", "funk"), ("trap", "ambient"), ("techno", "synthwave"), ("drum and bass", "ambient"), ("lo-fi", "jazz"), ("reggae", "house"), ("rock", "synthwave"))
+MIXTURES = (
+    ("boom bap", "jazz"),
+    ("house", "funk"),
+    ("trap", "ambient"),
+    ("techno", "synthwave"),
+    ("drum and bass", "ambient"),
+    ("lo-fi", "jazz"),
+    ("reggae", "house"),
+    ("rock", "synthwave"),
+)
 HELD_MIXTURES = (("boom bap", "synthwave"), ("house", "jazz"), ("drum and bass", "funk"), ("trap", "lo-fi"))
 
 # bars of other meters, twelve sixteenths: every style borrows these
-WALTZ = {"kick": ("X...........", "X.......-..."), "snare": ("....x...x...", "....-...x..."), "closed": ("x.x.x.x.x.x.", "x...x...x...")}
-COMPOUND = {"kick": ("X...........", "X.........x.", "X....x......"), "snare": ("......X.....",), "closed": ("x.x.x.x.x.x.", "X.x.x.X.x.x."), "open": ("............", "..........x.")}
+WALTZ = {
+    "kick": ("X...........", "X.......-..."),
+    "snare": ("....x...x...", "....-...x..."),
+    "closed": ("x.x.x.x.x.x.", "x...x...x..."),
+}
+COMPOUND = {
+    "kick": ("X...........", "X.........x.", "X....x......"),
+    "snare": ("......X.....",),
+    "closed": ("x.x.x.x.x.x.", "X.x.x.X.x.x."),
+    "open": ("............", "..........x."),
+}
 
 # percussion plays its own hits
 PERCUSSION = {

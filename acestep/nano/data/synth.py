@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (tables read better in one line a row)
 """Electronic sounds in code: drum kits and subtractive tones, drawn from a seed. Knows nothing of loops."""
 
 import numpy as np
@@ -30,9 +31,15 @@ def synth_tone(seed: int, role: str, pitch: int, length_s: float) -> np.ndarray:
     """A subtractive tone with its release, float32 [samples, 2]; the seed draws the patch, not the note."""
     random = np.random.default_rng(seed)
     wave = str(random.choice(["saw", "square", "sine", "triangle"], p=_WAVES[role]))
-    voices = int(random.choice([1, 2, 3], p=[0.4, 0.3, 0.3])) if role != "bass" else int(random.choice([1, 2], p=[0.7, 0.3]))
+    voices = (
+        int(random.choice([1, 2, 3], p=[0.4, 0.3, 0.3]))
+        if role != "bass"
+        else int(random.choice([1, 2], p=[0.7, 0.3]))
+    )
     detune = float(random.uniform(0.03, 0.2))
-    attack = {"pad": random.uniform(0.1, 0.6), "lead": random.uniform(0.003, 0.03)}.get(role, random.uniform(0.002, 0.01))
+    attack = {"pad": random.uniform(0.1, 0.6), "lead": random.uniform(0.003, 0.03)}.get(
+        role, random.uniform(0.002, 0.01)
+    )
     release = {"pad": random.uniform(0.3, 0.8), "bass": 0.04}.get(role, random.uniform(0.05, 0.25))
     bright = float(np.exp(random.uniform(np.log(2), np.log(24))))
     dull = bright * float(random.uniform(0.1, 0.9))
@@ -57,7 +64,9 @@ def synth_tone(seed: int, role: str, pitch: int, length_s: float) -> np.ndarray:
     shape = np.minimum(time / attack, 1) * (sustain + (1 - sustain) * np.exp(-time / decay))
     shape *= np.exp(-np.maximum(time - length_s, 0) / (release / 4))
     audio = np.stack([left, right], 1) * shape[:, None]
-    return (audio * (0.28 / max(float(np.sqrt((audio[: RATE // 3] ** 2).mean())), 0.05) * 0.5)).astype(np.float32)
+    return (audio * (0.28 / max(float(np.sqrt((audio[: RATE // 3] ** 2).mean())), 0.05) * 0.5)).astype(
+        np.float32
+    )
 
 
 _WAVES = {
@@ -101,7 +110,9 @@ def _filter_fall(audio: np.ndarray, frequency: float, bright: float, dull: float
 def _kick(random: np.random.Generator) -> np.ndarray:
     time = np.arange(int(0.7 * RATE)) / RATE
     base, sweep = random.uniform(42, 62), random.uniform(80, 320)
-    phase = base * time + sweep * random.uniform(0.015, 0.05) * (1 - np.exp(-time / random.uniform(0.015, 0.05)))
+    phase = base * time + sweep * random.uniform(0.015, 0.05) * (
+        1 - np.exp(-time / random.uniform(0.015, 0.05))
+    )
     body = np.sin(2 * np.pi * phase) * np.exp(-time / random.uniform(0.08, 0.28))
     click = random.standard_normal(len(time)) * np.exp(-time / 0.003) * random.uniform(0, 0.4)
     return np.tanh((body + click) * random.uniform(1, 3))
@@ -124,9 +135,13 @@ def _clap(random: np.random.Generator) -> np.ndarray:
 def _hat(random: np.random.Generator, decay: float) -> np.ndarray:
     time = np.arange(int(min(decay * 5, 1.4) * RATE)) / RATE
     noise = random.standard_normal(len(time))
-    metal = sum(np.sign(np.sin(2 * np.pi * f * random.uniform(0.97, 1.03) * time)) for f in (3215, 4180, 5530, 6790))
+    metal = sum(
+        np.sign(np.sin(2 * np.pi * f * random.uniform(0.97, 1.03) * time)) for f in (3215, 4180, 5530, 6790)
+    )
     mixed = noise + metal * random.uniform(0, 0.5)
-    return _band(mixed, random.uniform(5000, 8500), 19_000) * np.exp(-time / (decay * random.uniform(0.6, 1.1)))
+    return _band(mixed, random.uniform(5000, 8500), 19_000) * np.exp(
+        -time / (decay * random.uniform(0.6, 1.1))
+    )
 
 
 def _tom(random: np.random.Generator, base: float) -> np.ndarray:
