@@ -65,9 +65,9 @@ class Cascade:
         self.adapters = Adapters(stages)
         self._words, self._references = Recent(32), Recent(4)
         self._speeds: dict[str, float] = {}
-        # a DiT step costs its parameters a frame; decoding costs more than that on CPUs (FIELD: VAE > DiT)
+        # a DiT step costs its parameters a frame; decoding about as much as two steps of the largest stage
         self._guesses = {name: _size(stage.transformer) for name, stage in stages.items()}
-        self._guesses |= {"text": _size(text_encoder) * 100, "decode": 5e9}
+        self._guesses["decode"] = 2 * max(self._guesses.values()) * codec.latent_rate_hz
 
     @classmethod
     def load(
@@ -149,7 +149,10 @@ class Cascade:
         return self._references.get(key, encode)
 
     def load_adapter(self, name_or_path: str | Path) -> str:
-        """Load a LoRA from ACESTEP_HOME/adapters or a path; gives the name that requests use."""
+        """Load a LoRA from ACESTEP_HOME/adapters or a path; gives the name that requests use.
+
+        A request that names an adapter in ACESTEP_HOME/adapters loads it by itself.
+        """
         return self.adapters.load(name_or_path)
 
     def unload_adapter(self, name: str) -> None:

@@ -1,4 +1,5 @@
-"""What every codec can do, and the published one: ACE-Step's Oobleck autoencoder as a plain encode and decode.
+"""What every codec can do, and the published one: ACE-Step's Oobleck autoencoder as a plain encode and
+decode.
 
 Knows nothing of text, stages or files other than the codec's own folder.
 Shapes: B clips, N samples, T latent frames, C latent channels.
@@ -72,7 +73,9 @@ class OobleckCodec:
         pieces = []
         with torch.inference_mode():
             for start, end, first, last in _windows(total):
-                part = self.autoencoder.encode(audio[..., first * self.hop : last * self.hop]).latent_dist.mode()
+                part = self.autoencoder.encode(
+                    audio[..., first * self.hop : last * self.hop]
+                ).latent_dist.mode()
                 pieces.append(part[..., start - first : end - first])
         return torch.cat(pieces, -1).transpose(1, 2).float()
 
@@ -98,7 +101,9 @@ class OobleckCodec:
         return self
 
     def save(self, folder: str | Path) -> None:
-        """Write in diffusers' layout; the norms stay folded, with g = ‖v‖ so that the stock class reads it."""
+        """Write in diffusers' layout; the norms stay folded, with g = ‖v‖ so that the stock class reads
+        it.
+        """
         from diffusers import AutoencoderOobleck
 
         stock = AutoencoderOobleck.from_config(self.autoencoder.config)
@@ -116,7 +121,9 @@ def load_codec(folder: str | Path) -> Codec:
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"no codec in {folder}: expected a folder with config.json ({error})") from error
+        raise CheckpointError(
+            f"no codec in {folder}: expected a folder with config.json ({error})"
+        ) from error
     name = config.get("_class_name")
     if name == "SpectralCodec":
         from acestep.spectral import SpectralCodec
@@ -130,7 +137,7 @@ def load_codec(folder: str | Path) -> Codec:
         except OSError as error:
             raise CheckpointError(f"the codec in {folder} has no readable safetensors: {error}") from error
     raise CheckpointError(
-        f"the codec in {folder} is a {name!r}: expected AutoencoderOobleck or SpectralCodec in its config.json"
+        f"the codec in {folder} is a {name!r}: expected AutoencoderOobleck or SpectralCodec"
     )
 
 

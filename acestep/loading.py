@@ -52,6 +52,10 @@ def load_parts(
         codec: Any = load_codec(spec.codec)
         if hasattr(codec, "to"):
             codec.to(place)
+        if place.type == "cpu" and hasattr(codec, "autoencoder"):
+            from acestep.oobleck import quicken
+
+            quicken(codec.autoencoder.decoder)
         stages = {
             stage.name: load_stage(stage, place, kind)
             for stage in spec.stages

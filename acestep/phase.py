@@ -30,7 +30,9 @@ def spectra(audio: Tensor) -> Tensor:
 
 
 def overlap_add(spectrum: Tensor) -> tuple[Tensor, Tensor]:
-    """Spectra [..., T, F] → (sum of windowed frames, sum of squared windows), each over T·HOP + 2·EDGE samples."""
+    """Spectra [..., T, F] → (sum of windowed frames, sum of squared windows), each over T·HOP + 2·EDGE
+    samples.
+    """
     window = _window(spectrum.real)
     frames = torch.fft.irfft(spectrum, n=FFT) * window
     return _add(frames), _add(window.square().expand(frames.shape[-2], FFT))
@@ -105,7 +107,9 @@ def _window(like: Tensor) -> Tensor:
 
 
 def _add(frames: Tensor) -> Tensor:
-    """[..., T, FFT] → [..., T·HOP + 2·EDGE]: each frame is cut into hops, which line up with its neighbours'."""
+    """[..., T, FFT] → [..., T·HOP + 2·EDGE]: each frame is cut into hops, which line up with its
+    neighbours'.
+    """
     count = frames.shape[-2]
     padded = torch.nn.functional.pad(frames, (0, _BLOCKS * HOP - FFT)).unflatten(-1, (_BLOCKS, HOP))
     out = padded.new_zeros(*frames.shape[:-2], count + _BLOCKS - 1, HOP)
@@ -120,7 +124,9 @@ def _followed_phases(magnitude: Tensor, known: Tensor | None) -> Tensor:
     left, middle, right = log[..., :-2], log[..., 1:-1], log[..., 2:]
     peak = torch.nn.functional.pad((middle > left) & (middle >= right), (1, 1))
     bend = left - 2 * middle + right
-    offset = torch.where(bend.abs() > 1e-6, 0.5 * (left - right) / bend.clamp_max(-1e-6), 0.0).clamp(-0.5, 0.5)
+    offset = torch.where(bend.abs() > 1e-6, 0.5 * (left - right) / bend.clamp_max(-1e-6), 0.0).clamp(
+        -0.5, 0.5
+    )
     bins = torch.arange(BINS, device=magnitude.device)
     frequency = bins + torch.nn.functional.pad(offset, (1, 1))  # in bins
     below = torch.where(peak, bins, -1).cummax(-1).values

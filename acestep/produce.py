@@ -16,13 +16,15 @@ import numpy as np
 import acestep
 from acestep.choose import Rank, rank
 from acestep.clip import SIDECAR_FORMAT, Clip, clip_stem, read_sidecar, remove_clip, write_clip
+from acestep.context import LAYERS, matched_level, read_context
 from acestep.encode import encode
 from acestep.errors import Cancelled, InvalidRequest, PoorFit, UnreadableAudio
+from acestep.fingerprint import fingerprint
 from acestep.fit import Fit, fit
 from acestep.grid import SAMPLE_RATE_HZ
 from acestep.key import Key
 from acestep.pace import Progress
-from acestep.request import GenerateRequest
+from acestep.request import MAX_SEED, GenerateRequest
 from acestep.riff import MusicalData, read_chunks
 
 if TYPE_CHECKING:
@@ -85,6 +87,7 @@ class _Production:
         self.started = time.time()
         self.reference = _reference(request) if request.candidates > 1 else None
         self.time_reference = _time_reference(request)
+        self.context = read_context(request)
 
     def run(
         self,
@@ -119,7 +122,10 @@ class _Production:
         assert request.seed is not None
         made = self.cascade.generate(
             dataclasses.replace(
-                request, takes=len(takes) * each, candidates=1, seed=request.seed + takes.start * each
+                request,
+                takes=len(takes) * each,
+                candidates=1,
+                seed=(request.seed + takes.start * each) % (MAX_SEED + 1),
             ),
             on_progress=lambda p: report(p.stage, p.fraction * (1 - FIT_SHARE), p.eta_s),
             on_audio=None
@@ -137,21 +143,32 @@ class _Production:
             fits = []
             for number, candidate in enumerate(candidates):
                 _stop_if(cancelled)
-                fits.append(
-                    fit(
-                        candidate.audio,
-                        candidate.sample_rate_hz,
-                        request.grid,
-                        request.key,
-                        change=request.fit,
-                    )
-                )
+                fits.append(self._fit(candidate))
                 share = (position * each + number + 1) / (len(takes) * each)
                 report("fit", 1 - FIT_SHARE + FIT_SHARE * share, 0.0)
             ranks = rank(fits, [candidate.seed for candidate in candidates], self.reference)
             best = ranks[0].candidate
             chosen.append((take, candidates[best], fits[best], ranks))
         return chosen
+
+    def _fit(self, take: "Take") -> Fit:
+        """Fitted to the grid, or to the context; what must stay aligned with its source is only measured."""
+        request, context = self.request, self.context
+        if context is None:
+            return fit(take.audio, take.sample_rate_hz, request.grid, request.key, change=request.fit)
+        layer = request.task in LAYERS and context.downbeat_s is not None
+        result = fit(
+            take.audio,
+            take.sample_rate_hz,
+            request.grid,
+            context.key,
+            change=request.fit and layer,
+            downbeat_s=context.downbeat_s,
+        )
+        if request.task in LAYERS and request.fit:
+            audio, notes = matched_level(result.audio, result.after.lufs, context)
+            result = dataclasses.replace(result, audio=audio, changes=(*result.changes, *notes))
+        return result
 
     def _refuse_poor(self, chosen: "list[tuple[int, Take, Fit, list[Rank]]]") -> None:
         if not self.request.strict:
@@ -204,7 +221,7 @@ class _Production:
             key_match=result.key_match,
             fit=result.verdict,
             prompt=request.prompt,
-            cascade=request.cascade or str(getattr(self.cascade, "name", "")),
+            cascade=request.cascade or _fingerprint(self.cascade)["name"],
             adapters=request.adapters,
             created=created,
         )
@@ -220,8 +237,10 @@ class _Production:
             "measured": result.to_dict(),
             "candidates": [one.to_dict() for one in ranks],
             "seconds": {name: round(value, 3) for name, value in made.seconds.items()},
-            "notes": [*made.notes, *notes],
+            "notes": [*made.notes, *notes, *(self.context.notes(grid) if self.context else ())],
         }
+        if self.context:
+            sidecar["context"] = self.context.to_dict()
         data = MusicalData(
             bpm=request.bpm,
             numerator=request.signature.numerator,
@@ -309,8 +328,14 @@ def _time_reference(request: GenerateRequest) -> int:
 
 
 def _fingerprint(cascade: Any) -> dict[str, Any]:
-    found = getattr(cascade, "fingerprint", None)
-    return {"name": str(getattr(cascade, "name", "")), "files": found() if callable(found) else {}}
+    """Name and hashes of the checkpoint's files and of the adapters in use, as far as the cascade says."""
+    spec = getattr(cascade, "spec", None)
+    paths = getattr(getattr(cascade, "adapters", None), "paths", {}) or {}
+    return {
+        "name": spec.name if spec else "",
+        "files": fingerprint(spec.folder) if spec else {},
+        "adapters": {name: fingerprint(Path(path)) for name, path in paths.items()},
+    }
 
 
 def _versions() -> dict[str, str]:

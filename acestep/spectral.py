@@ -1,10 +1,14 @@
 """nano's codec: log-magnitudes in uneven bands and a parametric stereo image, 64 channels at 100 Hz.
 
-The network sees no phase: `acestep.phase` finds one at decoding. That is what makes a codec trainable and
-runnable on two CPU cores. Latents have unit variance per channel; the statistics are part of the weights.
+No phase is stored: `acestep.phase` finds one at decoding. Encoding is linear (the principal components of the
+bands); decoding adds a network that knows from training what the components left out. That is what makes a
+codec trainable and runnable on two CPU cores. Latents come normalised: on average of unit variance, the
+leading
+components a little more.
 Shapes: B clips, T frames, F bins (1025), K bands, C latent channels, N samples. Knows nothing of training.
 """
 
+import itertools
 import json
 import math
 from collections.abc import Iterator
@@ -24,7 +28,10 @@ STEREO_BANDS = 24
 FLOOR = 1e-4  # power that counts as silence: -97 dB below a full-scale sine
 PAN_LIMIT = 3.0  # natural log of left over right amplitude
 WIDTH_LIMITS = (-4.0, 1.5)  # natural log of side over mid amplitude
+GRADING = 0.25  # 0: all channels of equal variance; 1: as the components have it, 27 to 1
 WINDOW_FRAMES = 400  # frames decoded at once: 4 s
+
+_EXACT = ("mean", "analysis", "synthesis")
 
 
 def band_edges() -> list[int]:
@@ -72,9 +79,8 @@ class SpectralCodec(nn.Module):
     def __init__(
         self,
         channels: int = 64,
-        width: int = 384,
-        encoder_blocks: int = 2,
-        decoder_blocks: int = 5,
+        width: int = 320,
+        blocks: int = 5,
         kernel: int = 7,
         rounds: int = 16,
     ) -> None:
@@ -83,28 +89,25 @@ class SpectralCodec(nn.Module):
             "_class_name": "SpectralCodec",
             "channels": channels,
             "width": width,
-            "encoder_blocks": encoder_blocks,
-            "decoder_blocks": decoder_blocks,
+            "blocks": blocks,
             "kernel": kernel,
             "rounds": rounds,
         }
         self.channels = channels
         self.rounds = rounds
-        self.margin = decoder_blocks * (kernel // 2)  # frames the decoder sees to either side
+        self.margin = blocks * (kernel // 2)  # frames the decoder sees to either side
         edges, stereo = band_edges(), stereo_edges()
         self.bands = len(edges) - 1
         features = self.bands + 2 * STEREO_BANDS
-        self.encoder_in = nn.Linear(features, width)
-        self.encoder = nn.Sequential(*[Block(width, kernel, 3) for _ in range(encoder_blocks)])
-        self.to_latents = nn.Linear(width, channels)
+        self.register_buffer("mean", torch.zeros(features))
+        self.register_buffer("analysis", torch.zeros(features, channels))  # features - mean → latents
+        self.register_buffer("synthesis", torch.zeros(channels, features))  # and back, as far as it goes
         self.from_latents = nn.Linear(channels, width)
-        self.decoder = nn.Sequential(*[Block(width, kernel, 3) for _ in range(decoder_blocks)])
+        self.decoder = nn.Sequential(*[Block(width, kernel, 3) for _ in range(blocks)])
         self.decoder_norm = nn.LayerNorm(width)
         self.decoder_out = nn.Linear(width, features)
-        self.register_buffer("feature_mean", torch.zeros(features))
-        self.register_buffer("feature_std", torch.ones(features))
-        self.register_buffer("latent_mean", torch.zeros(channels))
-        self.register_buffer("latent_std", torch.ones(channels))
+        nn.init.zeros_(self.decoder_out.weight)
+        nn.init.zeros_(self.decoder_out.bias)
         self.register_buffer("_pool", _pooling(edges), persistent=False)
         self.register_buffer("_spread", _interpolation(edges), persistent=False)
         self.register_buffer("_stereo_pool", _pooling(stereo), persistent=False)
@@ -125,20 +128,34 @@ class SpectralCodec(nn.Module):
         width = 0.5 * ((pooled[3] + FLOOR * 1e-2) / (pooled[2] + FLOOR)).log()
         return torch.cat([level, pan.clamp(-PAN_LIMIT, PAN_LIMIT), width.clamp(*WIDTH_LIMITS)], -1)
 
-    def encode_features(self, features: Tensor) -> Tensor:
-        """Features [B, T, K + 48] → latents [B, T, C] before normalisation."""
-        x = self.encoder_in((features - self.feature_mean) / self.feature_std)
-        return self.to_latents(self.encoder(x))
+    def set_components(self, features: Tensor, stereo_weight: float = 0.3) -> None:
+        """Take mean and principal components from samples [n, K + 48]; spread the variances over the
+        channels.
+        """
+        weight = torch.ones(features.shape[1])
+        weight[self.bands :] = stereo_weight
+        self.mean.copy_(features.mean(0))
+        centred = (features - self.mean) * weight
+        basis, variance, _ = torch.linalg.svd(centred.T @ centred / len(centred))
+        basis, deviation = basis[:, : self.channels], variance[: self.channels].sqrt()
+        wanted = deviation**GRADING
+        wanted = wanted / wanted.square().mean().sqrt()
+        self.analysis.copy_(weight[:, None] * basis * (wanted / deviation))
+        self.synthesis.copy_((basis * (deviation / wanted)).T / weight)
 
     def decode_features(self, latents: Tensor) -> Tensor:
-        """Normalised latents [B, T, C] → features [B, T, K + 48]."""
-        x = self.decoder_norm(self.decoder(self.from_latents(latents)))
-        return self.decoder_out(x) * self.feature_std + self.feature_mean
+        """Latents [B, T, C] → features [B, T, K + 48]."""
+        return latents @ self.synthesis + self.mean + self.correction(latents)
+
+    def correction(self, latents: Tensor) -> Tensor:
+        """What the network adds to the components' sum [B, T, K + 48]."""
+        x = self.from_latents(latents)
+        return self.decoder_out(self.decoder_norm(self.decoder(x)))
 
     @torch.inference_mode()
     def encode(self, audio: Tensor) -> Tensor:
         """Audio [B, 2, N] → latents [B, T, C]; the last frame is filled up with silence."""
-        return (self.encode_features(self.features(audio)) - self.latent_mean) / self.latent_std
+        return (self.features(audio) - self.mean) @ self.analysis
 
     @torch.inference_mode()
     def decode(self, latents: Tensor) -> Tensor:
@@ -166,13 +183,13 @@ class SpectralCodec(nn.Module):
                 yield stream.push(self._stereo(spectrum, stereo.pop()), end == total)
 
     def save(self, folder: str | Path) -> None:
-        """Write `config.json` and half-precision `model.safetensors` (statistics stay float32)."""
+        """Write `config.json` and half-precision `model.safetensors` (the linear part stays float32)."""
         from safetensors.torch import save_file
 
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         tensors = {
-            name: (value.float() if "_mean" in name or "_std" in name else value.half()).contiguous().cpu()
+            name: (value.float() if name in _EXACT else value.half()).contiguous().cpu()
             for name, value in self.state_dict().items()
         }
         save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
@@ -212,7 +229,9 @@ class SpectralCodec(nn.Module):
         wide = torch.where(width < WIDTH_LIMITS[0] + 0.5, 0.0, wide)
         panned = panned.sign() * torch.minimum(panned.abs(), wide)
         diffuse = (wide.square() - panned.square()).clamp_min(0).sqrt()
-        side = mid * (panned @ self._stereo_spread) + mid * self._decorrelation * (diffuse @ self._stereo_spread)
+        side = mid * (panned @ self._stereo_spread) + mid * self._decorrelation * (
+            diffuse @ self._stereo_spread
+        )
         return torch.stack([mid + side, mid - side], 1)
 
 
@@ -223,14 +242,14 @@ def _power(spectrum: Tensor) -> Tensor:
 def _pooling(edges: list[int]) -> Tensor:
     """[F, K]: the mean over each band."""
     matrix = torch.zeros(BINS, len(edges) - 1)
-    for band, (start, end) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+    for band, (start, end) in enumerate(itertools.pairwise(edges)):
         matrix[start:end, band] = 1 / (end - start)
     return matrix
 
 
 def _interpolation(edges: list[int]) -> Tensor:
     """[K, F]: straight lines between the bands' centres."""
-    centres = torch.tensor([(start + end - 1) / 2 for start, end in zip(edges[:-1], edges[1:], strict=True)])
+    centres = torch.tensor([(start + end - 1) / 2 for start, end in itertools.pairwise(edges)])
     bins = torch.arange(BINS).float()
     upper = torch.searchsorted(centres, bins).clamp(1, len(centres) - 1)
     share = ((bins - centres[upper - 1]) / (centres[upper] - centres[upper - 1])).clamp(0, 1)

@@ -36,10 +36,10 @@ class Console:
         if not self.as_json:
             print(text, flush=True)
 
-    def event(self, name: str, **values: Any) -> None:
+    def event(self, event: str, /, **values: Any) -> None:
         """A line for programs."""
         if self.as_json:
-            print(json.dumps({"event": name, **values}, ensure_ascii=False, default=str), flush=True)
+            print(json.dumps({"event": event, **values}, ensure_ascii=False, default=str), flush=True)
 
     def stage(self, what: str, done: int, total: int, detail: str) -> None:
         """Progress of scanning and encoding."""

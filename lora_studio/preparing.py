@@ -330,7 +330,8 @@ def _split(dataset: Dataset) -> None:
         units.setdefault(f"song {sample.song}" if sample.song else sample.content, []).append(sample)
     if any(sample.split == "held_out" for sample in dataset.used()):
         return
-    count = min(MAX_HELD_OUT, round(len(units) * HELD_OUT_PART)) or (1 if len(units) >= 2 else 0)
+    count = max(round(len(units) * HELD_OUT_PART), min(2, len(units) // 5), 1 if len(units) >= 2 else 0)
+    count = min(MAX_HELD_OUT, count)
     if count == 0:
         dataset.notes.append("only one file: nothing can be held out, so validation cannot be trusted")
     order = sorted(units, key=lambda unit: hashlib.sha256(unit.encode()).hexdigest())

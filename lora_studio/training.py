@@ -33,6 +33,7 @@ from lora_studio.files import require_writable, write_atomically, write_folder
 from lora_studio.formats import StageAdapter, write_all
 from lora_studio.noise import levels_for
 from lora_studio.preparing import prepare
+from lora_studio.segments import Limits
 from lora_studio.stage_run import StagePlan, StageRun, Tick
 from lora_studio.velocity import Velocity
 
@@ -99,8 +100,9 @@ def train(
     require_writable(target)
     require_writable(folder)
     accelerator = _accelerator(config)
+    limits = _limits(config)
     with accelerator.main_process_first():
-        dataset = _dataset(config, on_stage)
+        dataset = _dataset(config, limits, on_stage)
         _require_enough(dataset)
         cascade = _load(config, accelerator)
         library = Library(cascade, dataset, home / "cache" / "lora_studio")
@@ -134,7 +136,15 @@ def _dtype(config: TrainConfig, on_cpu: bool) -> torch.dtype:
     return torch.float32 if config.precision == "float32" else torch.bfloat16
 
 
-def _dataset(config: TrainConfig, on_stage: OnStage | None) -> Dataset:
+def _limits(config: TrainConfig) -> Limits:
+    """Segment lengths: as configured, but no longer than the base was trained on."""
+    longest_s = checkpoint.read_spec(checkpoint.find(config.base or DEFAULT_BASE)).max_s
+    if longest_s is None or longest_s >= config.longest_s:
+        return config.limits
+    return dataclasses.replace(config.limits, longest_s=longest_s)
+
+
+def _dataset(config: TrainConfig, limits: Limits, on_stage: OnStage | None) -> Dataset:
     """The folder's data set, measured where it is new; or the one in a JSON file, as it stands."""
     path = Path(config.data).expanduser()
     if path.is_file() and path.suffix.lower() != ".json":
@@ -142,9 +152,9 @@ def _dataset(config: TrainConfig, on_stage: OnStage | None) -> Dataset:
     if path.is_file():
         dataset = read_dataset(path)
         if not any(sample.segments for sample in dataset.samples):  # somebody else's: not cut yet
-            dataset = prepare(path.parent, limits=config.limits, on_file=_telling(on_stage, "scanning"))
+            dataset = prepare(path.parent, limits=limits, on_file=_telling(on_stage, "scanning"))
     else:
-        dataset = prepare(path, limits=config.limits, on_file=_telling(on_stage, "scanning"))
+        dataset = prepare(path, limits=limits, on_file=_telling(on_stage, "scanning"))
     if config.trigger:
         dataset.custom_tag = config.trigger
     for entry in dataset.skipped:

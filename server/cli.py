@@ -20,7 +20,6 @@ from server import config as configuration
 DELEGATED = {
     "nano": ("acestep.nano.cli", "the recipe of the embedded cascade: data, train, evaluate"),
     "web": ("plugin_bridge.web.cli", "the page in the browser: generate, listen, keep, train"),
-    "web": ("plugin_bridge.web.cli", "the page in the browser"),
 }
 
 
@@ -76,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     inspect.add_argument("file", metavar="FILE", help="the audio file")
     inspect.add_argument("--json", action="store_true", help="print JSON")
+    inspect.add_argument("--midi", metavar="OUT.mid", help="write tempo, key, bars and the bass line")
     inspect.add_argument("--plot", metavar="OUT.png", help="draw waveform with bar grid, and spectrogram")
     inspect.set_defaults(run=_inspect)
 

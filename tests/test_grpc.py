@@ -243,7 +243,8 @@ def test_uploads_that_are_no_audio_or_too_large_leave_nothing(
 ) -> None:
     file = tmp_path / "noise.wav"
     file.write_bytes(b"no audio at all")
-    assert reason(refused(lambda: upload(client, file))) == "unreadable_audio"
+    error = refused(lambda: upload(client, file, "my take.wav"))
+    assert (reason(error), error.details().startswith("my take.wav")) == ("unreadable_audio", True)
     assert reason(refused(lambda: upload(client, file, "script.sh"))) == "invalid_request"
     assert reason(refused(lambda: client.Upload(iter([]), timeout=5))) == "invalid_request"
     daemon.intake.uploads.max_file_bytes = 100_000

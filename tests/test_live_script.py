@@ -150,6 +150,21 @@ def test_a_controller_can_ask_for_the_state_and_change_settings(
     assert (state["track"], state["song"]["tempo"]) == ("1-Audio", [120.0])
 
 
+def test_a_controller_that_asked_once_is_told_what_is_selected(
+    live: Callable[..., App], controller: Callable[..., Controller]
+) -> None:
+    app = live()
+    script = app.load(AceStep)
+    page = controller(app, script)
+    page.ask("status")
+    app.song.tracks[1].name = "strings"
+    app.song.view.user_selects(app.song.tracks[1])
+    tracks = []
+    while "strings" not in tracks:
+        (text,) = page.hear()[1]
+        tracks.append(json.loads(text)["track"])
+
+
 @pytest.mark.parametrize(
     ("name", "args"),
     [

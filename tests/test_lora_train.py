@@ -433,13 +433,14 @@ def test_unknown_and_impossible_settings_are_refused_with_the_valid_ones() -> No
     assert TrainConfig.from_dict(json.loads(settings.to_json())) == settings
 
 
-def test_too_little_audio_is_an_error_before_anything_is_loaded(tmp_path: Path) -> None:
+def test_too_little_audio_is_an_error_before_anything_is_made(base: Path, tmp_path: Path) -> None:
     write(tmp_path / "short_120bpm.wav", pulse(120, 1.5))
     with pytest.raises(InvalidRequest, match=r"only 3\.0 s of audio in 1 file"):
-        train(config(tmp_path, home=str(tmp_path / "home"), base="no such cascade"))
+        train(config(tmp_path, home=str(tmp_path / "home"), base=str(base)))
+    assert not (tmp_path / "home").exists()
 
 
-def test_a_data_set_without_usable_samples_never_succeeds(tmp_path: Path) -> None:
+def test_a_data_set_without_usable_samples_never_succeeds(base: Path, tmp_path: Path) -> None:
     write(tmp_path / "a_120bpm.wav", pulse(120, 8))
     document = {
         "format": "lora_studio/1",
@@ -447,7 +448,7 @@ def test_a_data_set_without_usable_samples_never_succeeds(tmp_path: Path) -> Non
     }
     (tmp_path / "d.json").write_text(json.dumps(document))
     with pytest.raises(InvalidRequest, match="no sample to train on"):
-        train(config(tmp_path / "d.json", home=str(tmp_path / "home")))
+        train(config(tmp_path / "d.json", home=str(tmp_path / "home"), base=str(base)))
 
 
 def test_a_name_that_is_taken_is_refused_and_nothing_is_touched(loops: Path, tmp_path: Path) -> None:

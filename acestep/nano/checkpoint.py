@@ -11,9 +11,9 @@ What the transformer takes: hidden states x_t [B, T, 64]; context latents [B, T,
 (silence where there is none, and inside a region to repaint) | chunk mask 64 (1 = make, 0 = keep) | guide 32
 (`acestep.guide`). Latents come normalised from the codec. Velocity = noise - data, t from 1 (noise) to 0.
 The prompt is `prompt_template` filled with the instruction of the task (diffusers' TASK_INSTRUCTIONS, its
-TRACK_NAME in capitals), the caption and ACE-Step's metas, all lower-cased by the tokenizer; the lyrics are ACE-Step's own
-`# Languages` text. Every condition is trained without padding. The timbre encoder takes `reference_s`
-seconds of reference latents: a third each from the front, the middle and the back, as the stock pipeline
+TRACK_NAME in capitals), the caption and ACE-Step's metas, all lower-cased by the tokenizer; the lyrics are
+ACE-Step's own `# Languages` text. Every condition is trained without padding. The timbre encoder takes
+`reference_s` seconds of reference latents: a third each from the front, the middle and the back, as the stock pipeline
 does with its 30 s; without a reference, as many frames of the silence latent. Guidance goes against the
 condition encoder's `null_condition_emb`, expanded over the tokens, with guide and context kept.
 """
@@ -42,15 +42,28 @@ STAGES = ("l", "m", "s")
 class NanoConfig:
     """Sizes of a nano cascade; the defaults are what ships."""
 
-    width: int = 256
-    feed_forward: int = 640
-    layers: tuple[int, int, int] = (6, 4, 3)  # of L, M and S: coarse structure needs depth, polish does not
-    heads: int = 4
+    width: int = 320  # a token is 4 frames × 64 channels: narrower, and noise could not pass through
+    feed_forward: int = 512
+    layers: tuple[int, int, int] = (4, 3, 2)  # of L, M and S: coarse structure needs depth, polish does not
+    heads: int = 5
     condition_width: int = 128
     text_width: int = 128
     text_layers: int = 2
     vocabulary: int = 1500
     codec: dict[str, int] = field(default_factory=dict)
+
+
+TINY = NanoConfig(
+    width=64,
+    feed_forward=96,
+    layers=(2, 2, 1),
+    heads=2,
+    condition_width=32,
+    text_width=32,
+    text_layers=1,
+    vocabulary=400,
+    codec={"width": 32, "blocks": 1, "rounds": 2},
+)
 
 
 class NanoModules(nn.Module):
@@ -66,8 +79,8 @@ class NanoModules(nn.Module):
             self.condition_encoders[name] = build_condition_encoder(config)
 
 
-def build_transformer(config: NanoConfig, layers: int) -> Any:
-    """A small AceStepTransformer1DModel that takes the guide."""
+def build_transformer(config: NanoConfig, layers: int, kinds: list[str] | None = None) -> Any:
+    """A small AceStepTransformer1DModel that takes the guide; `kinds` are its layers' kinds of attention."""
     from diffusers import AceStepTransformer1DModel
 
     return AceStepTransformer1DModel(
@@ -75,12 +88,13 @@ def build_transformer(config: NanoConfig, layers: int) -> Any:
         intermediate_size=config.feed_forward,
         num_hidden_layers=layers,
         num_attention_heads=config.heads,
-        num_key_value_heads=config.heads // 2,
+        num_key_value_heads=config.heads,
         head_dim=config.width // config.heads,
         in_channels=64 * 3 + BEAT_CHANNELS + KEY_CHANNELS,
         audio_acoustic_hidden_dim=64,
         patch_size=4,
         sliding_window=64,
+        layer_types=kinds,
         encoder_hidden_size=config.condition_width,
     )
 
@@ -148,7 +162,9 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int) -> Any:
     )
 
 
-def describe(schedule: dict[str, Any], guidance: dict[str, Any], cuts: tuple[int, int], trained_on: str) -> dict:
+def describe(
+    schedule: dict[str, Any], guidance: dict[str, Any], cuts: tuple[int, int], trained_on: str
+) -> dict:
     """The content of cascade.json; `cuts` are the step indices where M and S take over."""
     firsts = (0, *cuts)
     lasts = (*cuts, schedule["steps"])
@@ -166,6 +182,7 @@ def describe(schedule: dict[str, Any], guidance: dict[str, Any], cuts: tuple[int
         "guide": {"beat": BEAT_CHANNELS, "key": KEY_CHANNELS},
         "prompt_template": PROMPT_TEMPLATE,
         "reference_s": REFERENCE_S,
+        "max_s": 16.0,  # the longest stretches in training; longer clips are made in windows
         "supports": ["text", "reference", "context", "lego", "complete", "repaint"],
         "range": {"bpm": [60, 180], "bars": [1, 8], "signatures": ["3/4", "4/4", "6/8"]},
         "trained_on": trained_on,
@@ -190,7 +207,9 @@ def save_checkpoint(
     _half(modules.text_encoder).save_pretrained(folder / "text_encoder")
     for name in modules.transformers:
         _half(modules.transformers[name]).save_pretrained(folder / "stages" / name / "transformer")
-        _half(modules.condition_encoders[name]).save_pretrained(folder / "stages" / name / "condition_encoder")
+        _half(modules.condition_encoders[name]).save_pretrained(
+            folder / "stages" / name / "condition_encoder"
+        )
     text = json.dumps(description, indent=2, ensure_ascii=False)
     (folder / "cascade.json").write_text(text + "\n", encoding="utf-8")
 
@@ -230,7 +249,9 @@ def write_untrained(folder: Path, config: NanoConfig | None = None, seed: int = 
     modules = NanoModules(config, len(tokenizer))
     set_silence(modules, codec)
     schedule, guidance = {"steps": 9, "shift": 2.0}, {"scale": 3.0, "mode": "cfg", "interval": [0.0, 1.0]}
-    save_checkpoint(folder, modules, tokenizer, codec, describe(schedule, guidance, (3, 6), "nothing: random"))
+    save_checkpoint(
+        folder, modules, tokenizer, codec, describe(schedule, guidance, (3, 6), "nothing: random")
+    )
 
 
 def _half(module: Any) -> Any:

@@ -1,36 +1,104 @@
-"""`acestep nano init|data|train|evaluate`: the recipe's steps as commands. Imports torch only when one runs."""
+"""`acestep nano init|data|train|evaluate`: the recipe's steps as commands. Imports torch only when one
+runs.
+"""
 
 import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from acestep.nano import WEIGHTS
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one step of the recipe; returns the exit code."""
+    arguments = _parser().parse_args(argv)
+    return {"init": _init, "data": _data, "train": _train, "evaluate": _evaluate}[arguments.step](arguments)
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="acestep nano", description="The recipe of the embedded cascade.")
     steps = parser.add_subparsers(dest="step", required=True)
     init = steps.add_parser("init", help="write a checkpoint with random weights in the final layout")
     init.add_argument("folder", type=Path)
     init.add_argument("--tiny", action="store_true", help="much smaller modules, for tests")
-    init.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args(argv)
-    if arguments.step == "init":
-        from acestep.nano.checkpoint import NanoConfig, write_untrained
+    init.add_argument("--seed", type=int, default=0, help="of the random weights (default 0)")
+    data = steps.add_parser("data", help="record the sounds, compose and render loops")
+    data.add_argument("work", type=Path, help="a folder with 5 GB to spare")
+    data.add_argument("--shards", type=int, default=20, help="of 50 loops each (default 20)")
+    train = steps.add_parser("train", help="train codec, text encoder and stages, and write WORK/checkpoint")
+    train.add_argument("work", type=Path, help="the folder that `data` filled")
+    train.add_argument(
+        "--part", choices=("all", "codec", "latents", "text", "stages", "publish"), default="all"
+    )
+    train.add_argument("--minutes", type=float, default=120, help="of training (default 120)")
+    train.add_argument("--steps", type=int, default=3000, help="of the stages' schedule (default 3000)")
+    train.add_argument("--only", default="", help="train these stages only, e.g. l or ms: one process each")
+    train.add_argument("--shards", type=int, default=24, help="of 25 loops as latents (default 24)")
+    train.add_argument("--resume", action="store_true", help="go on from WORK's states")
+    evaluate = steps.add_parser("evaluate", help="print the table of figures and write a page to listen to")
+    evaluate.add_argument("work", type=Path, help="the folder that `data` and `train` filled")
+    evaluate.add_argument("--checkpoint", type=Path, default=WEIGHTS, help="default: the shipped one")
+    evaluate.add_argument("--clips", type=int, default=200, help="prompts (default 200)")
+    evaluate.add_argument("--page", type=Path, default=None, help="folder of the page (default WORK/page)")
+    return parser
 
-        tiny = NanoConfig(
-            width=64,
-            feed_forward=96,
-            layers=(2, 2, 1),
-            heads=2,
-            condition_width=32,
-            text_width=32,
-            text_layers=1,
-            vocabulary=400,
-            codec={"width": 32, "encoder_blocks": 1, "decoder_blocks": 1, "rounds": 2},
-        )
-        write_untrained(arguments.folder, tiny if arguments.tiny else None, arguments.seed)
-        print(arguments.folder)
+
+def _init(arguments: argparse.Namespace) -> int:
+    from acestep.nano.checkpoint import TINY, write_untrained
+
+    write_untrained(arguments.folder, TINY if arguments.tiny else None, arguments.seed)
+    print(arguments.folder)
+    return 0
+
+
+def _data(arguments: argparse.Namespace) -> int:
+    from acestep.nano.recipe import prepare_data
+
+    prepare_data(arguments.work, arguments.shards, lambda line: print(line, file=sys.stderr))
+    return 0
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    from acestep.nano import recipe
+    from acestep.nano.publish import publish
+    from acestep.nano.train_codec import CodecRecipe, train_codec
+    from acestep.nano.train_stages import StageRecipe
+
+    work, seconds = arguments.work, arguments.minutes * 60
+    if arguments.part == "all":
+        print(recipe.train_everything(work, arguments.minutes, arguments.shards, arguments.resume))
+    elif arguments.part == "codec":
+        print(train_codec(work, CodecRecipe(steps=600, batch=12), seconds, arguments.resume))
+    elif arguments.part == "latents":
+        recipe.prepare_latents(work, arguments.shards, lambda line: print(line, file=sys.stderr))
+    elif arguments.part == "text":
+        print(recipe.prepare_text(work))
+    elif arguments.part == "stages":
+        stages = StageRecipe(steps=arguments.steps, only=arguments.only)
+        print(recipe.train_stages(work, stages, seconds, arguments.resume))
+    else:
+        print(publish(work, work / "checkpoint"))
+    return 0
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    from acestep.nano.data.latents import read_shards
+    from acestep.nano.data.sounds import Bank, build_bank
+    from acestep.nano.evaluate import evaluate, shipped_cascade
+    from acestep.nano.report import table, write_page
+
+    build_bank(arguments.work / "bank")
+    rows, cases = evaluate(
+        shipped_cascade(arguments.checkpoint),
+        Bank(arguments.work / "bank"),
+        read_shards(arguments.work / "latents"),
+        arguments.clips,
+        lambda line: print(line, file=sys.stderr),
+    )
+    print(table(rows))
+    page = write_page(arguments.page or arguments.work / "page", rows, cases)
+    print(page, file=sys.stderr)
     return 0
 
 

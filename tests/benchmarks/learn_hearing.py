@@ -34,7 +34,8 @@ def loops(count: int) -> Iterator[Loop]:
     for first in range(0, count, BATCH):
         seeds = range(FIRST_SEED + first, FIRST_SEED + min(first + BATCH, count))
         batch = [
-            compose(seed, random.Random(seed).choice(list(PATTERNS)), KINDS[seed % len(KINDS)]) for seed in seeds
+            compose(seed, random.Random(seed).choice(list(PATTERNS)), KINDS[seed % len(KINDS)])
+            for seed in seeds
         ]
         yield from render(batch, list(SOUNDFONTS)[first // BATCH % len(SOUNDFONTS)])
 

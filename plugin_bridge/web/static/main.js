@@ -1,6 +1,6 @@
 // Puts the parts together: who hears what, what the form asks the browser, and the keyboard.
 
-import { BridgeError, get, notify } from "./api.js";
+import { BridgeError, get, notify, query } from "./api.js";
 import { adapterScales, setAdapters, showAdapters } from "./adapters.js";
 import { actions, currentCard, onLibrary } from "./card.js";
 import { Taps } from "./grid.js";
@@ -46,10 +46,13 @@ function fillForm(asked) {
 
 Object.assign(actions, {
   can: (task) => supports === null || supports.includes(task),
-  again(clip) {
+  async again(clip) {
+    const { request } = await get(`/bridge/sidecar?${query({ clip: clip.path })}`);
     setAdapters(clip.adapters);
     readModels();
     fillForm({ clip: clip.path, set: { takes: 1 } });
+    await Promise.all([reference.takeRequested(request?.reference), context.takeRequested(request?.context)]);
+    context.repaint_s = request?.repaint_s ?? null;
   },
   async reference(clip, range) {
     showTab("Generate");

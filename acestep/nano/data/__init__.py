@@ -1,0 +1,3 @@
+"""Loops with perfect labels, composed and rendered by code: sounds, styles, composition, rendering,
+captions.
+"""

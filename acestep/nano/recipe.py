@@ -1,0 +1,110 @@
+"""The whole recipe in a work folder, step by step; every step takes up where it was left.
+
+    bank/  features/  codec.pt codec/  latents/  tokenizer/ text_encoder/  l.pt m.pt s.pt (or ms.pt)
+    checkpoint/
+
+Knows the order of things and the files between them, nothing of how each is done.
+"""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from acestep.nano.checkpoint import LYRICS, NanoConfig, build_text_encoder, train_tokenizer
+from acestep.nano.data.latents import label, latent_shard, read_shards
+from acestep.nano.data.prepare import feature_shard
+from acestep.nano.data.sounds import Bank, build_bank
+from acestep.nano.publish import publish
+from acestep.nano.train_codec import CodecRecipe, CodecTraining, train_codec
+from acestep.nano.train_stages import StageRecipe, StageTraining, caption_texts, log_line
+from acestep.nano.train_text import TextRecipe, train_text
+from acestep.spectral import SpectralCodec
+
+SAVE_EVERY_S = 90
+
+
+def prepare_data(work: Path, shards: int, say: Callable[[str], None] = print) -> None:
+    """The sound bank and the codec's features."""
+    build_bank(work / "bank")
+    bank = Bank(work / "bank")
+    feature_shard(work / "features", 0, bank, held=True)
+    for index in range(shards):
+        feature_shard(work / "features", index, bank)
+        say(f"features {index + 1}/{shards}")
+
+
+def fit_components(work: Path) -> Path:
+    """The codec's linear part, which fixes what latents are; its decoder may go on training later."""
+    folder = work / "codec0"
+    if not (folder / "config.json").exists():
+        CodecTraining(CodecRecipe(), work / "features").codec.save(folder)
+    return folder
+
+
+def prepare_latents(work: Path, shards: int, say: Callable[[str], None] = print) -> None:
+    """Latents of the loops, their parts and references."""
+    bank, codec = Bank(work / "bank"), SpectralCodec.load(fit_components(work))
+    for index in range(shards):
+        latent_shard(work / "latents", index, bank, codec)
+        say(f"latents {index + 1}/{shards}")
+
+
+def prepare_text(work: Path, loops: int = 500, recipe: TextRecipe | None = None) -> dict[str, float]:
+    """Tokenizer and text encoder; returns how well the encoder reads."""
+    config, recipe = NanoConfig(), recipe or TextRecipe()
+    tokenizer = train_tokenizer([*caption_texts(3000), LYRICS], config.vocabulary)
+    tokenizer.save_pretrained(work / "tokenizer")
+    torch.manual_seed(recipe.seed)
+    encoder = build_text_encoder(config, len(tokenizer))
+    scores = train_text(encoder, tokenizer, [label(seed) for seed in range(loops)], recipe)
+    encoder.save_pretrained(work / "text_encoder")
+    return scores
+
+
+def train_stages(work: Path, recipe: StageRecipe, seconds: float, resume: bool = True) -> int:
+    """Train the stages `recipe.only` names (all for ""), and keep `work/NAME.pt`; returns the step
+    reached.
+    """
+    from transformers import AutoTokenizer, Qwen3Model
+
+    tokenizer = AutoTokenizer.from_pretrained(work / "tokenizer")
+    encoder = Qwen3Model.from_pretrained(work / "text_encoder")
+    codec = SpectralCodec.load(fit_components(work))
+    silence = codec.encode(torch.zeros(1, 2, 64 * 480))[0, 32].clone()
+    training = StageTraining(recipe, NanoConfig(), read_shards(work / "latents"), tokenizer, silence, encoder)
+    state = work / f"{recipe.only or 'lms'}.pt"
+    if resume and state.exists():
+        training.restore(torch.load(state, weights_only=True))
+    start, first, saved = time.monotonic(), training.step, time.monotonic()
+
+    def watch(at: StageTraining) -> None:
+        nonlocal saved
+        if at.step % 10 == 0:
+            pace = (at.step - first) / (time.monotonic() - start)
+            log_line(at, state.with_suffix(".log"), pace)
+        if time.monotonic() - saved > SAVE_EVERY_S:
+            saved = time.monotonic()
+            _save(at, state)
+            at.examples = read_shards(work / "latents")  # shards that were finished meanwhile
+
+    training.run(seconds, watch)
+    _save(training, state)
+    return training.step
+
+
+def train_everything(work: Path, minutes: float, shards: int, resume: bool = True) -> Path:
+    """Codec, latents, text and stages in one process; a tenth of the time is the codec's."""
+    train_codec(work, CodecRecipe(steps=600, batch=12), minutes * 6, resume)
+    prepare_latents(work, shards)
+    prepare_text(work)
+    train_stages(work, StageRecipe(), minutes * 54, resume)
+    publish(work, work / "checkpoint")
+    return work / "checkpoint"
+
+
+def _save(training: StageTraining, path: Path) -> None:
+    temporary = path.with_suffix(".tmp")
+    torch.save(training.state(), temporary)
+    temporary.replace(path)

@@ -1,0 +1,179 @@
+"""Training of the spectral codec on feature shards, resumable to the bit. Knows nothing of loops or
+captions.
+"""
+
+import itertools
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from acestep.grid import SAMPLE_RATE_HZ
+from acestep.phase import BINS, FFT
+from acestep.spectral import SpectralCodec, band_edges
+
+MEL_BANDS = 128  # librosa's default, which the evaluation measures with
+MEL_FLOOR = 1e-5
+
+
+@dataclass(frozen=True)
+class CodecRecipe:
+    """How long and how fast; the schedule is a function of the step alone, so a resumed run is the same
+    run.
+    """
+
+    steps: int = 6000
+    batch: int = 24
+    frames: int = 128
+    rate: float = 2e-3
+    warmup: int = 100
+    noise: float = 0.1  # added to normalised latents: the decoder must forgive what diffusion gets wrong
+    stereo_weight: float = 0.15
+    seed: int = 0
+    bfloat16: bool = False
+
+    def rate_at(self, step: int) -> float:
+        """Warm up, then fall to 2 % in a cosine."""
+        if step < self.warmup:
+            return self.rate * (step + 1) / self.warmup
+        done = min((step - self.warmup) / max(self.steps - self.warmup, 1), 1)
+        return self.rate * (0.02 + 0.98 * 0.5 * (1 + float(np.cos(np.pi * done))))
+
+
+class CodecTraining:
+    """Codec, optimizer and position; `state` and `restore` carry all of it."""
+
+    def __init__(self, recipe: CodecRecipe, features: Path, codec: SpectralCodec | None = None) -> None:
+        torch.manual_seed(recipe.seed)
+        self.recipe = recipe
+        self.features = features
+        self.shards = self._open()
+        self.codec = codec or SpectralCodec()
+        self._fit_components()
+        self.codec.train()
+        # `fused` is the same arithmetic in one pass over the weights
+        self.optimizer = torch.optim.AdamW(
+            self.codec.parameters(), lr=recipe.rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True
+        )
+        self.step = 0
+        self.mel = mel_of_bands()
+        self.loss = 0.0
+
+    def run(self, seconds: float, on_step: Callable[["CodecTraining"], None] | None = None) -> None:
+        """Train until the recipe's steps or the time is over."""
+        start = time.monotonic()
+        while self.step < self.recipe.steps and time.monotonic() - start < seconds:
+            self.train_step()
+            if on_step is not None:
+                on_step(self)
+
+    def train_step(self) -> float:
+        """One optimizer step on a batch that only the seed and the step decide."""
+        random = np.random.default_rng([self.recipe.seed, self.step])
+        if self.step % 200 == 0:
+            self.shards = self._open()  # newly rendered shards join
+        target = self._batch(random)
+        noise = torch.from_numpy(
+            random.standard_normal((*target.shape[:2], self.codec.channels), dtype=np.float32)
+        )
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.recipe.rate_at(self.step)
+        latents = (target - self.codec.mean) @ self.codec.analysis + self.recipe.noise * noise
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.recipe.bfloat16):
+            correction = self.codec.correction(latents)
+        made = latents @ self.codec.synthesis + self.codec.mean + correction.float()
+        loss = self._loss(made, target)
+        self.optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.codec.parameters(), 1.0)
+        self.optimizer.step()
+        self.step += 1
+        self.loss = float(loss.detach()) if self.step < 50 else 0.98 * self.loss + 0.02 * float(loss.detach())
+        return self.loss
+
+    def state(self) -> dict:
+        """Everything `restore` needs."""
+        return {
+            "codec": self.codec.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+            "loss": self.loss,
+        }
+
+    def restore(self, state: dict) -> None:
+        """Go on exactly where `state` was taken."""
+        self.codec.load_state_dict(state["codec"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.loss = state["step"], state["loss"]
+
+    def _loss(self, made: Tensor, target: Tensor) -> Tensor:
+        """Mean absolute error of the log bands, of the log mel spectrum made of them, and of the stereo
+        image.
+        """
+        bands = self.codec.bands
+        level, wanted = made[..., :bands], target[..., :bands]
+        plain = (level - wanted).abs().mean()
+        mel_made = ((2 * level.clamp(max=12)).exp() @ self.mel + MEL_FLOOR).log()
+        mel_wanted = ((2 * wanted).exp() @ self.mel + MEL_FLOOR).log()
+        image = (made[..., bands:] - target[..., bands:]).abs().mean()
+        return plain + 0.5 * (mel_made - mel_wanted).abs().mean() + self.recipe.stereo_weight * image
+
+    def _open(self) -> list[np.ndarray]:
+        shards = [np.load(path, mmap_mode="r") for path in sorted(self.features.glob("train-*.npy"))]
+        if not shards:
+            raise FileNotFoundError(f"no feature shards in {self.features}: run `acestep nano data` first")
+        return shards
+
+    def _batch(self, random: np.random.Generator) -> Tensor:
+        rows = []
+        for _ in range(self.recipe.batch):
+            shard = self.shards[int(random.integers(len(self.shards)))]
+            start = int(random.integers(0, max(len(shard) - self.recipe.frames, 1)))
+            rows.append(np.asarray(shard[start : start + self.recipe.frames], dtype=np.float32))
+        return torch.from_numpy(np.stack(rows))
+
+    def _fit_components(self) -> None:
+        """From every third frame of all shards there are."""
+        sample = np.concatenate([np.asarray(shard[::3], np.float32) for shard in self.shards])
+        self.codec.set_components(torch.from_numpy(sample))
+
+
+def mel_of_bands() -> Tensor:
+    """[K, 128]: librosa's mel filters applied to band powers."""
+    import librosa
+
+    filters = librosa.filters.mel(sr=SAMPLE_RATE_HZ, n_fft=FFT, n_mels=MEL_BANDS)  # [128, F]
+    edges = band_edges()
+    spread = np.zeros((len(edges) - 1, BINS), np.float32)
+    for band, (start, end) in enumerate(itertools.pairwise(edges)):
+        spread[band, start:end] = 1
+    return torch.from_numpy(spread @ filters.T)
+
+
+def train_codec(work: Path, recipe: CodecRecipe, seconds: float, resume: bool = True) -> Path:
+    """Train for a while and write `work/codec` and `work/codec.pt`; goes on from the latter."""
+    training = CodecTraining(recipe, work / "features")
+    state = work / "codec.pt"
+    if resume and state.exists():
+        training.restore(torch.load(state, weights_only=True))
+    start, first = time.monotonic(), training.step
+
+    def report(at: CodecTraining) -> None:
+        if at.step % 100 == 0:
+            pace = (at.step - first) / (time.monotonic() - start)
+            line = {"step": at.step, "loss": round(at.loss, 4), "steps_per_s": round(pace, 2)}
+            with (work / "codec.log").open("a") as log:
+                log.write(json.dumps(line) + "\n")
+        if at.step % 100 == 0:
+            torch.save(at.state(), state)
+            at.codec.save(work / "codec-latest")
+
+    training.run(seconds, report)
+    torch.save(training.state(), state)
+    training.codec.save(work / "codec")
+    return work / "codec"

@@ -1,0 +1,342 @@
+"""Training of text encoder, condition encoders and the three stages, resumable to the bit.
+
+The text encoder comes from `train_text` and rests. For `shared_steps` one transformer learns all noise
+levels,
+with fewer layers where less is left to decide; then it is split into L, M and S, which go on alone, each on
+its
+interval – in one process, or (`only`) in a process each.
+Knows nothing of rendering or of how the result is judged.
+"""
+
+import copy
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from acestep.nano.batches import Batch, draw_batch
+from acestep.nano.checkpoint import STAGES, NanoConfig, NanoModules, build_transformer
+from acestep.nano.data.latents import Example
+from acestep.nano.network import SingleAttention, conditions, velocity
+from acestep.spectral import GRADING
+
+# blocks of the shared transformer that become a stage, and the noise levels it is trained on; the levels
+# reach a little beyond the hand-over so that neither side meets an input it has never seen
+DEPTH: dict[str, tuple[int, ...]] = {"l": (0, 1, 2, 3), "m": (0, 1, 3), "s": (0, 3)}
+LEVELS: dict[str, tuple[float, float]] = {"l": (0.78, 1.0), "m": (0.48, 0.82), "s": (0.0, 0.52)}
+PASS = {
+    "l": 0.9,
+    "m": 0.5,
+    "s": -0.7,
+}  # how much of x the velocity is, for white data in the stage's interval
+ANCHOR = 24.0
+CHANNEL_POWER = 0.5  # of the components' deviation: what is heard most is learned first
+SHARES: dict[str, float] = {"l": 0.45, "m": 0.32, "s": 0.23}
+
+
+@dataclass(frozen=True)
+class StageRecipe:
+    """How long and how fast; all schedules are functions of the step alone."""
+
+    steps: int = 3000
+    shared_steps: int = 0
+    frames_per_batch: int = 8_192
+    rate: float = 1e-3  # of AdamW; Muon's is twice that, its updates being scaled to AdamW's size
+    warmup: int = 60
+    ema: float = 0.99
+    seed: int = 0
+    only: str = ""  # after the split: train these stages only ("l", "ms"), so that each can have its process
+    bfloat16: bool = True  # compute in a half-precision copy; weights and optimizers stay in single precision
+
+    def rate_factor(self, step: int) -> float:
+        """Warm up, hold, and fall linearly over the last two fifths."""
+        if step < self.warmup:
+            return (step + 1) / self.warmup
+        left = (self.steps - step) / (0.4 * self.steps)
+        return float(np.clip(left, 0.02, 1.0))
+
+
+class StageTraining:
+    """Modules, their running mean, optimizers and position."""
+
+    def __init__(
+        self,
+        recipe: StageRecipe,
+        config: NanoConfig,
+        examples: list[Example],
+        tokenizer: Any,
+        silence: Tensor,
+        text_encoder: Any = None,
+    ) -> None:
+        torch.manual_seed(recipe.seed)
+        self.recipe, self.config, self.tokenizer = recipe, config, tokenizer
+        self.examples, self.silence = examples, silence
+        self.modules = NanoModules(config, len(tokenizer), names=("l",))
+        if text_encoder is not None:
+            self.modules.text_encoder = text_encoder
+        _calm(self.modules)
+        for encoder in self.modules.condition_encoders.values():
+            encoder.silence_latent = silence.expand(1, encoder.silence_latent.shape[1], -1).clone()
+        self.step = 0
+        self.losses: dict[str, float] = {}
+        self.weights = channel_weights(examples)
+        if recipe.shared_steps == 0:  # each stage starts with the gain of its own interval
+            self.modules = split_stages(self.modules, config)
+            _calm(self.modules)
+        self._begin()
+
+    @property
+    def split(self) -> bool:
+        """Whether the stages have parted."""
+        return len(self.modules.transformers) > 1
+
+    def run(self, seconds: float, on_step: Callable[["StageTraining"], None] | None = None) -> None:
+        """Train until the recipe's steps or the time is over."""
+        start = time.monotonic()
+        while self.step < self.recipe.steps and time.monotonic() - start < seconds:
+            self.train_step()
+            if on_step is not None:
+                on_step(self)
+
+    def train_step(self) -> float:
+        """One optimizer step of one stage; seed and step decide which, and on what."""
+        if self.step >= self.recipe.shared_steps and not self.split:
+            self.part()
+        random = np.random.default_rng([self.recipe.seed, self.step])
+        stage = self._draw_stage(random)
+        batch = draw_batch(self.examples, self.silence, random, self.recipe.frames_per_batch)
+        factor = self.recipe.rate_factor(self.step)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["base"] * factor
+            optimizer.zero_grad(set_to_none=True)
+        loss = self._loss(stage, batch, random)
+        loss.backward()
+        self._collect_gradients()
+        parameters = [parameter for parameter in self.modules.parameters() if parameter.grad is not None]
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        for optimizer in self.optimizers:
+            optimizer.step()
+        self.step += 1
+        self._average()
+        value = float(loss.detach())
+        self.losses[stage] = value if stage not in self.losses else 0.96 * self.losses[stage] + 0.04 * value
+        return value
+
+    def part(self) -> None:
+        """Split the shared transformer into the stages, in the weights and in their running mean."""
+        self.modules = split_stages(self.modules, self.config)
+        averaged = split_stages(self.averaged, self.config)
+        self._begin()
+        self.averaged = averaged
+
+    def state(self) -> dict[str, Any]:
+        """Everything `restore` needs."""
+        return {
+            "modules": self.modules.state_dict(),
+            "averaged": self.averaged.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "step": self.step,
+            "losses": self.losses,
+            "split": self.split,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on exactly where `state` was taken."""
+        if state["split"] and not self.split:
+            self.part()
+        self.modules.load_state_dict(state["modules"])
+        self.averaged.load_state_dict(state["averaged"])
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+        self.step, self.losses = state["step"], dict(state["losses"])
+
+    def finished(self) -> NanoModules:
+        """The running mean as separate stages, whether or not they have parted yet."""
+        modules = self.averaged if self.split else split_stages(self.averaged, self.config)
+        return modules.eval()
+
+    def _draw_stage(self, random: np.random.Generator) -> str:
+        names = [name for name in STAGES if not (self.split and self.recipe.only) or name in self.recipe.only]
+        shares = np.array([SHARES[name] for name in names])
+        return str(random.choice(names, p=shares / shares.sum()))
+
+    def _begin(self) -> None:
+        """Optimizers and running mean for the modules as they are."""
+        self.averaged = copy.deepcopy(self.modules).requires_grad_(False)
+        self.copy: NanoModules | None = None
+        self.modules.text_encoder.requires_grad_(False)
+        matrices, others = [], []
+        for name, parameter in self.modules.named_parameters():
+            if not parameter.requires_grad:
+                continue
+            inner = ".layers." in name and parameter.ndim == 2
+            (matrices if inner else others).append(parameter)
+        rate = self.recipe.rate
+        self.optimizers: list[torch.optim.Optimizer] = [
+            torch.optim.Muon(matrices, lr=2 * rate, weight_decay=0.02, adjust_lr_fn="match_rms_adamw"),
+            torch.optim.AdamW(others, lr=rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True),
+        ]
+        for optimizer, base in zip(self.optimizers, (2 * rate, rate), strict=True):
+            for group in optimizer.param_groups:
+                group["base"] = base
+
+    def _loss(self, stage: str, batch: Batch, random: np.random.Generator) -> Tensor:
+        low, high = LEVELS[stage]
+        count = len(batch.texts)
+        # one level from each part of the interval: less noise in the gradient than independent draws
+        places = (np.arange(count) + random.random(count)) / count
+        t = torch.from_numpy(low + (high - low) * places).float()
+        noise = torch.from_numpy(random.standard_normal(tuple(batch.x0.shape), dtype=np.float32))
+        x = (1 - t)[:, None, None] * batch.x0 + t[:, None, None] * noise
+        name = stage if self.split else "l"
+        worker = self._worker()
+        encoder, transformer = worker.condition_encoders[name], worker.transformers[name]
+        references = [
+            None if item is None else item.to(encoder.silence_latent.dtype) for item in batch.references
+        ]
+        given = conditions(worker.text_encoder, encoder, self.tokenizer, batch.texts, references)
+        given = given.dropped(encoder.null_condition_emb, batch.null)
+        made = velocity(transformer, x, t, given, batch.context, None if self.split else DEPTH[stage])
+        return ((made.float() - (noise - batch.x0)).square() * self.weights).mean()
+
+    def _worker(self) -> NanoModules:
+        """The modules that compute: themselves, or their half-precision copy with today's weights."""
+        if not self.recipe.bfloat16:
+            return self.modules
+        if self.copy is None:
+            self.copy = half_copy(self.modules)
+        with torch.no_grad():
+            torch._foreach_copy_(list(self.copy.parameters()), list(self.modules.parameters()))
+        self.copy.zero_grad(set_to_none=True)
+        return self.copy
+
+    def _collect_gradients(self) -> None:
+        if self.copy is not None:
+            for master, worker in zip(self.modules.parameters(), self.copy.parameters(), strict=True):
+                master.grad = None if worker.grad is None else worker.grad.float()
+
+    def _average(self) -> None:
+        decay = min(self.recipe.ema, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            mean, now = list(self.averaged.parameters()), list(self.modules.parameters())
+            torch._foreach_lerp_(mean, now, 1 - decay)
+
+
+def split_stages(shared: NanoModules, config: NanoConfig) -> NanoModules:
+    """L, M and S from the shared transformer: each takes the blocks of its depth and a copy of the rest."""
+    modules = NanoModules.__new__(NanoModules)
+    nn.Module.__init__(modules)
+    modules.text_encoder = copy.deepcopy(shared.text_encoder)
+    modules.transformers, modules.condition_encoders = nn.ModuleDict(), nn.ModuleDict()
+    source = shared.transformers["l"]
+    for name in STAGES:
+        depth = tuple(index for index in DEPTH[name] if index < len(source.layers))
+        kinds = [source.layer_types[index] for index in depth]
+        stage = build_transformer(config, len(depth), kinds)
+        values = {key: value for key, value in source.state_dict().items() if not key.startswith("layers.")}
+        for new, old in enumerate(depth):
+            for key, value in source.layers[old].state_dict().items():
+                values[f"layers.{new}.{key}"] = value
+        stage.load_state_dict(values)
+        modules.transformers[name] = stage
+        modules.condition_encoders[name] = copy.deepcopy(shared.condition_encoders["l"])
+    return modules
+
+
+def half_copy(modules: NanoModules) -> NanoModules:
+    """A bfloat16 copy, except for what embeds the noise level."""
+    half = copy.deepcopy(modules).bfloat16()
+    for transformer in half.transformers.values():
+        transformer.time_embed.float()
+        transformer.time_embed_r.float()
+        transformer.set_attn_processor(SingleAttention())
+    return half
+
+
+def _calm(modules: NanoModules) -> None:
+    """Blocks add little at first, and the noise passes straight through to the velocity."""
+    for name, transformer in modules.transformers.items():
+        _pass_through(transformer, PASS[name])
+        for embedding in (transformer.time_embed, transformer.time_embed_r):
+            nn.init.normal_(embedding.time_proj.weight, std=0.01)
+            nn.init.zeros_(embedding.time_proj.bias)
+        with torch.no_grad():
+            for block in transformer.layers:
+                block.scale_shift_table.zero_()
+                block.scale_shift_table[:, [2, 5]] = 0.3  # the gates of attention and feed-forward
+    for encoder in modules.condition_encoders.values():
+        nn.init.normal_(encoder.null_condition_emb, std=0.5)
+        nn.init.normal_(encoder.timbre_encoder.special_token, std=0.02)
+
+
+def _pass_through(transformer: Any, gain: float) -> None:
+    """The first 256 channels of a token are its 4 × 64 noisy values, and the output reads them back times
+    `gain`.
+
+    A constant in one of the free channels keeps the last norm from levelling loud and quiet tokens.
+    """
+    width, channels = transformer.config.hidden_size, transformer.config.audio_acoustic_hidden_dim
+    patch = transformer.patch_size
+    taken = min(channels * patch, width - 1)
+    root = ((ANCHOR**2 + 0.75 * taken) / width) ** 0.5
+    with torch.no_grad():
+        into, out = transformer.proj_in_conv.weight, transformer.proj_out_conv.weight
+        into[:taken] = torch.randn_like(into[:taken]) * 0.01
+        out.zero_()
+        for index in range(taken):
+            frame, channel = divmod(index, channels)
+            into[index, into.shape[1] - channels + channel, frame] = 1.0
+            out[index, channel, frame] = gain * root
+        transformer.proj_in_conv.bias.zero_()
+        transformer.proj_in_conv.bias[-1] = ANCHOR
+        transformer.proj_out_conv.bias.zero_()
+        transformer.scale_shift_table.zero_()
+
+
+def log_line(training: StageTraining, path: Path, pace: float) -> None:
+    """One line of JSON: step, pace and each stage's running loss."""
+    losses = {name: round(loss, 4) for name, loss in sorted(training.losses.items())}
+    with path.open("a") as log:
+        log.write(json.dumps({"step": training.step, "steps_per_s": round(pace, 3), **losses}) + "\n")
+
+
+def channel_weights(examples: list[Example], most: float = 6.0, least: float = 0.5) -> Tensor:
+    """[64]: how much each latent channel counts, by the share of the sound it carries, mean 1.
+
+    Graded latents have deviation (component's deviation) ** GRADING, so theirs tells the component's.
+    """
+    sample = np.concatenate([example.views[0].target[::16] for example in examples[:200]]).astype(np.float32)
+    deviation = torch.from_numpy(sample.std(0)).clamp_min(1e-3) ** (1 / GRADING)
+    weights = deviation**CHANNEL_POWER
+    weights = (weights / weights.median()).clamp(least, most)
+    return weights / weights.mean()
+
+
+def caption_texts(count: int, seed: int = 5) -> list[str]:
+    """Prompts as training sees them, for the tokenizer."""
+    from acestep.nano.data import captions
+    from acestep.nano.data.latents import label
+
+    random = np.random.default_rng(seed)
+    instructions = [captions.TEXT_INSTRUCTION, captions.REPAINT_INSTRUCTION]
+    instructions += [captions.LEGO_INSTRUCTION.format(track.upper()) for track in captions.TRACKS.values()]
+    instructions += [
+        captions.COMPLETE_INSTRUCTION.format(track.upper()) for track in captions.TRACKS.values()
+    ]
+    texts = []
+    for index in range(count):
+        loop = label(index % 400)
+        roles = tuple(part.role for part in loop.parts)
+        if random.random() < 0.5:
+            roles = (roles[int(random.integers(len(roles)))],)
+        meta = captions.metas(loop, loop.grid.duration_s, random, 0.2)
+        instruction = instructions[int(random.integers(len(instructions)))]
+        texts.append(captions.prompt(instruction, captions.caption(loop, roles, random), meta))
+    return texts

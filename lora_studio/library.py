@@ -1,0 +1,197 @@
+"""The adapters that are here: list, show, export for other programs, and take over from elsewhere.
+
+Reads every spelling the engine reads. Knows nothing of training.
+"""
+
+import json
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from acestep.adapter_files import AdapterFile, Low
+
+from acestep import adapter_files
+from acestep.errors import AdapterError, AlreadyExists, InvalidRequest, NotFound
+from lora_studio.config import NAME_PATTERN
+from lora_studio.files import write_atomically, write_file, write_folder
+from lora_studio.formats import StageAdapter, write_comfyui, write_diffusers, write_peft
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One adapter: where it is, what it is for, and what is known of it."""
+
+    name: str
+    folder: Path
+    stages: list[str]
+    base: str = ""
+    trigger: str = ""
+    note: str = ""
+    values: dict[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {
+            "name": self.name,
+            "path": str(self.folder),
+            "stages": self.stages,
+            "base": self.base,
+            "trigger": self.trigger,
+            "note": self.note,
+            **({"details": self.values} if self.values else {}),
+        }
+
+    def card(self) -> str:
+        """What people want to read about it."""
+        readme = self.folder / "README.md"
+        if readme.is_file():
+            return readme.read_text(encoding="utf-8")
+        lines = [f"{self.name}: {self.folder}", f"stages: {', '.join(self.stages)}"]
+        if self.trigger:
+            lines.append(f"trigger word: {self.trigger}")
+        return "\n".join([*lines, self.note])
+
+
+def adapters() -> list[Entry]:
+    """Every adapter in home, by name. A broken one is listed with what is wrong."""
+    return [_entry(name, path) for name, path in adapter_files.available().items()]
+
+
+def find(name: str) -> Entry:
+    """One adapter by name or path. Raises NotFound or AdapterError."""
+    path = adapter_files.find(name)
+    entry = _entry(path.stem if path.is_file() else path.name, path)
+    if not entry.stages:
+        raise AdapterError(entry.note)
+    return entry
+
+
+def _entry(name: str, path: Path) -> Entry:
+    try:
+        file = adapter_files.read_adapter(path)
+    except AdapterError as error:
+        return Entry(name, path, [], note=f"broken: {error}")
+    values: dict[str, Any] = {}
+    if (path / "adapter.json").is_file():
+        values = json.loads((path / "adapter.json").read_text(encoding="utf-8"))
+    updates = [low for stage in file.stages.values() for low in stage.values()]
+    ranks = sorted({low.rank for low in updates})
+    numbers = sum(low.down.numel() + low.up.numel() for low in updates)
+    kind = "DoRA" if any(low.magnitude is not None for low in updates) else "LoRA"
+    note = f"{kind}, rank {'–'.join(str(r) for r in {ranks[0], ranks[-1]})}, {numbers / 1e6:.1f} M parameters"
+    stages = [stage or "any that fits" for stage in file.stages]
+    return Entry(name, path, stages, str(values.get("base", "")), file.trigger, note, values)
+
+
+def stage_adapter(file: AdapterFile, updates: dict[str, Low], base: str = "") -> StageAdapter:
+    """One stage's updates in one rank and alpha: as they are where they agree, else exactly rewritten."""
+    ranks, alphas = {low.rank for low in updates.values()}, {low.alpha for low in updates.values()}
+    rank = max(ranks)
+    uniform = len(ranks) == 1 and len(alphas) == 1
+    weights = {}
+    for module, low in updates.items():
+        down, up = low.down.float(), low.up.float()
+        if not uniform:  # scaling moves into `up`, zeros fill the rank: the product is the same
+            short = rank - low.rank
+            down = torch.cat([down, down.new_zeros(short, down.shape[1])])
+            up = torch.cat([up * low.scaling, up.new_zeros(up.shape[0], short)], dim=1)
+        weights[f"{module}.lora_A.weight"] = down
+        weights[f"{module}.lora_B.weight"] = up
+        if low.magnitude is not None:
+            weights[f"{module}.lora_magnitude_vector.weight"] = low.magnitude.float()
+    dora = any(low.magnitude is not None for low in updates.values())
+    alpha = next(iter(alphas)) if uniform else float(rank)
+    return StageAdapter(weights, rank, alpha, dora, file.trigger, base)
+
+
+def export(name: str, out: Path, format_: str, stage: str = "") -> Path:
+    """Write an adapter for another program. One file or folder is one stage's, except for zip."""
+    entry = find(name)
+    if out.exists():
+        raise AlreadyExists(f"{out} exists already: choose another place")
+    if format_ == "zip":
+        write_file(out, lambda temporary: _zip(entry.folder, temporary))
+        return out
+    file = adapter_files.read_adapter(entry.folder)
+    chosen = _chosen(file, stage)
+    adapter = stage_adapter(file, file.stages[chosen], entry.base)
+    if format_ == "peft":
+        write_folder(out, lambda temporary: write_peft(adapter, temporary))
+    elif format_ == "comfyui":
+        write_comfyui(adapter, out)
+    else:
+        write_diffusers(adapter, out)
+    return out
+
+
+def _zip(folder: Path, target: Path) -> None:
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
+        files = [folder] if folder.is_file() else sorted(p for p in folder.rglob("*") if p.is_file())
+        for path in files:
+            archive.write(path, path.relative_to(folder.parent))
+
+
+def _chosen(file: AdapterFile, stage: str) -> str | None:
+    if stage in file.stages:
+        return stage
+    if stage:
+        have = ", ".join(name or "any" for name in file.stages)
+        raise NotFound(f"adapter {file.name} has no stage {stage!r}: it has {have}")
+    if len(file.stages) > 1:
+        have = ", ".join(str(name) for name in file.stages)
+        raise InvalidRequest(f"adapter {file.name} has several stages: choose one of {have} with --stage")
+    return next(iter(file.stages))
+
+
+def bring_in(path: Path, name: str = "", base: str = "", stage: str = "") -> Entry:
+    """Copy an adapter from elsewhere into home, in our spelling, checked; its own file stays as it is.
+
+    With `base`, it must fit that cascade. Raises AdapterError, AlreadyExists or NotFound.
+    """
+    if not path.exists():
+        raise NotFound(f"{path} does not exist: expected a PEFT folder or a safetensors file")
+    file = adapter_files.read_adapter(path)
+    name = name or file.name
+    if not NAME_PATTERN.fullmatch(name):
+        raise InvalidRequest(f"name {name!r} is none: choose one with --name")
+    target = adapter_files.adapters_folder() / name
+    if target.exists() or target.with_suffix(".safetensors").exists():
+        raise AlreadyExists(f"there is an adapter {name!r} already: choose another with --name")
+    if base:
+        _require_fit(path, base)
+    stages = dict(file.stages)
+    if stage:
+        stages = {stage: file.stages[_chosen(file, stage if stage in file.stages else "")]}
+    write_folder(target, lambda temporary: write_adapter(file, stages, temporary, name, base))
+    return find(name)
+
+
+def write_adapter(
+    file: AdapterFile, stages: dict[str | None, dict[str, Low]], folder: Path, name: str, base: str
+) -> None:
+    """An adapter folder: one sub-folder a stage, or a plain PEFT folder where the stage is not known."""
+    for stage, updates in stages.items():
+        adapter = stage_adapter(file, updates, base)
+        if stage is None:
+            write_peft(adapter, folder)
+            return
+        write_peft(adapter, folder / stage)
+    first = next(iter(stages.values()))
+    values = {
+        "format": 1,
+        "name": name,
+        "base": base,
+        "stages": {stage: stage for stage in stages},
+        "trigger": file.trigger,
+        "rank": max(low.rank for low in first.values()),
+        "source": file.path.name,
+    }
+    write_atomically(folder / "adapter.json", json.dumps(values, indent=1).encode("utf-8"))
+
+
+def _require_fit(path: Path, base: str) -> None:
+    from acestep.cascade import Cascade
+
+    Cascade.load(base, device="cpu").load_adapter(path)

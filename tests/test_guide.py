@@ -1,0 +1,64 @@
+"""The guide channels: where beats, bars and keys lie in them."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from acestep.grid import Grid, Signature
+from acestep.guide import guide_channels
+from acestep.key import Key
+
+
+def test_every_beat_starts_at_phase_zero():
+    grid = Grid(120, Signature(4, 4), 4)
+    guide = guide_channels(grid, None, 400, 100.0)
+    beats = guide[::50]  # 120 bpm: a beat every 50 frames
+    assert torch.allclose(beats[:, 1:4], torch.zeros(8, 3), atol=1e-5)
+    assert torch.allclose(beats[:, 5:8], torch.ones(8, 3), atol=1e-5)
+
+
+def test_the_first_channel_tells_the_bar():
+    guide = guide_channels(Grid(120, Signature(3, 4), 4), None, 151, 100.0)
+    assert guide[150, 0] == pytest.approx(0, abs=1e-5)
+    assert guide[150, 4] == pytest.approx(1, abs=1e-5)
+    assert guide[50, 0] == pytest.approx(math.sin(2 * math.pi / 3), abs=1e-5)
+
+
+def test_a_beat_of_six_eight_is_an_eighth():
+    grid = Grid(120, Signature(6, 8), 2)
+    guide = guide_channels(grid, None, 26, 100.0)
+    assert guide[25, 1] == pytest.approx(0, abs=1e-5)  # an eighth lasts 0.25 s
+
+
+def test_the_key_is_a_tonic_and_a_scale():
+    guide = guide_channels(Grid(), Key.parse("A minor"), 3, 100.0)[:, 8:]
+    assert guide[:, :12].sum(1).tolist() == [1, 1, 1]
+    assert guide[0, 9] == 1
+    assert guide[0, 12:].nonzero().flatten().tolist() == [0, 2, 4, 5, 7, 9, 11]
+
+
+def test_no_key_is_all_zeros():
+    assert guide_channels(Grid(), None, 5, 100.0)[:, 8:].abs().max() == 0
+
+
+def test_sizes_other_than_the_known_ones_are_refused():
+    with pytest.raises(ValueError, match="expected 0 or 8"):
+        guide_channels(Grid(), None, 5, 100.0, beat=7)
+    assert guide_channels(Grid(), None, 5, 100.0, beat=0, key_channels=0).shape == (5, 0)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    bpm=st.floats(30, 300),
+    signature=st.sampled_from([Signature(4, 4), Signature(3, 4), Signature(6, 8), Signature(7, 8)]),
+    first=st.integers(0, 5000),
+)
+def test_a_stretch_equals_the_same_frames_of_the_whole(bpm, signature, first):
+    grid = Grid(bpm, signature, 4)
+    whole = guide_channels(grid, Key(3), first + 20, 100.0)
+    part = guide_channels(grid, Key(3), 20, 100.0, first_frame=first)
+    assert torch.allclose(whole[first:], part, atol=1e-6)
+    assert whole[:, :8].abs().max() <= 1 + 1e-6

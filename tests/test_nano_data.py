@@ -1,0 +1,152 @@
+"""The composer and the renderer: labels that are true, lengths that are exact, captions that name what
+sounds.
+"""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from acestep.errors import NotFound
+from acestep.nano.data import captions, styles, synth
+from acestep.nano.data.compose import MAX_LOOP_S, Loop, compose
+from acestep.nano.data.render import level, limit, render
+from acestep.nano.data.sounds import INSTRUMENTS, KITS, Bank
+
+SEEDS = st.integers(0, 2**31 - 1)
+
+
+class SineBank:
+    """Plays every instrument as a sine with a hard start: enough to check times, pitches and sums."""
+
+    def tone(self, name: str, role: str, pitch: int) -> np.ndarray:
+        time = np.arange(48_000) / 48_000
+        wave = 0.3 * np.cos(2 * np.pi * 440 * 2 ** ((pitch - 69) / 12) * time) * np.exp(-4 * time)
+        return np.stack([wave, wave], 1).astype(np.float32)
+
+    def kit(self, name: str) -> dict[str, np.ndarray]:
+        return synth.synth_kit(1)
+
+
+def sounding(loop: Loop) -> set[int]:
+    return {note.pitch % 12 for part in loop.parts for note in part.notes if not note.hit}
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=SEEDS, held=st.booleans())
+def test_a_loop_keeps_its_limits(seed, held):
+    loop = compose(seed, held)
+    assert 0.5 < loop.grid.duration_s <= MAX_LOOP_S + 12
+    assert 60 <= loop.grid.bpm <= 180
+    assert loop.parts
+    assert len({part.role for part in loop.parts}) == len(loop.parts)
+    quarters = loop.grid.bars * loop.grid.signature.quarters_per_bar
+    for part in loop.parts:
+        assert part.notes
+        assert all(0 <= note.start < quarters + 0.5 and 0 < note.velocity <= 1 for note in part.notes)
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=SEEDS)
+def test_a_seed_is_a_loop(seed):
+    assert compose(seed) == compose(seed)
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=SEEDS)
+def test_the_key_is_what_is_played(seed):
+    loop = compose(seed)
+    notes = [note for part in loop.parts for note in part.notes if not note.hit]
+    inside = [note.pitch % 12 in loop.key.pitch_classes for note in notes]
+    assert not notes or np.mean(inside) > 0.75
+
+
+def test_held_out_material_is_never_composed_for_training():
+    held_sounds = {i.name for i in INSTRUMENTS if i.held} | {kit[0] for kit in KITS if kit[3]}
+    for seed in range(300):
+        loop = compose(seed)
+        assert not held_sounds & {part.sound for part in loop.parts}
+        assert (loop.style, loop.harmony_style) not in styles.HELD_MIXTURES
+    assert all(held_sounds & {part.sound for part in compose(seed, held=True).parts} for seed in range(50))
+
+
+def test_a_reference_has_the_same_sounds_and_other_notes():
+    loop = compose(3)
+    sibling = compose(4, sound_of=loop)
+    assert [part.sound for part in sibling.parts] == [part.sound for part in loop.parts]
+    assert [part.notes for part in sibling.parts] != [part.notes for part in loop.parts]
+
+
+@settings(max_examples=6, deadline=None)
+@given(seed=st.integers(0, 200))
+def test_a_rendered_loop_has_exactly_the_grids_length(seed):
+    loop = compose(seed)
+    stems = render(loop, SineBank())
+    assert set(stems) == {part.role for part in loop.parts}
+    assert all(audio.shape == (loop.grid.samples(), 2) for audio in stems.values())
+    mix = limit(sum(stems.values()) * level(stems))
+    assert np.isfinite(mix).all()
+    assert 0.01 < np.abs(mix).max() <= 1
+
+
+def test_sample_zero_is_the_downbeat():
+    for seed in range(40):
+        loop = compose(seed)
+        drums = [part for part in loop.parts if part.role == "drums" and part.sound == "synth"]
+        if drums and any(note.hit == "kick" and note.start == 0 for note in drums[0].notes):
+            audio = np.abs(render(loop, SineBank(), solo="drums")["drums"]).max(1)
+            assert audio[:480].max() > 0.2 * audio.max()
+            return
+    raise AssertionError("no loop with a kick at its start in forty")
+
+
+def test_what_rings_after_the_end_is_heard_at_the_start():
+    from acestep.nano.data.render import _fold
+
+    audio = np.arange(25, dtype=np.float32)[:, None].repeat(2, 1)
+    assert _fold(audio, 10)[:, 0].tolist() == [0 + 10 + 20, 1 + 11 + 21, 36, 39, 42, 20, 22, 24, 26, 28]
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=SEEDS, draw=SEEDS)
+def test_a_caption_is_words_and_metas_are_true(seed, draw):
+    loop = compose(seed)
+    random = np.random.default_rng(draw)
+    role = loop.parts[0].role
+    text = captions.caption(loop, (role,), random)
+    assert text.strip()
+    meta = captions.metas(loop, 7.9)
+    assert f"bpm: {loop.grid.bpm:.0f}\n" in meta
+    assert f"keyscale: {loop.key}\n" in meta
+    assert "duration: 7 seconds" in meta
+
+
+def test_metas_agree_with_what_the_engine_writes():
+    from acestep import conditions
+    from acestep.nano.checkpoint import LYRICS
+
+    for seed in range(30):
+        loop = compose(seed)
+        assert captions.metas(loop, loop.grid.duration_s) == conditions.metas(
+            loop.grid, loop.key, loop.grid.duration_s
+        )
+    assert conditions.instruction("text") == captions.TEXT_INSTRUCTION
+    assert conditions.instruction("lego", "drums") == captions.LEGO_INSTRUCTION.format("DRUMS")
+    assert conditions.instruction("complete", "bass|keys") == captions.COMPLETE_INSTRUCTION.format(
+        "BASS | KEYS"
+    )
+    assert conditions.instruction("repaint") == captions.REPAINT_INSTRUCTION
+    assert conditions.lyric_text("") == LYRICS
+
+
+@pytest.mark.parametrize("role", ["bass", "chords", "pad", "lead", "arp"])
+def test_synthesised_tones_have_their_pitch(role):
+    tone = synth.synth_tone(7, role, 57, 1.0)[:48_000].mean(1)
+    spectrum = np.abs(np.fft.rfft(tone * np.hanning(len(tone))))
+    share = sum(spectrum[220 * harmonic - 6 : 220 * harmonic + 7].sum() for harmonic in range(1, 12))
+    assert share > 0.6 * spectrum.sum()
+
+
+def test_a_missing_bank_is_said(tmp_path):
+    with pytest.raises(NotFound, match="acestep nano data"):
+        Bank(tmp_path)

@@ -1,0 +1,203 @@
+"""Training on tiny material: batches mean what they say, and a resumed run is the same run."""
+
+import numpy as np
+import pytest
+import torch
+
+from acestep.nano.batches import draw_batch
+from acestep.nano.checkpoint import (
+    LYRICS,
+    TINY,
+    NanoModules,
+    load_checkpoint,
+    train_tokenizer,
+    write_untrained,
+)
+from acestep.nano.data.latents import Example, View, label, reference_of
+from acestep.nano.network import conditions, velocity
+from acestep.nano.publish import publish
+from acestep.nano.train_codec import CodecRecipe, CodecTraining
+from acestep.nano.train_stages import StageRecipe, StageTraining, caption_texts, split_stages
+from acestep.nano.train_text import TextRecipe, train_text
+from acestep.spectral import SpectralCodec
+
+
+@pytest.fixture(scope="module")
+def examples():
+    """Loops with noise for latents, of the sizes real ones have."""
+    random = np.random.default_rng(0)
+    made = []
+    for seed in range(6):
+        loop = label(seed)
+        roles = tuple(part.role for part in loop.parts)
+
+        def noise(frames: int) -> np.ndarray:
+            return random.standard_normal((frames, 64)).astype(np.float16)
+
+        views = [View(roles, noise(1600), (), None, noise(300))]
+        if len(roles) > 1:
+            views.append(View(roles[:1], noise(1600), roles[1:], noise(1600), noise(300)))
+        made.append(Example(loop, tuple(views)))
+    return made
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return train_tokenizer([*caption_texts(60), LYRICS], 400)
+
+
+def training(examples, tokenizer, **options):
+    recipe = StageRecipe(frames_per_batch=2048, bfloat16=False, steps=40, warmup=2, **options)
+    return StageTraining(recipe, TINY, examples, tokenizer, torch.zeros(64))
+
+
+def test_a_batch_has_context_where_the_task_gives_one(examples):
+    silence = torch.full((64,), 7.0)
+    seen = set()
+    for seed in range(12):
+        batch = draw_batch(examples, silence, np.random.default_rng(seed), 4096)
+        count, frames, _ = batch.x0.shape
+        assert batch.context.shape == (count, frames, 160)
+        assert count == len(batch.texts) == len(batch.references) == len(batch.null)
+        for row, text in zip(batch.context, batch.texts, strict=True):
+            source, mask = row[:, :64], row[:, 64:128]
+            if text.startswith("Fill") and bool((source == 7).all()):
+                assert bool((mask == 1).all())
+                seen.add("text")
+            elif text.startswith("Repaint"):
+                assert 0 < float(mask.mean()) < 1
+                assert bool((source[mask > 0.5] == 7).all())
+                seen.add("repaint")
+            elif text.startswith("Generate the"):
+                assert not bool((source == 7).any())
+                seen.add("lego")
+    assert seen == {"text", "repaint", "lego"}
+
+
+def test_seed_and_step_alone_decide_a_batch(examples):
+    first, second = (draw_batch(examples, torch.zeros(64), np.random.default_rng(4), 2048) for _ in range(2))
+    assert torch.equal(first.x0, second.x0)
+    assert first.texts == second.texts
+
+
+def test_padding_changes_nothing(tokenizer):
+    torch.manual_seed(0)
+    modules = NanoModules(TINY, len(tokenizer), names=("l",)).eval()
+    encoder, transformer = modules.condition_encoders["l"], modules.transformers["l"]
+    x, context, t = torch.randn(1, 32, 64), torch.randn(1, 32, 160), torch.tensor([0.7])
+    with torch.inference_mode():
+        alone = conditions(modules.text_encoder, encoder, tokenizer, ["a beat"], [None])
+        padded = conditions(
+            modules.text_encoder,
+            encoder,
+            tokenizer,
+            ["a beat", "a much longer prompt than that"],
+            [None, None],
+        )
+        padded.states, padded.mask = padded.states[:1], padded.mask[:1]
+        first = velocity(transformer, x, t, alone, context)
+        second = velocity(transformer, x, t, padded, context)
+    assert torch.allclose(first, second, atol=1e-5)
+
+
+def test_the_velocity_equals_the_stock_transformers(tokenizer):
+    torch.manual_seed(0)
+    modules = NanoModules(TINY, len(tokenizer), names=("l",)).eval()
+    encoder, transformer = modules.condition_encoders["l"], modules.transformers["l"]
+    x, context, t = torch.randn(2, 30, 64), torch.randn(2, 30, 160), torch.tensor([0.7, 0.7])
+    with torch.inference_mode():
+        given = conditions(modules.text_encoder, encoder, tokenizer, ["a beat", "a beat"], [None, None])
+        stock = transformer(x, t, t, given.states, context, return_dict=False)[0]
+        assert torch.allclose(velocity(transformer, x, t, given, context), stock, atol=1e-5)
+
+
+@pytest.mark.parametrize("shared", [0, 3])
+def test_a_resumed_run_is_the_same_run(examples, tokenizer, shared):
+    straight = training(examples, tokenizer, shared_steps=shared)
+    for _ in range(5):
+        straight.train_step()
+    first = training(examples, tokenizer, shared_steps=shared)
+    for _ in range(2):
+        first.train_step()
+    state = first.state()
+    second = training(examples, tokenizer, shared_steps=shared)
+    second.restore(state)
+    for _ in range(3):
+        second.train_step()
+    assert second.step == straight.step == 5
+    for name, value in straight.state()["averaged"].items():
+        assert torch.equal(value, second.state()["averaged"][name]), name
+
+
+def test_the_first_velocity_is_the_noise_itself(examples, tokenizer):
+    modules = training(examples, tokenizer).modules
+    x = torch.randn(1, 64, 64)
+    given = conditions(modules.text_encoder, modules.condition_encoders["l"], tokenizer, ["x"], [None])
+    with torch.no_grad():
+        made = velocity(modules.transformers["l"], x, torch.tensor([0.9]), given, torch.zeros(1, 64, 160))
+    heard = torch.corrcoef(torch.stack([made.flatten(), x.flatten()]))[0, 1]
+    assert float(heard) > 0.3  # a quarter of the values fit into the tiny width
+
+
+def test_split_stages_start_as_parts_of_the_shared_one(tokenizer):
+    torch.manual_seed(0)
+    shared = NanoModules(TINY, len(tokenizer), names=("l",))
+    parts = split_stages(shared, TINY)
+    assert set(parts.transformers) == {"l", "m", "s"}
+    own, source = parts.transformers["s"].state_dict(), shared.transformers["l"].state_dict()
+    assert torch.equal(own["proj_in_conv.weight"], source["proj_in_conv.weight"])
+    assert torch.equal(own["layers.0.self_attn.to_q.weight"], source["layers.0.self_attn.to_q.weight"])
+
+
+def test_the_codecs_training_goes_down_and_resumes(tmp_path):
+    random = np.random.default_rng(0)
+    base = random.standard_normal((30, 312))
+    np.save(tmp_path / "train-0000.npy", (random.standard_normal((3000, 30)) @ base).astype(np.float16))
+    recipe = CodecRecipe(steps=30, batch=2, frames=32, warmup=2)
+
+    def begin() -> CodecTraining:
+        return CodecTraining(recipe, tmp_path, SpectralCodec(channels=8, width=16, blocks=1))
+
+    straight = begin()
+    losses = [straight.train_step() for _ in range(6)]
+    assert np.isfinite(losses).all()
+    first, second = begin(), begin()
+    for _ in range(2):
+        first.train_step()
+    second.restore(first.state())
+    for _ in range(4):
+        second.train_step()
+    for name, value in straight.codec.state_dict().items():
+        assert torch.equal(value, second.codec.state_dict()[name]), name
+
+
+def test_the_text_encoder_learns_keys_from_prompts(tokenizer):
+    torch.manual_seed(0)
+    encoder = NanoModules(TINY, len(tokenizer), names=("l",)).text_encoder
+    loops = [label(seed) for seed in range(20)]
+    before = train_text(encoder, tokenizer, loops, TextRecipe(steps=1, batch=16))
+    after = train_text(encoder, tokenizer, loops, TextRecipe(steps=80, batch=16, rate=4e-3))
+    assert after["signature"] > before["signature"] or after["signature"] > 0.8
+
+
+def test_a_reference_is_cut_in_thirds():
+    latents = torch.arange(900.0)[:, None].expand(-1, 2)
+    cut = reference_of(latents, 300)[:, 0]
+    assert (cut[0], cut[100], cut[200], cut[299]) == (0, 300, 800, 899)
+    assert reference_of(torch.zeros(7, 2), 300).shape == (300, 2)
+
+
+def test_training_ends_in_a_checkpoint_that_loads(examples, tokenizer, tmp_path):
+    write_untrained(tmp_path / "start", TINY)
+    _, _, codec, _ = load_checkpoint(tmp_path / "start")
+    tokenizer.save_pretrained(tmp_path / "tokenizer")
+    codec.save(tmp_path / "codec")
+    made = training(examples, tokenizer)
+    made.train_step()
+    made.modules.text_encoder.save_pretrained(tmp_path / "text_encoder")
+    torch.save(made.state(), tmp_path / "lms.pt")
+    assert publish(tmp_path, tmp_path / "checkpoint", TINY) == {"l": 1, "m": 1, "s": 1}
+    modules, again, _, description = load_checkpoint(tmp_path / "checkpoint")
+    assert set(modules.transformers) == {"l", "m", "s"}
+    assert len(again) == len(tokenizer)
+    assert description["guide"] == {"beat": 8, "key": 24}
