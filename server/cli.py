@@ -39,6 +39,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except AceStepError as error:
         print(f"acestep: {error}", file=sys.stderr)
         return 2 if isinstance(error, InvalidRequest | NotFound) else 1
+    except UnicodeEncodeError:
+        print("acestep: an argument holds bytes that are no text: expected UTF-8", file=sys.stderr)
+        return 2
     except BrokenPipeError:  # `acestep jobs | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
