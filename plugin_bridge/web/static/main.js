@@ -7,7 +7,7 @@ import { Taps } from "./grid.js";
 import { onDaemon, onSocket } from "./header.js";
 import { onLibraryDaemon, searchSoon, showLibraryAdapters } from "./library.js";
 import { connect, tab } from "./live.js";
-import { context, reference } from "./picker.js";
+import { context, pickerActions, reference } from "./picker.js";
 import { onJobs, onProgress } from "./queue.js";
 import { onAudio, onRun } from "./runs.js";
 import { setupSoon } from "./setup.js";
@@ -72,6 +72,11 @@ Object.assign(actions, {
     notify(`Repaint: ${range[0].toFixed(2)}–${range[1].toFixed(2)} s of ${clip.name} are made anew with the next Generate.`);
   },
 });
+
+pickerActions.library = (role) => {
+  showTab("Library");
+  notify(`Open a clip with ▸ and press “${role === "reference" ? "More like this" : "Fit to this"}”.`);
+};
 
 trainActions.use = (name) => {
   setAdapters([[name, 1]]);

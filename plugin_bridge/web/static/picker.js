@@ -6,6 +6,8 @@ import { gridOf } from "./grid.js";
 import { decode, load, player } from "./sound.js";
 import { Wave } from "./wave.js";
 
+export const pickerActions = { library: null };
+
 class Picker {
   #blob = null; // kept, because a daemon that was restarted has forgotten the upload
   #recorder = null;
@@ -31,7 +33,7 @@ class Picker {
     this.hint = hint;
     this.node = el("div.picker", {},
       el("div.tools", {}, el("strong", {}, title), button("File…", "Choose an audio file, or drop one here", () => this.input.click(), "small"),
-        this.record, this.play, this.clear), this.label, this.wave.canvas, this.input);
+        button("Library…", "Choose a clip in the library", () => pickerActions.library(role), "small"), this.record, this.play, this.clear), this.label, this.wave.canvas, this.input);
     this.node.dataset.role = role;
     this.node.addEventListener("dragover", (event) => event.preventDefault());
     this.node.addEventListener("drop", (event) => {
