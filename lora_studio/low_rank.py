@@ -19,7 +19,7 @@ def project(layer: Any, x: Tensor) -> Tensor:
         return found
     down, up, scaling = low
     base = layer.base_layer
-    result: Tensor = _LowRank.apply(x, base.weight, base.bias, down, up, scaling)  # type: ignore[no-untyped-call]
+    result: Tensor = _LowRank.apply(x, base.weight, base.bias, down, up, scaling)
     return result
 
 

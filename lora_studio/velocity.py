@@ -86,7 +86,7 @@ class Velocity(nn.Module):
             positions = torch.arange(tokens, device=like.device, dtype=torch.float32)
             cos, sin = get_1d_rotary_pos_embed(
                 self.transformer.head_dim,
-                positions,
+                positions,  # type: ignore[arg-type]  # takes tensors, whatever its hints say
                 theta=self.transformer.rope_theta,
                 use_real=True,
                 repeat_interleave_real=False,
