@@ -28,7 +28,7 @@ def take(folder: Path, daemon: str) -> None:
         tab.fill("#bpm input", "92.5")
         tab.one("#prompt textarea").send_keys("\n")
         tab.until(lambda: len(tab.all(".card[data-samples]")) >= 2, "two takes")
-        tab.press("▶", ".card")
+        tab.script("document.querySelector('.card .play').click()")
         time.sleep(1)
         for width, height in SIZES:
             driver.execute_cdp_cmd(
@@ -40,7 +40,7 @@ def take(folder: Path, daemon: str) -> None:
                     tab.show(page)
                     time.sleep(2)
                     _save(driver.get_screenshot_as_png(), folder / f"{page.lower()}-{width}-{shade}.png")
-                tab.press("◐")
+                tab.script("document.querySelector('.top [title=\"Light or dark\"]').click()")
 
 
 def _save(png: bytes, path: Path) -> None:
