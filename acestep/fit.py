@@ -37,7 +37,7 @@ class Fit:
     """A fitted clip [C, N], N exactly the grid's, with what was measured before and after."""
 
     audio: np.ndarray
-    verdict: str  # good, poor, untouched, off
+    verdict: str  # good, poor, untouched, unmeasured (no beat and no key to judge by), off
     before: Measurement
     after: Measurement
     changes: tuple[str, ...]
@@ -224,7 +224,10 @@ def _judged(
         and (downbeat is None or downbeat <= DOWNBEAT_TOLERANCE_MS)
         and match is not False
     )
-    verdict = "poor" if not fits else "good" if changes else "untouched"
+    if tempo is None and downbeat is None and match is None:
+        verdict = "unmeasured"
+    else:
+        verdict = "poor" if not fits else "good" if changes else "untouched"
     return Fit(audio, verdict, before, after, tuple(changes), tempo, downbeat, match)
 
 

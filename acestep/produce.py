@@ -226,26 +226,33 @@ class _Production:
             adapters=request.adapters,
             created=created,
         )
-        fields = dataclasses.asdict(values)
+        sidecar = self._sidecar(values, checkpoint, result, ranks)
+        sidecar["seconds"] = {name: round(value, 3) for name, value in made.seconds.items()}
+        sidecar["notes"] = [*made.notes, *notes, *(self.context.notes(grid) if self.context else ())]
+        data = self._musical_data(values, key, result.after.lufs)
+        stem = clip_stem(request.prompt, grid, key, take, time.localtime(self.started))
+        body = encode(audio, rate_hz, request.format, request.sample_format, data)
+        return write_clip(self.folder, stem, f".{request.format}", body, sidecar)
+
+    def _sidecar(
+        self, clip: Clip, checkpoint: dict[str, Any], result: Fit, ranks: list[Rank]
+    ) -> dict[str, Any]:
+        """Everything needed to make the clip again, and what was measured."""
+        fields = dataclasses.asdict(clip)
         for name in ("path", "sidecar_json"):
             del fields[name]
         sidecar = {
             "format": SIDECAR_FORMAT,
             "clip": fields,
-            "request": request.to_dict(),
+            "request": self.request.to_dict(),
             "checkpoint": checkpoint,
             "versions": _versions(),
             "measured": result.to_dict(),
             "candidates": [one.to_dict() for one in ranks],
-            "seconds": {name: round(value, 3) for name, value in made.seconds.items()},
-            "notes": [*made.notes, *notes, *(self.context.notes(grid) if self.context else ())],
         }
         if self.context:
             sidecar["context"] = self.context.to_dict()
-        data = self._musical_data(values, key, result.after.lufs)
-        stem = clip_stem(request.prompt, grid, key, take, time.localtime(self.started))
-        body = encode(audio, rate_hz, request.format, request.sample_format, data)
-        return write_clip(self.folder, stem, f".{request.format}", body, sidecar)
+        return sidecar
 
     def _musical_data(self, clip: Clip, key: Key | None, lufs: float | None) -> MusicalData:
         """What the file's chunks say; bars are counted from the context's downbeat when there is one."""

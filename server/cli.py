@@ -20,6 +20,9 @@ from server import config as configuration
 DELEGATED = {
     "nano": ("acestep.nano.cli", "the recipe of the embedded cascade: data, train, evaluate"),
     "web": ("plugin_bridge.web.cli", "the page in the browser: generate, listen, keep, train"),
+    "pull": ("acestep.pull", "fetch a published checkpoint"),
+    "convert": ("acestep.convert", "convert a checkpoint in ACE-Step's original layout"),
+    "compose": ("acestep.compose", "put stages of several checkpoints together as a cascade"),
 }
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from acestep import hearing
-from acestep.beats import Harmony, sixteenth_phase, roles, slot_evidence
+from acestep.beats import Harmony, roles, sixteenth_phase, slot_evidence
 from acestep.grid import SAMPLE_RATE_HZ, Signature
 from acestep.onsets import mono, onset_curve, pick_onsets
 from acestep.tempo import candidates, pulse, refine_tempo
