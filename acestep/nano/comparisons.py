@@ -77,7 +77,8 @@ def context_pairs(cascade: Any, bank: Bank, cases: list[Any]) -> list[bool]:
         made = []
         for case, role, sound in rests:
             wish = GenerateRequest(
-                prompt=f"{case.loop.style} {role}", task="lego", track=role, context=AudioRange(_written(folder, sound)),
+                prompt=f"{case.loop.style} {role}", task="lego", track=role,
+                context=AudioRange(_written(folder, sound)),
                 bpm=case.loop.grid.bpm, signature=case.loop.grid.signature, bars=case.loop.grid.bars,
                 seed=case.request.seed,
             )  # fmt: skip
