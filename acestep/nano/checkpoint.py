@@ -14,8 +14,8 @@ The prompt is `prompt_template` filled with the instruction of the task (diffuse
 TRACK_NAME in capitals), the caption and ACE-Step's metas, all lower-cased by the tokenizer; the lyrics are
 ACE-Step's own `# Languages` text. Every condition is trained without padding. The timbre encoder takes
 `reference_s` seconds of reference latents: a third each from the front, the middle and the back, as the stock
-pipeline does with its 30 s; without a reference, as many frames of the silence latent. Guidance goes against the
-condition encoder's `null_condition_emb`, expanded over the tokens, with guide and context kept.
+pipeline does with its 30 s; without a reference, as many frames of the silence latent. Guidance goes against
+the condition encoder's `null_condition_emb`, expanded over the tokens, with guide and context kept.
 """
 
 import json
