@@ -19,12 +19,14 @@ from acestep.stretch import ATTACK_S, TRANSPOSED_ATTACK_S, paste_attacks, stretc
 
 TEMPO_TOLERANCE_PCT = 0.5
 DOWNBEAT_TOLERANCE_MS = 25.0
-IN_PLACE_S = 0.008  # no beat is further from the grid than this: nothing to change
+IN_PLACE_S = 0.010  # a start nearer than this to where it belongs is left alone: attacks are heard no finer
+STEADY_S = 0.012  # … and so is a tempo that is off by no more than this over the whole clip
 WHOLE_LOOP = 0.006  # a file this near (relative) to whole bars is taken to be a loop
 MIN_TEMPO_CONFIDENCE = 0.08
 MIN_DOWNBEAT_CONFIDENCE = 0.6
 TUNING_TOLERANCE_CENTS = 15.0
-KEY_MARGIN = 1.5  # another key must be this much likelier (logarithm) before anything is transposed
+KEY_MARGIN = 1.5  # another key must be this much likelier (logarithm) before anything is transposed …
+FIFTH_MARGIN = 4.0  # … and this much when it is a fifth away: such keys share six of seven tones
 CLICK = 1.0
 CLICK_TO_TOUCH = 2.0  # what is in place is left alone unless its seam really clicks
 MAX_STRETCH = 1.35
@@ -120,10 +122,10 @@ def plan_fit(before: Measurement, grid: Grid, key: Key | None, downbeat_s: float
         shift_s -= (downbeat_s or 0.0) / factor
         shift_s = (shift_s + beat_s / 2) % beat_s - beat_s / 2
     off_s = abs(factor - 1) * grid.duration_s
-    if off_s < IN_PLACE_S and before.steady:
+    if off_s < STEADY_S and before.steady:
         factor = 1.0
     untouched = factor == 1 and before.steady and not semitones
-    if untouched and abs(shift_s) + off_s / 2 < IN_PLACE_S:
+    if untouched and abs(shift_s) < IN_PLACE_S:
         shift_s = 0.0
     if not 1 / MAX_STRETCH < factor < MAX_STRETCH:
         return Plan(semitones=semitones)
@@ -138,7 +140,7 @@ def transposition(before: Measurement, key: Key | None) -> float:
     row = 0 if key.mode == "major" else 12
     wanted = {step: scores[row + (key.tonic - step) % 12] for step in range(-6, 7)}
     step = max(wanted, key=lambda s: (wanted[s] - 0.002 * abs(s), -abs(s)))
-    if wanted[step] < wanted[0] + KEY_MARGIN:
+    if wanted[step] < wanted[0] + (FIFTH_MARGIN if abs(step) == 5 else KEY_MARGIN):
         step = 0
     cents = before.tuning_cents or 0.0
     return step - (cents / 100 if abs(cents) > TUNING_TOLERANCE_CENTS else 0.0)

@@ -19,7 +19,11 @@ def cut_loop(audio: np.ndarray, start: int, length: int, sample_rate_hz: int) ->
     """
     total = audio.shape[1]
     if start < 0:
-        audio = np.pad(audio, ((0, 0), (-start, 0)))
+        lead = min(-start, min(length, total) // 2)
+        before = audio[:, min(length, total) - lead : min(length, total)]  # what leads to the start next time
+        audio = join(before, audio, min(round(FADE_S * sample_rate_hz), lead))
+        if audio.shape[1] >= length:
+            return audio[:, :length]
         start, total = 0, audio.shape[1]
     if start + length <= total:
         clip = audio[:, start : start + length].copy()

@@ -39,6 +39,15 @@ def test_what_came_before_leads_into_the_start():
     assert seam_error(clip) <= 1.0
 
 
+def test_a_start_before_the_material_is_filled_from_the_loop_not_with_silence():
+    t = np.arange(50_000) / RATE_HZ
+    sound = np.tile((0.5 * np.sin(2 * np.pi * 220 * t)).astype(np.float32), (2, 1))
+    clip = cut_loop(sound, -500, 48_000, RATE_HZ)
+    assert np.array_equal(clip[:, 500:], sound[:, :47_500])
+    assert np.abs(clip[:, :400]).max() > 0.4
+    assert seam_error(clip) <= 1.0
+
+
 @pytest.mark.parametrize("start", [0, 30_000, -500])
 def test_material_that_is_too_short_is_wrapped_around(start):
     clip = cut_loop(ringing(1.0), start, 60_000, RATE_HZ)
