@@ -104,6 +104,11 @@ class Adapters:
         self.triggers: dict[str, str] = {}
         self._paths: dict[str, Path] = {}
 
+    @property
+    def paths(self) -> dict[str, Path]:
+        """Where each loaded adapter came from."""
+        return dict(self._paths)
+
     @torch.no_grad()
     def load(self, name_or_path: str | Path) -> str:
         """Load an adapter by its name in home or its path; gives its name. Loading it twice changes nothing.

@@ -32,7 +32,7 @@ def encode(audio: np.ndarray, sample_rate_hz: int, kind: str, sample_format: str
 
 
 def aiff_bytes(audio: np.ndarray, sample_rate_hz: int, sample_format: str, data: MusicalData) -> bytes:
-    """A whole AIFF (24-bit) or AIFF-C (float) with Apple's basc chunk, markers on the bars, loop and texts."""
+    """A whole AIFF (24-bit) or AIFF-C (float) with the basc chunk of Apple Loops, bar markers and texts."""
     channels, samples = audio.shape
     floating = sample_format == "float32"
     common = struct.pack(">hIh", channels, samples, 32 if floating else 24) + _extended(sample_rate_hz)

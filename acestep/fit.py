@@ -22,7 +22,7 @@ DOWNBEAT_TOLERANCE_MS = 25.0
 IN_PLACE_S = 0.008  # no beat is further from the grid than this: nothing to change
 WHOLE_LOOP = 0.006  # a file this near (relative) to whole bars is taken to be a loop
 MIN_TEMPO_CONFIDENCE = 0.08
-MIN_DOWNBEAT_CONFIDENCE = 0.35
+MIN_DOWNBEAT_CONFIDENCE = 0.6
 TUNING_TOLERANCE_CENTS = 15.0
 KEY_MARGIN = 1.5  # another key must be this much likelier (logarithm) before anything is transposed
 CLICK = 1.0
@@ -37,7 +37,7 @@ class Fit:
     """A fitted clip [C, N], N exactly the grid's, with what was measured before and after."""
 
     audio: np.ndarray
-    verdict: str  # good, poor, untouched, off
+    verdict: str  # good, poor, untouched, unmeasured (no beat and no key to judge by), off
     before: Measurement
     after: Measurement
     changes: tuple[str, ...]
@@ -224,7 +224,10 @@ def _judged(
         and (downbeat is None or downbeat <= DOWNBEAT_TOLERANCE_MS)
         and match is not False
     )
-    verdict = "poor" if not fits else "good" if changes else "untouched"
+    if tempo is None and downbeat is None and match is None:
+        verdict = "unmeasured"
+    else:
+        verdict = "poor" if not fits else "good" if changes else "untouched"
     return Fit(audio, verdict, before, after, tuple(changes), tempo, downbeat, match)
 
 

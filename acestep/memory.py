@@ -20,6 +20,7 @@ GB = 1e9
 # Beside the weights: what a step and a decode window of a ten-minute song keep, by their tensors' sizes
 WORKING_BYTES = {"cuda": 2.5 * GB, "mps": 2.5 * GB, "cpu": 1.5 * GB}
 USABLE = {"cuda": 0.92, "mps": 0.75, "cpu": 0.8}  # of what is free, for what else may want some
+SMALL = 200_000_000  # parameters in all, below which a cascade runs anywhere and no plan is needed
 SLOW_ON_CPU = 1_000_000_000  # parameters of a DiT from which a CPU takes minutes a song
 
 
@@ -54,7 +55,7 @@ def shared_parameters(spec: CascadeSpec) -> int:
 def plan(
     sizes: dict[str, int], shared: int, device: str, free_bytes: float, wanted: tuple[str, ...] = ()
 ) -> Plan:
-    """The best that fits: all stages, else stages taking turns, else fewer stages, the largest left out first.
+    """The best that fits: all stages, else taking turns, else fewer of them, the largest left out first.
 
     `sizes` are parameters by stage, in order. Raises OutOfMemory when not even the smallest stage fits.
     """
@@ -85,7 +86,12 @@ def plan(
 def plan_for(spec: CascadeSpec, device: torch.device, wanted: tuple[str, ...] = ()) -> Plan:
     """The plan for a checkpoint on this machine, as it is now."""
     sizes = {stage.name: stage_parameters(stage) for stage in spec.stages}
-    return plan(sizes, shared_parameters(spec), device.type, free_bytes(device), wanted)
+    shared = shared_parameters(spec)
+    if sum(sizes.values()) + shared < SMALL:
+        names = tuple(name for name in sizes if not wanted or name in wanted)
+        kind = "bfloat16" if device.type == "cuda" else "float32"
+        return Plan(names, kind, True, 4 * (sum(sizes.values()) + shared), ("small enough for any machine",))
+    return plan(sizes, shared, device.type, free_bytes(device), wanted)
 
 
 def free_bytes(device: torch.device) -> float:

@@ -200,6 +200,7 @@ class _Production:
     def _write_one(self, take: int, made: "Take", result: Fit, ranks: list[Rank]) -> Clip:
         request, grid = self.request, self.request.grid
         rate_hz = made.sample_rate_hz
+        checkpoint = _fingerprint(self.cascade, request)
         audio, notes = _safe_level(result.audio, request.sample_format)
         key = _key_on_label(result, request.key)
         created = time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(self.started))
@@ -221,45 +222,59 @@ class _Production:
             key_match=result.key_match,
             fit=result.verdict,
             prompt=request.prompt,
-            cascade=request.cascade or _fingerprint(self.cascade)["name"],
+            cascade=request.cascade or checkpoint["name"],
             adapters=request.adapters,
             created=created,
         )
-        fields = dataclasses.asdict(values)
+        sidecar = self._sidecar(values, checkpoint, result, ranks)
+        sidecar["seconds"] = {name: round(value, 3) for name, value in made.seconds.items()}
+        sidecar["notes"] = [*made.notes, *notes, *(self.context.notes(grid) if self.context else ())]
+        data = self._musical_data(values, key, result.after.lufs)
+        stem = clip_stem(request.prompt, grid, key, take, time.localtime(self.started))
+        body = encode(audio, rate_hz, request.format, request.sample_format, data)
+        return write_clip(self.folder, stem, f".{request.format}", body, sidecar)
+
+    def _sidecar(
+        self, clip: Clip, checkpoint: dict[str, Any], result: Fit, ranks: list[Rank]
+    ) -> dict[str, Any]:
+        """Everything needed to make the clip again, and what was measured."""
+        fields = dataclasses.asdict(clip)
         for name in ("path", "sidecar_json"):
             del fields[name]
         sidecar = {
             "format": SIDECAR_FORMAT,
             "clip": fields,
-            "request": request.to_dict(),
-            "checkpoint": _fingerprint(self.cascade),
+            "request": self.request.to_dict(),
+            "checkpoint": checkpoint,
             "versions": _versions(),
             "measured": result.to_dict(),
             "candidates": [one.to_dict() for one in ranks],
-            "seconds": {name: round(value, 3) for name, value in made.seconds.items()},
-            "notes": [*made.notes, *notes, *(self.context.notes(grid) if self.context else ())],
         }
         if self.context:
             sidecar["context"] = self.context.to_dict()
-        data = MusicalData(
+        return sidecar
+
+    def _musical_data(self, clip: Clip, key: Key | None, lufs: float | None) -> MusicalData:
+        """What the file's chunks say; bars are counted from the context's downbeat when there is one."""
+        request, grid = self.request, self.request.grid
+        first_s = (self.context.downbeat_s or 0.0) % grid.bar_s if self.context else 0.0
+        bars_s = [first_s + at for at in grid.bar_times_s()]
+        return MusicalData(
             bpm=request.bpm,
             numerator=request.signature.numerator,
             denominator=request.signature.denominator,
             quarters=max(1, round(grid.bars * request.signature.quarters_per_bar)),
             root=key.tonic if key else None,
             key=str(key) if key else "",
-            downbeats=tuple(round(at * rate_hz) for at in grid.bar_times_s()),
+            downbeats=tuple(round(at * clip.sample_rate_hz) for at in bars_s if at < clip.duration_s),
             title=request.prompt[:200],
-            comment=_label(values),
-            created=created,
+            comment=_label(clip),
+            created=clip.created,
             software=f"acestep-bridge {acestep.__version__}",
             time_reference=self.time_reference,
-            lufs=result.after.lufs,
-            extra={"SEED": str(made.seed), "CASCADE": values.cascade},
+            lufs=lufs,
+            extra={"SEED": str(clip.seed), "CASCADE": clip.cascade},
         )
-        stem = clip_stem(request.prompt, grid, key, take, time.localtime(self.started))
-        body = encode(audio, rate_hz, request.format, request.sample_format, data)
-        return write_clip(self.folder, stem, f".{request.format}", body, sidecar)
 
 
 def _scaled(
@@ -327,10 +342,10 @@ def _time_reference(request: GenerateRequest) -> int:
     return int(start) + round(request.context.start_s * SAMPLE_RATE_HZ) if start else 0
 
 
-def _fingerprint(cascade: Any) -> dict[str, Any]:
+def _fingerprint(cascade: Any, request: GenerateRequest) -> dict[str, Any]:
     """Name and hashes of the checkpoint's files and of the adapters in use, as far as the cascade says."""
     spec = getattr(cascade, "spec", None)
-    paths = getattr(getattr(cascade, "adapters", None), "paths", {}) or {}
+    paths = cascade.adapters.paths if spec and request.adapters else {}
     return {
         "name": spec.name if spec else "",
         "files": fingerprint(spec.folder) if spec else {},

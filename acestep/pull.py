@@ -111,14 +111,11 @@ def download_folder(source: Source) -> Path:
 
 def fetch(source: Source, files: list[Remote], endpoint: str | None = None) -> None:
     """Fetch the files; those that are there already, whole or in part, are continued."""
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import hf_hub_download
 
-    snapshot_download(
-        source.repository,
-        local_dir=download_folder(source),
-        allow_patterns=[file.path for file in files],
-        endpoint=endpoint,
-    )
+    folder = download_folder(source)
+    for file in files:
+        hf_hub_download(source.repository, file.path, local_dir=folder, endpoint=endpoint)
 
 
 def verify(folder: Path, files: list[Remote]) -> None:

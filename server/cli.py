@@ -20,6 +20,9 @@ from server import config as configuration
 DELEGATED = {
     "nano": ("acestep.nano.cli", "the recipe of the embedded cascade: data, train, evaluate"),
     "web": ("plugin_bridge.web.cli", "the page in the browser: generate, listen, keep, train"),
+    "pull": ("acestep.pull", "fetch a published checkpoint"),
+    "convert": ("acestep.convert", "convert a checkpoint in ACE-Step's original layout"),
+    "compose": ("acestep.compose", "put stages of several checkpoints together as a cascade"),
 }
 
 
@@ -39,6 +42,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except AceStepError as error:
         print(f"acestep: {error}", file=sys.stderr)
         return 2 if isinstance(error, InvalidRequest | NotFound) else 1
+    except UnicodeEncodeError:
+        print("acestep: an argument holds bytes that are no text: expected UTF-8", file=sys.stderr)
+        return 2
     except BrokenPipeError:  # `acestep jobs | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

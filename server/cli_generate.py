@@ -137,6 +137,8 @@ def _given(arguments: argparse.Namespace) -> dict[str, Any]:
     names = ("prompt", *NUMBERS, "signature", "key", "lyrics", "task", "track", "cascade", "stages",
              "fit", "guide", "strict", "format", "sample_format")  # fmt: skip
     values |= {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
+    for name in ("prompt", "lyrics", "track"):
+        values.get(name, "").encode("utf-8")  # UnicodeEncodeError: bytes of another encoding
     for name in ("reference", "context"):
         path = getattr(arguments, name)
         start_s, end_s = getattr(arguments, f"{name}_start"), getattr(arguments, f"{name}_end")

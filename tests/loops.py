@@ -206,7 +206,7 @@ def _pitched(notes: list[Note], clock: _Clock, key: Key, chance: random.Random, 
 
 
 def render(loops: list[Loop], soundfont: str = "fluid") -> list[Loop]:
-    """The same loops with their audio. Raises FileNotFoundError when fluidsynth or the soundfont is missing."""
+    """The same loops with their audio. FileNotFoundError when fluidsynth or the soundfont is missing."""
     font = SOUNDFONTS[soundfont]
     if not font.exists():
         raise FileNotFoundError(font)

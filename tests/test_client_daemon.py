@@ -40,7 +40,7 @@ def test_a_job_is_accepted_makes_progress_sounds_early_and_ends_with_its_clips(b
     clips = [event.clip for event in events if isinstance(event, ClipReady)]
     assert [(clip.take, clip.seed) for clip in clips] == [(0, 7), (1, 8)]
     assert clips[0].samples == round(8 * 60 / 92.5 * 48_000)
-    assert clips[0].fit in ("good", "poor", "untouched")  # noise has no tempo to measure
+    assert clips[0].fit in ("good", "poor", "untouched", "unmeasured")  # noise may have nothing to measure
     assert all(Path(clip.path).is_file() for clip in clips)
 
 

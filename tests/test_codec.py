@@ -89,12 +89,6 @@ def test_the_shipped_codec_keeps_a_chord_and_its_level(shipped, music):
     assert float(made.square().mean() / music.square().mean()) == pytest.approx(1, rel=0.4)
 
 
-def test_the_louder_side_stays_the_louder_side(shipped, music):
-    panned = music * torch.tensor([1.0, 0.2])[None, :, None]
-    made = shipped.decode(shipped.encode(panned))
-    assert made[0, 0].square().mean() > 4 * made[0, 1].square().mean()
-
-
 def test_silence_stays_silent(shipped):
     made = shipped.decode(shipped.encode(torch.zeros(1, 2, 48_000)))
     assert float(made.abs().max()) < 0.01

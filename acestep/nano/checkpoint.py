@@ -13,9 +13,9 @@ What the transformer takes: hidden states x_t [B, T, 64]; context latents [B, T,
 The prompt is `prompt_template` filled with the instruction of the task (diffusers' TASK_INSTRUCTIONS, its
 TRACK_NAME in capitals), the caption and ACE-Step's metas, all lower-cased by the tokenizer; the lyrics are
 ACE-Step's own `# Languages` text. Every condition is trained without padding. The timbre encoder takes
-`reference_s` seconds of reference latents: a third each from the front, the middle and the back, as the stock pipeline
-does with its 30 s; without a reference, as many frames of the silence latent. Guidance goes against the
-condition encoder's `null_condition_emb`, expanded over the tokens, with guide and context kept.
+`reference_s` seconds of reference latents: a third each from the front, the middle and the back, as the stock
+pipeline does with its 30 s; without a reference, as many frames of the silence latent. Guidance goes against
+the condition encoder's `null_condition_emb`, expanded over the tokens, with guide and context kept.
 """
 
 import json
@@ -68,6 +68,10 @@ TINY = NanoConfig(
 
 class NanoModules(nn.Module):
     """Text encoder and, per stage, transformer and condition encoder: all that trains after the codec."""
+
+    text_encoder: Any
+    transformers: Any  # nn.ModuleDict of AceStepTransformer1DModel
+    condition_encoders: Any  # nn.ModuleDict of AceStepConditionEncoder
 
     def __init__(self, config: NanoConfig, vocabulary: int, names: Iterable[str] = STAGES) -> None:
         super().__init__()

@@ -65,6 +65,8 @@ class StageRecipe:
 class StageTraining:
     """Modules, their running mean, optimizers and position."""
 
+    averaged: NanoModules
+
     def __init__(
         self,
         recipe: StageRecipe,
@@ -172,7 +174,8 @@ class StageTraining:
         self.averaged = copy.deepcopy(self.modules).requires_grad_(False)
         self.copy: NanoModules | None = None
         self.modules.text_encoder.requires_grad_(False)
-        matrices, others = [], []
+        matrices: list[nn.Parameter] = []
+        others: list[nn.Parameter] = []
         for name, parameter in self.modules.named_parameters():
             if not parameter.requires_grad:
                 continue
@@ -203,7 +206,8 @@ class StageTraining:
         ]
         given = conditions(worker.text_encoder, encoder, self.tokenizer, batch.texts, references)
         given = given.dropped(encoder.null_condition_emb, batch.null)
-        made = velocity(transformer, x, t, given, batch.context, None if self.split else DEPTH[stage])
+        layers = None if self.split else blocks_of(stage, transformer)
+        made = velocity(transformer, x, t, given, batch.context, layers)
         return ((made.float() - (noise - batch.x0)).square() * self.weights).mean()
 
     def _worker(self) -> NanoModules:
@@ -225,7 +229,8 @@ class StageTraining:
     def _average(self) -> None:
         decay = min(self.recipe.ema, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
-            mean, now = list(self.averaged.parameters()), list(self.modules.parameters())
+            mean: list[Tensor] = list(self.averaged.parameters())
+            now: list[Tensor] = list(self.modules.parameters())
             torch._foreach_lerp_(mean, now, 1 - decay)
 
 
@@ -237,7 +242,7 @@ def split_stages(shared: NanoModules, config: NanoConfig) -> NanoModules:
     modules.transformers, modules.condition_encoders = nn.ModuleDict(), nn.ModuleDict()
     source = shared.transformers["l"]
     for name in STAGES:
-        depth = tuple(index for index in DEPTH[name] if index < len(source.layers))
+        depth = blocks_of(name, source)
         kinds = [source.layer_types[index] for index in depth]
         stage = build_transformer(config, len(depth), kinds)
         values = {key: value for key, value in source.state_dict().items() if not key.startswith("layers.")}
@@ -248,6 +253,11 @@ def split_stages(shared: NanoModules, config: NanoConfig) -> NanoModules:
         modules.transformers[name] = stage
         modules.condition_encoders[name] = copy.deepcopy(shared.condition_encoders["l"])
     return modules
+
+
+def blocks_of(stage: str, shared: Any) -> tuple[int, ...]:
+    """The blocks of the shared transformer that are the stage's."""
+    return tuple(index for index in DEPTH[stage] if index < len(shared.layers))
 
 
 def half_copy(modules: NanoModules) -> NanoModules:

@@ -36,8 +36,15 @@ class Editor:
         )[0]
 
     def close(self) -> bytes:
-        """Closes the host and returns the state it saved."""
+        """Closes the host and returns the plugin's state as the host saved it."""
         (self.folder / "STOP").touch()
-        return eventually(
-            lambda: (self.folder / "state").exists() and (self.folder / "state").read_bytes(), "no state"
-        )
+        file = self.folder / "state"
+        return _component(eventually(lambda: file.exists() and file.read_bytes(), "no state"))
+
+
+def _component(saved: bytes) -> bytes:
+    """The VST3 component's own bytes out of a JUCE host's XML: `size.` and 6 bits a letter, lowest first."""
+    size, letters = saved.split(b"<IComponent>")[1].split(b"</IComponent>")[0].split(b".", 1)
+    table = b".ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+"
+    number = sum(table.index(letter) << (6 * place) for place, letter in enumerate(letters))
+    return number.to_bytes(len(letters) * 6 // 8 + 1, "little")[: int(size)]

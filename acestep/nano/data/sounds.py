@@ -215,9 +215,17 @@ def build_bank(folder: Path) -> None:
         if not target.exists():
             hits = _record(font, program, list(GM_HITS.values()), HIT_S, drums=True)
             tidy = {hit: _tidy_hit(audio) for hit, audio in zip(GM_HITS, hits, strict=True)}
-            np.savez(target, **{hit: _int16(audio) for hit, audio in tidy.items() if audio is not None})
+            np.savez(
+                target,
+                allow_pickle=False,
+                **{hit: _int16(audio) for hit, audio in tidy.items() if audio is not None},
+            )
     if not (folder / "sonic.npz").exists():
-        np.savez(folder / "sonic.npz", **{name: _int16(audio) for name, audio in _sonic_hits().items()})
+        np.savez(
+            folder / "sonic.npz",
+            allow_pickle=False,
+            **{name: _int16(audio) for name, audio in _sonic_hits().items()},
+        )
     (folder / "done").touch()
 
 

@@ -202,7 +202,7 @@ MIXTURES = (
 HELD_MIXTURES = (("boom bap", "synthwave"), ("house", "jazz"), ("drum and bass", "funk"), ("trap", "lo-fi"))
 
 # bars of other meters, twelve sixteenths: every style borrows these
-WALTZ = {
+WALTZ: dict[str, tuple[str, ...]] = {
     "kick": ("X...........", "X.......-..."),
     "snare": ("....x...x...", "....-...x..."),
     "closed": ("x.x.x.x.x.x.", "x...x...x..."),

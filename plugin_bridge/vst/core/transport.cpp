@@ -9,7 +9,7 @@ namespace {
 constexpr double kJumpSeconds = 0.005;     // a host's rounding is far below this, any real jump far above
 constexpr double kRampAllowance = 0.03;    // of a block: the tempo may change while it lasts
 constexpr double kTick = 1.0 / 1920.0;      // of a quarter, the coarsest clock of a host
-constexpr double kClockError = 2e-5;       // of the tempo, between what a host says and does
+constexpr double kClockError = 1e-6;       // of the tempo, between what a host says and does
 constexpr double kLateSamples = 4.0;       // a line that rounding pushed into the block before
 
 }  // namespace
