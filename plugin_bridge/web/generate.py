@@ -117,6 +117,7 @@ class GenerateForm:
             add["takes"] = gr.Number(
                 DEFAULTS["takes"], label="Takes", precision=0, step=1, min_width=80, elem_id="takes"
             )
+        with gr.Row(elem_classes="tight"):
             add["seed"] = gr.Textbox(
                 label="Seed", min_width=110, placeholder="random", elem_id="seed", max_lines=1
             )

@@ -120,7 +120,7 @@ class Tab:
 
     def show(self, name: str) -> None:
         """Opens a tab of the page."""
-        self.press(name, "#tabs")
+        self.click("#tabs button[role=tab]", name)
 
     def fill(self, selector: str, text: str) -> None:
         """Replaces what a field holds."""

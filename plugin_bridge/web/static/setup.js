@@ -40,7 +40,7 @@ function drawDaemon({ up, message, status, own, address, local, page_version }) 
   if (up) {
     daemon.append(facts([
       ["state", status.running_job ? `working on ${status.running_job}` : "idle"],
-      ["version", `${status.version}, wire ${status.wire_version}; this page ${page_version}`],
+      ["version", `${status.version}, wire ${status.wire_version}${page_version === "unknown" ? "" : `; this page ${page_version}`}`],
       ["address", `${address} (gRPC)${status.osc_port ? `, OSC port ${status.osc_port}` : ""}`],
       ["queue", `${status.queued} waiting`],
       ["loaded", status.cascade || "nothing yet"],
