@@ -75,6 +75,14 @@ class SpectralCodec(nn.Module):
 
     latent_rate_hz = SAMPLE_RATE_HZ / HOP
     sample_rate_hz = SAMPLE_RATE_HZ
+    mean: Tensor
+    analysis: Tensor
+    synthesis: Tensor
+    _pool: Tensor
+    _spread: Tensor
+    _stereo_pool: Tensor
+    _stereo_spread: Tensor
+    _decorrelation: Tensor
 
     def __init__(
         self,

@@ -69,6 +69,10 @@ TINY = NanoConfig(
 class NanoModules(nn.Module):
     """Text encoder and, per stage, transformer and condition encoder: all that trains after the codec."""
 
+    text_encoder: Any
+    transformers: Any  # ModuleDict of AceStepTransformer1DModel
+    condition_encoders: Any  # ModuleDict of AceStepConditionEncoder
+
     def __init__(self, config: NanoConfig, vocabulary: int, names: Iterable[str] = STAGES) -> None:
         super().__init__()
         self.text_encoder = build_text_encoder(config, vocabulary)

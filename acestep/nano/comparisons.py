@@ -15,9 +15,9 @@ from acestep.grid import SAMPLE_RATE_HZ
 from acestep.nano import judges
 from acestep.nano.data.compose import compose
 from acestep.nano.data.latents import REFERENCE_SEED, Example, encode, frames_of, tiled
-from acestep.nano.data.render import level, limit, render
+from acestep.nano.data.render import blend, render
 from acestep.nano.data.sounds import Bank
-from acestep.request import GenerateRequest
+from acestep.request import AudioRange, GenerateRequest
 
 
 def comparison_rows(
@@ -49,9 +49,9 @@ def reference_pairs(cascade: Any, bank: Bank, cases: list[Any]) -> list[bool]:
         for case in cases:
             sibling = render(compose(REFERENCE_SEED + case.loop.seed, True, sound_of=case.loop), bank)
             chosen = {role: sibling[role] for role in case.roles}
-            sound = limit(sum(chosen.values()) * level(chosen))
+            sound = blend(chosen)
             path = _written(folder, sound)
-            wish = replace(case.request, reference=path)
+            wish = replace(case.request, reference=AudioRange(path))
             made = cascade.generate(wish)[0].audio.T
             goal = _summary(sound, case, cascade)
             near = np.linalg.norm(_summary(made, case, cascade) - goal)
@@ -71,13 +71,14 @@ def context_pairs(cascade: Any, bank: Bank, cases: list[Any]) -> list[bool]:
         role = next(
             (name for name in ("bass", "chords", "lead", "arp", "drums") if name in stems), next(iter(stems))
         )
-        rest = {name: audio for name, audio in stems.items() if name != role}
-        rests.append((case, role, limit(sum(rest.values()) * level(rest))))
+        others = {name: audio for name, audio in stems.items() if name != role}
+        rests.append((case, role, blend(others)))
     with tempfile.TemporaryDirectory() as folder:
         made = []
         for case, role, rest in rests:
             wish = GenerateRequest(
-                prompt=f"{case.loop.style} {role}", task="lego", track=role, context=_written(folder, rest),
+                prompt=f"{case.loop.style} {role}", task="lego", track=role,
+                context=AudioRange(_written(folder, rest)),
                 bpm=case.loop.grid.bpm, signature=case.loop.grid.signature, bars=case.loop.grid.bars,
                 seed=case.request.seed,
             )  # fmt: skip
@@ -119,10 +120,10 @@ def take_rows(cascade: Any, bank: Bank, cases: list[Any], examples: list[Example
             loop = compose(REFERENCE_SEED + 7 * case.loop.seed + index, True, sound_of=case.loop)
             stems = render(loop, bank)
             chosen = {role: stems[role] for role in case.roles}
-            renders.append(_summary(limit(sum(chosen.values()) * level(chosen)), case, cascade))
+            renders.append(_summary(blend(chosen), case, cascade))
         real_spread.append(judges.mean_distance(np.stack(renders) / scale))
         nearest.append(np.linalg.norm((training - summaries[0]) / scale, axis=1).min())
-    ratio = float(np.mean(made_spread) / max(np.mean(real_spread), 1e-6))
+    ratio = float(np.mean(made_spread)) / max(float(np.mean(real_spread)), 1e-6)
     between = np.linalg.norm((training[:, None] - training[None, :50]) / scale, axis=-1)
     between[between < 1e-6] = np.inf
     usual = float(between.min(0).mean())

@@ -15,11 +15,12 @@ import numpy as np
 import torch
 
 from acestep.grid import SAMPLE_RATE_HZ, Grid
+from acestep.key import Key
 from acestep.nano import judges
 from acestep.nano.data import captions
 from acestep.nano.data.compose import ROLES, Loop, compose
 from acestep.nano.data.latents import Example, encode, frames_of, tiled
-from acestep.nano.data.render import level, limit, render
+from acestep.nano.data.render import blend, render
 from acestep.nano.data.sounds import SONIC_PI, Bank
 from acestep.nano.data.styles import STYLES
 from acestep.request import GenerateRequest
@@ -71,7 +72,7 @@ def make_cases(count: int, bank: Bank) -> list[Case]:
             key=loop.key if pitched else None,
             seed=1000 + index,
         )
-        cases.append(Case(loop, roles, text, request, limit(sum(chosen.values()) * level(chosen))))
+        cases.append(Case(loop, roles, text, request, blend(chosen)))
     return cases
 
 
@@ -86,7 +87,7 @@ def codec_rows(codec: Any, bank: Bank, count: int) -> list[Row]:
     real = []
     for index in range(count):
         stems = render(compose(FIRST_SEED + 500 + index, held=True), bank)
-        real.append(limit(sum(stems.values()) * level(stems)))
+        real.append(blend(stems))
     rows = []
     for name, goal, clips in (
         ("codec: log-mel L1, held-out renders", 0.35, real),
@@ -167,8 +168,6 @@ def outside_rows(cases: list[Case]) -> list[Row]:
     def key_right(clip: np.ndarray, case: Case) -> bool:
         mono = es.Resample(inputSampleRate=48000, outputSampleRate=44100)(clip.mean(1).astype(np.float32))
         tonic, scale, _ = es.KeyExtractor()(mono)
-        from acestep.key import Key
-
         return Key.parse(f"{tonic} {scale}") == case.request.key
 
     rows = []
@@ -220,7 +219,7 @@ def _summary(clip: np.ndarray, loop: Loop, codec: Any) -> np.ndarray:
 def timing_row(cascade: Any) -> Row:
     """Generation of 4 bars at 120 bpm when warm; the daemon's own benchmark measures trigger to file."""
     request = GenerateRequest(
-        prompt="house beat with bass and chords", bpm=120, bars=4, key="A minor", seed=5
+        prompt="house beat with bass and chords", bpm=120, bars=4, key=Key.parse("A minor"), seed=5
     )
     cascade.generate(request)
     start = time.monotonic()

@@ -114,8 +114,8 @@ class SingleAttention(AceStepAttnProcessor2_0):
         key = attn.norm_k(attn.to_k(source).unflatten(-1, (attn.kv_heads, attn.head_dim))).float()
         value = attn.to_v(source).unflatten(-1, (attn.kv_heads, attn.head_dim)).float()
         if not cross and image_rotary_emb is not None:
-            turn = {"use_real": True, "use_real_unbind_dim": -2, "sequence_dim": 1}
-            rotary = (image_rotary_emb[0].float(), image_rotary_emb[1].float())
+            turn: dict[str, Any] = {"use_real": True, "use_real_unbind_dim": -2, "sequence_dim": 1}
+            rotary: Any = (image_rotary_emb[0].float(), image_rotary_emb[1].float())
             query, key = apply_rotary_emb(query, rotary, **turn), apply_rotary_emb(key, rotary, **turn)
         if attention_mask is not None and attention_mask.is_floating_point():
             attention_mask = attention_mask.float()

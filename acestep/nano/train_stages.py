@@ -65,6 +65,8 @@ class StageRecipe:
 class StageTraining:
     """Modules, their running mean, optimizers and position."""
 
+    averaged: NanoModules
+
     def __init__(
         self,
         recipe: StageRecipe,
@@ -132,7 +134,7 @@ class StageTraining:
     def part(self) -> None:
         """Split the shared transformer into the stages, in the weights and in their running mean."""
         self.modules = split_stages(self.modules, self.config)
-        averaged = split_stages(self.averaged, self.config)
+        averaged: NanoModules = split_stages(self.averaged, self.config)
         self._begin()
         self.averaged = averaged
 
@@ -172,7 +174,8 @@ class StageTraining:
         self.averaged = copy.deepcopy(self.modules).requires_grad_(False)
         self.copy: NanoModules | None = None
         self.modules.text_encoder.requires_grad_(False)
-        matrices, others = [], []
+        matrices: list[nn.Parameter] = []
+        others: list[nn.Parameter] = []
         for name, parameter in self.modules.named_parameters():
             if not parameter.requires_grad:
                 continue
@@ -226,7 +229,8 @@ class StageTraining:
     def _average(self) -> None:
         decay = min(self.recipe.ema, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
-            mean, now = list(self.averaged.parameters()), list(self.modules.parameters())
+            mean: list[Tensor] = list(self.averaged.parameters())
+            now: list[Tensor] = list(self.modules.parameters())
             torch._foreach_lerp_(mean, now, 1 - decay)
 
 

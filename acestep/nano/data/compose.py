@@ -89,8 +89,8 @@ def compose(seed: int, held: bool = False, sound_of: Loop | None = None) -> Loop
     parts = []
     held_role = str(random.choice(roles)) if held else ""
     for role in roles:
-        notes = _notes(random, role, style, harmony, grid, chords, sevenths)
-        notes = tuple(_place(random, note, swing, role) for note in notes)
+        written = _notes(random, role, style, harmony, grid, chords, sevenths)
+        notes = tuple(_place(random, note, swing, role) for note in written)
         if role == "drums":
             kick = tuple(note for note in notes if note.hit.startswith("kick"))
         if sound_of is None:
@@ -141,6 +141,7 @@ def _grid(random: np.random.Generator, style: Style) -> Grid:
 def _chords(random: np.random.Generator, key: Key, bars: float, held: bool) -> list[list[int]]:
     """Per bar the chord as pitch classes over MIDI octave 0: root, third, fifth, seventh."""
     minor = key.mode == "minor"
+    pool: tuple[tuple[int, ...], ...]
     if held:
         pool = styles.HELD_MINOR if minor else styles.HELD_MAJOR
     else:

@@ -47,10 +47,15 @@ def render(loop: Loop, bank: Bank, solo: str | None = None) -> dict[str, np.ndar
 
 def level(stems: dict[str, np.ndarray]) -> float:
     """The gain that brings the sum of the stems to a usual loudness without clipping."""
-    mix = sum(stems.values())
+    mix = np.sum(list(stems.values()), axis=0)
     rms = float(np.sqrt((mix**2).mean()))
     loud = float(np.quantile(np.abs(mix), 0.9995))
     return min(TARGET_RMS / max(rms, 1e-4), 0.9 / max(loud, 1e-4), 30.0)
+
+
+def blend(stems: dict[str, np.ndarray]) -> np.ndarray:
+    """The mix of stems at a usual loudness."""
+    return limit(np.sum(list(stems.values()), axis=0) * level(stems))
 
 
 def limit(audio: np.ndarray) -> np.ndarray:

@@ -202,12 +202,12 @@ MIXTURES = (
 HELD_MIXTURES = (("boom bap", "synthwave"), ("house", "jazz"), ("drum and bass", "funk"), ("trap", "lo-fi"))
 
 # bars of other meters, twelve sixteenths: every style borrows these
-WALTZ = {
+WALTZ: dict[str, tuple[str, ...]] = {
     "kick": ("X...........", "X.......-..."),
     "snare": ("....x...x...", "....-...x..."),
     "closed": ("x.x.x.x.x.x.", "x...x...x..."),
 }
-COMPOUND = {
+COMPOUND: dict[str, tuple[str, ...]] = {
     "kick": ("X...........", "X.........x.", "X....x......"),
     "snare": ("......X.....",),
     "closed": ("x.x.x.x.x.x.", "X.x.x.X.x.x."),
@@ -215,7 +215,7 @@ COMPOUND = {
 }
 
 # percussion plays its own hits
-PERCUSSION = {
+PERCUSSION: dict[str, tuple[str, ...]] = {
     "shaker": ("x-x-x-x-x-x-x-x-", "-.x.-.x.-.x.-.x."), "tambourine": ("..x...x...x...x.", "....x.......x..."),
     "conga_high": ("..x...xx..x...x.", "x..x..x.x..x..x."), "conga_low": ("....x.......x.xx", "..........xx...."),
     "bongo_high": ("x.xxx.xxx.xxx.xx", "x.x-x.x-x.x-x.x-"), "bongo_low": ("..x...x...x...x.", "......x.......x."),
