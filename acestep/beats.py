@@ -72,9 +72,7 @@ class Bar:
     scores: np.ndarray
 
 
-def read_bar(
-    curve: OnsetCurve, onsets: Onsets, harmony: Harmony, bpm: float, signature: Signature
-) -> Bar:
+def read_bar(curve: OnsetCurve, onsets: Onsets, harmony: Harmony, bpm: float, signature: Signature) -> Bar:
     """Folds the piece into one bar at this tempo and scores where it may begin."""
     slot_s = 15 / bpm
     slots = max(1, round(signature.quarters_per_bar * 4))

@@ -8,6 +8,7 @@ Shapes: B takes, T latent frames, C latent channels, N samples.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from acestep import checkpoint, conditions, loading
+from acestep import checkpoint, conditions, loading, memory
 from acestep.adapters import Adapters
 from acestep.checkpoint import CascadeSpec
 from acestep.conditions import Words
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = ["Cascade", "Progress", "Take"]
+
+log = logging.getLogger(__name__)
 
 ROWS_AT_ONCE = {"cpu": 4, "mps": 4, "cuda": 8}  # takes made as one batch
 
@@ -55,9 +58,18 @@ class Cascade:
     """Stages, codec and text encoder, loaded. `stages` maps names to `Stage` in their order."""
 
     def __init__(
-        self, spec: CascadeSpec, stages: dict[str, Stage], codec: Any, text_encoder: Any, tokenizer: Any
+        self,
+        spec: CascadeSpec,
+        stages: dict[str, Stage],
+        codec: Any,
+        text_encoder: Any,
+        tokenizer: Any,
+        device: torch.device | None = None,
+        resident: bool = True,
     ) -> None:
         self.spec = spec
+        self.device = device or next(iter(stages.values())).like.device  # where stages run
+        self.resident = resident  # False: stages wait in main memory and take turns on the device
         self.stages = stages
         self.codec = codec
         self.text_encoder = text_encoder
@@ -65,9 +77,9 @@ class Cascade:
         self.adapters = Adapters(stages)
         self._words, self._references = Recent(32), Recent(4)
         self._speeds: dict[str, float] = {}
-        # a DiT step costs its parameters a frame; decoding costs more than that on CPUs (FIELD: VAE > DiT)
+        # a DiT step costs its parameters a frame; decoding about as much as two steps of the largest stage
         self._guesses = {name: _size(stage.transformer) for name, stage in stages.items()}
-        self._guesses |= {"text": _size(text_encoder) * 100, "decode": 5e9}
+        self._guesses["decode"] = 2 * max(self._guesses.values()) * codec.latent_rate_hz
 
     @classmethod
     def load(
@@ -80,15 +92,25 @@ class Cascade:
     ) -> Cascade:
         """The checkpoint of that name (embedded, or in ACESTEP_HOME/cascades) or at that path.
 
-        `stages` loads only those; `dtype` None is bfloat16 on a GPU and float32 on a CPU.
+        `stages` loads only those; for () `memory` chooses what fits and logs why. `dtype` None is bfloat16 on
+        a GPU and float32 on a CPU.
         """
         spec = checkpoint.read_spec(checkpoint.find(name_or_path))
-        return cls(*loading.load_parts(spec, stages, device, dtype))
+        loading.check_names(spec, stages)
+        place = loading.choose_device(device)
+        chosen = memory.plan_for(spec, place, tuple(stages))
+        log.info("%s: %s", spec.name, chosen)
+        waiting = place if chosen.resident else torch.device("cpu")
+        parts = loading.load_parts(spec, chosen.stages, place, dtype, waiting)
+        return cls(*parts, device=place, resident=chosen.resident)
 
-    @property
-    def device(self) -> torch.device:
-        """Where the stages run."""
-        return next(iter(self.stages.values())).like.device
+    def bring(self, stage: Stage) -> None:
+        """Have a stage on the device; where stages take turns, the others make room first."""
+        if stage.like.device.type != self.device.type:
+            for other in self.stages.values():
+                if other is not stage and not self.resident:
+                    other.to("cpu")
+            stage.to(self.device)
 
     def supports(self, task: str) -> bool:
         """Whether this checkpoint can do a task, or take a "reference"."""
@@ -149,7 +171,10 @@ class Cascade:
         return self._references.get(key, encode)
 
     def load_adapter(self, name_or_path: str | Path) -> str:
-        """Load a LoRA from ACESTEP_HOME/adapters or a path; gives the name that requests use."""
+        """Load a LoRA from ACESTEP_HOME/adapters or a path; gives the name that requests use.
+
+        A request that names an adapter in ACESTEP_HOME/adapters loads it by itself.
+        """
         return self.adapters.load(name_or_path)
 
     def unload_adapter(self, name: str) -> None:
@@ -166,6 +191,9 @@ class Cascade:
                 audio = self._decode(song, song.denoise(batch, pace), pace, on_audio, first_index + done)
             except torch.OutOfMemoryError as error:
                 torch.cuda.empty_cache()
+                if len(batch) == 1 and self.resident and len(self.stages) > 1:
+                    self._take_turns(song)
+                    continue
                 if len(batch) == 1:
                     raise OutOfMemory(
                         f"{song.outline.duration_s:.0f} s do not fit into the device's memory: "
@@ -188,6 +216,13 @@ class Cascade:
                 )
             done += len(batch)
         return takes
+
+    def _take_turns(self, song: Song) -> None:
+        self.resident = False
+        for stage in self.stages.values():
+            stage.to("cpu")
+        song.notes += ("memory ran out: from now on the stages take turns on the device",)
+        log.warning(song.notes[-1])
 
     def _decode(
         self, song: Song, latents: Tensor, pace: Pace, on_audio: Any, first_index: int

@@ -15,19 +15,21 @@ from acestep.loudness import seam_error
 from acestep.measure import Measurement, measure
 from acestep.onsets import mono, onset_curve, pick_onsets
 from acestep.seam import cut_loop, smooth_seam
-from acestep.stretch import paste_attacks, stretch, warp
+from acestep.stretch import ATTACK_S, TRANSPOSED_ATTACK_S, paste_attacks, stretch, warp
 
 TEMPO_TOLERANCE_PCT = 0.5
 DOWNBEAT_TOLERANCE_MS = 25.0
 IN_PLACE_S = 0.008  # no beat is further from the grid than this: nothing to change
 WHOLE_LOOP = 0.006  # a file this near (relative) to whole bars is taken to be a loop
 MIN_TEMPO_CONFIDENCE = 0.08
-MIN_DOWNBEAT_CONFIDENCE = 0.35
+MIN_DOWNBEAT_CONFIDENCE = 0.6
 TUNING_TOLERANCE_CENTS = 15.0
-KEY_MARGIN = 0.06  # another key must be this much clearer before anything is transposed
+KEY_MARGIN = 1.5  # another key must be this much likelier (logarithm) before anything is transposed
 CLICK = 1.0
 CLICK_TO_TOUCH = 2.0  # what is in place is left alone unless its seam really clicks
 MAX_STRETCH = 1.35
+HIGH_BANDS = 5  # from 1.6 kHz up
+STRUCK = 0.15  # rise there that only percussion has, relative to the strongest onsets
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Fit:
     """A fitted clip [C, N], N exactly the grid's, with what was measured before and after."""
 
     audio: np.ndarray
-    verdict: str  # good, poor, untouched, off
+    verdict: str  # good, poor, untouched, unmeasured (no beat and no key to judge by), off
     before: Measurement
     after: Measurement
     changes: tuple[str, ...]
@@ -78,13 +80,18 @@ def fit(
     key: Key | None = None,
     *,
     change: bool = True,
+    downbeat_s: float | None = None,
 ) -> Fit:
-    """`audio` [C, N] brought to `grid` and `key`; with `change=False` only measured and cut to length."""
+    """`audio` [C, N] brought to `grid` and `key`; with `change=False` only measured and cut to length.
+
+    `downbeat_s` says where the first bar begins in the clip when that is not its start: a part made in a
+    context, which is moved to the nearest beat and never rotated.
+    """
     grid = grid or Grid()
     audio, _ = repair(np.atleast_2d(audio).astype(np.float32, copy=False))
     length = grid.samples(sample_rate_hz)
     before = measure(audio, sample_rate_hz, grid=grid, key=key)
-    plan = plan_fit(before, grid, key) if change else Plan()
+    plan = plan_fit(before, grid, key, downbeat_s) if change else Plan()
     result, changes = _carry_out(audio, sample_rate_hz, grid, before, plan)
     if change and (changes or audio.shape[1] != length) and seam_error(result) > CLICK:
         result = smooth_seam(result, sample_rate_hz)
@@ -93,22 +100,24 @@ def fit(
         changes.append("loop seam smoothed")
     untouched = result is audio or (result.shape == audio.shape and not changes)
     after = before if untouched else measure(result, sample_rate_hz, grid=grid, key=key)
-    return _judged(result, before, after, changes, grid, key, "off" if not change else "")
+    judged = _judged(result, before, after, changes, grid, key, downbeat_s or 0.0)
+    return judged if change else replace(judged, verdict="off")
 
 
-def plan_fit(before: Measurement, grid: Grid, key: Key | None) -> Plan:
+def plan_fit(before: Measurement, grid: Grid, key: Key | None, downbeat_s: float | None = None) -> Plan:
     """The smallest change that puts what was measured onto the grid and into the key."""
     semitones = transposition(before, key)
     if before.bpm is None or before.tempo_confidence < MIN_TEMPO_CONFIDENCE or before.downbeat_s is None:
         return Plan(semitones=semitones)
     factor = before.bpm / grid.bpm
     bars = before.duration_s * before.bpm / 60 / grid.signature.quarters_per_bar
-    whole = round(bars / grid.bars) == 1 and abs(bars / grid.bars - 1) < WHOLE_LOOP
+    whole = downbeat_s is None and round(bars / grid.bars) == 1 and abs(bars / grid.bars - 1) < WHOLE_LOOP
     if whole:
         factor = grid.duration_s / before.duration_s
     shift_s = before.downbeat_s
     beat_s = grid.beat_s / factor
-    if before.downbeat_confidence < MIN_DOWNBEAT_CONFIDENCE:
+    if downbeat_s is not None or before.downbeat_confidence < MIN_DOWNBEAT_CONFIDENCE:
+        shift_s -= (downbeat_s or 0.0) / factor
         shift_s = (shift_s + beat_s / 2) % beat_s - beat_s / 2
     off_s = abs(factor - 1) * grid.duration_s
     if off_s < IN_PLACE_S and before.steady:
@@ -167,11 +176,13 @@ def _carry_out(
 
 def _stretched(audio: np.ndarray, sample_rate_hz: int, plan: Plan) -> np.ndarray:
     result = stretch(audio, sample_rate_hz, plan.factor, plan.semitones, loop=plan.whole_loop)
+    onsets = pick_onsets(onset_curve(mono(audio), sample_rate_hz))
     if plan.semitones:
-        return result
-    onsets = pick_onsets(onset_curve(mono(audio), sample_rate_hz), threshold=0.15)
-    times = onsets.times_s[onsets.strengths > 0.25]
-    return paste_attacks(result, audio, times * plan.factor, times, sample_rate_hz)
+        struck = onsets.bands[HIGH_BANDS:].sum(axis=0) > STRUCK
+        times, attack_s = onsets.times_s[struck], TRANSPOSED_ATTACK_S
+    else:
+        times, attack_s = onsets.times_s, ATTACK_S
+    return paste_attacks(result, audio, times * plan.factor, times, sample_rate_hz, attack_s)
 
 
 def _straightened(
@@ -205,31 +216,30 @@ def _judged(
     changes: list[str],
     grid: Grid,
     key: Key | None,
-    verdict: str,
+    downbeat_s: float,
 ) -> Fit:
-    tempo, downbeat, match = errors(after, grid, key)
-    if not verdict:
-        fits = (
-            (tempo is None or tempo <= TEMPO_TOLERANCE_PCT)
-            and (downbeat is None or downbeat <= DOWNBEAT_TOLERANCE_MS)
-            and match is not False
-        )
+    tempo, downbeat, match = errors(after, grid, key, downbeat_s)
+    fits = (
+        (tempo is None or tempo <= TEMPO_TOLERANCE_PCT)
+        and (downbeat is None or downbeat <= DOWNBEAT_TOLERANCE_MS)
+        and match is not False
+    )
+    if tempo is None and downbeat is None and match is None:
+        verdict = "unmeasured"
+    else:
         verdict = "poor" if not fits else "good" if changes else "untouched"
     return Fit(audio, verdict, before, after, tuple(changes), tempo, downbeat, match)
 
 
-def errors(after: Measurement, grid: Grid, key: Key | None) -> tuple[float | None, float | None, bool | None]:
+def errors(
+    after: Measurement, grid: Grid, key: Key | None, downbeat_s: float = 0.0
+) -> tuple[float | None, float | None, bool | None]:
     """Tempo error in %, downbeat error in ms, and whether the key matches; None: not measurable."""
     if after.bpm is None or after.downbeat_s is None:
         tempo, downbeat = None, None
     else:
         tempo = round(abs(after.bpm / grid.bpm - 1) * 100, 3)
-        offset_s = (after.downbeat_s + grid.bar_s / 2) % grid.bar_s - grid.bar_s / 2
+        offset_s = (after.downbeat_s - downbeat_s + grid.bar_s / 2) % grid.bar_s - grid.bar_s / 2
         downbeat = round(abs(offset_s) * 1000, 2)
     match = None if key is None or after.key is None else after.key == key
     return tempo, downbeat, match
-
-
-def unfitted(audio: np.ndarray, sample_rate_hz: int, grid: Grid, key: Key | None = None) -> Fit:
-    """The clip as it is, only cut to length, with its honest errors; the verdict is `off`."""
-    return replace(fit(audio, sample_rate_hz, grid, key, change=False), verdict="off")

@@ -12,16 +12,20 @@ from typing import Any
 import numpy as np
 
 from acestep.audio import load_audio, probe
-from acestep.clip import read_sidecar
+from acestep.clip import read_sidecar, write_file
+from acestep.companion import bass_line, clip_midi
 from acestep.errors import InvalidRequest, NotFound
 from acestep.fit import errors
 from acestep.grid import Grid, Signature
 from acestep.key import Key
 from acestep.measure import Measurement, measure
 from acestep.riff import read_chunks
+from acestep.tags import read_tags
 
 PLOT_WIDTH_IN, PLOT_HEIGHT_IN = 14, 7
 SPECTROGRAM_DB = 80.0
+MEASURED_S = 600.0
+ONLY_BEGINNING = f"longer than {MEASURED_S / 60:g} minutes: only the beginning was measured"
 LABELS_UP_TO = 33  # bars that still get a number each
 
 
@@ -32,8 +36,8 @@ def describe(path: str | Path) -> dict[str, Any]:
 
 def _described(path: Path) -> tuple[dict[str, Any], np.ndarray, Measurement, Grid | None]:
     info = probe(path)
-    audio = load_audio(path)
-    chunks = read_chunks(path)
+    audio = load_audio(path, 0.0, min(info.duration_s, MEASURED_S))
+    chunks = read_chunks(path) or read_tags(path)
     sidecar = _sidecar(path)
     grid, key = _claimed(chunks, sidecar)
     measured = measure(audio.samples, audio.sample_rate_hz, grid=grid, key=key)
@@ -45,7 +49,7 @@ def _described(path: Path) -> tuple[dict[str, Any], np.ndarray, Measurement, Gri
         "channels": info.channels,
         "samples": info.frames,
         "duration_s": round(info.duration_s, 6),
-        "notes": list(audio.notes),
+        "notes": [*audio.notes, *([ONLY_BEGINNING] if info.duration_s > MEASURED_S else [])],
         "measured": measured.to_dict(),
         "chunks": chunks,
     }
@@ -74,6 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `acestep inspect`."""
     parser.add_argument("file", help="an audio file (WAV, AIFF, FLAC, MP3, OGG)")
     parser.add_argument("--json", action="store_true", help="everything as JSON")
+    parser.add_argument("--midi", metavar="OUT.mid", help="also write tempo, key, bars and the bass line")
     parser.add_argument("--plot", metavar="OUT.png", help="also draw waveform, bars and spectrogram")
 
 
@@ -84,10 +89,23 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(found, indent=1, ensure_ascii=False))
     else:
         print("\n".join(_lines(found)))
+    if args.midi:
+        _write_midi(Path(args.midi), audio, measured, grid)
+        print(f"written: {args.midi}", file=sys.stderr)
     if args.plot:
         _draw(audio, measured, grid, Path(args.file).name, Path(args.plot))
         print(f"drawn: {args.plot}", file=sys.stderr)
     return 0
+
+
+def _write_midi(out: Path, audio: np.ndarray, measured: Measurement, grid: Grid | None) -> None:
+    """The companion file; the grid is the file's own or the one that was heard."""
+    if grid is None:
+        if measured.bpm is None:
+            raise InvalidRequest("no beat was heard, so there is no tempo to write into a MIDI file")
+        bpm = round(measured.bpm, 3)
+        grid = Grid(bpm, bars=max(0.25, round(measured.duration_s * bpm / 60 / 4 * 4) / 4))
+    write_file(out, clip_midi(grid, measured.key, bass_line(audio, grid, measured.sample_rate_hz)))
 
 
 def _sidecar(path: Path) -> dict[str, Any] | None:
@@ -105,7 +123,7 @@ def _claimed(chunks: dict[str, Any], sidecar: dict[str, Any] | None) -> tuple[Gr
             grid = Grid(clip["bpm"], Signature.parse(clip["signature"]), clip["bars"])
             return grid, Key.parse(clip["key"]) if clip["key"] else None
         acid = chunks.get("acid")
-        if acid and not acid["one_shot"] and acid["quarters"]:
+        if isinstance(acid, dict) and not acid["one_shot"] and acid["quarters"]:
             signature = Signature.parse(acid["signature"])
             name = chunks.get("info", {}).get("IKEY")
             grid = Grid(round(acid["bpm"], 4), signature, acid["quarters"] / signature.quarters_per_bar)

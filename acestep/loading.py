@@ -36,15 +36,25 @@ def choose_dtype(device: torch.device, dtype: torch.dtype | None = None) -> torc
     return dtype or (torch.bfloat16 if device.type == "cuda" else torch.float32)
 
 
-def load_parts(
-    spec: CascadeSpec, names: Sequence[str] = (), device: str = "auto", dtype: torch.dtype | None = None
-) -> tuple[CascadeSpec, dict[str, Stage], Any, Any, Any]:
-    """(spec, stages by name, codec, text encoder, tokenizer) of the chosen stages, on the device."""
-    unknown = [name for name in names if name not in [stage.name for stage in spec.stages]]
+def check_names(spec: CascadeSpec, names: Sequence[str]) -> None:
+    """Raise NotFound for stages that the cascade does not have."""
+    have = [stage.name for stage in spec.stages]
+    unknown = [name for name in names if name not in have]
     if unknown:
-        have = ", ".join(stage.name for stage in spec.stages)
-        raise NotFound(f"cascade {spec.name} has no stage {', '.join(unknown)}: it has {have}")
-    place = choose_device(device)
+        raise NotFound(f"cascade {spec.name} has no stage {', '.join(unknown)}: it has {', '.join(have)}")
+
+
+def load_parts(
+    spec: CascadeSpec,
+    names: Sequence[str] = (),
+    place: torch.device = torch.device("cpu"),  # noqa: B008 (immutable)
+    dtype: torch.dtype | None = None,
+    waiting: torch.device | None = None,
+) -> tuple[CascadeSpec, dict[str, Stage], Any, Any, Any]:
+    """(spec, stages by name, codec, text encoder, tokenizer) of the chosen stages, on the device.
+
+    `waiting` is where stages are put instead, if they take turns.
+    """
     kind = choose_dtype(place, dtype)
     with _quiet():
         text_encoder = _load_text_encoder(spec.text_encoder, kind).to(place)
@@ -52,8 +62,12 @@ def load_parts(
         codec: Any = load_codec(spec.codec)
         if hasattr(codec, "to"):
             codec.to(place)
+        if place.type == "cpu" and hasattr(codec, "autoencoder"):
+            from acestep.oobleck import quicken
+
+            quicken(codec.autoencoder.decoder)
         stages = {
-            stage.name: load_stage(stage, place, kind)
+            stage.name: load_stage(stage, waiting or place, kind)
             for stage in spec.stages
             if not names or stage.name in names
         }

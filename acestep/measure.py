@@ -20,7 +20,7 @@ from acestep.tempo import estimate_tempo
 from acestep.tonality import Tonality, measure_tonality
 
 MIN_BEAT_S = 1.0  # nothing shorter has a tempo
-SURE = 0.5
+WILD_DRIFT_PCT = 6.0  # a tempo that moves by more than this is not one number
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def measure(
         )
     if np.mean(np.abs(audio) >= 0.9999) > 1e-4:
         notes.append("clipped")
-    tonality = measure_tonality(samples, sample_rate_hz)
+    tonality = measure_tonality(samples, sample_rate_hz, key)
     values: dict[str, Any] = _rhythm(samples, sample_rate_hz, grid, tonality, notes)
     if tonality.key is None:
         notes.append("no key")
@@ -149,11 +149,13 @@ def _rhythm(
     if grid is None and meter in (2, 3, 6):
         signature = Signature(meter, 4) if meter != 6 else Signature(6, 8)
     beats: Beats = find_beats(curve, onsets, harmony, tempo.bpm, signature)
+    confidence = tempo.confidence
     if not beats.steady:
         notes.append(f"the tempo moves by {beats.drift_pct:.1f} %")
+        confidence *= min(1.0, WILD_DRIFT_PCT / max(beats.drift_pct, 0.1))
     return {
         "bpm": beats.bpm,
-        "tempo_confidence": tempo.confidence,
+        "tempo_confidence": confidence,
         "tempo_alternatives": tempo.alternatives,
         "beats_s": tuple(float(beat) for beat in beats.beats_s),
         "downbeat_s": beats.downbeat_s,
@@ -166,12 +168,16 @@ def _rhythm(
     }
 
 
-def warm_up() -> None:
-    """Loads every library a measurement needs, so that the first clip is as fast as the next."""
+def warm_up(*, own_process: bool = False) -> None:
+    """Loads every library a measurement needs, so that the first clip is as fast as the next.
+
+    With `own_process` the stretcher gets a process of its own: other threads are never held up by it.
+    """
+    from acestep import stretcher
     from acestep.fit import fit
 
-    rng = np.random.default_rng(0)
-    audio = np.tile(
-        rng.standard_normal((2, 1200)).astype(np.float32) * np.linspace(0.3, 0, 1200, dtype=np.float32), 80
-    )
-    fit(audio, SAMPLE_RATE_HZ, Grid(118.0, bars=1))
+    stretcher.child.wanted = own_process
+    fade = np.linspace(0.3, 0, 1200, dtype=np.float32)
+    hit = np.random.default_rng(0).standard_normal((2, 1200)).astype(np.float32) * fade
+    loop = np.pad(hit, ((0, 0), (0, 22_800)))
+    fit(np.tile(loop, 8), SAMPLE_RATE_HZ, Grid(118.0, bars=2))

@@ -38,7 +38,7 @@ class Pace:
         self.left = dict(amounts)
         self.speeds = speeds
         self.guesses = dict(guesses or {})
-        self._trust = 1.0
+        self._trust = 0.0  # measured over guessed; 0 while nothing was measured
         self.on_progress = on_progress
         self.cancelled = cancelled
         self.seconds = dict.fromkeys(amounts, 0.0)
@@ -63,8 +63,10 @@ class Pace:
         if self.on_progress is not None:
             eta_s = sum(self._speed(name) * left for name, left in self.left.items())
             elapsed = now - self._started
-            fraction = elapsed / (elapsed + eta_s) if eta_s > 0 else float(not any(self.left.values()))
-            self._fraction = max(self._fraction, fraction)
+            if eta_s > 0:
+                self._fraction = max(self._fraction, elapsed / (elapsed + eta_s))
+            elif not any(self.left.values()):
+                self._fraction = 1.0
             self.on_progress(Progress(part, self._fraction, eta_s))
         self.check()
 

@@ -16,13 +16,15 @@ import numpy as np
 import acestep
 from acestep.choose import Rank, rank
 from acestep.clip import SIDECAR_FORMAT, Clip, clip_stem, read_sidecar, remove_clip, write_clip
+from acestep.context import LAYERS, matched_level, read_context
 from acestep.encode import encode
 from acestep.errors import Cancelled, InvalidRequest, PoorFit, UnreadableAudio
+from acestep.fingerprint import fingerprint
 from acestep.fit import Fit, fit
 from acestep.grid import SAMPLE_RATE_HZ
 from acestep.key import Key
 from acestep.pace import Progress
-from acestep.request import GenerateRequest
+from acestep.request import MAX_SEED, GenerateRequest
 from acestep.riff import MusicalData, read_chunks
 
 if TYPE_CHECKING:
@@ -85,6 +87,7 @@ class _Production:
         self.started = time.time()
         self.reference = _reference(request) if request.candidates > 1 else None
         self.time_reference = _time_reference(request)
+        self.context = read_context(request)
 
     def run(
         self,
@@ -119,7 +122,10 @@ class _Production:
         assert request.seed is not None
         made = self.cascade.generate(
             dataclasses.replace(
-                request, takes=len(takes) * each, candidates=1, seed=request.seed + takes.start * each
+                request,
+                takes=len(takes) * each,
+                candidates=1,
+                seed=(request.seed + takes.start * each) % (MAX_SEED + 1),
             ),
             on_progress=lambda p: report(p.stage, p.fraction * (1 - FIT_SHARE), p.eta_s),
             on_audio=None
@@ -137,21 +143,32 @@ class _Production:
             fits = []
             for number, candidate in enumerate(candidates):
                 _stop_if(cancelled)
-                fits.append(
-                    fit(
-                        candidate.audio,
-                        candidate.sample_rate_hz,
-                        request.grid,
-                        request.key,
-                        change=request.fit,
-                    )
-                )
+                fits.append(self._fit(candidate))
                 share = (position * each + number + 1) / (len(takes) * each)
                 report("fit", 1 - FIT_SHARE + FIT_SHARE * share, 0.0)
             ranks = rank(fits, [candidate.seed for candidate in candidates], self.reference)
             best = ranks[0].candidate
             chosen.append((take, candidates[best], fits[best], ranks))
         return chosen
+
+    def _fit(self, take: "Take") -> Fit:
+        """Fitted to the grid, or to the context; what must stay aligned with its source is only measured."""
+        request, context = self.request, self.context
+        if context is None:
+            return fit(take.audio, take.sample_rate_hz, request.grid, request.key, change=request.fit)
+        layer = request.task in LAYERS and context.downbeat_s is not None
+        result = fit(
+            take.audio,
+            take.sample_rate_hz,
+            request.grid,
+            context.key,
+            change=request.fit and layer,
+            downbeat_s=context.downbeat_s,
+        )
+        if request.task in LAYERS and request.fit:
+            audio, notes = matched_level(result.audio, result.after.lufs, context)
+            result = dataclasses.replace(result, audio=audio, changes=(*result.changes, *notes))
+        return result
 
     def _refuse_poor(self, chosen: "list[tuple[int, Take, Fit, list[Rank]]]") -> None:
         if not self.request.strict:
@@ -183,6 +200,7 @@ class _Production:
     def _write_one(self, take: int, made: "Take", result: Fit, ranks: list[Rank]) -> Clip:
         request, grid = self.request, self.request.grid
         rate_hz = made.sample_rate_hz
+        checkpoint = _fingerprint(self.cascade, request)
         audio, notes = _safe_level(result.audio, request.sample_format)
         key = _key_on_label(result, request.key)
         created = time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(self.started))
@@ -204,43 +222,59 @@ class _Production:
             key_match=result.key_match,
             fit=result.verdict,
             prompt=request.prompt,
-            cascade=request.cascade or str(getattr(self.cascade, "name", "")),
+            cascade=request.cascade or checkpoint["name"],
             adapters=request.adapters,
             created=created,
         )
-        fields = dataclasses.asdict(values)
+        sidecar = self._sidecar(values, checkpoint, result, ranks)
+        sidecar["seconds"] = {name: round(value, 3) for name, value in made.seconds.items()}
+        sidecar["notes"] = [*made.notes, *notes, *(self.context.notes(grid) if self.context else ())]
+        data = self._musical_data(values, key, result.after.lufs)
+        stem = clip_stem(request.prompt, grid, key, take, time.localtime(self.started))
+        body = encode(audio, rate_hz, request.format, request.sample_format, data)
+        return write_clip(self.folder, stem, f".{request.format}", body, sidecar)
+
+    def _sidecar(
+        self, clip: Clip, checkpoint: dict[str, Any], result: Fit, ranks: list[Rank]
+    ) -> dict[str, Any]:
+        """Everything needed to make the clip again, and what was measured."""
+        fields = dataclasses.asdict(clip)
         for name in ("path", "sidecar_json"):
             del fields[name]
         sidecar = {
             "format": SIDECAR_FORMAT,
             "clip": fields,
-            "request": request.to_dict(),
-            "checkpoint": _fingerprint(self.cascade),
+            "request": self.request.to_dict(),
+            "checkpoint": checkpoint,
             "versions": _versions(),
             "measured": result.to_dict(),
             "candidates": [one.to_dict() for one in ranks],
-            "seconds": {name: round(value, 3) for name, value in made.seconds.items()},
-            "notes": [*made.notes, *notes],
         }
-        data = MusicalData(
+        if self.context:
+            sidecar["context"] = self.context.to_dict()
+        return sidecar
+
+    def _musical_data(self, clip: Clip, key: Key | None, lufs: float | None) -> MusicalData:
+        """What the file's chunks say; bars are counted from the context's downbeat when there is one."""
+        request, grid = self.request, self.request.grid
+        first_s = (self.context.downbeat_s or 0.0) % grid.bar_s if self.context else 0.0
+        bars_s = [first_s + at for at in grid.bar_times_s()]
+        return MusicalData(
             bpm=request.bpm,
             numerator=request.signature.numerator,
             denominator=request.signature.denominator,
             quarters=max(1, round(grid.bars * request.signature.quarters_per_bar)),
             root=key.tonic if key else None,
             key=str(key) if key else "",
-            downbeats=tuple(round(at * rate_hz) for at in grid.bar_times_s()),
+            downbeats=tuple(round(at * clip.sample_rate_hz) for at in bars_s if at < clip.duration_s),
             title=request.prompt[:200],
-            comment=_label(values),
-            created=created,
+            comment=_label(clip),
+            created=clip.created,
             software=f"acestep-bridge {acestep.__version__}",
             time_reference=self.time_reference,
-            lufs=result.after.lufs,
-            extra={"SEED": str(made.seed), "CASCADE": values.cascade},
+            lufs=lufs,
+            extra={"SEED": str(clip.seed), "CASCADE": clip.cascade},
         )
-        stem = clip_stem(request.prompt, grid, key, take, time.localtime(self.started))
-        body = encode(audio, rate_hz, request.format, request.sample_format, data)
-        return write_clip(self.folder, stem, f".{request.format}", body, sidecar)
 
 
 def _scaled(
@@ -308,9 +342,15 @@ def _time_reference(request: GenerateRequest) -> int:
     return int(start) + round(request.context.start_s * SAMPLE_RATE_HZ) if start else 0
 
 
-def _fingerprint(cascade: Any) -> dict[str, Any]:
-    found = getattr(cascade, "fingerprint", None)
-    return {"name": str(getattr(cascade, "name", "")), "files": found() if callable(found) else {}}
+def _fingerprint(cascade: Any, request: GenerateRequest) -> dict[str, Any]:
+    """Name and hashes of the checkpoint's files and of the adapters in use, as far as the cascade says."""
+    spec = getattr(cascade, "spec", None)
+    paths = cascade.adapters.paths if spec and request.adapters else {}
+    return {
+        "name": spec.name if spec else "",
+        "files": fingerprint(spec.folder) if spec else {},
+        "adapters": {name: fingerprint(Path(path)) for name, path in paths.items()},
+    }
 
 
 def _versions() -> dict[str, str]:

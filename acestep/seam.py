@@ -9,7 +9,7 @@ FADE_S = 0.012
 SEARCH_S = 0.060
 SMOOTH_S = 0.006
 TAIL_S = 1.5
-NEW_ONSET = 2.0  # what follows the end is a new attack, not a tail, when it is this much louder
+NEW_ONSET = 1.6  # of the energy: what grows by more is a new attack, not a tail
 
 
 def cut_loop(audio: np.ndarray, start: int, length: int, sample_rate_hz: int) -> np.ndarray:
@@ -48,8 +48,9 @@ def meet(clip: np.ndarray, following: np.ndarray, width: int) -> None:
     width = min(width, clip.shape[1])
     if width < 4 or following.shape[1] < 2:
         return
-    value = following[:, 0] - (2 * clip[:, -1] - clip[:, -2])
-    slope = (following[:, 1] - following[:, 0]) - (clip[:, -1] - clip[:, -2])
+    step = following[:, 1] - following[:, 0]
+    value = following[:, 0] - step - clip[:, -1]
+    slope = value - (following[:, 0] - 2 * step - clip[:, -2])
     t = np.arange(1, width + 1, dtype=np.float32) / width
     rise = t * t * (3 - 2 * t)
     tilt = width * t * t * (t - 1)
@@ -57,18 +58,13 @@ def meet(clip: np.ndarray, following: np.ndarray, width: int) -> None:
 
 
 def _lead_in(clip: np.ndarray, before: np.ndarray, sample_rate_hz: int) -> None:
-    """Cross-fades the end into what led up to the start, where that changes the level least."""
+    """Cross-fades the end into what led up to the start, where that changes least."""
     fade = round(FADE_S * sample_rate_hz)
     reach = min(round(SEARCH_S * sample_rate_hz), before.shape[1], clip.shape[1] // 4)
     end, lead = clip[:, -reach:], before[:, -reach:]
     offsets = range(0, reach - fade + 1, max(1, fade // 4))
-    cost = [
-        float(
-            np.square(end[:, i : i + fade] - lead[:, i : i + fade]).sum()
-            + np.square(lead[:, i : i + fade]).sum()
-        )
-        for i in offsets
-    ]
+    change, level = np.square(end - lead).sum(axis=0), np.square(lead).sum(axis=0)
+    cost = [float((change + level)[i : i + fade].sum()) for i in offsets]
     at = list(offsets)[int(np.argmin(cost))]
     ramp = np.linspace(0, 1, fade, dtype=np.float32)
     end[:, at : at + fade] += ramp * (lead[:, at : at + fade] - end[:, at : at + fade])
@@ -76,15 +72,18 @@ def _lead_in(clip: np.ndarray, before: np.ndarray, sample_rate_hz: int) -> None:
 
 
 def _fold_tail(clip: np.ndarray, after: np.ndarray, sample_rate_hz: int) -> None:
-    """Adds what rings on after the end to the beginning, unless it is the next bar's attack."""
-    window = round(0.02 * sample_rate_hz)
-    level = float(np.square(clip[:, -window:]).mean())
-    following = float(np.square(after[:, :window]).mean())
-    size = min(after.shape[1], round(TAIL_S * sample_rate_hz), clip.shape[1])
-    if following > NEW_ONSET * level or size < window:
+    """Adds what rings on after the end to the beginning – if it only rings; music going on is left out."""
+    window = round(0.04 * sample_rate_hz)
+    size = min(after.shape[1], round(TAIL_S * sample_rate_hz), clip.shape[1]) // window * window
+    if size < window:
         return
-    shape = np.linspace(1, 0, size, dtype=np.float32) ** 2
-    clip[:, :size] += after[:, :size] * shape
+    tail = after[:, :size]
+    level = np.square(tail).reshape(tail.shape[0], -1, window).mean(axis=(0, 2))
+    before = float(np.square(clip[:, -window:]).mean())
+    silent = 1e-7 * float(np.square(clip).max())
+    if level[0] > NEW_ONSET * before + silent or np.any(level[1:] > NEW_ONSET * level[:-1] + silent):
+        return
+    clip[:, :size] += tail * np.linspace(1, 0, size, dtype=np.float32) ** 2
 
 
 def smooth_seam(clip: np.ndarray, sample_rate_hz: int) -> np.ndarray:

@@ -171,6 +171,7 @@ class _Walk:
         """dx/dsigma at this step of the leg for x [B, T, C]."""
         stage = self.song.cascade.stages[leg.stage]
         if leg is not self._leg:
+            self.song.cascade.bring(stage)
             context = self._blend.cut(self.song.context_for(stage)).repeat(self.takes, 1, 1)
             self._denoiser = stage.denoiser(leg.sigmas[:-1], context, self.pace.cancelled)
             self._leg = leg

@@ -75,6 +75,7 @@ class SpectralCodec(nn.Module):
 
     latent_rate_hz = SAMPLE_RATE_HZ / HOP
     sample_rate_hz = SAMPLE_RATE_HZ
+
     mean: Tensor
     analysis: Tensor
     synthesis: Tensor

@@ -71,6 +71,7 @@ class Stage:
         self.audio_tokenizer = audio_tokenizer
         self.audio_token_detokenizer = audio_token_detokenizer
         self.timbre_token = timbre_token
+        self.adapted: tuple[tuple[str, float], ...] = ()  # active adapters and scales; see `adapters`
         self._timbres, self._states, self._branches = Recent(8), Recent(8), Recent(6)
         self._ropes = Recent(8)
 
@@ -116,6 +117,10 @@ class Stage:
         for cache in (self._timbres, self._states, self._branches, self._ropes):
             cache.clear()
 
+    def forget_conditions(self) -> None:
+        """Drop keys and values: the layers that made them have changed."""
+        self._branches.clear()
+
     def silence(self, frames: int, first: int = 0) -> Tensor:
         """Latents of silence [1, T, C]."""
         return conditions.silence(self.condition_encoder.silence_latent, frames, first).to(self.like)
@@ -159,13 +164,14 @@ class Stage:
             cast = Words(words.text.to(self.like), words.lyrics.to(self.like))
             return self._attendable(conditions.condition_states(self.condition_encoder, cast, timbre()))
 
-        return self._branches.get(key, compute)
+        return self._branches.get((key, self.adapted), compute)
 
     @torch.no_grad()
     def null_branch(self) -> Branch:
         """The learnt "no condition", for guidance."""
         return self._branches.get(
-            "null", lambda: self._attendable(conditions.null_states(self.condition_encoder).to(self.like))
+            ("null", self.adapted),
+            lambda: self._attendable(conditions.null_states(self.condition_encoder).to(self.like)),
         )
 
     def _attendable(self, states: Tensor) -> Branch:

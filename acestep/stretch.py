@@ -5,8 +5,11 @@ Knows samples; knows nothing of bars or keys. Audio is [C, N] float32; `factor` 
 
 import numpy as np
 
+from acestep import stretcher
+
 PAD_S = 0.25  # context on both sides, so that edges are as good as the middle
 ATTACK_S = 0.045  # kept from the original behind every onset …
+TRANSPOSED_ATTACK_S = 0.012  # … when its pitch changes: too short to hear another pitch in
 ATTACK_LEAD_S = 0.004  # … and before it
 FADE_S = 0.006
 SEED = 0  # the stretcher's own noise must be the same every time
@@ -32,14 +35,7 @@ def stretch(
 
 
 def _signalsmith(audio: np.ndarray, sample_rate_hz: int, factor: float, semitones: float) -> np.ndarray:
-    from python_stretch.Signalsmith import Stretch
-
-    stretcher = Stretch(SEED)
-    stretcher.preset(audio.shape[0], sample_rate_hz)
-    stretcher.setTimeFactor(1 / factor)
-    if semitones:
-        stretcher.setTransposeSemitones(semitones, 8000 / sample_rate_hz)
-    return np.asarray(stretcher.process(np.ascontiguousarray(audio, np.float32)))
+    return stretcher.child.process(audio, sample_rate_hz, factor, semitones, SEED)
 
 
 def paste_attacks(
@@ -48,6 +44,7 @@ def paste_attacks(
     at_s: np.ndarray,
     from_s: np.ndarray,
     sample_rate_hz: int,
+    attack_s: float = ATTACK_S,
 ) -> np.ndarray:
     """`stretched` with the first milliseconds of every onset copied from `original`.
 
@@ -56,7 +53,7 @@ def paste_attacks(
     """
     result = stretched.copy()
     lead, fade = round(ATTACK_LEAD_S * sample_rate_hz), round(FADE_S * sample_rate_hz)
-    body = round(ATTACK_S * sample_rate_hz)
+    body = round(attack_s * sample_rate_hz)
     rise = np.concatenate([np.linspace(0, 1, lead), np.ones(body), np.linspace(1, 0, 2 * fade)])
     rise = rise.astype(np.float32)
     for target_s, source_s in zip(at_s, from_s, strict=True):

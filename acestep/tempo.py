@@ -23,7 +23,9 @@ LAGS = (0.5, 1, 1.5, 2, 3, 4, 6, 8)
 MIN_SALIENCE = 0.10
 CLOSE_LOOKS = 4  # candidates whose bar is looked at
 PEAK_SHARPNESS = 2.0
-SUPPORT = {  # by part (0 low, 1 middle, 2 high, 3 all): ratio to the quarters' rate and weight
+SUPPORT: dict[
+    int, dict[float, float]
+] = {  # by part (0 low, 1 middle, 2 high, 3 all): ratio to the quarters' rate and weight
     0: {0.5: 0.6, 1: 0.6},
     1: {0.5: 0.6, 1: 0.4},
     2: {1: 0.2, 2: 0.5, 4: 0.3},

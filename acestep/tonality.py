@@ -21,8 +21,8 @@ MELODY_HZ = (180.0, 2000.0)
 FLOOR = 1e-3  # peaks 60 dB below the loudest are not heard
 PROMINENCE = 2.5  # a tone stands out of its surroundings by this factor
 MIN_TONES_PER_S = 6.0
-MIN_CLARITY = 0.5
-MIN_COHERENCE = 0.35  # of the tones' distances from semitones: noise and drums have about 0.1, music 0.8
+MIN_PITCHED = 0.95  # of 1.6·coherence + profile match: drums and noise reach 0.65, the plainest music 1.05
+MIN_COHERENCE = 0.12
 
 # Strength of each pitch class above the tonic: Krumhansl and Kessler 1982, as listening tests found it,
 # sharpened towards the scale and the tonic triad, which loops dwell on.
@@ -31,6 +31,7 @@ PROFILES = {
     "minor": np.array([6.6, 1.9, 3.5, 5.2, 1.9, 3.8, 1.9, 5.2, 3.8, 2.0, 3.6, 2.2]),
 }
 CHORD_S = 0.5
+EXPECTED_BONUS = 1.1  # a key that was asked for is three times as likely as another
 
 
 @dataclass(frozen=True)
@@ -49,11 +50,12 @@ class Tonality:
 
 @dataclass(frozen=True)
 class Tones:
-    """Tones over time: melody and bass [T, 12] a frame every FRAME_S; tuning None when there are no pitches."""
+    """Tones over time: melody and bass [T, 12], a frame every FRAME_S; tuning is None without pitches."""
 
     chroma: np.ndarray
     bass: np.ndarray
     tuning_cents: float | None
+    coherence: float  # of the tones' distances from semitones: noise has about 0, music 0.3–1
     count: int
 
 
@@ -63,25 +65,28 @@ def hear_tones(samples: np.ndarray, sample_rate_hz: int) -> Tones:
 
     low = soxr.resample(samples.astype(np.float32, copy=False), sample_rate_hz, ANALYSIS_RATE_HZ, "MQ")
     frame, hz, weight, frames = _tones(low)
-    tuning = _tuning_cents(hz, weight)
+    tuning, coherence = _tuning_cents(hz, weight)
     return Tones(
         _folded(frame, hz, weight, frames, MELODY_HZ, tuning or 0.0),
         _folded(frame, hz, weight, frames, BASS_HZ, tuning or 0.0),
         tuning,
+        coherence,
         len(hz),
     )
 
 
-def measure_tonality(samples: np.ndarray, sample_rate_hz: int) -> Tonality:
-    """Key and tuning of mono samples [N]."""
+def measure_tonality(samples: np.ndarray, sample_rate_hz: int, expected: Key | None = None) -> Tonality:
+    """Key and tuning of mono samples [N]; `expected` decides between keys that are about as likely."""
     tones = hear_tones(samples, sample_rate_hz)
     scores = key_scores(tones.chroma, tones.bass)
+    if expected is not None:
+        scores[expected.tonic + (0 if expected.mode == "major" else 12)] += EXPECTED_BONUS
     order = np.argsort(-scores)
     keys = [Key(int(i) % 12, "major" if i < 12 else "minor") for i in order[:2]]
     pitched = (
         tones.tuning_cents is not None
         and tones.count >= MIN_TONES_PER_S * min(len(samples) / sample_rate_hz, 30)
-        and profile_match(tones.chroma, tones.bass) > MIN_CLARITY
+        and 1.6 * tones.coherence + profile_match(tones.chroma, tones.bass) > MIN_PITCHED
     )
     return Tonality(
         keys[0] if pitched else None,
@@ -193,16 +198,17 @@ def _tones(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, int
     return frame[heard], hz[heard], np.sqrt(lasting[frame, bins])[heard], len(size)
 
 
-def _tuning_cents(hz: np.ndarray, weight: np.ndarray) -> float | None:
-    """Offset from A = 440 Hz, −50 … 50; None when tones lie anywhere, as in noise."""
+def _tuning_cents(hz: np.ndarray, weight: np.ndarray) -> tuple[float | None, float]:
+    """Offset from A = 440 Hz, −50 … 50, and its coherence; None when tones lie anywhere, as in noise."""
     chosen = (hz > MELODY_HZ[0]) & (hz < MELODY_HZ[1])
     if chosen.sum() < 8:
         chosen = hz > 0
     if chosen.sum() < 8:
-        return None
+        return None, 0.0
     turn = np.exp(2j * np.pi * 12 * np.log2(hz[chosen] / 440.0))
     mean = np.sum(weight[chosen] * turn) / np.sum(weight[chosen])
-    return float(np.angle(mean) / (2 * np.pi) * 100) if abs(mean) > MIN_COHERENCE else None
+    coherence = float(abs(mean))
+    return (float(np.angle(mean) / (2 * np.pi) * 100) if coherence > MIN_COHERENCE else None), coherence
 
 
 def _folded(

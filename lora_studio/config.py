@@ -78,6 +78,8 @@ class TrainConfig:
     def __post_init__(self) -> None:
         self._check_names()
         object.__setattr__(self, "stages", tuple(self.stages))
+        low: float
+        high: float
         for name, low, high in (
             ("rank", 1, 512),
             ("accumulate", 1, 1024),
@@ -140,10 +142,10 @@ class TrainConfig:
     def _check(
         self, name: str, low: float, high: float, *, whole: bool = False, optional: bool = False
     ) -> None:
-        value = getattr(self, name)
+        value: Any = getattr(self, name)
         if value is None and optional:
             return
-        kind: tuple[type, ...] = (int,) if whole else (int, float)
+        kind: Any = int if whole else (int, float)
         if isinstance(value, bool) or not isinstance(value, kind) or not math.isfinite(value):
             what = "a whole number" if whole else "a number"
             raise InvalidRequest(f"{name} {value!r} is not {what}: expected {low:g}–{high:g}")

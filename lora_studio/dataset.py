@@ -213,7 +213,8 @@ def read_dataset(path: Path) -> Dataset:
     if not isinstance(rows, list):
         raise InvalidRequest(f"{path} is no data set: expected an object with a list of samples")
     document = document if isinstance(document, dict) else {}
-    metadata = document.get("metadata") if isinstance(document.get("metadata"), dict) else {}
+    metadata = document.get("metadata")
+    metadata = metadata if isinstance(metadata, dict) else {}
     dataset = Dataset(
         name=str(metadata.get("name") or document.get("name") or path.parent.name),
         root=(path.parent / document.get("root", ".")).resolve(),

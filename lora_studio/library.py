@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from acestep.adapter_files import AdapterFile, Low
 
 from acestep import adapter_files
+from acestep.adapter_files import AdapterFile, Low
 from acestep.errors import AdapterError, AlreadyExists, InvalidRequest, NotFound
 from lora_studio.config import NAME_PATTERN
 from lora_studio.files import write_atomically, write_file, write_folder

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from acestep.adapter_files import AdapterFile, Low
 
 from acestep import adapter_files, checkpoint
+from acestep.adapter_files import AdapterFile, Low
 from acestep.errors import AdapterError, AlreadyExists, InvalidRequest, Unsupported
 from acestep.loading import load_model
 from lora_studio.config import NAME_PATTERN

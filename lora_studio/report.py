@@ -7,6 +7,7 @@ import base64
 import html
 import io
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -64,7 +65,7 @@ def _summary(dataset: Dataset) -> str:
     return _table(("", ""), rows)
 
 
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     header = "".join(f"<th>{html.escape(cell)}" for cell in head) if any(head) else ""
     body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}" for cell in row) for row in rows[:MAX_ROWS])
     more = f"<p>… and {len(rows) - MAX_ROWS} more." if len(rows) > MAX_ROWS else ""

@@ -371,7 +371,7 @@ def _board(run: _Run) -> Callable[[Tick], None] | None:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         return None
-    writer = SummaryWriter(str(run.folder / "tensorboard"))  # type: ignore[no-untyped-call]
+    writer = SummaryWriter(str(run.folder / "tensorboard"))
 
     def tell(tick: Tick) -> None:
         values = {"loss": tick.loss, "learning_rate": tick.learning_rate, "grad_norm": tick.grad_norm}

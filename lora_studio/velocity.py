@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
+from lora_studio.low_rank import project
+
 
 class Velocity(nn.Module):
     """Wraps a stock transformer; `forward` gives v for noisy latents at levels t."""
@@ -84,7 +86,7 @@ class Velocity(nn.Module):
             positions = torch.arange(tokens, device=like.device, dtype=torch.float32)
             cos, sin = get_1d_rotary_pos_embed(
                 self.transformer.head_dim,
-                positions,
+                positions,  # type: ignore[arg-type]  # takes tensors, whatever its hints say
                 theta=self.transformer.rope_theta,
                 use_real=True,
                 repeat_interleave_real=False,
@@ -136,21 +138,28 @@ def _block(
     shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = (layer.scale_shift_table + modulation).chunk(
         6, dim=1
     )
-    normed = (_rms(hidden, layer.self_attn_norm) * (1 + scale) + shift).type_as(hidden)
-    hidden = (hidden + _attend(layer.self_attn, normed, normed, mask, rope) * gate).type_as(hidden)
+    normed = torch.addcmul(shift, _rms(hidden, layer.self_attn_norm), 1 + scale).type_as(hidden)
+    heard = _attend(layer.self_attn, normed, normed, mask, rope)
+    hidden = torch.addcmul(hidden, heard, gate).type_as(hidden)
     normed = _rms(hidden, layer.cross_attn_norm).type_as(hidden)
     hidden = hidden + _attend(layer.cross_attn, normed, condition, cross, None)
-    normed = (_rms(hidden, layer.mlp_norm) * (1 + mlp_scale) + mlp_shift).type_as(hidden)
-    return (hidden + layer.mlp(normed) * mlp_gate).type_as(hidden)
+    normed = torch.addcmul(mlp_shift, _rms(hidden, layer.mlp_norm), 1 + mlp_scale).type_as(hidden)
+    return torch.addcmul(hidden, _feed_forward(layer.mlp, normed), mlp_gate).type_as(hidden)
+
+
+def _feed_forward(part: Any, hidden: Tensor) -> Tensor:
+    """SwiGLU, as AceStepMLP."""
+    gated = functional.silu(project(part.gate_proj, hidden)) * project(part.up_proj, hidden)
+    return project(part.down_proj, gated)
 
 
 def _attend(
     part: Any, hidden: Tensor, source: Tensor, mask: Tensor | None, rope: tuple[Tensor, Tensor] | None
 ) -> Tensor:
     """Grouped-query attention with normalised queries and keys. [B, S, D] → [B, S, D]."""
-    query = _rms(part.to_q(hidden).unflatten(-1, (part.heads, part.head_dim)), part.norm_q)
-    key = _rms(part.to_k(source).unflatten(-1, (part.kv_heads, part.head_dim)), part.norm_k)
-    value = part.to_v(source).unflatten(-1, (part.kv_heads, part.head_dim))
+    query = _rms(project(part.to_q, hidden).unflatten(-1, (part.heads, part.head_dim)), part.norm_q)
+    key = _rms(project(part.to_k, source).unflatten(-1, (part.kv_heads, part.head_dim)), part.norm_k)
+    value = project(part.to_v, source).unflatten(-1, (part.kv_heads, part.head_dim))
     if rope is not None:
         query, key = _rotate(query, *rope), _rotate(key, *rope)
     found = functional.scaled_dot_product_attention(
@@ -162,8 +171,7 @@ def _attend(
         scale=part.scaling,
         enable_gqa=part.heads != part.kv_heads,
     )
-    result: Tensor = part.to_out[0](found.transpose(1, 2).flatten(2).to(query.dtype))
-    return result
+    return project(part.to_out[0], found.transpose(1, 2).flatten(2).to(query.dtype))
 
 
 def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

@@ -82,6 +82,8 @@ class Target:
     options = (
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
         ("grpc.enable_http_proxy", 0),  # a proxy has no business between a bridge and its daemon
+        ("grpc.initial_reconnect_backoff_ms", 200),  # a daemon that is restarted is found within a second,
+        ("grpc.max_reconnect_backoff_ms", 1000),  # not after gRPC's two minutes
     )
 
 

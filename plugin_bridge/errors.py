@@ -150,8 +150,9 @@ def of_rpc(error: grpc.RpcError, address: str) -> BridgeError:
         return of_reason(told["acestep-reason"], message, job)
     cls = _BY_STATUS.get(call.code(), BridgeError)
     if cls is Unavailable:
+        why = "" if "refused" in message else f" ({message})"
         message = (
-            f"no daemon answers at {address} ({message}): start it with `acestep serve`, "
+            f"no daemon answers at {address}{why}: start it with `acestep serve`, "
             f"or look with `plugin-bridge doctor`"
         )
     return cls(message, job=job)

@@ -32,7 +32,7 @@ class Clip:
     tempo_error_pct: float | None
     downbeat_error_ms: float | None
     key_match: bool | None
-    fit: str  # good, poor, untouched, off
+    fit: str  # good, poor, untouched, unmeasured, off
     prompt: str
     cascade: str
     adapters: tuple[tuple[str, float], ...]

@@ -3,13 +3,17 @@
 Reads `acestep`'s own lists; keeps nothing.
 """
 
+import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from acestep.errors import NotFound
 from protos.acestep.v1 import acestep_pb2 as pb
 from server.models import Models
+
+ADAPTER_SETTINGS = ("adapter.json", "adapter_config.json")
 
 
 def cascades(models: Models) -> list[pb.Cascade]:
@@ -61,25 +65,62 @@ def _memory_bytes() -> int:
 def adapters(models: Models, folder: Path) -> list[pb.Adapter]:
     """The adapters in `folder`, and those that are loaded."""
     loaded = _loaded_adapters(models)
-    found = {}
-    if folder.is_dir():
-        for item in sorted(folder.iterdir()):
-            if not item.name.startswith(".") and (item.is_dir() or item.suffix == ".safetensors"):
-                found[item.stem if item.is_file() else item.name] = item
-    names = [*found, *(name for name in loaded if name not in found)]
+    found = {name: path for name in _names(folder) if (path := adapter_path(folder, name)) is not None}
     return [
         pb.Adapter(
-            name=name, path=str(found.get(name, "")), loaded=name in loaded, stages=loaded.get(name, ())
+            name=name,
+            path=str(found.get(name, "")),
+            loaded=name in loaded,
+            **(_adapter_details(found[name]) if name in found else {}),
+            stages=loaded.get(name, ()),
         )
-        for name in names
+        for name in [*found, *(name for name in loaded if name not in found)]
     ]
 
 
-def load_adapter(models: Models, name: str) -> None:
-    """Loads an adapter into the default cascade or the one in memory. Worker only."""
-    cascade = models.use(models.loaded_name)
-    if name not in cascade.adapters.loaded:
-        cascade.load_adapter(name)
+def adapter_path(folder: Path, name: str) -> Path | None:
+    """The adapter of that name: a folder with its settings, or a file; None if there is none."""
+    file, inside = folder / f"{name}.safetensors", folder / name
+    if any((inside / settings).is_file() for settings in ADAPTER_SETTINGS):
+        return inside
+    return file if file.is_file() else None
+
+
+def _names(folder: Path) -> list[str]:
+    if not folder.is_dir():
+        return []
+    items = [item for item in folder.iterdir() if not item.name.startswith(".")]
+    return sorted({item.stem if item.suffix == ".safetensors" else item.name for item in items})
+
+
+def _adapter_details(path: Path) -> dict[str, Any]:
+    """Rank, alpha and trigger words where the adapter's settings say them."""
+    ours = _settings(path / "adapter.json")
+    peft = _settings(path / "adapter_config.json")
+    for part in (ours.get("stages") or {}).values() if isinstance(ours.get("stages"), dict) else ():
+        peft = peft or _settings(path / str(part) / "adapter_config.json")
+    rank, alpha = ours.get("rank", peft.get("r")), ours.get("alpha", peft.get("lora_alpha"))
+    return {
+        "rank": rank if isinstance(rank, int) and rank > 0 else 0,
+        "alpha": alpha if isinstance(alpha, int | float) else 0.0,
+        "trigger_words": [str(ours["trigger"])] if ours.get("trigger") else [],
+    }
+
+
+def _settings(file: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
+def load_adapter(models: Models, folder: Path, name: str) -> None:
+    """Loads an adapter into the cascade in memory, or into the default one. Worker only."""
+    path = adapter_path(folder, name)
+    if path is None:
+        raise NotFound(f"no adapter {name!r} in {folder}: see `lora_studio list`")
+    models.use(models.loaded_name).load_adapter(path)
 
 
 def unload_adapter(models: Models, name: str) -> None:
@@ -89,6 +130,6 @@ def unload_adapter(models: Models, name: str) -> None:
     models.cascade.unload_adapter(name)
 
 
-def _loaded_adapters(models: Models) -> dict[str, list[str]]:
+def _loaded_adapters(models: Models) -> dict[str, tuple[str, ...]]:
     cascade = models.cascade
     return dict(cascade.adapters.loaded) if cascade is not None else {}

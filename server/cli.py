@@ -20,6 +20,9 @@ from server import config as configuration
 DELEGATED = {
     "nano": ("acestep.nano.cli", "the recipe of the embedded cascade: data, train, evaluate"),
     "web": ("plugin_bridge.web.cli", "the page in the browser: generate, listen, keep, train"),
+    "pull": ("acestep.pull", "fetch a published checkpoint"),
+    "convert": ("acestep.convert", "convert a checkpoint in ACE-Step's original layout"),
+    "compose": ("acestep.compose", "put stages of several checkpoints together as a cascade"),
 }
 
 
@@ -39,6 +42,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except AceStepError as error:
         print(f"acestep: {error}", file=sys.stderr)
         return 2 if isinstance(error, InvalidRequest | NotFound) else 1
+    except UnicodeEncodeError:
+        print("acestep: an argument holds bytes that are no text: expected UTF-8", file=sys.stderr)
+        return 2
     except BrokenPipeError:  # `acestep jobs | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
@@ -75,6 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     inspect.add_argument("file", metavar="FILE", help="the audio file")
     inspect.add_argument("--json", action="store_true", help="print JSON")
+    inspect.add_argument("--midi", metavar="OUT.mid", help="write tempo, key, bars and the bass line")
     inspect.add_argument("--plot", metavar="OUT.png", help="draw waveform with bar grid, and spectrogram")
     inspect.set_defaults(run=_inspect)
 

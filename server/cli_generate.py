@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from acestep.clip import Clip
     from server.config import Config
 
+DEFAULT_BARS = 4.0
 NUMBERS = {"bpm": float, "bars": float, "seed": int, "takes": int, "candidates": int, "strength": float,
            "steps": int, "guidance": float}  # fmt: skip
 
@@ -132,10 +133,12 @@ def _given(arguments: argparse.Namespace) -> dict[str, Any]:
     """The request's fields for the flags that were given."""
     values: dict[str, Any] = {}
     if arguments.midi:
-        values |= _from_midi(Path(arguments.midi), arguments.midi_bar)
+        values |= _from_midi(Path(arguments.midi), arguments.midi_bar, arguments.bars or DEFAULT_BARS)
     names = ("prompt", *NUMBERS, "signature", "key", "lyrics", "task", "track", "cascade", "stages",
              "fit", "guide", "strict", "format", "sample_format")  # fmt: skip
     values |= {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
+    for name in ("prompt", "lyrics", "track"):
+        values.get(name, "").encode("utf-8")  # UnicodeEncodeError: bytes of another encoding
     for name in ("reference", "context"):
         path = getattr(arguments, name)
         start_s, end_s = getattr(arguments, f"{name}_start"), getattr(arguments, f"{name}_end")
@@ -164,11 +167,11 @@ def _adapter(text: str) -> tuple[str, float]:
         ) from None
 
 
-def _from_midi(path: Path, bar: int) -> dict[str, Any]:
+def _from_midi(path: Path, bar: int, bars: float) -> dict[str, Any]:
     from server.midi_file import read_song
 
     song = read_song(path)
-    at = song.at_bar(bar)
+    at = song.at_bar(bar, bars)
     for note in (*song.notes, *at.notes):
         print(f"acestep: {path.name}: {note}", file=sys.stderr)
     return {"bpm": at.bpm, "signature": at.signature, **({"key": at.key} if at.key else {})}
@@ -204,14 +207,13 @@ def _here(
             probe(audio.path)
     from server.models import Models
     from server.queue import Job
-    from server.worker import load_adapters, make_clips
+    from server.worker import make_clips
 
     bar.show("loading", 0.0, 0.0)
     cancelled = threading.Event()
     before = signal.signal(signal.SIGINT, lambda *_: cancelled.set())
     try:
         cascade = Models(config.cascade, config.device).use(request.cascade)
-        load_adapters(cascade, request)
         job = Job(request.seeded(), folder, "command line", only_take=only_take)
         return make_clips(
             cascade, job, lambda p: bar.show(p.stage, p.fraction, p.eta_s), None, cancelled.is_set

@@ -21,7 +21,7 @@ from protos import WIRE_VERSION
 from server import logs
 from server import worker as worker_module
 from server.config import Config
-from server.events import ClipWritten, Event, Hub
+from server.events import ClipWritten, Event, Failed, Hub
 from server.grpc_server import GrpcServer
 from server.grpc_service import DaemonService
 from server.intake import Intake
@@ -249,8 +249,10 @@ class Daemon:
         job.interrupting = True
         job.cancelling.set()
         if not self.queue.wait_idle(CANCEL_S):
-            self.queue.finish(job, INTERRUPTED, "interrupted", "the daemon was stopped while the job ran")
+            message = "the daemon was stopped while the job ran"
+            self.queue.finish(job, INTERRUPTED, "interrupted", message)
             self.journal.record(job)
+            self.hub.publish(Failed(job.id, "interrupted", message))
 
     def _announce(self) -> None:
         config = self.config

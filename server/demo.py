@@ -3,6 +3,7 @@
 Speaks to the daemon only by OSC, as a DAW does; further flags are those of `acestep serve`.
 """
 
+import argparse
 import json
 import signal
 import socket
@@ -31,14 +32,19 @@ MESSAGES: tuple[tuple[Any, ...], ...] = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the demonstration; 0 when the clip was made."""
-    flags = list(sys.argv[1:] if argv is None else argv)
-    once = "--once" in flags
-    flags = [flag for flag in flags if flag != "--once"]
-    process = subprocess.Popen([sys.executable, "-m", "server.cli", "serve", *flags])
+    parser = argparse.ArgumentParser(prog="python -m server.demo", description=__doc__)
+    parser.add_argument("--once", action="store_true", help="end after the clip")
+    parser.add_argument("--home", help="the daemon's home")
+    known, flags = parser.parse_known_args(argv)
+    if known.home:
+        flags += ["--home", known.home]
+    print("starting the daemon; loading the model takes a few seconds the first time", flush=True)
+    command = [sys.executable, "-m", "server.cli", "serve", "--log-level", "warning", *flags]
+    process = subprocess.Popen(command)
     try:
-        osc_port = _wait_for_port(process, flags)
+        osc_port = _wait_for_port(process, configuration.load({"home": known.home}).running_file)
         _show(_clip(osc_port))
-        if once:
+        if known.once:
             return 0
         print(f"serving: OSC on port {osc_port}, Ctrl-C ends it", flush=True)
         return process.wait()
@@ -51,10 +57,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         _end(process)
 
 
-def _wait_for_port(process: subprocess.Popen[bytes], flags: Sequence[str]) -> int:
+def _wait_for_port(process: subprocess.Popen[bytes], file: Path) -> int:
     """The OSC port the daemon wrote down once it listens."""
-    home = flags[flags.index("--home") + 1] if "--home" in flags[:-1] else None
-    file = configuration.load({"home": home}).running_file
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline:
         if process.poll() is not None:

@@ -310,7 +310,8 @@ class DaemonService(acestep_pb2_grpc.DaemonServicer):
     @_answered
     def LoadAdapter(self, request: pb.AdapterName, context: grpc.ServicerContext) -> pb.Adapter:
         self._intake.check_adapter(request.name)
-        self._worker.call(lambda: catalogue.load_adapter(self._intake.models, request.name)).result()
+        models, folder = self._intake.models, self._intake.adapters
+        self._worker.call(lambda: catalogue.load_adapter(models, folder, request.name)).result()
         return self._adapter(request.name)
 
     @_answered

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from acestep.errors import InvalidRequest, NotFound, StorageError, UnreadableAudio
 from acestep.request import AudioRange, GenerateRequest
-from server import logs
+from server import catalogue, logs
 from server.models import Models
 from server.queue import Job, JobQueue
 from server.security import AllowedFolders
@@ -105,7 +105,7 @@ class Intake:
         """Requests name adapters in the home, never a path."""
         if "/" in name or "\\" in name or name.startswith("."):
             raise InvalidRequest(f"adapter {name!r} is a path: expected the name of an adapter in the home")
-        if name and not any((self.adapters / f"{name}{end}").exists() for end in ("", ".safetensors")):
+        if name and catalogue.adapter_path(self.adapters, name) is None:
             raise NotFound(f"no adapter {name!r} in {self.adapters}: see `lora_studio list`")
 
     def check_cascade(self, name: str) -> None:

@@ -119,7 +119,7 @@ class Journal:
         for record in records:
             try:
                 request = GenerateRequest.from_dict(json.loads(record.request_json))
-            except AceStepError:  # written by another version
+            except (AceStepError, TypeError, ValueError):  # written by another version
                 continue
             jobs.append((record.id, Job(request, record.folder, record.client, only_take=record.only_take)))
         with self._lock, self._errors():

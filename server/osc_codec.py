@@ -108,5 +108,10 @@ def encode(address: str, *values: str | float | int) -> bytes:
     builder = OscMessageBuilder(address)
     for value in values:
         kind = "s" if isinstance(value, str) else "f" if isinstance(value, float) else "i"
-        builder.add_arg(value.replace("\0", "") if isinstance(value, str) else value, kind)
+        builder.add_arg(_plain(value) if isinstance(value, str) else value, kind)
     return builder.build().dgram
+
+
+def _plain(text: str) -> str:
+    """What OSC can carry: no zero, and a question mark for bytes of file names that are no UTF-8."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")

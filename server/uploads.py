@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from acestep.errors import InvalidRequest, NotFound, StorageError
+from acestep.errors import InvalidRequest, NotFound, StorageError, UnreadableAudio
 
 PREFIX = "upload:"
 MAX_CHUNK_BYTES = 1 << 20
@@ -38,7 +38,7 @@ class Uploads:
             with hidden.open("xb") as stream:
                 for chunk in self._bounded(chunks):
                     stream.write(chunk)
-            duration_s = _duration_s(hidden)
+            duration_s = _duration_s(hidden, name)
             hidden.rename(file)
         except OSError as error:
             if isinstance(error, StorageError):
@@ -86,7 +86,11 @@ class Uploads:
             item.unlink(missing_ok=True)
 
 
-def _duration_s(file: Path) -> float:
+def _duration_s(file: Path, name: str) -> float:
+    """Seconds of audio; what is none is named as the client named it."""
     from acestep.audio import probe
 
-    return probe(file).duration_s
+    try:
+        return probe(file).duration_s
+    except UnreadableAudio as error:
+        raise UnreadableAudio(str(error).replace(str(file), Path(name).name)) from None

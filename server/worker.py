@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 
 from acestep.errors import AceStepError, Cancelled, Interrupted, OutOfMemory, StorageError
 from acestep.grid import SAMPLE_RATE_HZ
-from acestep.request import GenerateRequest
 from server import logs
 from server.events import Audio, ClipWritten, Done, Event, Failed, Hub, Progress
 from server.models import Models
@@ -40,13 +39,6 @@ def make_clips(cascade: Any, job: Job, on_progress: Any, on_audio: Any, cancelle
         cancelled=cancelled,
         job=job.id,
     )
-
-
-def load_adapters(cascade: Any, request: GenerateRequest) -> None:
-    """Loads the adapters the request names and the cascade has not yet."""
-    for name, _ in request.adapters:
-        if name not in cascade.adapters.loaded:
-            cascade.load_adapter(name)
 
 
 class Worker:
@@ -140,7 +132,6 @@ class Worker:
         if job.cancelling.is_set():
             raise Cancelled("cancelled before it started")
         cascade = self._models.use(job.request.cascade)
-        load_adapters(cascade, job.request)
         reporter = _Reporter(job, self._publish, cascade)
         on_audio = reporter.audio if job.stream_audio else None
         return self._produce(cascade, job, reporter.progress, on_audio, job.cancelling.is_set)

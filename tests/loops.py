@@ -29,7 +29,12 @@ DRUMS = 9
 # sixteen steps of a bar: 9 always … 1 rarely, by drum
 PATTERNS: dict[str, dict[int, str]] = {
     "rock": {KICK: "9000000290020000", SNARE: "0000900000009001", HAT: "9090909090909090"},
-    "house": {KICK: "9000900090009000", CLAP: "0000900000009000", HAT: "1191119111911191", OPEN: "0090009000900090"},
+    "house": {
+        KICK: "9000900090009000",
+        CLAP: "0000900000009000",
+        HAT: "1191119111911191",
+        OPEN: "0090009000900090",
+    },
     "hiphop": {KICK: "9002000090200010", SNARE: "0000900100009002", HAT: "9090919090909190"},
     "breakbeat": {KICK: "9090000000920000", SNARE: "0000900109009001", HAT: "9090909090909090"},
     "funk": {KICK: "9002001090300100", SNARE: "0000901200109002", HAT: "9599959995999599"},
@@ -37,14 +42,27 @@ PATTERNS: dict[str, dict[int, str]] = {
     "swing": {KICK: "9000100020001000", RIDE: "9000905090009050", SNARE: "0000100100003001"},
     "bossa": {KICK: "9000009090000090", RIM: "9001009000902000", SHAKER: "9595959595959595"},
     "trap": {KICK: "9000000200900020", CLAP: "0000000090000000", HAT: "9090919990909999"},
-    "pop": {KICK: "9000002090900000", SNARE: "0000900000009000", SHAKER: "9191919191919191", HAT: "9000900090009000"},
+    "pop": {
+        KICK: "9000002090900000",
+        SNARE: "0000900000009000",
+        SHAKER: "9191919191919191",
+        HAT: "9000900090009000",
+    },
     "waltz": {KICK: "900000000000", RIM: "000090009000", HAT: "905090509050"},
     "slow6": {KICK: "900000002000", SNARE: "000000900000", HAT: "909090909090"},
     "odd7": {KICK: "90000000900020", SNARE: "00009000000090", HAT: "90909090909090"},
 }
 STYLES = ("rock", "house", "hiphop", "breakbeat", "funk", "bossa", "trap", "pop")
 SIGNATURES = {"waltz": Signature(3, 4), "slow6": Signature(6, 8), "odd7": Signature(7, 8)}
-PROGRESSIONS = ((0, 5, 3, 4), (0, 3, 4, 0), (0, 4, 5, 3), (5, 3, 0, 4), (0, 0, 3, 4), (0, 6, 5, 4), (1, 4, 0, 0))
+PROGRESSIONS = (
+    (0, 5, 3, 4),
+    (0, 3, 4, 0),
+    (0, 4, 5, 3),
+    (5, 3, 0, 4),
+    (0, 0, 3, 4),
+    (0, 6, 5, 4),
+    (1, 4, 0, 0),
+)
 BASSES = (32, 33, 34, 35, 36, 38, 39)
 CHORDS = (0, 4, 5, 16, 19, 24, 25, 27, 48, 50, 61, 88, 89)
 LEADS = (11, 12, 26, 56, 65, 73, 80, 81, 104)
@@ -117,7 +135,13 @@ class _Clock:
         self.steps = round(grid.signature.quarters_per_bar * 4)
 
     def at(self, bar: int, step: float) -> float:
-        late = self.swing * self.step_s * 2 if step % 4 == 2 else self.swing * self.step_s if step % 4 in (1, 3) else 0
+        late = (
+            self.swing * self.step_s * 2
+            if step % 4 == 2
+            else self.swing * self.step_s
+            if step % 4 in (1, 3)
+            else 0
+        )
         wobble = self.chance.gauss(0, self.jitter_s) if self.jitter_s else 0.0
         return max(0.0, (bar * self.steps + step) * self.step_s + late + wobble)
 
@@ -182,7 +206,7 @@ def _pitched(notes: list[Note], clock: _Clock, key: Key, chance: random.Random, 
 
 
 def render(loops: list[Loop], soundfont: str = "fluid") -> list[Loop]:
-    """The same loops with their audio. Raises FileNotFoundError when fluidsynth or the soundfont is missing."""
+    """The same loops with their audio. FileNotFoundError when fluidsynth or the soundfont is missing."""
     font = SOUNDFONTS[soundfont]
     if not font.exists():
         raise FileNotFoundError(font)

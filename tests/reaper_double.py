@@ -60,7 +60,7 @@ class Reaper:
         track.children.append(item)
         return item
 
-    def run(self, script: Path, until: Callable[[], bool] = lambda: False, timeout_s: float = 60.0) -> None:
+    def run(self, script: Path, until: Callable[[], bool] = lambda: False, timeout_s: float = 200.0) -> None:
         """Runs the script as an action, then its deferred code, until there is none (or `until` holds)."""
         module = ModuleType("reaper_python")
         for name in dir(self):

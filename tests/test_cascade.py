@@ -345,3 +345,10 @@ def test_cascades_that_are_here_are_listed_with_their_size(folder, cascade, tmp_
     stages = [part for stage in cascade.stages.values() for part in stage.parts().values()]
     counted = sum(w.numel() for part in stages for w in part.parameters())
     assert counted < listed["mine"].parameters < listed["mine"].bytes
+
+
+def test_before_anything_is_measured_no_time_is_promised(folder):
+    seen = []
+    Cascade.load(folder).generate(request(), on_progress=seen.append)
+    assert (seen[0].stage, seen[0].fraction, seen[0].eta_s) == ("text", 0, 0)
+    assert all(progress.eta_s < 60 for progress in seen)

@@ -40,7 +40,7 @@ def test_a_job_is_accepted_makes_progress_sounds_early_and_ends_with_its_clips(b
     clips = [event.clip for event in events if isinstance(event, ClipReady)]
     assert [(clip.take, clip.seed) for clip in clips] == [(0, 7), (1, 8)]
     assert clips[0].samples == round(8 * 60 / 92.5 * 48_000)
-    assert clips[0].fit in ("good", "poor", "untouched")  # noise has no tempo to measure
+    assert clips[0].fit in ("good", "poor", "untouched", "unmeasured")  # noise may have nothing to measure
     assert all(Path(clip.path).is_file() for clip in clips)
 
 
@@ -92,7 +92,7 @@ def test_watching_everything_hears_other_peoples_jobs(bridge: Bridge) -> None:
     listener.start()
     time.sleep(0.3)  # the daemon hears of the subscription
     bridge.generate("heard", bars=1).clips()
-    listener.join(20)
+    listener.join(120)
     assert heard[0] is Accepted
     assert heard[-1] is Done
 
@@ -269,7 +269,7 @@ def test_a_daemon_beyond_loopback_takes_its_certificate_token_and_uploads(
 
 
 def _wait_until_idle(bridge: Bridge) -> None:
-    until = time.monotonic() + 20
+    until = time.monotonic() + 120
     while bridge.status().running_job or bridge.status().queued:
         assert time.monotonic() < until, "a cancelled job still runs"
         time.sleep(0.05)

@@ -196,6 +196,54 @@ def test_cascades_are_listed_unloaded_and_loaded(daemon: Daemon) -> None:
         assert client.LoadCascade(pb.CascadeName(name=daemon.config.cascade)).loaded
 
 
+def write_adapter(folder: Path, checkpoint: Path) -> None:
+    """A PEFT adapter that turns one projection of the tiny checkpoint's first stage upside down."""
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(next((checkpoint / "stages" / "l" / "transformer").glob("*.safetensors")))
+    weight = weights["layers.0.self_attn.to_q.weight"].float()
+    left, values, right = torch.linalg.svd(weight, full_matrices=False)
+    folder.mkdir(parents=True)
+    name = "base_model.model.layers.0.self_attn.q_proj"
+    tensors = {
+        f"{name}.lora_A.weight": right[:4].clone(),
+        f"{name}.lora_B.weight": -3 * left[:, :4] * values[:4],
+    }
+    save_file(
+        {key: tensor.contiguous() for key, tensor in tensors.items()}, folder / "adapter_model.safetensors"
+    )
+    (folder / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": 4, "lora_alpha": 8}))
+
+
+def test_an_adapter_is_found_used_and_gone_without_a_trace(
+    daemon: Daemon, osc: Osc, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ACESTEP_HOME", str(daemon.config.home))
+    write_adapter(daemon.config.home / "adapters" / "upside", checkpoint)
+
+    def samples(*named: object) -> np.ndarray:
+        return soundfile.read(clip_of(osc, "bars", 1, "seed", 3, *named))[0]
+
+    with stub(daemon.grpc.port) as client:
+        listed = client.ListAdapters(pb.ListAdaptersRequest()).adapters
+        assert [(item.name, item.rank, item.alpha, item.loaded) for item in listed] == [
+            ("upside", 4, 8, False)
+        ]
+        plain = samples()
+        assert not np.array_equal(samples("adapter", "upside:1"), plain)
+        assert client.ListAdapters(pb.ListAdaptersRequest()).adapters[0].loaded
+        assert np.array_equal(samples("adapter", "upside:0"), plain)
+        osc.send("adapter", "upside", 0.5)
+        assert not np.array_equal(samples(), plain)
+        osc.send("adapter", "")
+        assert np.array_equal(samples(), plain)
+        assert not client.UnloadAdapter(pb.AdapterName(name="upside")).loaded
+        assert np.array_equal(samples(), plain)
+        assert client.LoadAdapter(pb.AdapterName(name="upside")).loaded
+        client.UnloadAdapter(pb.AdapterName(name="upside"))
+
+
 @pytest.mark.heavy
 def test_a_daemon_killed_in_mid_job_reruns_it_to_the_same_clip(checkpoint: Path, tmp_path: Path) -> None:
     made = settings(tmp_path, cascade=str(checkpoint))

@@ -15,6 +15,8 @@ from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from hypothesis import given
+from hypothesis import strategies as st
 
 from acestep import errors
 from acestep.request import GenerateRequest
@@ -243,7 +245,8 @@ def test_uploads_that_are_no_audio_or_too_large_leave_nothing(
 ) -> None:
     file = tmp_path / "noise.wav"
     file.write_bytes(b"no audio at all")
-    assert reason(refused(lambda: upload(client, file))) == "unreadable_audio"
+    error = refused(lambda: upload(client, file, "my take.wav"))
+    assert (reason(error), error.details().startswith("my take.wav")) == ("unreadable_audio", True)
     assert reason(refused(lambda: upload(client, file, "script.sh"))) == "invalid_request"
     assert reason(refused(lambda: client.Upload(iter([]), timeout=5))) == "invalid_request"
     daemon.intake.uploads.max_file_bytes = 100_000
@@ -363,6 +366,37 @@ def test_requests_survive_the_way_over_the_wire() -> None:
     plain = GenerateRequest(prompt="p")
     assert wire.request_from_proto(wire.request_to_proto(plain)) == plain
     assert wire.request_from_proto(pb.GenerateRequest(prompt="p")) == plain
+
+
+NUMBERS = st.one_of(st.floats(), st.integers(-10, 10_000).map(float))
+COUNTS = st.integers(0, 2**32 - 1)
+TEXTS = st.one_of(
+    st.text(max_size=20), st.sampled_from(["4/4", "F# minor", "cover", "repaint", "wav", "x" * 7000])
+)
+RANGES = st.builds(pb.AudioRange, path=TEXTS, start_s=NUMBERS, end_s=st.one_of(st.none(), NUMBERS))
+
+
+@given(
+    st.fixed_dictionaries(
+        {"prompt": TEXTS},
+        optional={
+            **dict.fromkeys(("lyrics", "task", "signature", "key", "track", "cascade", "format"), TEXTS),
+            **dict.fromkeys(("bpm", "bars", "strength", "guidance"), NUMBERS),
+            **dict.fromkeys(("seed", "takes", "candidates", "steps"), COUNTS),
+            **dict.fromkeys(("reference", "context"), RANGES),
+            "repaint": st.builds(pb.Region, start_s=NUMBERS, end_s=NUMBERS),
+            "adapters": st.lists(st.builds(pb.AdapterUse, name=TEXTS, scale=NUMBERS), max_size=12),
+            "stages": st.lists(TEXTS, max_size=4),
+        },
+    )
+)
+def test_whatever_comes_over_the_wire_is_a_request_or_refused(values: dict[str, Any]) -> None:
+    message = pb.GenerateRequest(**values)
+    try:
+        request = wire.request_from_proto(message)
+    except errors.InvalidRequest:
+        return
+    assert wire.request_from_proto(wire.request_to_proto(request)) == request
 
 
 def test_every_setting_of_the_dataclass_is_in_the_schema() -> None:

@@ -11,8 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from plugin_bridge.ableton.AceStep import create_instance, osc, scales, settings, slots
+from plugin_bridge.ableton.AceStep.daemon import Daemon, Job, Listener, read_clip
+from plugin_bridge.ableton.AceStep.link import Link
 from plugin_bridge.ableton.AceStep.script import AceStep
 from tests.live.app import App
 from tests.live.lom import VERSIONS
@@ -150,6 +154,21 @@ def test_a_controller_can_ask_for_the_state_and_change_settings(
     assert (state["track"], state["song"]["tempo"]) == ("1-Audio", [120.0])
 
 
+def test_a_controller_that_asked_once_is_told_what_is_selected(
+    live: Callable[..., App], controller: Callable[..., Controller]
+) -> None:
+    app = live()
+    script = app.load(AceStep)
+    page = controller(app, script)
+    page.ask("status")
+    app.song.tracks[1].name = "strings"
+    app.song.view.user_selects(app.song.tracks[1])
+    tracks = []
+    while "strings" not in tracks:
+        (text,) = page.hear()[1]
+        tracks.append(json.loads(text)["track"])
+
+
 @pytest.mark.parametrize(
     ("name", "args"),
     [
@@ -267,6 +286,42 @@ def test_a_held_note_triggers_once(live: Callable[..., App], live_home: Path) ->
     for value in (64, 90, 127, 100):
         script.receive_midi((0xB0, 1, value))
     assert script.request.preset["prompt"] == "0"
+
+
+class Deaf(Listener):
+    """Hears everything, does nothing."""
+
+
+VALUES = st.one_of(
+    st.integers(), st.floats(), st.text(max_size=30), st.booleans(), st.none(), st.binary(max_size=9)
+)
+
+
+@given(st.lists(st.tuples(st.sampled_from(sorted(Daemon._HEARS)), st.lists(VALUES, max_size=8)), max_size=8))
+def test_a_daemon_that_talks_nonsense_is_borne(messages: list[tuple[str, list[Any]]]) -> None:
+    link = Link("127.0.0.1", 0)
+    daemon = Daemon(link, lambda: ("127.0.0.1", 9), Deaf())
+    daemon.jobs["job"] = Job(("x",), "", None)
+    for address, args in messages:
+        daemon.hear(address, tuple(args))
+        daemon.hear(address, ("job", *args))
+    daemon.tick(1.0)
+    link.close()
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("j", "/a.wav", 0.0, "4/4", "", 4.0, 0.0),
+        ("j", "/a.wav", 120.0, "4/0", "", 4.0, 0.0),
+        ("j", "/a.wav", 120.0, "waltz", "", 4.0, 0.0),
+        ("j", "/a.wav", 120.0, "4/4", "", float("inf"), 0.0),
+        ("j", "/a.wav", float("nan"), "4/4", "", 4.0, 0.0),
+        ("j", "/a.wav"),
+    ],
+)
+def test_a_clip_that_cannot_be_is_not_read(args: tuple[Any, ...]) -> None:
+    assert read_clip(args) is None
 
 
 # --- settings ---------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from acestep.errors import (
     OutOfMemory,
     StorageError,
 )
-from acestep.nano.checkpoint import NanoConfig, write_untrained
+from acestep.nano.checkpoint import TINY, write_untrained
 from acestep.schedule import Schedule, sigmas
 from acestep.variants import VARIANTS, build
 from lora_studio import checkpoints, lora, preflight
@@ -40,18 +40,6 @@ from lora_studio.training import train
 from lora_studio.velocity import Velocity
 from tests.lora_material import hits, pulse, write
 from tests.tiny_checkpoints import tiny_modules
-
-TINY = NanoConfig(
-    width=32,
-    feed_forward=48,
-    layers=(2, 1, 1),
-    heads=2,
-    condition_width=32,
-    text_width=32,
-    text_layers=1,
-    vocabulary=400,
-    codec={"width": 16, "encoder_blocks": 1, "decoder_blocks": 1, "rounds": 2},
-)
 
 
 @pytest.fixture(scope="module")

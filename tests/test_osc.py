@@ -1,7 +1,11 @@
 """OSC against a daemon over real sockets: every message of the table, every answer, everything wrong."""
 
 import json
+import select
+import shutil
+import socket
 import struct
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +21,7 @@ from pythonosc.osc_message import OscMessage
 import acestep
 from protos import WIRE_VERSION
 from server.daemon import Daemon
-from server.osc_codec import encode
+from server.osc_codec import encode, parse
 from server.osc_session import MESSAGES, NAMED, shortest
 from tests.daemons import Osc, StandIn, running, settings
 
@@ -36,6 +40,21 @@ def daemon(tmp_path: Path, engine: StandIn) -> Iterator[Daemon]:
 @pytest.fixture
 def osc(daemon: Daemon) -> Iterator[Osc]:
     with Osc(daemon.osc.port) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """One daemon for all tests that change nothing."""
+    with running(settings(tmp_path_factory.mktemp("shared")), StandIn()) as found:
+        yield found
+
+
+@pytest.fixture
+def guest(shared: Daemon) -> Iterator[Osc]:
+    """A client with a session of its own on the shared daemon."""
+    with Osc(shared.osc.port) as client:
+        client.send("session", "guest")
         yield client
 
 
@@ -280,18 +299,18 @@ WRONG_VALUES = [
 
 @pytest.mark.parametrize(("address", "values", "expected"), WRONG_VALUES)
 def test_wrong_messages_are_refused_with_what_was_expected_and_change_nothing(
-    osc: Osc, daemon: Daemon, address: str, values: list[object], expected: str
+    guest: Osc, shared: Daemon, address: str, values: list[object], expected: str
 ) -> None:
-    osc.send("tempo", 97.5)
-    before = stored(osc)
-    osc.send(address, *values)
-    told, (reason, message, job) = osc.receive()
+    guest.send("tempo", 97.5)
+    before = stored(guest)
+    guest.send(address, *values)
+    told, (reason, message, job) = guest.receive()
     assert told == "error"
     assert reason in ("invalid_request", "forbidden_path", "not_found")
     assert expected in message
     assert job == ""
-    assert stored(osc) == before
-    assert daemon.queue.jobs() == []
+    assert stored(guest) == before
+    assert shared.queue.jobs() == []
 
 
 def padded(text: bytes) -> bytes:
@@ -320,10 +339,10 @@ BROKEN_PACKETS = {
 
 
 @pytest.mark.parametrize("name", list(BROKEN_PACKETS))
-def test_broken_packets_are_answered_and_change_nothing(osc: Osc, name: str) -> None:
-    osc.send_bytes(BROKEN_PACKETS[name])
-    assert osc.receive()[0] == "error"
-    assert stored(osc) == {}
+def test_broken_packets_are_answered_and_change_nothing(guest: Osc, name: str) -> None:
+    guest.send_bytes(BROKEN_PACKETS[name])
+    assert guest.receive()[0] == "error"
+    assert stored(guest) == {}
 
 
 def test_bundles_are_read_in_order(osc: Osc) -> None:
@@ -356,6 +375,44 @@ def test_those_who_send_too_fast_are_told_once(tmp_path: Path, engine: StandIn) 
         assert [values[0] for address, values in answers if address == "error"] == ["busy"]
 
 
+@pytest.mark.skipif(shutil.which("oscsend") is None, reason="liblo-tools are not installed")
+def test_liblos_own_programs_are_understood_and_understand(daemon: Daemon, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    dump = subprocess.Popen(["oscdump", "-L", str(port)], stdout=subprocess.PIPE, text=True)
+    assert dump.stdout is not None
+
+    def send(*words: str) -> None:
+        subprocess.run(["oscsend", "127.0.0.1", str(daemon.osc.port), *words], check=True)
+
+    def until(*names: str) -> str:
+        assert dump.stdout is not None
+        for line in dump.stdout:
+            if any(f"/acestep/{name} " in line for name in names):
+                return line
+        raise AssertionError("oscdump ended")
+
+    try:
+        for _ in range(200):  # until oscdump listens
+            send("/acestep/subscribe", "i", str(port))
+            send("/acestep/ping")
+            if select.select([dump.stdout], [], [], 0.05)[0]:
+                break
+        assert f'"{acestep.__version__}" "{WIRE_VERSION}"' in until("pong")
+        send("/acestep/tempo", "f", "92.5")
+        send("/acestep/key", "s", "H minor")
+        assert '"invalid_request"' in until("error")
+        send("/acestep/generate", "ssi", "dusty breakbeat", "bars", "2")
+        line = until("clip", "error")
+        path = next((tmp_path / "samples").glob("*.wav"))
+        assert f'"{path}" 92.5' in line
+        assert "1" in until("done")
+    finally:
+        dump.kill()
+        dump.communicate()
+
+
 def test_a_full_queue_is_said(osc: Osc, engine: StandIn, daemon: Daemon) -> None:
     engine.hold.clear()
     daemon.queue.limit = 2
@@ -364,6 +421,10 @@ def test_a_full_queue_is_said(osc: Osc, engine: StandIn, daemon: Daemon) -> None
     for _ in range(3):
         osc.send("generate", "waits")
     assert osc.until("error")[1][0] == "busy"
+
+
+def test_file_names_that_are_no_text_can_still_be_told() -> None:
+    assert parse(encode("/acestep/clip", "/music/\udcff\0.wav"))[0].values == ("/music/?.wav",)
 
 
 @pytest.mark.parametrize("meant", [92.5, 127.37, 120.0, 0.1, 33.333, 1e-30, 3.4e38])

@@ -1,4 +1,4 @@
-"""The VST3 in dawdreamer: audio untouched, the host's tempo and bars followed, previews on the bar, little CPU."""
+"""The VST3 in dawdreamer: audio untouched, tempo and bars followed, previews on the bar, little CPU."""
 
 import json
 from pathlib import Path

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,9 +12,10 @@ import soundfile
 from acestep.clip import Clip
 from acestep.errors import Cancelled, InvalidRequest, PoorFit, StorageError
 from acestep.grid import Grid
+from acestep.key import Key
 from acestep.produce import produce, reproduce
-from acestep.request import GenerateRequest
-from acestep.riff import read_chunks
+from acestep.request import AudioRange, GenerateRequest
+from acestep.riff import MusicalData, read_chunks, wav_bytes
 from tests.band import band, drums
 
 
@@ -32,14 +34,10 @@ class Played:
 class SmallBand:
     """Plays the request, faster by a few per cent for odd seeds; every seed has its own noise."""
 
-    name = "small band"
-
-    def __init__(self, off: float = 1.03) -> None:
+    def __init__(self, off: float = 1.03, folder: Path = Path("nowhere")) -> None:
         self.off = off
         self.batches: list[int] = []
-
-    def fingerprint(self) -> dict[str, str]:
-        return {"stages/l": "abc"}
+        self.spec = SimpleNamespace(name="small band", folder=folder)
 
     def generate(self, request, *, on_progress=None, on_audio=None, cancelled=None):
         self.batches.append(request.takes)
@@ -62,7 +60,9 @@ REQUEST = GenerateRequest(prompt="dusty breakbeat", bpm=92.5, key="A minor", bar
 
 
 def test_a_clip_has_exact_length_chunks_and_sidecar(tmp_path):
-    (clip,) = produce(SmallBand(), REQUEST, tmp_path, job="j7")
+    (tmp_path / "checkpoint").mkdir()
+    (tmp_path / "checkpoint" / "cascade.json").write_text("{}")
+    (clip,) = produce(SmallBand(folder=tmp_path / "checkpoint"), REQUEST, tmp_path / "out", job="j7")
     assert clip.samples == REQUEST.grid.samples() == soundfile.info(clip.path).frames
     assert (clip.job, clip.take, clip.seed, clip.fit) == ("j7", 0, 1, "good")
     assert clip.tempo_error_pct < 0.5
@@ -74,7 +74,8 @@ def test_a_clip_has_exact_length_chunks_and_sidecar(tmp_path):
     assert chunks["cue"] == [round(at * 48_000) for at in REQUEST.grid.bar_times_s()]
     sidecar = json.loads(Path(clip.path + ".json").read_text())
     assert GenerateRequest.from_dict(sidecar["request"]) == REQUEST
-    assert sidecar["checkpoint"]["files"] == {"stages/l": "abc"}
+    known = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
+    assert sidecar["checkpoint"] == {"name": "small band", "files": {"cascade.json": known}, "adapters": {}}
     assert sidecar["measured"]["before"]["bpm"] == pytest.approx(92.5 * 1.03, rel=2e-3)
     assert "numpy" in sidecar["versions"]
     assert Clip.load(clip.path) == clip
@@ -170,3 +171,74 @@ def test_float_clips_keep_every_bit(tmp_path):
     assert written.shape[0] == request.grid.samples()
     middle = slice(96_000, 300_000)
     assert np.array_equal(written.T[:, middle], made[:, middle])
+
+
+def context_file(folder: Path, grid: Grid, late_s: float, gain: float = 0.2) -> str:
+    song = np.roll(
+        band(Grid(grid.bpm, grid.signature, 8), Key.parse("A minor")), round(late_s * 48_000), axis=1
+    )
+    file = folder / "song.wav"
+    soundfile.write(file, gain * song.T, 48_000, subtype="FLOAT")
+    return str(file)
+
+
+class Musician(SmallBand):
+    """Plays along with a context whose first bar begins late, a little off the beat."""
+
+    late_s = 0.0
+
+    def generate(self, request, **kwargs):
+        takes = super().generate(request, **kwargs)
+        for take in takes:
+            take.audio = np.roll(take.audio, round(self.late_s * 48_000), axis=1)
+        return takes
+
+
+def test_a_part_made_in_a_context_keeps_its_place_and_takes_key_and_level(tmp_path):
+    grid = Grid(112.0, bars=4)
+    late_s = grid.beat_s * 1.5
+    context = context_file(tmp_path, grid, late_s)
+    cascade = Musician(off=1.0)
+    cascade.late_s = late_s + 0.02
+    request = GenerateRequest(prompt="x", task="complete", context=context, bpm=112.0, bars=4, seed=2)
+    (clip,) = produce(cascade, request, tmp_path / "out")
+    assert clip.downbeat_error_ms < 12
+    assert clip.sidecar["context"]["key"] == "A minor"
+    assert clip.sidecar["context"]["downbeat_s"] == pytest.approx(late_s, abs=0.012)
+    assert any("level matched" in change for change in clip.sidecar["measured"]["changes"])
+    loud, song = soundfile.read(clip.path)[0].std(), soundfile.read(context)[0].std()
+    assert loud == pytest.approx(song, rel=0.5)
+
+
+def test_a_repainted_song_stays_aligned_with_its_source(tmp_path):
+    grid = Grid(112.0, bars=2)
+    context = context_file(tmp_path, grid, 0.3)
+    cascade = Musician(off=1.0)
+    cascade.late_s = 0.3
+    request = GenerateRequest(
+        prompt="x",
+        task="repaint",
+        context=context,
+        bpm=112.0,
+        bars=2,
+        seed=2,
+        repaint_s=(0, 1),
+        sample_format="float32",
+    )
+    (clip,) = produce(cascade, request, tmp_path / "out")
+    made = cascade.generate(request)[0].audio
+    written = soundfile.read(clip.path, dtype="float32")[0].T
+    assert clip.fit == "off"
+    assert np.array_equal(written[:, 100_000:200_000], made[:, 100_000:200_000])
+
+
+def test_a_clip_is_spotted_to_where_its_context_was_recorded(tmp_path):
+    grid = Grid(112.0, bars=4)
+    plain = soundfile.read(context_file(tmp_path, grid, 0.0))[0].T.astype(np.float32)
+    stamped = tmp_path / "stamped.wav"
+    data = MusicalData(bpm=112, numerator=4, denominator=4, quarters=32, time_reference=480_000)
+    stamped.write_bytes(wav_bytes(plain, 48_000, "pcm24", data))
+    context = AudioRange(str(stamped), 1.0)
+    request = GenerateRequest(prompt="x", task="complete", context=context, bpm=112.0, bars=2, seed=2)
+    (clip,) = produce(SmallBand(), request, tmp_path / "out")
+    assert read_chunks(clip.path)["bext"]["time_reference"] == 480_000 + 48_000

@@ -1,6 +1,7 @@
 """The real ReaScript in a double of REAPER: alone, and against the real daemon."""
 
 import ast
+import functools
 import json
 import socket
 from pathlib import Path
@@ -34,6 +35,7 @@ def here(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> Daemon:
     return daemon
 
 
+@functools.lru_cache
 def codec() -> dict[str, Any]:
     """The script's own OSC functions, without REAPER."""
     tree = ast.parse(SCRIPT.read_text("utf-8"))

@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import grpc
 import pytest
 
 from acestep.errors import AceStepError, AlreadyExists, InvalidRequest, Unavailable
@@ -21,6 +22,7 @@ from tests.daemons import (
     Process,
     StandIn,
     generate,
+    reason,
     running,
     settings,
     stub,
@@ -89,6 +91,15 @@ def test_sigterm_cancels_what_runs_within_five_seconds(tmp_path: Path) -> None:
     assert not (made.home / "daemon.json").exists()
 
 
+def test_sigterm_ends_a_daemon_that_still_loads_its_model(tmp_path: Path) -> None:
+    slow = "import time\nengine.load = lambda *_: time.sleep(60)\nreal = daemon.Daemon"
+    loading = HELD.replace("real = daemon.Daemon", slow)
+    with Process(settings(tmp_path), script=loading) as process:
+        process.process.terminate()
+        process.process.communicate(timeout=5)
+        assert process.process.returncode == 0
+
+
 def test_ctrl_c_ends_it_as_well(tmp_path: Path) -> None:
     with Process(settings(tmp_path), script=QUICK) as process:
         process.process.send_signal(signal.SIGINT)
@@ -105,6 +116,17 @@ def test_a_job_that_can_end_soon_may_when_the_daemon_stops(tmp_path: Path) -> No
         daemon.stop()
         engine.hold.set()
         assert osc.until("done", "error", "cancelled")[0] == "done"
+
+
+def test_callers_are_told_of_a_job_that_a_stopping_daemon_gives_up(tmp_path: Path) -> None:
+    made = settings(tmp_path)
+    with Process(made, script=HELD) as process, stub(process.grpc_port) as client:
+        call = client.Generate(pb.GenerateRequest(prompt="runs"))
+        next(call)
+        process.process.terminate()
+        with pytest.raises(grpc.RpcError) as caught:
+            list(call)
+        assert reason(caught.value) == "interrupted"
 
 
 @pytest.mark.parametrize(("kind", "flag"), [("grpc", "--grpc-port"), ("osc", "--osc-port")])

@@ -258,14 +258,25 @@ def test_what_lora_studio_says_of_a_folder_without_audio_is_shown(page: Page, tm
     assert ended["error"]
 
 
-def test_lora_studios_lines_become_a_curve_and_a_result(page: Page) -> None:
+def test_lora_studios_events_become_a_curve_and_a_result(page: Page, tmp_path: Path) -> None:
     studio = page.parts.studio
-    studio.take("stage l step 30/400 loss 0.4321 held out 0.4000 eta 55 s 1.2 GB")
-    studio.take('{"event": "tick", "stage": "l", "step": 60, "total_steps": 400, "loss": 0.3, "eta_s": 50}')
+    (tmp_path / "mine" / "previews").mkdir(parents=True)
+    (tmp_path / "mine" / "previews" / "1_after.wav").write_bytes(b"audio")
+    (tmp_path / "secret.txt").write_text("no")
+    tick = {"event": "tick", "stage": "l", "step": 30, "total_steps": 400, "loss": 0.5, "validation": 0.4}
+    studio.take(json.dumps(tick))
+    studio.take("words for people")
     studio.take("{ not an event")
-    assert [tick["loss"] for tick in studio.ticks] == [0.4321, 0.3]
-    assert studio.progress["total"] == 400
-    assert "{ not an event" in studio.lines
+    studio.take(
+        json.dumps({"event": "done", "name": "mine", "folder": str(tmp_path / "mine"), "summary": {}})
+    )
+    told = studio.message()
+    assert [tick["loss"] for tick in told["ticks"]] == [0.5]
+    assert (told["progress"]["done"], told["progress"]["total"]) == (30, 400)
+    assert told["lines"] == ["words for people", "{ not an event"]
+    assert told["result"]["files"] == ["previews/1_after.wav"]
+    assert page.client.get("/bridge/train/file?name=previews/1_after.wav").content == b"audio"
+    assert page.client.get("/bridge/train/file?name=../secret.txt").status_code == 404
 
 
 def test_folders_are_listed_without_hidden_ones(page: Page, tmp_path: Path) -> None:

@@ -77,10 +77,10 @@ def tiny_modules(*, turbo: bool, xl: bool = False, width: int = 32, layers: int 
             **shared,
         ),
         "audio_tokenizer": AceStepAudioTokenizer(
-            hidden_size=width, audio_acoustic_hidden_dim=8, fsq_dim=width, **shared
+            hidden_size=encoder_width, audio_acoustic_hidden_dim=8, fsq_dim=encoder_width, **shared
         ),
         "audio_token_detokenizer": AceStepAudioTokenDetokenizer(
-            hidden_size=width, audio_acoustic_hidden_dim=8, **shared
+            hidden_size=encoder_width, audio_acoustic_hidden_dim=8, **shared
         ),
     }
     # as initialised, a random DiT hardly depends on its inputs: larger weights make a wrong one show

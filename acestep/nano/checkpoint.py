@@ -70,8 +70,8 @@ class NanoModules(nn.Module):
     """Text encoder and, per stage, transformer and condition encoder: all that trains after the codec."""
 
     text_encoder: Any
-    transformers: Any  # ModuleDict of AceStepTransformer1DModel
-    condition_encoders: Any  # ModuleDict of AceStepConditionEncoder
+    transformers: Any  # nn.ModuleDict of AceStepTransformer1DModel
+    condition_encoders: Any  # nn.ModuleDict of AceStepConditionEncoder
 
     def __init__(self, config: NanoConfig, vocabulary: int, names: Iterable[str] = STAGES) -> None:
         super().__init__()

@@ -15,7 +15,7 @@ from acestep.grid import SAMPLE_RATE_HZ
 from acestep.nano import judges
 from acestep.nano.data.compose import compose
 from acestep.nano.data.latents import REFERENCE_SEED, Example, encode, frames_of, tiled
-from acestep.nano.data.render import blend, render
+from acestep.nano.data.render import mix, render
 from acestep.nano.data.sounds import Bank
 from acestep.request import AudioRange, GenerateRequest
 
@@ -49,9 +49,9 @@ def reference_pairs(cascade: Any, bank: Bank, cases: list[Any]) -> list[bool]:
         for case in cases:
             sibling = render(compose(REFERENCE_SEED + case.loop.seed, True, sound_of=case.loop), bank)
             chosen = {role: sibling[role] for role in case.roles}
-            sound = blend(chosen)
+            sound = mix(chosen)
             path = _written(folder, sound)
-            wish = replace(case.request, reference=AudioRange(path))
+            wish = replace(case.request, reference=path)
             made = cascade.generate(wish)[0].audio.T
             goal = _summary(sound, case, cascade)
             near = np.linalg.norm(_summary(made, case, cascade) - goal)
@@ -71,21 +71,21 @@ def context_pairs(cascade: Any, bank: Bank, cases: list[Any]) -> list[bool]:
         role = next(
             (name for name in ("bass", "chords", "lead", "arp", "drums") if name in stems), next(iter(stems))
         )
-        others = {name: audio for name, audio in stems.items() if name != role}
-        rests.append((case, role, blend(others)))
+        rest = {name: audio for name, audio in stems.items() if name != role}
+        rests.append((case, role, mix(rest)))
     with tempfile.TemporaryDirectory() as folder:
         made = []
-        for case, role, rest in rests:
+        for case, role, sound in rests:
             wish = GenerateRequest(
                 prompt=f"{case.loop.style} {role}", task="lego", track=role,
-                context=AudioRange(_written(folder, rest)),
+                context=AudioRange(_written(folder, sound)),
                 bpm=case.loop.grid.bpm, signature=case.loop.grid.signature, bars=case.loop.grid.bars,
                 seed=case.request.seed,
             )  # fmt: skip
             made.append(cascade.generate(wish)[0].audio.T)
-    for index, (clip, (_case, _role, rest)) in enumerate(zip(made, rests, strict=True)):
+    for index, (clip, (_case, _role, sound)) in enumerate(zip(made, rests, strict=True)):
         other = rests[(index + 1) % len(rests)][2]
-        hits.append(_agreement(clip, rest, cascade.codec) > _agreement(clip, other, cascade.codec))
+        hits.append(_agreement(clip, sound, cascade.codec) > _agreement(clip, other, cascade.codec))
     return hits
 
 
@@ -120,7 +120,7 @@ def take_rows(cascade: Any, bank: Bank, cases: list[Any], examples: list[Example
             loop = compose(REFERENCE_SEED + 7 * case.loop.seed + index, True, sound_of=case.loop)
             stems = render(loop, bank)
             chosen = {role: stems[role] for role in case.roles}
-            renders.append(_summary(blend(chosen), case, cascade))
+            renders.append(_summary(mix(chosen), case, cascade))
         real_spread.append(judges.mean_distance(np.stack(renders) / scale))
         nearest.append(np.linalg.norm((training - summaries[0]) / scale, axis=1).min())
     ratio = float(np.mean(made_spread)) / max(float(np.mean(real_spread)), 1e-6)

@@ -20,7 +20,7 @@ from acestep.nano import judges
 from acestep.nano.data import captions
 from acestep.nano.data.compose import ROLES, Loop, compose
 from acestep.nano.data.latents import Example, encode, frames_of, tiled
-from acestep.nano.data.render import blend, render
+from acestep.nano.data.render import mix, render
 from acestep.nano.data.sounds import SONIC_PI, Bank
 from acestep.nano.data.styles import STYLES
 from acestep.request import GenerateRequest
@@ -72,7 +72,7 @@ def make_cases(count: int, bank: Bank) -> list[Case]:
             key=loop.key if pitched else None,
             seed=1000 + index,
         )
-        cases.append(Case(loop, roles, text, request, blend(chosen)))
+        cases.append(Case(loop, roles, text, request, mix(chosen)))
     return cases
 
 
@@ -87,7 +87,7 @@ def codec_rows(codec: Any, bank: Bank, count: int) -> list[Row]:
     real = []
     for index in range(count):
         stems = render(compose(FIRST_SEED + 500 + index, held=True), bank)
-        real.append(blend(stems))
+        real.append(mix(stems))
     rows = []
     for name, goal, clips in (
         ("codec: log-mel L1, held-out renders", 0.35, real),
@@ -168,6 +168,8 @@ def outside_rows(cases: list[Case]) -> list[Row]:
     def key_right(clip: np.ndarray, case: Case) -> bool:
         mono = es.Resample(inputSampleRate=48000, outputSampleRate=44100)(clip.mean(1).astype(np.float32))
         tonic, scale, _ = es.KeyExtractor()(mono)
+        from acestep.key import Key
+
         return Key.parse(f"{tonic} {scale}") == case.request.key
 
     rows = []

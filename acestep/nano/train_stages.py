@@ -134,7 +134,7 @@ class StageTraining:
     def part(self) -> None:
         """Split the shared transformer into the stages, in the weights and in their running mean."""
         self.modules = split_stages(self.modules, self.config)
-        averaged: NanoModules = split_stages(self.averaged, self.config)
+        averaged = split_stages(self.averaged, self.config)
         self._begin()
         self.averaged = averaged
 

@@ -13,8 +13,6 @@ import sys
 import webbrowser
 from collections.abc import Sequence
 
-from plugin_bridge.web.guard import LOOPBACK_NAMES, is_loopback
-
 PORT = 7960
 NEEDED = ("gradio", "uvicorn", "wsproto")
 
@@ -94,6 +92,7 @@ def _serve(arguments: argparse.Namespace, listener: socket.socket) -> int:
     from plugin_bridge.errors import BridgeError
     from plugin_bridge.web.app import create_app
     from plugin_bridge.web.daemon import OwnDaemon
+    from plugin_bridge.web.guard import LOOPBACK_NAMES, is_loopback
 
     try:
         target = Target.find(arguments.daemon)

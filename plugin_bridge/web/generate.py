@@ -104,7 +104,12 @@ class GenerateForm:
             )
             tap = gr.Button("Tap", min_width=60, scale=0, elem_id="tap")
             add["signature"] = gr.Dropdown(
-                SIGNATURES, value="4/4", label="Signature", allow_custom_value=True, min_width=100
+                SIGNATURES,
+                value="4/4",
+                label="Signature",
+                allow_custom_value=True,
+                min_width=100,
+                elem_id="signature",
             )
             add["bars"] = gr.Number(DEFAULTS["bars"], label="Bars", step=1, min_width=80, elem_id="bars")
         with gr.Row(elem_classes="tight"):

@@ -13,7 +13,7 @@ from typing import Any
 from plugin_bridge import words
 from plugin_bridge.errors import BridgeError, Cancelled, Interrupted, NotFound, Unavailable
 from plugin_bridge.web.files import ClipFiles
-from plugin_bridge.web.live import Feed, Message, clip_fields
+from plugin_bridge.web.live import RETRY_S, Feed, Message, clip_fields
 
 RUNS_KEPT = 60
 RUNS_PER_TAB = 12
@@ -149,14 +149,17 @@ class Runs:
         """The daemon was lost in the middle: asks it again when it is back."""
         run.message = "the daemon is gone; waiting for it"
         self._tell(run)
-        await self._feed.wait_up()
-        run.message = ""
-        try:
-            await self._listen(run, again=True)
-        except NotFound:
-            raise Interrupted(
-                "the daemon was restarted and no longer knows this job: generate again"
-            ) from None
+        while True:
+            await self._feed.wait_up()
+            try:
+                await self._listen(run, again=True)
+                return
+            except Unavailable:
+                await asyncio.sleep(RETRY_S)  # gone again, or the feed has not noticed yet
+            except NotFound:
+                raise Interrupted(
+                    "the daemon was restarted and no longer knows this job: generate again"
+                ) from None
 
     async def _listen(self, run: Run, again: bool) -> None:
         bridge = self._feed.bridge
@@ -173,6 +176,7 @@ class Runs:
         raise Unavailable("the daemon ended the job without a word")
 
     def _on(self, run: Run, event: words.Event) -> None:
+        run.message = ""
         if isinstance(event, words.Audio):
             self._add_audio(run, event)
             return

@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import json
 import os
-import re
 import signal
 import sys
 import tempfile
@@ -26,12 +25,6 @@ TELL_EVERY_S = 0.25
 STOP_S = 20.0
 EXIT_STOPPED = 130
 OPTIONS = ("minutes", "trigger", "base", "stages", "rank", "learning-rate", "targets")  # flags of train
-# As the command writes to something that is no terminal.
-_TICK = re.compile(
-    r"stage (?P<stage>\S+) step (?P<step>\d+)/(?P<total_steps>\d+) loss (?P<loss>\S+) "
-    r"held out (?P<validation>\S+) eta (?P<eta_s>\S+) s"
-)
-_ADAPTER = re.compile(r"adapter (?P<name>.+?): (?P<folder>.+)")
 
 
 class Studio:
@@ -144,13 +137,6 @@ class Studio:
         if isinstance(told, dict) and "event" in told:
             self._on_event(told)
             return
-        if match := _TICK.search(line):
-            found: Message = match.groupdict()
-            self._on_event(
-                {"event": "tick", "stage": found.pop("stage"), **{k: float(v) for k, v in found.items()}}
-            )
-        elif match := _ADAPTER.fullmatch(line):
-            self.result = match.groupdict()
         if line.strip():
             self.lines = [*self.lines, line][-LINES_KEPT:]
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from acestep import hearing
-from acestep.beats import Harmony, sixteenth_phase, roles, slot_evidence
+from acestep.beats import Harmony, roles, sixteenth_phase, slot_evidence
 from acestep.grid import SAMPLE_RATE_HZ, Signature
 from acestep.onsets import mono, onset_curve, pick_onsets
 from acestep.tempo import candidates, pulse, refine_tempo
@@ -34,7 +34,8 @@ def loops(count: int) -> Iterator[Loop]:
     for first in range(0, count, BATCH):
         seeds = range(FIRST_SEED + first, FIRST_SEED + min(first + BATCH, count))
         batch = [
-            compose(seed, random.Random(seed).choice(list(PATTERNS)), KINDS[seed % len(KINDS)]) for seed in seeds
+            compose(seed, random.Random(seed).choice(list(PATTERNS)), KINDS[seed % len(KINDS)])
+            for seed in seeds
         ]
         yield from render(batch, list(SOUNDFONTS)[first // BATCH % len(SOUNDFONTS)])
 
@@ -42,7 +43,7 @@ def loops(count: int) -> Iterator[Loop]:
 def softmax_fit(
     examples: list[tuple[np.ndarray, int]], decay: float, weight: np.ndarray | None = None, steps: int = 60
 ) -> np.ndarray:
-    """Weights [F] so that softmax(columns @ weights) picks the target row; examples are (columns [C, F], row)."""
+    """Weights [F] so that softmax(columns @ weights) picks the row; examples are (columns [C, F], row)."""
     from scipy.optimize import minimize
 
     size = examples[0][0].shape[1]

@@ -52,7 +52,7 @@ def need(*programs: str | Path) -> None:
 
 
 def build(name: str, *options: str) -> Path:
-    """Configures and builds `plugin_bridge/vst` into the folder `name`; fails with the compiler's own words."""
+    """Configures and builds `plugin_bridge/vst` in the folder `name`; fails in the compiler's own words."""
     need("cmake", "ninja", "g++", "pkg-config")
     folder = BUILDS / name
     folder.mkdir(parents=True, exist_ok=True)
@@ -98,7 +98,7 @@ def run(
 def run_in_hosts_python(
     script: str, *arguments: str | Path, limit_s: float = 120.0, **environment: str | Path
 ) -> str:
-    """Runs a script of this folder with the interpreter that has dawdreamer and pedalboard; returns its output."""
+    """Runs a script of this folder where dawdreamer and pedalboard are installed; returns its output."""
     need(HOSTS_PYTHON)
     path = Path(__file__).parent / script
     return run([HOSTS_PYTHON, path, *arguments], limit_s, **environment).stdout

@@ -96,7 +96,11 @@ def transport(plugin: str, folder: Path) -> dict:
 def preview(plugin: str, folder: Path) -> list:
     """Where a preview starts and restarts, for several rates, blocks and moments of switching it on."""
     results = []
-    for rate_hz, block, bpm, clip_rate_hz in ((48000, 512, 97.0, 48000), (44100, 64, 133.7, 44100), (96000, 1000, 71.9, 48000)):
+    for rate_hz, block, bpm, clip_rate_hz in (
+        (48000, 512, 97.0, 48000),
+        (44100, 64, 133.7, 44100),
+        (96000, 1000, 71.9, 48000),
+    ):
         bar = 4 * 60 / bpm
         length = round(2 * bar * clip_rate_hz)
         clip = folder / f"clip-{rate_hz}.wav"
@@ -157,6 +161,8 @@ if __name__ == "__main__":
     task, plugin_path, home = sys.argv[1], sys.argv[2], Path(sys.argv[3])
     os.environ["ACESTEP_HOME"] = str(home)
     os.environ.setdefault("ACESTEP_OSC_PORT", "9")
-    answer = json.dumps({f.__name__: f for f in (passthrough, parameters, transport, preview, cpu)}[task](plugin_path, home))
+    answer = json.dumps(
+        {f.__name__: f for f in (passthrough, parameters, transport, preview, cpu)}[task](plugin_path, home)
+    )
     print("\n" + answer, flush=True)
     os._exit(0)  # dawdreamer's own teardown is not what is tested

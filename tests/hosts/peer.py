@@ -25,7 +25,7 @@ class Peer:
         self.wire = wire
         self.messages: list[tuple[Sender, str, list]] = []
         self.hold = False  # accept jobs and report progress, but do not finish
-        self.refuse = ""   # answer generate with this error
+        self.refuse = ""  # answer generate with this error
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.bind(("127.0.0.1", 0))
         self._socket.settimeout(0.05)

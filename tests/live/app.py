@@ -122,7 +122,7 @@ class App:
         """Live goes on for a while."""
         self.run_until(lambda: False, seconds, must=False)
 
-    def run_until(self, condition: Callable[[], Any], timeout_s: float = 60.0, must: bool = True) -> None:
+    def run_until(self, condition: Callable[[], Any], timeout_s: float = 120.0, must: bool = True) -> None:
         """Live goes on until the condition holds. Raises AssertionError when it never does."""
         until = time.perf_counter() + timeout_s
         while not condition():

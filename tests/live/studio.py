@@ -118,6 +118,10 @@ class Controller:
 
     def ask(self, name: str, *args: Any) -> tuple[str, tuple[Any, ...]]:
         self.send(name, *args)
+        return self.hear()
+
+    def hear(self) -> tuple[str, tuple[Any, ...]]:
+        """The next message from the script."""
         answers: list[bytes] = []
 
         def answered() -> bool:
@@ -127,7 +131,7 @@ class Controller:
                 return False
             return True
 
-        self._app.run_until(answered, 5)
+        self._app.run_until(answered, 60)
         return osc.decode(answers[0])[0]
 
     def close(self) -> None:

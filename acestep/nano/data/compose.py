@@ -89,8 +89,8 @@ def compose(seed: int, held: bool = False, sound_of: Loop | None = None) -> Loop
     parts = []
     held_role = str(random.choice(roles)) if held else ""
     for role in roles:
-        written = _notes(random, role, style, harmony, grid, chords, sevenths)
-        notes = tuple(_place(random, note, swing, role) for note in written)
+        played = _notes(random, role, style, harmony, grid, chords, sevenths)
+        notes = tuple(_place(random, note, swing, role) for note in played)
         if role == "drums":
             kick = tuple(note for note in notes if note.hit.startswith("kick"))
         if sound_of is None:
@@ -141,9 +141,8 @@ def _grid(random: np.random.Generator, style: Style) -> Grid:
 def _chords(random: np.random.Generator, key: Key, bars: float, held: bool) -> list[list[int]]:
     """Per bar the chord as pitch classes over MIDI octave 0: root, third, fifth, seventh."""
     minor = key.mode == "minor"
-    pool: tuple[tuple[int, ...], ...]
     if held:
-        pool = styles.HELD_MINOR if minor else styles.HELD_MAJOR
+        pool: tuple[tuple[int, ...], ...] = styles.HELD_MINOR if minor else styles.HELD_MAJOR
     else:
         pool = styles.MINOR_PROGRESSIONS if minor else styles.MAJOR_PROGRESSIONS
     degrees = pool[int(random.integers(len(pool)))]

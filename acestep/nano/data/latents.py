@@ -12,7 +12,7 @@ from torch import Tensor
 
 from acestep.nano.checkpoint import REFERENCE_S
 from acestep.nano.data.compose import Loop, compose
-from acestep.nano.data.render import blend, render
+from acestep.nano.data.render import mix, render
 from acestep.nano.data.sounds import Bank
 from acestep.spectral import SpectralCodec
 
@@ -51,7 +51,7 @@ def latent_shard(folder: Path, index: int, bank: Bank, codec: SpectralCodec, hel
         _store(stored, seed, held, bank, codec)
     temporary = folder / f".{target.name}"
     with temporary.open("wb") as file:
-        np.savez(file, **stored)  # type: ignore[arg-type]  # the stub takes every name for allow_pickle
+        np.savez(file, allow_pickle=False, **stored)
     temporary.replace(target)
     return target
 
@@ -150,14 +150,14 @@ def _latents(
     stems: dict[str, np.ndarray], roles: tuple[str, ...], frames: int, codec: SpectralCodec
 ) -> np.ndarray:
     chosen = {role: stems[role] for role in roles}
-    audio = blend(chosen)
+    audio = mix(chosen)
     return encode(tiled(audio, frames), codec).half().numpy()
 
 
 def _reference(stems: dict[str, np.ndarray], roles: tuple[str, ...], codec: SpectralCodec) -> np.ndarray:
     """Cut as audio first, so that only what is used gets encoded."""
     chosen = {role: stems[role] for role in roles}
-    audio = blend(chosen)
+    audio = mix(chosen)
     frames = round(REFERENCE_S * codec.latent_rate_hz)
     cut = reference_of(torch.from_numpy(audio), frames * 480).numpy()
     return encode(cut[: frames * 480], codec).half().numpy()

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from acestep.nano.data.compose import compose
-from acestep.nano.data.render import blend, render
+from acestep.nano.data.render import mix, render
 from acestep.nano.data.sounds import Bank
 from acestep.spectral import SpectralCodec
 
@@ -52,7 +52,7 @@ def _view(stems: dict[str, np.ndarray], random: np.random.Generator, mixed: bool
             )
         )
     chosen = {role: stems[role] for role in roles}
-    return blend(chosen)
+    return mix(chosen)
 
 
 def _changed(audio: np.ndarray, random: np.random.Generator) -> np.ndarray:

@@ -53,8 +53,8 @@ def level(stems: dict[str, np.ndarray]) -> float:
     return min(TARGET_RMS / max(rms, 1e-4), 0.9 / max(loud, 1e-4), 30.0)
 
 
-def blend(stems: dict[str, np.ndarray]) -> np.ndarray:
-    """The mix of stems at a usual loudness."""
+def mix(stems: dict[str, np.ndarray]) -> np.ndarray:
+    """The sum of the stems at a usual loudness, and nothing clips."""
     return limit(np.sum(list(stems.values()), axis=0) * level(stems))
 
 

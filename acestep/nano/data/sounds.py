@@ -215,9 +215,17 @@ def build_bank(folder: Path) -> None:
         if not target.exists():
             hits = _record(font, program, list(GM_HITS.values()), HIT_S, drums=True)
             tidy = {hit: _tidy_hit(audio) for hit, audio in zip(GM_HITS, hits, strict=True)}
-            _savez(target, {hit: _int16(audio) for hit, audio in tidy.items() if audio is not None})
+            np.savez(
+                target,
+                allow_pickle=False,
+                **{hit: _int16(audio) for hit, audio in tidy.items() if audio is not None},
+            )
     if not (folder / "sonic.npz").exists():
-        _savez(folder / "sonic.npz", {name: _int16(audio) for name, audio in _sonic_hits().items()})
+        np.savez(
+            folder / "sonic.npz",
+            allow_pickle=False,
+            **{name: _int16(audio) for name, audio in _sonic_hits().items()},
+        )
     (folder / "done").touch()
 
 
@@ -309,10 +317,6 @@ def _sonic_hits() -> dict[str, np.ndarray]:
         if tidy is not None:
             found[name] = tidy
     return found
-
-
-def _savez(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    np.savez(path, **arrays)  # type: ignore[arg-type]  # numpy's stub takes every name for allow_pickle
 
 
 def _int16(audio: np.ndarray) -> np.ndarray:

@@ -207,7 +207,7 @@ WALTZ: dict[str, tuple[str, ...]] = {
     "snare": ("....x...x...", "....-...x..."),
     "closed": ("x.x.x.x.x.x.", "x...x...x..."),
 }
-COMPOUND: dict[str, tuple[str, ...]] = {
+COMPOUND = {
     "kick": ("X...........", "X.........x.", "X....x......"),
     "snare": ("......X.....",),
     "closed": ("x.x.x.x.x.x.", "X.x.x.X.x.x."),
@@ -215,7 +215,7 @@ COMPOUND: dict[str, tuple[str, ...]] = {
 }
 
 # percussion plays its own hits
-PERCUSSION: dict[str, tuple[str, ...]] = {
+PERCUSSION = {
     "shaker": ("x-x-x-x-x-x-x-x-", "-.x.-.x.-.x.-.x."), "tambourine": ("..x...x...x...x.", "....x.......x..."),
     "conga_high": ("..x...xx..x...x.", "x..x..x.x..x..x."), "conga_low": ("....x.......x.xx", "..........xx...."),
     "bongo_high": ("x.xxx.xxx.xxx.xx", "x.x-x.x-x.x-x.x-"), "bongo_low": ("..x...x...x...x.", "......x.......x."),

@@ -19,6 +19,7 @@ LOST_AFTER_S = 5.0
 ACCEPT_WITHIN_S = 3.0
 MISSED_BEATS = 2  # heartbeats without one of our jobs before it counts as lost
 MAX_JOBS = 32
+MAX_BARS = 4096
 
 Args = Tuple[Any, ...]
 
@@ -215,8 +216,13 @@ class Daemon:
         self._next_request(self._now)
 
     def _on_progress(self, args: Args) -> None:
-        if len(args) >= 4 and args[0] in self.jobs:
-            self._listener.on_progress(f"{args[1]} {100 * float(args[2]):.0f} %, {float(args[3]):.0f} s left")
+        try:
+            job, stage, fraction, eta_s = args[:4]
+            text = f"{stage} {100 * float(fraction):.0f} %, {float(eta_s):.0f} s left"
+        except (ValueError, TypeError):
+            return
+        if job in self.jobs:
+            self._listener.on_progress(text)
 
     def _on_clip(self, args: Args) -> None:
         job = self.jobs.get(args[0]) if args else None
@@ -270,7 +276,8 @@ def read_clip(args: Args) -> NewClip | None:
         new = NewClip(str(path), float(bpm), meter, str(key), float(bars), float(error))
     except (ValueError, AttributeError, TypeError):
         return None
-    return new if new.bpm > 0 and new.bars > 0 and numerator > 0 and denominator > 0 else None
+    possible = 1 <= new.bpm <= 1000 and 0 < new.bars <= MAX_BARS and numerator > 0 and denominator > 0
+    return new if possible else None
 
 
 def _texts(args: Args, count: int) -> list[str]:

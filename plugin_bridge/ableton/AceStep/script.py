@@ -27,6 +27,8 @@ BUDGET_S = 0.002  # for messages in one tick
 PROGRESS_EVERY_S = 0.25
 SAME_TEXT_EVERY_S = 2.0
 LOOK_AT_SET_EVERY_S = 1.0
+STATE_EVERY_S = 0.1
+MAX_WATCHERS = 8
 SET_SUBFOLDERS = ("Samples", "ACE-Step")
 
 Address = Tuple[str, int]
@@ -53,6 +55,8 @@ class AceStep(Listener):
         self.follower = SongFollower(self.song)
         self._insertions: collections.deque[Generator[None, None, None]] = collections.deque()
         self._shown = ("", float("-inf"))
+        self._watchers: collections.OrderedDict[Address, None] = collections.OrderedDict()
+        self._stated_at = float("-inf")
         self._progress_at = self._looked_at = float("-inf")
         self._closed = False
         self._starting: Any = None
@@ -109,6 +113,11 @@ class AceStep(Listener):
             self.daemon.rename("Live: " + self.follower.set_name)
         if self.follower.news(now):
             self._tell()
+            self.follower.selection_changed = True
+        if self.follower.selection_changed and now - self._stated_at >= STATE_EVERY_S:
+            self.follower.selection_changed, self._stated_at = False, now
+            for watcher in self._watchers:
+                self._send_state(watcher)
 
     def _tell(self) -> None:
         self.daemon.tell(self.request.session(self.follower.values()))
@@ -134,11 +143,17 @@ class AceStep(Listener):
         if address == PREFIX + "ping":
             self.link.send(sender, PREFIX + "pong", VERSION)
         elif address == PREFIX + "status":
-            self.link.send(sender, PREFIX + "state", json.dumps(self.state()))
+            self._watchers[sender] = None  # whoever asked once is told what changes
+            if len(self._watchers) > MAX_WATCHERS:
+                self._watchers.popitem(last=False)
+            self._send_state(sender)
         else:
             problem = self._guard(lambda: self.triggers.hear(address, args))
             if problem:
                 self.link.send(sender, PREFIX + "error", "refused", problem)
+
+    def _send_state(self, to: Address) -> None:
+        self.link.send(to, PREFIX + "state", json.dumps(self.state()))
 
     def state(self) -> dict[str, Any]:
         """What `/acestep/live/status` answers."""

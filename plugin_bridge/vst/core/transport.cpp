@@ -8,6 +8,8 @@ namespace {
 
 constexpr double kJumpSeconds = 0.005;     // a host's rounding is far below this, any real jump far above
 constexpr double kRampAllowance = 0.03;    // of a block: the tempo may change while it lasts
+constexpr double kTick = 1.0 / 1920.0;      // of a quarter, the coarsest clock of a host
+constexpr double kClockError = 1e-6;       // of the tempo, between what a host says and does
 constexpr double kLateSamples = 4.0;       // a line that rounding pushed into the block before
 
 }  // namespace
@@ -36,6 +38,23 @@ bool BarTracker::continues(const HostTime& time, double quarters, double spq, do
     return time.bar == last_.bar || crossed;
 }
 
+// Some hosts count in ticks of 1/1920 quarter (16 samples at 93 BPM, 48 kHz). Each block narrows down where the song
+// really is: within a tick of what the host says, and where the blocks before lead to.
+double BarTracker::refine(double quarters, bool continued, double length) noexcept {
+    if (continued) {
+        const double moved = last_frames_ / last_spq_;
+        const double shift = std::round((quarters - (low_ + high_) / 2.0 - moved) / length) * length;
+        const double slack = kClockError * moved;
+        low_ = std::max(low_ + moved + shift - slack, quarters - kTick);
+        high_ = std::min(high_ + moved + shift + slack, quarters + kTick);
+    }
+    if (!continued || low_ > high_) {
+        low_ = quarters - kTick;
+        high_ = quarters + kTick;
+    }
+    return (low_ + high_) / 2.0;
+}
+
 BarTracker::Block BarTracker::advance(const HostTime& time, std::uint64_t ring_position, std::uint32_t frames,
                                       double sample_rate_hz) noexcept {
     Block block;
@@ -48,17 +67,23 @@ BarTracker::Block BarTracker::advance(const HostTime& time, std::uint64_t ring_p
     const double length_samples = length * spq;
     double quarters = time.quarters_in_bar;
     std::int64_t bar = time.bar;
-    while (quarters * spq >= length_samples - 0.5) quarters -= length, ++bar;  // 1919.99999 ticks: the next bar
-    while (quarters * spq < -0.5) quarters += length, --bar;
-
+    const auto normalise = [&] {
+        while (quarters * spq >= length_samples - 0.5) quarters -= length, ++bar;  // 1919.99999 ticks: the next bar
+        while (quarters * spq < -0.5) quarters += length, --bar;
+    };
+    normalise();
     block.rolling = true;
     HostTime now = time;
     now.bar = bar;
-    if (!continues(now, quarters, spq, sample_rate_hz)) {
+    const bool continued = continues(now, quarters, spq, sample_rate_hz);
+    if (!continued) {
         block.interrupted = true;
         ++run_;
         has_line_ = false;
     }
+    quarters = refine(quarters, continued, length);
+    normalise();
+    now.bar = bar;
     // lines fall into this block when they round to one of its samples, or were just missed by rounding
     const double since_line = quarters * spq;
     const auto long_ago = static_cast<double>(ring_position - last_line_) > length_samples * 0.5;
@@ -76,6 +101,7 @@ BarTracker::Block BarTracker::advance(const HostTime& time, std::uint64_t ring_p
     rolling_ = true;
     last_ = now;
     last_frames_ = frames;
+    last_spq_ = spq;
     expected_quarters_ = quarters + frames / spq;
     return block;
 }

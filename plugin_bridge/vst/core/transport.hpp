@@ -51,11 +51,14 @@ public:
 private:
     bool continues(const HostTime& time, double quarters, double samples_per_quarter, double sample_rate_hz) const noexcept;
 
+    double refine(double quarters, bool continued, double length) noexcept;
+
     bool rolling_ = false;
     std::uint32_t run_ = 0;
     HostTime last_{};
     double expected_quarters_ = 0.0;  // since the last bar line, at the start of the next block
     std::uint32_t last_frames_ = 0;
+    double last_spq_ = 1.0, low_ = 0.0, high_ = 0.0;  // the song's position at the last block lies between these
     bool has_line_ = false;
     std::uint64_t last_line_ = 0;
 };

@@ -143,7 +143,7 @@ void Editor::edited() {
 }
 
 void Editor::copy_to_clipboard(const std::string& text) {
-    if (!text.empty()) getWindow().setClipboard("text/plain", text.c_str(), text.size() + 1);
+    if (!text.empty()) getWindow().setClipboard("text/plain", text.c_str(), text.size());  // no zero at its end
 }
 
 void Editor::paste() {

@@ -214,8 +214,8 @@ void Editor::draw_clip(Canvas& canvas, const Rect& area) {
         return;
     }
     canvas.text(area.x + 10, area.y + 13, area.w - 20, file_name(clip->path), theme::text, 12);
-    draw_waveform(canvas, {area.x + 10, area.y + 26, area.w - 20, std::max(30.0, area.h - 112)}, *clip);
-    const double y = area.y + area.h - 76;
+    draw_waveform(canvas, {area.x + 10, area.y + 26, area.w - 20, std::max(30.0, area.h - 122)}, *clip);
+    const double y = area.y + area.h - 86;
     const bool foreign = view_.has_host_time && acestep::plausible(view_.host) && std::fabs(view_.host.bpm - clip->bpm) > 0.02;
     canvas.text(area.x + 10, y, area.w - 20,
                 foreign ? "made for " + number(clip->bpm, 2) + " BPM, the song is at " + number(view_.host.bpm, 2)
@@ -223,11 +223,11 @@ void Editor::draw_clip(Canvas& canvas, const Rect& area) {
                 foreign ? theme::warm : theme::dim, 11);
     const bool on = values_[kPreview] > 0.5f;
     const double button = (area.w - 20 - 12) / 3.0;
-    canvas.button({area.x + 10, y + 40, button, 26}, on ? "Stop" : "Listen in time", [this, on] { set_parameter(kPreview, on ? 0.0 : 1.0); },
+    canvas.button({area.x + 10, y + 52, button, 26}, on ? "Stop" : "Listen in time", [this, on] { set_parameter(kPreview, on ? 0.0 : 1.0); },
                   on ? acestep::Color{0.20, 0.45, 0.28} : theme::button);
-    canvas.button({area.x + 16 + button, y + 40, button, 26}, "Show in folder", [this, path = clip->path] { bridge().reveal(path); });
-    canvas.button({area.x + 22 + 2 * button, y + 40, button, 26}, "Remove from list", [this, path = clip->path] { bridge().remove_result(path); });
-    canvas.slider({area.x + 10, y + 6, area.w - 20, 30}, "Preview level", values_[kLevel], [this](double value) { set_parameter(kLevel, value); });
+    canvas.button({area.x + 16 + button, y + 52, button, 26}, "Show in folder", [this, path = clip->path] { bridge().reveal(path); });
+    canvas.button({area.x + 22 + 2 * button, y + 52, button, 26}, "Remove from list", [this, path = clip->path] { bridge().remove_result(path); });
+    canvas.slider({area.x + 10, y + 8, area.w - 20, 36}, "Preview level", values_[kLevel], [this](double value) { set_parameter(kLevel, value); });
 }
 
 void Editor::draw_waveform(Canvas& canvas, const Rect& area, const Clip& clip) {

@@ -50,6 +50,32 @@ TEST_CASE("bar lines fall on the exact sample for any signature, tempo, rate and
             }
 }
 
+TEST_CASE("a host that counts in ticks still has bars of exact length") {
+    const double rate_hz = 48000.0;
+    for (const auto& song : {test::Song{93.0, 3, 4}, test::Song{127.37, 7, 8}, test::Song{61.0, 4, 4}})
+        for (const std::uint32_t frames : {64u, 512u, 1024u})
+            for (const double start : {0.0, 12345.0}) {
+                BarTracker tracker;
+                std::vector<BarMark> marks;
+                for (std::uint64_t at = 0; at < 30 * 48000; at += frames) {
+                    HostTime time = song.at(start + static_cast<double>(at), rate_hz);
+                    time.quarters_in_bar = std::round(time.quarters_in_bar * 1920.0) / 1920.0;
+                    const auto block = tracker.advance(time, at, frames, rate_hz);
+                    marks.insert(marks.end(), block.marks.begin(), block.marks.begin() + block.lines);
+                }
+                const double bar = song.bar_samples(rate_hz);
+                CAPTURE(song.bpm);
+                CAPTURE(frames);
+                CAPTURE(start);
+                REQUIRE(marks.size() >= 7);
+                for (std::size_t i = 1; i < marks.size(); ++i) {
+                    REQUIRE(marks[i].run == marks[0].run);
+                    const double exact = (std::ceil(start / bar) + static_cast<double>(i)) * bar - start;
+                    REQUIRE(std::fabs(static_cast<double>(marks[i].position) - exact) <= 1.01);
+                }
+            }
+}
+
 TEST_CASE("a position that rounding leaves just before a bar line counts as the line") {
     BarTracker tracker;
     HostTime time{true, true, 93.0, 3, 4, 4, 2.0 + 1919.99999 / 1920.0};

@@ -1,5 +1,5 @@
 // Runs the audio path, with everything else busy, under replaced malloc, locks and system calls: what the audio thread
-// must not do ends the test with the name of the call. Given a plugin binary (LV2), runs that instead: see lv2_run.hpp.
+// must not do ends the test with the name of the call. The plugin's run() is one call of this path.
 #include <dlfcn.h>
 #include <pthread.h>
 #include <sys/socket.h>

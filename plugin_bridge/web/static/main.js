@@ -1,13 +1,13 @@
 // Puts the parts together: who hears what, what the form asks the browser, and the keyboard.
 
-import { BridgeError, get, notify } from "./api.js";
+import { BridgeError, get, notify, query } from "./api.js";
 import { adapterScales, setAdapters, showAdapters } from "./adapters.js";
 import { actions, currentCard, onLibrary } from "./card.js";
 import { Taps } from "./grid.js";
 import { onDaemon, onSocket } from "./header.js";
 import { onLibraryDaemon, searchSoon, showLibraryAdapters } from "./library.js";
 import { connect, tab } from "./live.js";
-import { context, reference } from "./picker.js";
+import { context, pickerActions, reference } from "./picker.js";
 import { onJobs, onProgress } from "./queue.js";
 import { onAudio, onRun } from "./runs.js";
 import { setupSoon } from "./setup.js";
@@ -46,10 +46,13 @@ function fillForm(asked) {
 
 Object.assign(actions, {
   can: (task) => supports === null || supports.includes(task),
-  again(clip) {
+  async again(clip) {
+    const { request } = await get(`/bridge/sidecar?${query({ clip: clip.path })}`);
     setAdapters(clip.adapters);
     readModels();
     fillForm({ clip: clip.path, set: { takes: 1 } });
+    await Promise.all([reference.takeRequested(request?.reference), context.takeRequested(request?.context)]);
+    context.repaint_s = request?.repaint_s ?? null;
   },
   async reference(clip, range) {
     showTab("Generate");
@@ -69,6 +72,11 @@ Object.assign(actions, {
     notify(`Repaint: ${range[0].toFixed(2)}–${range[1].toFixed(2)} s of ${clip.name} are made anew with the next Generate.`);
   },
 });
+
+pickerActions.library = (role) => {
+  showTab("Library");
+  notify(`Open a clip with ▸ and press “${role === "reference" ? "More like this" : "Fit to this"}”.`);
+};
 
 trainActions.use = (name) => {
   setAdapters([[name, 1]]);

@@ -1,10 +1,12 @@
 // Audio to imitate or to fit to: a file, a recording, or a clip of the library, with a range picked on its waveform.
 
-import { button, el, mount, notify, query, send } from "./api.js";
+import { BridgeError, button, el, mount, notify, query, send } from "./api.js";
 import { audioUrl } from "./card.js";
 import { gridOf } from "./grid.js";
 import { decode, load, player } from "./sound.js";
 import { Wave } from "./wave.js";
+
+export const pickerActions = { library: null };
 
 class Picker {
   #blob = null; // kept, because a daemon that was restarted has forgotten the upload
@@ -31,7 +33,7 @@ class Picker {
     this.hint = hint;
     this.node = el("div.picker", {},
       el("div.tools", {}, el("strong", {}, title), button("File…", "Choose an audio file, or drop one here", () => this.input.click(), "small"),
-        this.record, this.play, this.clear), this.label, this.wave.canvas, this.input);
+        button("Library…", "Choose a clip in the library", () => pickerActions.library(role), "small"), this.record, this.play, this.clear), this.label, this.wave.canvas, this.input);
     this.node.dataset.role = role;
     this.node.addEventListener("dragover", (event) => event.preventDefault());
     this.node.addEventListener("drop", (event) => {
@@ -54,7 +56,7 @@ class Picker {
       this.duration_s = uploaded.duration_s;
     } catch (error) {
       this.reset();
-      throw error;
+      throw new BridgeError(error.reason, `${name}: ${error.message}`);
     }
     this.#blob = blob;
     this.name = name;
@@ -84,10 +86,27 @@ class Picker {
     this.#drawState();
   }
 
+  // What an earlier request used: { path, start_s, end_s } or nothing. A file outside the library is only named.
+  async takeRequested(audio) {
+    this.reset();
+    if (!audio?.path) return;
+    this.path = audio.path;
+    this.name = audio.path.replace(/^.*[\\/]/, "");
+    const url = audioUrl(audio);
+    this.buffer = await load(url).catch(() => null);
+    this.duration_s = this.buffer?.duration;
+    if (this.buffer) this.wave.show(this.buffer, null);
+    this.wave.range = audio.start_s || audio.end_s ? [audio.start_s, audio.end_s ?? this.duration_s ?? null] : null;
+    this.wave.draw();
+    this.#drawLabel();
+    this.#drawState();
+  }
+
   reset() {
     if (player.owner === this) player.stop();
     this.#blob = null;
     this.path = this.name = "";
+    this.duration_s = undefined;
     this.buffer = null;
     this.repaint_s = null;
     this.wave.show(null, null);
@@ -109,8 +128,9 @@ class Picker {
 
   #drawLabel() {
     const range = this.wave.range;
-    const part = range ? `${range[0].toFixed(2)}–${range[1].toFixed(2)} s of ` : "";
-    this.label.textContent = this.name ? `${part}${this.name} (${(this.duration_s ?? 0).toFixed(2)} s)` : this.hint;
+    const part = range ? `${range[0].toFixed(2)}–${range[1]?.toFixed(2) ?? "end"} s of ` : "";
+    const length = this.duration_s ? ` (${this.duration_s.toFixed(2)} s)` : "";
+    this.label.textContent = this.name ? `${part}${this.name}${length}` : this.hint;
     if (player.owner === this) this.#play(player.position());
   }
 

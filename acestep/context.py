@@ -1,0 +1,82 @@
+"""What a new part has to fit to: downbeat, tempo, key, swing and level of the song it is made for.
+
+Reads and measures the request's context once; knows nothing of models or of what is made from it.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from acestep.audio import read_audio
+from acestep.grid import SAMPLE_RATE_HZ, Grid
+from acestep.key import Key
+from acestep.measure import Measurement, measure
+from acestep.request import AudioRange, GenerateRequest
+
+LAYERS = ("lego", "complete")  # tasks whose result is played together with the context
+SURE_KEY = 0.6
+SURE_BEAT = 0.3
+ANALYSED_S = 60.0
+MAX_GAIN_DB = 12.0
+QUIETEST_LUFS = -45.0  # a context below this is no level to match
+
+
+@dataclass(frozen=True)
+class Context:
+    """The measured context. `downbeat_s` is where the first bar begins in the clip, None when unsure."""
+
+    measured: Measurement
+    downbeat_s: float | None
+    key: Key | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """For the sidecar."""
+        return {
+            "downbeat_s": self.downbeat_s,
+            "key": str(self.key) if self.key else None,
+            "measured": self.measured.to_dict(),
+        }
+
+    def notes(self, grid: Grid) -> tuple[str, ...]:
+        """What a musician should know: the song and the request do not agree."""
+        bpm = self.measured.bpm
+        if bpm is None or self.measured.tempo_confidence < SURE_BEAT or abs(bpm / grid.bpm - 1) < 0.005:
+            return ()
+        return (f"the context goes at {bpm:.2f} bpm, the request says {grid.bpm:g}",)
+
+
+def read_context(request: GenerateRequest) -> Context | None:
+    """The request's context, measured; None when it has none. Raises UnreadableAudio."""
+    if request.context is None:
+        return None
+    file = Path(request.context.path).expanduser()
+    changed = file.stat().st_mtime_ns if file.exists() else 0
+    measured = _measured(request.context, changed, request.grid, request.key)
+    sure = measured.bpm is not None and measured.tempo_confidence >= SURE_BEAT
+    near = measured.bpm is not None and abs(measured.bpm / request.bpm - 1) < 0.02
+    heard = measured.key if measured.key_confidence >= SURE_KEY else None
+    return Context(measured, measured.downbeat_s if sure and near else None, request.key or heard)
+
+
+@lru_cache(maxsize=8)
+def _measured(source: AudioRange, _changed: int, grid: Grid, key: Key | None) -> Measurement:
+    end_s = source.start_s + ANALYSED_S
+    if source.end_s is not None:
+        end_s = min(end_s, source.end_s)
+    return measure(read_audio(str(source.path), source.start_s, end_s), SAMPLE_RATE_HZ, grid=grid, key=key)
+
+
+def matched_level(audio: np.ndarray, lufs: float | None, context: Context) -> tuple[np.ndarray, list[str]]:
+    """`audio` brought to the context's loudness, by 12 dB at most and never into clipping; and a note."""
+    wanted = context.measured.lufs
+    if wanted is None or lufs is None or wanted < QUIETEST_LUFS:
+        return audio, []
+    peak = float(np.abs(audio).max(initial=0.0))
+    room_db = -20 * np.log10(max(peak, 1e-6)) - 0.3
+    gain_db = float(np.clip(min(wanted - lufs, room_db), -MAX_GAIN_DB, MAX_GAIN_DB))
+    if abs(gain_db) < 0.5:
+        return audio, []
+    return audio * np.float32(10 ** (gain_db / 20)), [f"level matched to the context: {gain_db:+.1f} dB"]

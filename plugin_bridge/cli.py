@@ -1,0 +1,172 @@
+"""The command `plugin-bridge`: install, uninstall, status, monitor, doctor.
+
+Parses and prints. Exit codes: 0 done, 1 failed or something is wrong, 2 bad input, 130 interrupted.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from plugin_bridge import folders
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command; returns the exit code."""
+    try:
+        arguments = _parser().parse_args(argv)
+    except SystemExit as end:  # argparse: help and usage errors
+        return end.code if isinstance(end.code, int) else 2
+    from plugin_bridge.errors import BridgeError
+
+    try:
+        return int(arguments.run(arguments))
+    except KeyboardInterrupt:
+        return 130
+    except (BridgeError, FileNotFoundError) as error:
+        print(f"plugin-bridge: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="plugin-bridge", description="Brings ACE-Step into a DAW.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    install = commands.add_parser("install", help="copy a bridge to where the DAW looks for it")
+    uninstall = commands.add_parser("uninstall", help="take it away again; changed files stay")
+    for command in (install, uninstall):
+        command.add_argument("target", choices=folders.TARGETS, help="which DAW, or the plugin")
+        command.add_argument("--dry-run", action="store_true", help="only say what would be done")
+        command.add_argument("--folder", type=Path, metavar="DIR", help="instead of the one that is found")
+    install.add_argument(
+        "--from", dest="built", type=Path, metavar="DIR", help="vst: where the built plugins lie"
+    )
+    install.set_defaults(run=_install)
+    uninstall.set_defaults(run=_uninstall)
+
+    status = commands.add_parser("status", help="what is installed where")
+    status.add_argument("--json", action="store_true", help="for programs: a list of tables")
+    status.set_defaults(run=_status)
+
+    monitor = commands.add_parser("monitor", help="print the daemon's OSC traffic until interrupted")
+    monitor.add_argument("--port", type=int, metavar="N", help="the daemon's (default: as it says itself)")
+    monitor.add_argument(
+        "--relay",
+        type=int,
+        metavar="N",
+        help="also listen here for a controller, print and pass on what it sends",
+    )
+    monitor.set_defaults(run=_monitor)
+
+    doctor = commands.add_parser("doctor", help="check daemon, ports, folders and versions")
+    doctor.set_defaults(run=_doctor)
+    return parser
+
+
+def _install(arguments: argparse.Namespace) -> int:
+    from plugin_bridge import install
+    from plugin_bridge.calls import home
+
+    plans = folders.plans(
+        arguments.target, folders.this_machine(sys.platform), arguments.folder, arguments.built
+    )
+    for plan in plans:
+        for step in install.install(plan, home(), arguments.dry_run):
+            _print_step(step, arguments.dry_run)
+    if arguments.target == "live":
+        print(install.write_live_settings(home(), install.daemon_command(), arguments.dry_run))
+    if not arguments.dry_run:
+        print("\n" + next(plan.hint for plan in plans if plan.hint))
+    return 0
+
+
+def _uninstall(arguments: argparse.Namespace) -> int:
+    from plugin_bridge import install
+    from plugin_bridge.calls import home
+
+    machine = folders.this_machine(sys.platform)
+    places = {
+        "live": [folders.live_folder(machine)],
+        "reaper": [folders.reaper_folder(machine)],
+        "vst": list(folders.plugin_folders(machine).values()),
+    }
+    targets = [arguments.folder] if arguments.folder else places[arguments.target]
+    steps = install.uninstall(targets, home(), arguments.dry_run)
+    for step in steps:
+        _print_step(step, arguments.dry_run)
+    if not steps:
+        print(f"nothing of ours in {', '.join(map(str, targets))}")
+    return 0
+
+
+def _print_step(step: object, dry_run: bool) -> None:
+    from plugin_bridge.install import Step
+
+    assert isinstance(step, Step)
+    print(f"{'would ' if dry_run else ''}{step.action:8}{step.path}{f' ({step.why})' if step.why else ''}")
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    rows = [row for target in folders.TARGETS for row in _states(target)]
+    if arguments.json:
+        print(json.dumps(rows))
+        return 0
+    for row in rows:
+        print(f"{row['name']:8}{row['state']:12}{row['where'] or row['note']}")
+    return 0
+
+
+def _states(target: str) -> list[dict[str, object]]:
+    """A row for each folder; only one, and not installed, where there is nothing to install."""
+    from plugin_bridge import install
+    from plugin_bridge.calls import home
+
+    command = f"plugin-bridge install {target}"
+    row = {"name": target, "title": folders.TITLES[target], "install": command}
+    try:
+        plans = folders.plans(target, folders.this_machine(sys.platform))
+    except FileNotFoundError as error:
+        return [{**row, "state": "absent", "installed": False, "where": "", "note": str(error)}]
+    rows = []
+    for plan in plans:
+        state = install.state_of(plan, home())
+        rows.append(
+            {
+                **row,
+                "state": state,
+                "installed": state == "installed",
+                "where": str(plan.folder),
+                "note": folders.STATES.get(state, ""),
+            }
+        )
+    return rows
+
+
+def _monitor(arguments: argparse.Namespace) -> int:
+    from plugin_bridge.calls import home
+    from plugin_bridge.doctor import announced
+    from plugin_bridge.monitor import Monitor
+
+    host, port = announced(home())
+    monitor = Monitor((host, arguments.port or port), lambda line: print(line, flush=True), arguments.relay)
+    print(f"listening to the daemon on port {arguments.port or port}; Ctrl-C ends", file=sys.stderr)
+    try:
+        monitor.run()
+    finally:
+        monitor.close()
+    return 0
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from plugin_bridge.calls import home
+    from plugin_bridge.doctor import examine
+
+    good = True
+    for finding in examine(folders.this_machine(sys.platform), home()):
+        print(finding)
+        good = good and finding.good is not False
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,153 @@
+"""Where DAWs look for scripts and plugins, on macOS, Windows and Linux, and what of ours goes there.
+
+Knows paths only; copies nothing. Every function takes the platform and the user's home, so that all three can
+be tested on one.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from html import unescape
+from pathlib import Path
+
+HERE = Path(__file__).parent
+BUILT = HERE.parent / "build" / "plugin"  # where `cmake --preset` puts the plugins in a checkout
+TARGETS = ("live", "vst", "reaper")
+TITLES = {"live": "Ableton Live", "vst": "VST3, CLAP and LV2 plugin", "reaper": "REAPER"}
+STATES = {
+    "older": "another release of ours: install again",
+    "changed": "files were changed since, and are not overwritten: move them away, then install again",
+    "foreign": "files of the same name that are not ours: move them away, then install",
+    "incomplete": "files are missing: install again",
+}
+PLUGIN_ENDINGS = (".vst3", ".clap", ".lv2")
+
+LIVE_HINT = """In Live: restart it, then Settings > Link, Tempo & MIDI > Control Surface: choose AceStep in
+a free slot; Input: a MIDI device for triggers, or None. Start the daemon (`acestep serve`), select an empty
+slot of an audio track, name the track after what it should play, and send /acestep/live/generate to port
+9128."""
+VST_HINT = """In the DAW: rescan plugins, then look for ACE-Step. The daemon must run: `acestep serve`."""
+REAPER_HINT = """In REAPER: Preferences > Plug-Ins > ReaScript: enable Python. Then Actions > Show action
+list > New action > Load ReaScript: choose ACE-Step/acestep.py, and give it a key. The daemon must run:
+`acestep serve`."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Files to bring into a folder: source → path inside `folder`."""
+
+    target: str
+    folder: Path
+    files: Mapping[str, Path]  # path inside the folder, with /, → source
+    hint: str
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A platform (`darwin`, `win32`, `linux`), a user's home, and the environment."""
+
+    platform: str
+    home: Path
+    environment: Mapping[str, str]
+
+    def roaming(self) -> Path:
+        """Windows' folder for a program's settings."""
+        return Path(self.environment.get("APPDATA") or self.home / "AppData" / "Roaming")
+
+    def local(self) -> Path:
+        """Windows' folder for a program's data."""
+        return Path(self.environment.get("LOCALAPPDATA") or self.home / "AppData" / "Local")
+
+
+def live_folder(machine: Machine) -> Path:
+    """`Remote Scripts` in Live's User Library, which Live's newest Library.cfg may have moved."""
+    library = _moved_library(machine)
+    if library is None:
+        music = machine.home / ("Documents" if machine.platform == "win32" else "Music")
+        library = music / "Ableton" / "User Library"
+    return library / "Remote Scripts"
+
+
+def _moved_library(machine: Machine) -> Path | None:
+    settings = (
+        machine.roaming() / "Ableton"
+        if machine.platform == "win32"
+        else machine.home / "Library" / "Preferences" / "Ableton"
+    )
+    files = [*settings.glob("Live */Library.cfg"), *settings.glob("Live */Preferences/Library.cfg")]
+    for file in sorted(files, key=lambda path: path.stat().st_mtime, reverse=True):
+        text = file.read_text("utf-8", "replace")
+        block = re.search(r"<UserLibrary>(.*?)</UserLibrary>", text, re.DOTALL)
+        path = re.search(r'<ProjectPath Value="([^"]+)"', block[1]) if block else None
+        name = re.search(r'<ProjectName Value="([^"]+)"', block[1]) if block else None
+        if path and name and (found := Path(unescape(path[1])) / unescape(name[1])).is_dir():
+            return found
+    return None
+
+
+def plugin_folders(machine: Machine) -> dict[str, Path]:
+    """The user's own plugin folder for each ending."""
+    if machine.platform == "darwin":
+        plugins = machine.home / "Library" / "Audio" / "Plug-Ins"
+        return {".vst3": plugins / "VST3", ".clap": plugins / "CLAP", ".lv2": plugins / "LV2"}
+    if machine.platform == "win32":
+        common = machine.local() / "Programs" / "Common"
+        return {".vst3": common / "VST3", ".clap": common / "CLAP", ".lv2": machine.roaming() / "LV2"}
+    return {ending: machine.home / ending for ending in PLUGIN_ENDINGS}
+
+
+def reaper_folder(machine: Machine) -> Path:
+    """`Scripts` in REAPER's resource folder."""
+    if machine.platform == "darwin":
+        return machine.home / "Library" / "Application Support" / "REAPER" / "Scripts"
+    if machine.platform == "win32":
+        return machine.roaming() / "REAPER" / "Scripts"
+    config = Path(machine.environment.get("XDG_CONFIG_HOME") or machine.home / ".config")
+    return config / "REAPER" / "Scripts"
+
+
+def plans(target: str, machine: Machine, folder: Path | None = None, built: Path | None = None) -> list[Plan]:
+    """What goes where. `folder` replaces the found one, `built` is where built plugins lie.
+
+    Raises FileNotFoundError where there is no built plugin.
+    """
+    if target == "live":
+        source = HERE / "ableton" / "AceStep"
+        files = {f"AceStep/{path.name}": path for path in sorted(source.glob("*.py"))}
+        return [Plan(target, folder or live_folder(machine), files, LIVE_HINT)]
+    if target == "reaper":
+        files = {"ACE-Step/acestep.py": HERE / "reaper" / "acestep.py"}
+        return [Plan(target, folder or reaper_folder(machine), files, REAPER_HINT)]
+    found = _built_plugins(built or BUILT)
+    places = plugin_folders(machine)
+    return [
+        Plan(target, folder or places[plugin.suffix], _tree(plugin), VST_HINT if last else "")
+        for plugin, last in ((plugin, plugin == found[-1]) for plugin in found)
+    ]
+
+
+def _built_plugins(folder: Path) -> list[Path]:
+    found: dict[str, Path] = {}
+    for ending in PLUGIN_ENDINGS:
+        # a release build goes before a debug build
+        for path in sorted(folder.rglob(f"*{ending}"), key=lambda path: ("release" not in path.parts, path)):
+            if not any(parent.suffix in PLUGIN_ENDINGS for parent in path.parents):
+                found.setdefault(path.name, path)
+    if not found:
+        raise FileNotFoundError(
+            f"no built plugin in {folder}: build it first (README), or name its folder with --from"
+        )
+    return list(found.values())
+
+
+def _tree(plugin: Path) -> dict[str, Path]:
+    if plugin.is_file():
+        return {plugin.name: plugin}
+    inside = sorted(path for path in plugin.rglob("*") if path.is_file())
+    return {f"{plugin.name}/{path.relative_to(plugin).as_posix()}": path for path in inside}
+
+
+def this_machine(platform: str) -> Machine:
+    """The machine this runs on."""
+    return Machine(platform, Path.home(), os.environ)

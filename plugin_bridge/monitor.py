@@ -1,0 +1,96 @@
+"""Prints OSC traffic: what the daemon tells everybody, and, as a relay, what a controller says to it.
+
+Knows sockets and how to print; changes nothing of what it carries.
+"""
+
+import selectors
+import socket
+import time
+from collections.abc import Callable
+
+from plugin_bridge.ableton.AceStep import osc
+
+SUBSCRIBE_EVERY_S = 5.0  # so that a daemon that was restarted is heard again
+MAX_CLIENTS = 64
+
+Address = tuple[str, int]
+
+
+class Monitor:
+    """Prints what the daemon answers to anybody; with `relay_port`, carries and prints requests as well."""
+
+    def __init__(self, daemon: Address, show: Callable[[str], None], relay_port: int | None = None) -> None:
+        self._daemon, self._show = daemon, show
+        self._began = time.monotonic()
+        self._selector = selectors.DefaultSelector()
+        self._ears = self._open(0)
+        self._relay = self._open(relay_port) if relay_port is not None else None
+        self._clients: dict[Address, socket.socket] = {}
+        self._subscribed_at = float("-inf")
+
+    @property
+    def relay_port(self) -> int:
+        """The port that controllers send to, 0 without a relay."""
+        return int(self._relay.getsockname()[1]) if self._relay else 0
+
+    def _open(self, port: int) -> socket.socket:
+        opened = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        opened.bind(("127.0.0.1", port))
+        opened.setblocking(False)
+        self._selector.register(opened, selectors.EVENT_READ)
+        return opened
+
+    def run(self, until: Callable[[], bool] = lambda: False) -> None:
+        """Prints until told to stop (or interrupted)."""
+        while not until():
+            if time.monotonic() - self._subscribed_at > SUBSCRIBE_EVERY_S:
+                self._subscribed_at = time.monotonic()
+                self._send(self._ears, osc.encode("/acestep/subscribe"), self._daemon)
+            for key, _ in self._selector.select(0.1):
+                self._read(key.fileobj)  # type: ignore[arg-type]
+
+    def _read(self, ready: socket.socket) -> None:
+        try:
+            packet, sender = ready.recvfrom(65536)
+        except OSError:  # nobody was there for something sent before
+            return
+        if ready is self._relay:
+            self._print(f"{sender[0]}:{sender[1]} → daemon", packet)
+            self._send(self._client(sender), packet, self._daemon)
+        elif ready is self._ears:
+            self._print("daemon →", packet)
+        else:
+            client = next((address for address, own in self._clients.items() if own is ready), None)
+            if client is not None and self._relay is not None:
+                self._send(self._relay, packet, client)
+
+    def _client(self, sender: Address) -> socket.socket:
+        """A socket for each controller, so that the daemon tells them apart as it would without a relay."""
+        if sender not in self._clients:
+            if len(self._clients) >= MAX_CLIENTS:
+                oldest = self._clients.pop(next(iter(self._clients)))
+                self._selector.unregister(oldest)
+                oldest.close()
+            self._clients[sender] = self._open(0)
+        return self._clients[sender]
+
+    def _send(self, by: socket.socket, packet: bytes, to: Address) -> None:
+        try:
+            by.sendto(packet, to)
+        except OSError as error:
+            self._show(f"not sent to {to[0]}:{to[1]}: {error}")
+
+    def _print(self, way: str, packet: bytes) -> None:
+        at = time.monotonic() - self._began
+        try:
+            for address, args in osc.decode(packet):
+                self._show(f"{at:9.3f} {way} {address} {' '.join(map(repr, args))}".rstrip())
+        except osc.OscError as error:
+            self._show(f"{at:9.3f} {way} no OSC ({error}): {packet[:40]!r}")
+
+    def close(self) -> None:
+        """Unsubscribes and gives the ports back."""
+        self._send(self._ears, osc.encode("/acestep/unsubscribe"), self._daemon)
+        for opened in [self._ears, *([self._relay] if self._relay else []), *self._clients.values()]:
+            opened.close()
+        self._selector.close()

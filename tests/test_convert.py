@@ -1,0 +1,214 @@
+"""Converting ACE-Step's original layout, on tiny random checkpoints in exactly that layout."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+
+from acestep import Cascade, GenerateRequest, errors, weights
+from acestep.compose import compose, parse_stage
+from acestep.convert import convert
+from tests.test_parity import base_options, stock_latents, turbo_options
+from tests.tiny_checkpoints import tiny_pipeline
+
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
+
+ATTENTION = {"to_q": "q_proj", "to_k": "k_proj", "to_v": "v_proj", "to_out.0": "o_proj", "norm_q": "q_norm",
+             "norm_k": "k_norm"}  # fmt: skip
+PREFIX = {"transformer": "decoder", "condition_encoder": "encoder", "audio_tokenizer": "tokenizer",
+          "audio_token_detokenizer": "detokenizer"}  # fmt: skip
+
+
+def original_key(part: str, name: str) -> str:
+    """The original's name of a diffusers weight."""
+    if name == "null_condition_emb":
+        return name
+    for ours, theirs in ATTENTION.items():
+        name = name.replace(f".{ours}.", f".{theirs}.")
+    name = name.replace("proj_in_conv.", "proj_in.1.").replace("proj_out_conv.", "proj_out.1.")
+    return f"{PREFIX[part]}.{name}"
+
+
+def write_original(
+    folder: Path, *, turbo: bool, xl: bool = False, shards: int = 1, seed: int = 1, dit: str = "dit"
+):
+    """A published checkpoint beside vae/ and text encoder; gives (folder of the DiT, stock pipeline)."""
+    pipeline = tiny_pipeline(turbo=turbo, xl=xl, seed=seed)
+    pipeline.set_progress_bar_config(disable=True)
+    tensors = {}
+    for part in PREFIX:
+        for name, tensor in getattr(pipeline, part).state_dict().items():
+            if name != "silence_latent":
+                tensors[original_key(part, name)] = tensor.contiguous()
+    transformer, encoder = pipeline.transformer.config, pipeline.condition_encoder.config
+    tokenizer = pipeline.audio_tokenizer.config
+    config = {
+        name: transformer[name]
+        for name in (
+            "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
+            "num_key_value_heads", "head_dim", "in_channels", "audio_acoustic_hidden_dim", "patch_size",
+            "rope_theta", "attention_bias", "attention_dropout", "rms_norm_eps", "sliding_window",
+            "is_turbo", "model_version",
+        )
+    }  # fmt: skip
+    config |= {name: encoder[name] for name in ("text_hidden_dim", "timbre_hidden_dim",
+               "num_lyric_encoder_hidden_layers", "num_timbre_encoder_hidden_layers")}  # fmt: skip
+    config["layer_types"] = pipeline.transformer.layer_types
+    config["fsq_dim"] = tokenizer["fsq_dim"]
+    if xl:
+        config |= {f"encoder_{name}": encoder[name] for name in ("hidden_size", "intermediate_size",
+                   "num_attention_heads", "num_key_value_heads")}  # fmt: skip
+    target = folder / dit
+    target.mkdir(parents=True)
+    (target / "config.json").write_text(json.dumps(config))
+    torch.save(
+        pipeline.condition_encoder.silence_latent.transpose(1, 2).clone(), target / "silence_latent.pt"
+    )
+    names, where = sorted(tensors), {}
+    for shard in range(shards):
+        file = "model.safetensors" if shards == 1 else f"model-{shard + 1:05}-of-{shards:05}.safetensors"
+        part = {name: tensors[name] for name in names[shard::shards]}
+        safetensors.torch.save_file(part, target / file)
+        where |= dict.fromkeys(part, file)
+    if shards > 1:
+        (target / "model.safetensors.index.json").write_text(json.dumps({"weight_map": where}))
+    if not (folder / "vae").exists():
+        pipeline.vae.save_pretrained(folder / "vae")
+        pipeline.text_encoder.save_pretrained(folder / "Qwen3-Embedding-0.6B")
+        pipeline.tokenizer.save_pretrained(folder / "Qwen3-Embedding-0.6B")
+    return target, pipeline
+
+
+@pytest.mark.parametrize(("turbo", "xl", "shards"), [(True, False, 1), (False, False, 1), (True, True, 3)])
+def test_a_converted_checkpoint_equals_the_stock_pipeline(tmp_path, turbo, xl, shards):
+    source, pipeline = write_original(tmp_path, turbo=turbo, xl=xl, shards=shards)
+    cascade = Cascade.load(convert(source, tmp_path / "out", dtype="F32"))
+    request = GenerateRequest(prompt="strings", lyrics="la", bars=1, bpm=200, seed=2, steps=4)
+    options = {**turbo_options(), "num_inference_steps": 4} if turbo else base_options(4)
+    if xl:  # the stock pipeline leaves XL's timbre token out; ACE-Step's own XL code puts it in front
+        encoder = pipeline.condition_encoder.timbre_encoder
+        token = encoder.special_token
+        encoder.embed_tokens.register_forward_hook(
+            lambda _m, _i, out: torch.cat([token.expand(out.shape[0], -1, -1), out], dim=1)
+        )
+    theirs = stock_latents(pipeline, cascade, request, **options)
+    assert (cascade.latents(request) - theirs).abs().max() <= 1e-4
+    assert cascade.supports("lego") is not turbo
+    assert cascade.stages["m"].timbre_token is xl
+
+
+def test_weights_are_cast_while_they_are_written(tmp_path):
+    source, pipeline = write_original(tmp_path, turbo=True, shards=2)
+    seen = []
+    out = convert(source, tmp_path / "out", on_progress=lambda part, fraction: seen.append(fraction))
+    entries = weights.read_headers(out / "stages/m/transformer")
+    assert {entry.dtype for entry in entries.values()} == {"BF16"}
+    name = "layers.1.cross_attn.to_out.0.weight"
+    assert torch.equal(entries[name].read(), pipeline.transformer.state_dict()[name].bfloat16())
+    assert seen == sorted(seen)
+    assert seen[-1] == 1
+
+
+@pytest.mark.parametrize("harm", ["shard", "cut", "key", "silence", "vae", "config", "code", "shape"])
+def test_a_checkpoint_that_is_not_whole_is_refused_and_leaves_nothing(tmp_path, harm):
+    source, _ = write_original(tmp_path, turbo=True, shards=2)
+    shard = source / "model-00001-of-00002.safetensors"
+    if harm == "shard":
+        shard.unlink()
+    elif harm == "cut":
+        shard.write_bytes(shard.read_bytes()[:-100])
+    elif harm in ("key", "shape"):
+        tensors = safetensors.torch.load_file(shard)
+        name = next(name for name in tensors if name.endswith("mlp.up_proj.weight"))
+        value = tensors.pop(name)
+        tensors["decoder.another" if harm == "key" else name] = value if harm == "key" else value[:-1].clone()
+        safetensors.torch.save_file(tensors, shard)
+    elif harm == "silence":
+        (source / "silence_latent.pt").unlink()
+    elif harm == "code":
+        (source / "silence_latent.pt").write_bytes(b"cos\nsystem\n(S'true'\ntR.")
+    elif harm == "vae":
+        (tmp_path / "vae" / "config.json").unlink()
+    else:
+        (source / "config.json").write_text(json.dumps({"model_type": "llama", "hidden_size": 8}))
+    message = {
+        "shard": "shards",
+        "cut": "cut off",
+        "key": "too many|missing|does not have",
+        "silence": "silence_latent",
+        "vae": "--shared",
+        "config": "another architecture",
+        "code": "refused",
+        "shape": "another shape",
+    }
+    with pytest.raises(errors.CheckpointError, match=message[harm]):
+        convert(source, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    assert not list(tmp_path.glob(".*partial"))
+
+
+def test_nothing_is_overwritten(tmp_path):
+    source, _ = write_original(tmp_path, turbo=True)
+    (tmp_path / "out").mkdir()
+    with pytest.raises(errors.AlreadyExists):
+        convert(source, tmp_path / "out")
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A home with two turbo cascades and one base cascade that share codec and text encoder."""
+    home, published = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("published")
+    for number, (name, turbo) in enumerate({"one": True, "two": True, "base": False}.items()):
+        source, _ = write_original(published, turbo=turbo, seed=number, dit=name)
+        (home / "cascades").mkdir(exist_ok=True)
+        convert(source, home / "cascades" / name, dtype="F32")
+    return home
+
+
+@pytest.fixture(autouse=True)
+def at_home(request, monkeypatch):
+    if "home" in request.fixturenames:
+        monkeypatch.setenv("ACESTEP_HOME", str(request.getfixturevalue("home")))
+
+
+def test_stages_of_two_cascades_are_composed_by_name(home):
+    out, notes = compose([parse_stage("l=one:0-3"), parse_stage("m=two:3-8")], home / "cascades" / "mine")
+    cascade = Cascade.load("mine")
+    assert list(cascade.stages) == ["l", "m"]
+    assert sum(1 for note in notes if "steps, noise level" in note) == 2
+    assert not list(out.rglob("*.safetensors"))
+    request = GenerateRequest(prompt="strings", bars=1, bpm=200, seed=2)
+    alone = Cascade.load("one").latents(request)
+    assert torch.allclose(
+        cascade.latents(GenerateRequest.from_dict({**request.to_dict(), "stages": ["l"]})), alone
+    )
+    assert not torch.allclose(cascade.latents(request), alone, atol=1e-2)
+
+
+def test_turbo_and_base_are_composed_with_a_word_on_guidance(home):
+    chosen = [parse_stage("a=base:0-20"), parse_stage("b=two:4-8")]
+    _, notes = compose(chosen, home / "cascades" / "mixed")
+    assert any("guidance is added in a only" in note for note in notes)
+    assert any("noise is added" in note or "goes on down" in note for note in notes)
+    cascade = Cascade.load("mixed")
+    assert not cascade.supports("lego")
+    assert torch.isfinite(cascade.latents(GenerateRequest(prompt="strings", bars=1, bpm=200, seed=2))).all()
+
+
+def test_stages_of_different_latent_spaces_are_not_composed(home, tmp_path):
+    torch.manual_seed(77)
+    source, _ = write_original(tmp_path, turbo=True, seed=77)
+    convert(source, home / "cascades" / "foreign", dtype="F32")
+    with pytest.raises(errors.CheckpointError, match="different codecs"):
+        compose([parse_stage("l=one:0-3"), parse_stage("m=foreign:3-8")], home / "cascades" / "wrong")
+    assert not (home / "cascades" / "wrong").exists()
+
+
+@pytest.mark.parametrize("text", ["l", "l=one:3-2", "l=one:0-99", "l=one/x:0-3", "l=nonesuch"])
+def test_a_stage_that_cannot_be_is_refused(home, text):
+    with pytest.raises((errors.InvalidRequest, errors.NotFound)):
+        parse_stage(text)

@@ -1,0 +1,77 @@
+"""Tempo maps: exact times over steps and ramps, and clips that follow them."""
+
+import math
+
+import mido
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from acestep.errors import InvalidRequest
+from acestep.grid import SAMPLE_RATE_HZ, Grid, Signature
+from acestep.onsets import mono, onset_curve, pick_onsets
+from acestep.tempo_map import TempoMap, TempoPoint, follow
+from tests.band import drums
+
+RAMP = TempoMap((TempoPoint(0, 100, ramp=True), TempoPoint(16, 120), TempoPoint(24, 90)))
+
+
+def test_steps_and_ramps_take_the_time_they_take():
+    assert TempoMap.constant(120).seconds(8) == pytest.approx(4.0)
+    assert RAMP.seconds(16) == pytest.approx(16 / 20 * 60 * math.log(120 / 100))
+    assert RAMP.seconds(24) - RAMP.seconds(16) == pytest.approx(8 * 60 / 120)
+    assert RAMP.seconds(30) - RAMP.seconds(24) == pytest.approx(6 * 60 / 90)
+    assert (RAMP.bpm_at(8), RAMP.bpm_at(20), RAMP.bpm_at(99)) == (110, 120, 90)
+
+
+@given(st.floats(0, 60), st.floats(0, 60))
+def test_time_only_goes_forward(a, b):
+    if a < b:
+        assert RAMP.seconds(a) <= RAMP.seconds(b)
+
+
+def test_lengths_are_exact_and_the_mean_tempo_has_the_same_length():
+    four = Signature(4, 4)
+    assert TempoMap.constant(127.37).samples(four, 4) == Grid(127.37, four, 4).samples()
+    mean = RAMP.mean_bpm(four, 6)
+    assert Grid(mean, four, 6).duration_s == pytest.approx(RAMP.seconds(24))
+
+
+def test_a_midi_file_gives_its_tempi(tmp_path):
+    track = mido.MidiTrack()
+    track.append(mido.MetaMessage("set_tempo", tempo=mido.bpm2tempo(90), time=0))
+    track.append(mido.MetaMessage("set_tempo", tempo=mido.bpm2tempo(140), time=480 * 8))
+    midi = mido.MidiFile(ticks_per_beat=480)
+    midi.tracks.append(track)
+    midi.save(tmp_path / "a.mid")
+    found = TempoMap.from_midi(tmp_path / "a.mid")
+    assert [point.quarters for point in found.points] == [0, 8]
+    assert [point.bpm for point in found.points] == pytest.approx([90, 140], rel=1e-4)
+
+
+def test_what_is_no_map_is_refused(tmp_path):
+    (tmp_path / "a.mid").write_bytes(b"not midi")
+    for path in (tmp_path / "a.mid", tmp_path / "gone.mid"):
+        with pytest.raises(InvalidRequest, match="no MIDI file"):
+            TempoMap.from_midi(path)
+    for points in ((), (TempoPoint(1, 120),), (TempoPoint(0, math.nan),), (TempoPoint(0, 1e6),)):
+        with pytest.raises(InvalidRequest):
+            TempoMap(points)
+
+
+def test_a_clip_follows_a_ramp():
+    grid = Grid(RAMP.mean_bpm(Signature(4, 4), 4), Signature(4, 4), 4)
+    moved = follow(drums(grid), grid, RAMP)
+    assert moved.shape[1] == RAMP.samples(Signature(4, 4), 4)
+    onsets = pick_onsets(onset_curve(mono(moved), SAMPLE_RATE_HZ))
+    strong = onsets.times_s[onsets.strengths > 0.5]
+    wanted = np.array([RAMP.seconds(half / 2) for half in range(32)])
+    away_ms = np.abs(strong[:, None] - wanted).min(axis=1) * 1000
+    assert np.percentile(away_ms, 90) < 10
+
+
+def test_a_clip_that_follows_already_is_untouched():
+    grid = Grid(100.0, bars=2)
+    loop = drums(grid)
+    assert follow(loop, grid, TempoMap.constant(100.0)) is loop

@@ -1,0 +1,331 @@
+"""The page in headless Chromium against the real daemon with nano, as a musician uses it."""
+
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from acestep.grid import Grid, Signature
+from plugin_bridge import Bridge
+from plugin_bridge.words import ClipReady
+from tests.daemons import Process, settings
+from tests.web.browser import Tab, chromium, serving
+
+NEEDS = [name for name in ("gradio", "selenium") if find_spec(name) is None]
+NEEDS += [name for name in ("chromium", "chromedriver") if shutil.which(name) is None]
+pytestmark = [
+    pytest.mark.heavy,
+    pytest.mark.skipif(bool(NEEDS), reason=f"needs {', '.join(NEEDS)}"),
+    pytest.mark.timeout(900),
+]
+
+
+class Studio:
+    """The daemon, its page and one tab."""
+
+    def __init__(self, folder: Path, cascade: str) -> None:
+        self.cascade = cascade
+        self.made = settings(folder)
+        self.folder = folder
+        self.daemon = self.start()
+        self.port = self.daemon.grpc_port
+        self.tab: Tab
+
+    def start(self, port: int = 0) -> Process:
+        """The daemon, on the same port as before."""
+        flags = ["--cascade", self.cascade, "--allowed-folders", str(self.folder)]
+        return Process(self.made, "--grpc-port", str(port), *flags)
+
+
+@pytest.fixture(scope="module")
+def cascade(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """nano, or where its weights are not, the same architecture untrained and smaller."""
+    from acestep.nano import WEIGHTS, cli
+
+    if (WEIGHTS / "cascade.json").exists():
+        return "nano"
+    folder = tmp_path_factory.mktemp("nano") / "tiny"
+    assert not cli.main(["init", "--tiny", str(folder)])
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory: pytest.TempPathFactory, cascade: str) -> Iterator[Studio]:
+    made = Studio(tmp_path_factory.mktemp("page"), cascade)
+    try:
+        with serving(f"127.0.0.1:{made.port}", made.made.home) as address, chromium() as driver:
+            made.tab = Tab(driver, address)
+            yield made
+    finally:
+        made.daemon.kill()
+
+
+@pytest.fixture
+def tab(studio: Studio) -> Tab:
+    """The page, fresh."""
+    return studio.tab.open()
+
+
+def generate(tab: Tab, prompt: str, **fields: str) -> None:
+    """Fills the form and presses Enter in the prompt."""
+    for name, text in fields.items():
+        tab.fill(f"#{name} input, #{name} textarea", text)
+    tab.fill("#prompt textarea", prompt)
+    tab.one("#prompt textarea").send_keys("\n")
+    tab.until(lambda: tab.all(".run"), "run")
+
+
+def cards(tab: Tab, count: int) -> list[Any]:
+    """That many takes, loaded."""
+    tab.until(lambda: len(tab.all(".card[data-samples]")) >= count, f"{count} loaded takes")
+    return tab.all(".card[data-samples]")
+
+
+def test_the_page_comes_quickly_and_asks_nobody_else(tab: Tab) -> None:
+    tab.requested()
+    started = time.monotonic()
+    tab.driver.get(tab.address)
+    tab.until(lambda: tab.all("#prompt textarea"), "the form")
+    print(f"\nthe page's form is there after {time.monotonic() - started:.2f} s")
+    tab.until(lambda: tab.all('.pill[data-state="up"]'), "the daemon")
+    host = tab.address.removeprefix("http://")
+    allowed = (f"http://{host}", f"ws://{host}", "data:", "blob:")
+    assert {url for url in tab.requested() if not url.startswith(allowed)} == set()
+    assert tab.complaints() == []
+
+
+def test_two_takes_have_the_exact_length_and_sound_as_a_loop_without_a_gap(tab: Tab, studio: Studio) -> None:
+    tab.fill("#signature input", "7/8\n")
+    generate(tab, "dusty breakbeat", bpm="127.37", bars="2", takes="2", seed="7")
+    expected = Grid(127.37, Signature(7, 8), 2).samples()
+    assert [card.get_attribute("data-samples") for card in cards(tab, 2)] == [str(expected)] * 2
+    tab.press("▶", ".card")
+    tab.until(lambda: tab.script("return bridge.sound.player.level()") > 0.001, "sound")
+    # The same graph, rendered offline for three rounds: every round equals the first, sample for sample.
+    worst = tab.later(
+        """
+        const { currentCard, clickTrack, startLoop } = bridge.sound;
+        const buffer = currentCard().buffer;
+        const ctx = new OfflineAudioContext(2, 3 * buffer.length, buffer.sampleRate);
+        startLoop(ctx, [ctx.destination], [buffer], { when: 0, from_s: 0, loop: [0, buffer.duration] });
+        ctx.startRendering().then((heard) => {
+          let worst = 0;
+          for (let c = 0; c < 2; c++) {
+            const samples = heard.getChannelData(c), first = buffer.getChannelData(c);
+            for (let i = 0; i < samples.length; i++)
+              worst = Math.max(worst, Math.abs(samples[i] - first[i % first.length]));
+          }
+          done(worst);
+        });
+        """
+    )
+    assert worst < 1e-6
+    click = tab.script(
+        "const { clickTrack, currentCard } = bridge.sound;"
+        "const track = clickTrack(currentCard().buffer, {beat_s: 0.5, numerator: 4});"
+        "return Array.from(track.getChannelData(0).slice(24000, 24200))"
+    )
+    assert max(map(abs, click)) > 0.1
+
+
+def test_space_plays_and_stops_and_tapping_sets_the_tempo(tab: Tab) -> None:
+    generate(tab, "slow pad", takes="1")
+    cards(tab, 1)
+    body = tab.one("body")
+    tab.click(".brand")
+    tab.script("document.activeElement.blur()")
+    body.send_keys(" ")
+    tab.until(lambda: tab.script("return bridge.sound.player.owner !== null"), "something that plays")
+    body.send_keys(" ")
+    tab.until(lambda: tab.script("return bridge.sound.player.owner === null"), "silence")
+    for _ in range(3):
+        tab.click("#tap")
+    tab.until(lambda: tab.one("#bpm input").get_attribute("value") != "120", "tapped tempo")
+    tempo = tab.later(
+        "import('/bridge/static/grid.js').then(({ Taps }) => {"
+        " const taps = new Taps(); let bpm; for (let i = 0; i < 6; i++) bpm = taps.tap(i * 60000 / 92.5);"
+        " done(bpm); })"
+    )
+    assert tempo == 92.5
+
+
+def test_a_long_job_is_cancelled_and_leaves_no_file(tab: Tab, studio: Studio) -> None:
+    before = set(studio.made.samples.glob("*"))
+    generate(tab, "an endless drone", bars="64", takes="16")
+    tab.until(lambda: tab.all('.run[data-state="running"], .run[data-state="queued"]'), "job")
+    tab.press("Cancel", ".run")
+    tab.until(lambda: tab.all('.run[data-state="cancelled"]'), "cancelled run")
+    assert set(studio.made.samples.glob("*")) == before
+
+
+def test_the_daemons_own_words_are_shown(tab: Tab) -> None:
+    generate(tab, "x", bpm="5000")
+    tab.until(lambda: tab.all(".error-box:not([hidden])"), "error")
+    assert "30–300" in tab.texts(".error-box")[0]
+
+
+def test_again_fills_the_form_and_makes_the_same_samples(tab: Tab, studio: Studio) -> None:
+    generate(tab, "funk bass", takes="1", bars="1")
+    [card] = cards(tab, 1)
+    first = Path(card.get_attribute("data-clip"))
+    tab.press("Again", ".card")
+    tab.until(lambda: tab.one("#lock input").is_selected(), "kept seed")
+    assert tab.one("#seed input, #seed textarea").get_attribute("value") in card.text
+    tab.click("#go")
+    second = next(
+        Path(c.get_attribute("data-clip"))
+        for c in cards(tab, 2)
+        if first.name not in c.get_attribute("data-clip")
+    )
+    assert np.array_equal(soundfile.read(first)[0], soundfile.read(second)[0])
+
+
+def test_search_star_delete_and_undo(tab: Tab, studio: Studio) -> None:
+    generate(tab, "zither rain", takes="1", bars="1")
+    [card] = cards(tab, 1)
+    path = Path(card.get_attribute("data-clip"))
+    tab.show("Library")
+    tab.until(lambda: len(tab.all(".clip-row")) > 0, "rows")
+    tab.fill("#library-words", "zither rain")
+    tab.until(lambda: len(tab.all(".clip-row")) == 1, "the one row")
+    tab.click(".clip-row .star")
+    tab.until(lambda: tab.texts(".clip-row .star") == ["★"], "star")
+    tab.press("Delete", ".clip-row")
+    tab.until(lambda: not tab.all(".clip-row") and not path.exists(), "empty list")
+    tab.press("Undo", "#notices")
+    tab.until(lambda: len(tab.all(".clip-row")) == 1, "row that is back")
+    assert path.exists()
+
+
+def test_a_broken_file_is_refused_and_a_range_of_a_good_one_is_sent(tab: Tab, studio: Studio) -> None:
+    broken, good = studio.folder / "broken.wav", studio.folder / "good.wav"
+    broken.write_bytes(b"RIFF\x00\x00\x00\x00WAVEnothing")
+    soundfile.write(good, 0.1 * np.random.default_rng(0).standard_normal((96_000, 2)), 48_000)
+    tab.click("#audio-fields > button")
+    chooser = tab.one('input[type="file"][data-role="reference"]')
+    chooser.send_keys(str(broken))
+    tab.until(lambda: tab.all(".notice.error"), "error")
+    [said] = tab.texts(".notice.error > span")
+    assert said.startswith("broken.wav")
+    assert "not audio" in said
+    chooser.send_keys(str(good))
+    tab.until(lambda: tab.all('.picker.filled[data-role="reference"]'), "filled picker")
+    tab.until(
+        lambda: tab.script("return bridge.formState().reference?.path?.startsWith('upload:')"), "upload"
+    )
+    tab.drag('.picker[data-role="reference"] canvas', 0.25, 0.75)
+    picked = tab.script("return bridge.formState().reference")
+    assert picked["start_s"] == pytest.approx(0.5, abs=0.05)
+    assert picked["end_s"] == pytest.approx(1.5, abs=0.05)
+    generate(tab, "like this", takes="1", bars="1")
+    cards(tab, 1)
+
+
+def test_a_recording_from_the_microphone_reaches_the_daemon(tab: Tab) -> None:
+    tab.click("#audio-fields > button")
+    tab.press("● Record", '.picker[data-role="context"]')
+    tab.until(lambda: "■ Stop" in "".join(tab.texts('.picker[data-role="context"]')), "recording")
+    time.sleep(0.6)
+    tab.press("■ Stop", '.picker[data-role="context"]')
+    tab.until(lambda: tab.script("return bridge.formState().context?.path?.startsWith('upload:')"), "upload")
+
+
+def test_two_tabs_do_not_disturb_each_other(tab: Tab, studio: Studio) -> None:
+    generate(tab, "only in the first tab", takes="1", bars="1")
+    cards(tab, 1)
+    first = tab.driver.current_window_handle
+    tab.driver.switch_to.new_window("window")
+    try:
+        tab.driver.get(tab.address)
+        tab.until(lambda: tab.all('.pill[data-state="up"]'), "the daemon")
+        tab.click(".queue summary")
+        tab.until(lambda: "only in the first tab" in " ".join(tab.texts(".job")), "everybody's queue")
+        assert tab.all(".run") == []
+        generate(tab, "only in the second tab", takes="1", bars="1")
+        cards(tab, 1)
+    finally:
+        tab.driver.close()
+        tab.driver.switch_to.window(first)
+    assert tab.texts(".run > header strong") == ["only in the first tab"]
+
+
+def test_a_finished_clip_is_in_the_page_soon_after_the_daemons_event(tab: Tab, studio: Studio) -> None:
+    told: list[float] = []
+
+    def listen() -> None:
+        with Bridge(f"127.0.0.1:{studio.port}") as bridge:
+            for event in bridge.watch():
+                if isinstance(event, ClipReady):
+                    told.append(time.time() * 1000)
+                    return
+
+    thread = threading.Thread(target=listen)
+    thread.start()
+    time.sleep(0.3)
+    tab.script(
+        "new MutationObserver(() => { if (document.querySelector('.card')) window.cardAt ??= Date.now(); })"
+        ".observe(document.body, {childList: true, subtree: true})"
+    )
+    generate(tab, "quick", takes="1", bars="1")
+    cards(tab, 1)
+    thread.join(30)
+    late_ms = tab.script("return window.cardAt") - told[0]
+    print(f"\nfrom the daemon's event to the card in the page: {late_ms:.0f} ms")
+
+
+def test_every_page_is_drawn(tab: Tab) -> None:
+    tab.show("Set-up")
+    tab.until(lambda: any("samples folder" in text for text in tab.texts(".panel")), "facts of the daemon")
+    tab.until(lambda: tab.all(".model[data-cascade]"), "checkpoints")
+    tab.show("Train")
+    tab.until(lambda: tab.all("#train-start"), "form")
+    tab.click(".top .b[title='Light or dark']")
+    assert tab.script("return document.body.classList.contains('dark')")
+
+
+def test_a_killed_daemon_shows_and_heals(tab: Tab, studio: Studio) -> None:
+    generate(tab, "an endless drone", bars="64", takes="16")
+    tab.until(lambda: tab.all('.run[data-state="running"]'), "running job")
+    studio.daemon.kill()
+    tab.until(lambda: tab.all('.pill[data-state="down"]'), "sign that the daemon is gone")
+    assert "acestep serve" in tab.until(lambda: [t for t in tab.texts(".pill") if "serve" in t], "advice")[0]
+    studio.daemon = studio.start(studio.port)
+    tab.until(lambda: tab.all('.pill[data-state="up"]'), "daemon that is back")
+    tab.until(lambda: tab.all('.run[data-state="failed"]'), "run that says it was lost")
+    assert "interrupted" in tab.texts(".error-box")[0]
+    generate(tab, "after the fall", bars="1", takes="1")
+    cards(tab, 1)
+
+
+def test_a_tiny_training_run_ends_with_an_adapter_to_use(tab: Tab, studio: Studio) -> None:
+    stems = studio.folder / "stems"
+    stems.mkdir()
+    noise = np.random.default_rng(1)
+    for number in range(6):
+        times = np.arange(48_000 * 4) / 48_000
+        beat = np.exp(-40 * (times % 0.5)) * noise.standard_normal(times.size)
+        soundfile.write(stems / f"loop{number}_120bpm.wav", 0.2 * np.stack([beat, beat], 1), 48_000)
+    tab.show("Train")
+    tab.fill("#train-folder input, #train-folder textarea", str(stems))
+    tab.click("#train-look")
+    tab.until(lambda: tab.all('.training[data-state="done"] .panel'), "what was found")
+    assert "6 files" in tab.texts(".training .panel")[0]
+    tab.fill("#train-name input, #train-name textarea", "tiny")
+    tab.fill("#train-minutes input, #train-minutes textarea", "0.2")
+    tab.click("#train-start")
+    tab.until(lambda: tab.all(".curve"), "curve")
+    tab.until(
+        lambda: tab.all('.training[data-state="done"], .training[data-state="failed"]'), "end of the run"
+    )
+    assert (studio.made.home / "adapters" / "tiny").is_dir(), tab.texts(".training")
+    tab.press("Use it", ".training")
+    tab.until(lambda: tab.script("return bridge.formState().adapters.tiny") == 1, "adapter in the request")
+    generate(tab, "with the adapter", takes="1", bars="1")
+    cards(tab, 1)
