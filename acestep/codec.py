@@ -67,7 +67,7 @@ class OobleckCodec:
         """Audio [B, 2, N] → latents [B, T, C]: the distribution's mean, window by window."""
         import torch
 
-        audio = torch.nan_to_num(audio)
+        audio = torch.nan_to_num(audio, posinf=0.0, neginf=0.0)
         audio = torch.nn.functional.pad(audio, (0, -audio.shape[-1] % self.hop)).to(self._weight)
         total = audio.shape[-1] // self.hop
         pieces = []

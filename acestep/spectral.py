@@ -125,7 +125,7 @@ class SpectralCodec(nn.Module):
 
     def features(self, audio: Tensor) -> Tensor:
         """Audio [B, 2, N] → what the network sees [B, T, K + 48]: band levels, pan and width."""
-        audio = torch.nan_to_num(audio.float())
+        audio = torch.nan_to_num(audio.float(), posinf=0.0, neginf=0.0)
         audio = F.pad(audio, (0, -audio.shape[-1] % HOP))
         spectrum = spectra(audio)
         left, right = spectrum[:, 0], spectrum[:, 1]

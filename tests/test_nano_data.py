@@ -11,7 +11,7 @@ from acestep.errors import NotFound
 from acestep.nano.data import captions, styles, synth
 from acestep.nano.data.compose import MAX_LOOP_S, Loop, compose
 from acestep.nano.data.render import level, limit, render
-from acestep.nano.data.sounds import INSTRUMENTS, KITS, Bank
+from acestep.nano.data.sounds import INSTRUMENTS, KITS, SONIC_HITS, Bank
 
 SEEDS = st.integers(0, 2**31 - 1)
 
@@ -25,7 +25,10 @@ class SineBank:
         return np.stack([wave, wave], 1).astype(np.float32)
 
     def kit(self, name: str) -> dict[str, np.ndarray]:
-        return synth.synth_kit(1)
+        kit = synth.synth_kit(1)
+        if name == "sonic":
+            return {file: kit[hit] for hit, files in SONIC_HITS.items() for file in files}
+        return kit
 
 
 def sounding(loop: Loop) -> set[int]:
