@@ -54,8 +54,10 @@ def journal(process: Process) -> dict[str, str]:
 def test_a_killed_daemon_marks_its_jobs_and_reruns_them_when_asked(tmp_path: Path) -> None:
     made = settings(tmp_path)
     with Process(made, script=HELD) as first, stub(first.grpc_port) as client:
-        calls = [client.Generate(pb.GenerateRequest(prompt=prompt, seed=3)) for prompt in ("runs", "waits")]
-        jobs = [next(call).job for call in calls]
+        calls, jobs = [], []
+        for prompt in ("runs", "waits"):  # one after the other: two calls at once have no order
+            calls.append(client.Generate(pb.GenerateRequest(prompt=prompt, seed=3)))
+            jobs.append(next(calls[-1]).job)
         while client.GetStatus(pb.GetStatusRequest()).running_job != jobs[0]:
             time.sleep(0.01)
         (made.samples / f".acestep-{first.process.pid}-abc123.part").write_bytes(b"half a clip")
