@@ -250,6 +250,8 @@ def write_untrained(folder: Path, config: NanoConfig | None = None, seed: int = 
     texts = ["generate the drums track based on the audio context:", "- bpm: 120 - keyscale: c minor"]
     tokenizer = train_tokenizer(texts, config.vocabulary)
     codec = SpectralCodec(**config.codec).eval()
+    # components of noise around a quiet level: every latent is heard, as in a trained codec
+    codec.set_components(torch.randn(2 * len(codec.mean), len(codec.mean)) - 3)
     modules = NanoModules(config, len(tokenizer))
     set_silence(modules, codec)
     schedule, guidance = {"steps": 9, "shift": 2.0}, {"scale": 3.0, "mode": "cfg", "interval": [0.0, 1.0]}
