@@ -4,6 +4,7 @@ Turns status codes back into the errors of `acestep.errors`. Knows nothing of wh
 """
 
 import json
+import signal
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -65,13 +66,16 @@ class Remote:
         return self._call("GetStatus", pb.GetStatusRequest(), timeout_s)
 
     def generate(self, request: pb.GenerateRequest) -> Iterator[pb.JobEvent]:
-        """The job's events; closing the iterator cancels the job unless it is detached."""
+        """The job's events; closing the iterator, or Ctrl-C, cancels the job unless it is detached."""
         call = self._stub.Generate(request, metadata=self._metadata)
+        # gRPC's own callbacks could swallow a KeyboardInterrupt; a cancelled call always ends the iteration
+        before = signal.signal(signal.SIGINT, lambda *_: call.cancel())
         try:
             yield from call
         except grpc.RpcError as error:
             raise _ours(error) from None
         finally:
+            signal.signal(signal.SIGINT, before)
             call.cancel()
 
     def jobs(self, limit: int) -> list[pb.Job]:
