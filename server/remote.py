@@ -67,16 +67,28 @@ class Remote:
 
     def generate(self, request: pb.GenerateRequest) -> Iterator[pb.JobEvent]:
         """The job's events; closing the iterator, or Ctrl-C, cancels the job unless it is detached."""
-        call = self._stub.Generate(request, metadata=self._metadata)
         # gRPC's own callbacks could swallow a KeyboardInterrupt; a cancelled call always ends the iteration
-        before = signal.signal(signal.SIGINT, lambda *_: call.cancel())
+        call: Any = None
+        interrupted = False
+
+        def interrupt(*_: object) -> None:
+            nonlocal interrupted
+            interrupted = True
+            if call is not None:
+                call.cancel()
+
+        before = signal.signal(signal.SIGINT, interrupt)
         try:
+            call = self._stub.Generate(request, metadata=self._metadata)
+            if interrupted:  # between the two lines above
+                call.cancel()
             yield from call
         except grpc.RpcError as error:
             raise _ours(error) from None
         finally:
             signal.signal(signal.SIGINT, before)
-            call.cancel()
+            if call is not None:
+                call.cancel()
 
     def jobs(self, limit: int) -> list[pb.Job]:
         """The newest jobs."""
