@@ -21,7 +21,7 @@ _HOME = {
     "Signature": "acestep.grid",
     "Take": "acestep.cascade",
     "errors": "acestep.errors",
-    "produce": "acestep.produce",
+    "produce": "acestep.production",
 }
 
 __all__ = [*_HOME, "__version__"]
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from acestep.grid import Grid as Grid
     from acestep.grid import Signature as Signature
     from acestep.key import Key as Key
-    from acestep.produce import produce as produce
+    from acestep.production import produce as produce
     from acestep.request import AudioRange as AudioRange
     from acestep.request import GenerateRequest as GenerateRequest
 

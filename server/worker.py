@@ -23,8 +23,8 @@ log = logs.get("worker")
 
 
 def make_clips(cascade: Any, job: Job, on_progress: Any, on_audio: Any, cancelled: Any) -> list[Any]:
-    """The real path of a request: `acestep.produce`, imported when first used."""
-    from acestep.produce import produce, reproduce
+    """The real path of a request: `acestep.production`, imported when first used."""
+    from acestep.production import produce, reproduce
 
     if job.only_take is not None:
         made = {"request": job.request.to_dict(), "clip": {"take": job.only_take}}

@@ -34,7 +34,7 @@ WAIT_S = 20.0  # only ever reached by a test that fails
 
 
 class StandIn:
-    """In place of `acestep.produce`: steps that a test holds and releases, short real clips."""
+    """In place of `acestep.production`: steps that a test holds and releases, short real clips."""
 
     def __init__(self) -> None:
         self.hold = threading.Event()  # clear: a running job waits in its step

@@ -82,7 +82,7 @@ def _best(code: str) -> float:
 def _overhead(osc: Osc, checkpoint: str, folder: Path, rounds: int) -> None:
     """The same request by turns in this process and through the daemon, from trigger to written file."""
     from acestep.cascade import Cascade
-    from acestep.produce import produce
+    from acestep.production import produce
 
     cascade = Cascade.load(checkpoint)
     request = GenerateRequest(prompt="dusty breakbeat", bpm=120.0, bars=4, seed=1)

@@ -13,7 +13,7 @@ from acestep.clip import Clip
 from acestep.errors import Cancelled, InvalidRequest, PoorFit, StorageError
 from acestep.grid import Grid
 from acestep.key import Key
-from acestep.produce import produce, reproduce
+from acestep.production import produce, reproduce
 from acestep.request import AudioRange, GenerateRequest
 from acestep.riff import MusicalData, read_chunks, wav_bytes
 from tests.band import band, drums
