@@ -18,31 +18,32 @@ from protos.acestep.v1 import acestep_pb2_grpc
 T = TypeVar("T")
 
 
-class AsyncEvents:
-    """A running job's events, as they come. Leaving it early ends the call, and so the job."""
+class AsyncEvents(AsyncIterator[words.Event]):
+    """A running job's events, as they come. Cancelling or dropping it ends the call, and so the job."""
 
     def __init__(self, call: Any, address: str) -> None:
         self._call, self._address = call, address
+        self._messages = aiter(call)
         self.job = ""
         self._clips: list[words.Clip] = []
 
-    async def __aiter__(self) -> AsyncIterator[words.Event]:
+    async def __anext__(self) -> words.Event:
         try:
-            async for message in self._call:
+            async for message in self._messages:
                 self.job = message.job or self.job
                 event = words.read_event(message)
                 if isinstance(event, words.ClipReady):
                     self._clips.append(event.clip)
                 if event is not None:
-                    yield event
+                    return event
         except grpc.RpcError as error:
             raise errors.of_rpc(error, self._address) from error
         except asyncio.CancelledError:
             if self._call.cancelled() and not _being_cancelled():
                 raise errors.Cancelled("the call was cancelled here", job=self.job) from None
-            raise
-        finally:
             self._call.cancel()
+            raise
+        raise StopAsyncIteration
 
     async def clips(self) -> list[words.Clip]:
         """Waits for the end and returns all clips. Raises the job's typed error."""

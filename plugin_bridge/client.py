@@ -22,15 +22,17 @@ from protos.acestep.v1 import acestep_pb2_grpc
 T = TypeVar("T")
 
 
-class Events:
-    """A running job's events, as they come. Leaving it early ends the call, and so the job."""
+class Events(Iterator[words.Event]):
+    """A running job's events, as they come. Cancelling, leaving a `with` or dropping it ends the call, and so
+    the job.
+    """
 
     def __init__(self, call: Any, address: str) -> None:
         self._call, self._address = call, address
         self.job = ""  # known from the first event on
         self._clips: list[words.Clip] = []
 
-    def __iter__(self) -> Iterator[words.Event]:
+    def __next__(self) -> words.Event:
         try:
             for message in self._call:
                 self.job = message.job or self.job
@@ -38,11 +40,10 @@ class Events:
                 if isinstance(event, words.ClipReady):
                     self._clips.append(event.clip)
                 if event is not None:
-                    yield event
+                    return event
         except grpc.RpcError as error:
             raise errors.of_rpc(error, self._address) from error
-        finally:
-            self._call.cancel()  # nothing to do for a call that has ended
+        raise StopIteration
 
     def clips(self) -> list[words.Clip]:
         """Waits for the end and returns all clips. Raises the job's typed error."""

@@ -61,7 +61,7 @@ def test_cancelling_from_another_thread_raises_cancelled(bridge: Bridge) -> None
 
 def test_cancelling_a_job_by_its_id_ends_the_call_with_the_reason(bridge: Bridge) -> None:
     events = bridge.generate("also long", bars=64)
-    first = next(iter(events))
+    first = next(events)
     bridge_2 = Bridge(bridge.target.address)
     assert bridge_2.cancel(first.job).id == first.job
     bridge_2.close()
@@ -72,7 +72,7 @@ def test_cancelling_a_job_by_its_id_ends_the_call_with_the_reason(bridge: Bridge
 
 def test_a_detached_job_goes_on_and_can_be_watched_from_its_beginning(bridge: Bridge) -> None:
     with bridge.generate("detached", bars=1, detached=True) as events:
-        job = next(iter(events)).job
+        job = next(events).job
     watched = list(bridge.watch(job))
     assert isinstance(watched[0], Accepted)
     assert isinstance(watched[-1], Done)
