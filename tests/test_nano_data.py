@@ -124,6 +124,13 @@ def test_a_caption_is_words_and_metas_are_true(seed, draw):
     assert "duration: 7 seconds" in meta
 
 
+def test_no_caption_is_empty_whatever_is_left_out():
+    loop = next(loop for loop in map(compose, range(100)) if len(loop.parts) == 2)
+    roles = tuple(part.role for part in loop.parts)
+    for draw in range(3000):  # one in a few hundred names neither style nor parts of a pair
+        assert captions.caption(loop, roles, np.random.default_rng(draw)).strip()
+
+
 def test_metas_agree_with_what_the_engine_writes():
     from acestep import conditions
     from acestep.nano.checkpoint import LYRICS

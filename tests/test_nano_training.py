@@ -16,7 +16,7 @@ from acestep.nano.checkpoint import (
 from acestep.nano.data.latents import Example, View, label, reference_of
 from acestep.nano.network import conditions, velocity
 from acestep.nano.publish import publish
-from acestep.nano.train_codec import CodecRecipe, CodecTraining
+from acestep.nano.train_codec import CodecRecipe, CodecTraining, fit_components
 from acestep.nano.train_stages import StageRecipe, StageTraining, caption_texts, split_stages
 from acestep.nano.train_text import TextRecipe, train_text
 from acestep.spectral import SpectralCodec
@@ -157,7 +157,9 @@ def test_the_codecs_training_goes_down_and_resumes(tmp_path):
 
     def begin() -> CodecTraining:
         torch.manual_seed(0)
-        return CodecTraining(recipe, tmp_path, SpectralCodec(channels=8, width=16, blocks=1))
+        return CodecTraining(
+            recipe, tmp_path, fit_components(SpectralCodec(channels=8, width=16, blocks=1), tmp_path)
+        )
 
     straight = begin()
     losses = [straight.train_step() for _ in range(6)]

@@ -83,7 +83,7 @@ def _train(arguments: argparse.Namespace) -> int:
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
-    from acestep.nano.data.latents import read_shards
+    from acestep.nano.data.latents import Shards
     from acestep.nano.data.sounds import Bank, build_bank
     from acestep.nano.evaluate import evaluate, shipped_cascade
     from acestep.nano.report import table, write_page
@@ -92,7 +92,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     rows, cases = evaluate(
         shipped_cascade(arguments.checkpoint),
         Bank(arguments.work / "bank"),
-        read_shards(arguments.work / "latents"),
+        Shards(arguments.work / "latents").examples(),
         arguments.clips,
         lambda line: print(line, file=sys.stderr),
     )

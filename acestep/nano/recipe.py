@@ -13,14 +13,13 @@ from pathlib import Path
 import torch
 
 from acestep.nano.checkpoint import LYRICS, NanoConfig, build_text_encoder, train_tokenizer
-from acestep.nano.data.latents import label, latent_shard, read_shards
+from acestep.nano.data.latents import Shards, label, latent_shard
 from acestep.nano.data.prepare import feature_shard
 from acestep.nano.data.sounds import Bank, build_bank
 from acestep.nano.publish import publish
-from acestep.nano.train_codec import CodecRecipe, CodecTraining, train_codec
+from acestep.nano.train_codec import CodecRecipe, fitted_codec, train_codec
 from acestep.nano.train_stages import StageRecipe, StageTraining, caption_texts, log_line
 from acestep.nano.train_text import TextRecipe, train_text
-from acestep.spectral import SpectralCodec
 
 SAVE_EVERY_S = 90
 
@@ -35,17 +34,9 @@ def prepare_data(work: Path, shards: int, say: Callable[[str], None] = print) ->
         say(f"features {index + 1}/{shards}")
 
 
-def fit_components(work: Path) -> Path:
-    """The codec's linear part, which fixes what latents are; its decoder may go on training later."""
-    folder = work / "codec0"
-    if not (folder / "config.json").exists():
-        CodecTraining(CodecRecipe(), work / "features").codec.save(folder)
-    return folder
-
-
 def prepare_latents(work: Path, shards: int, say: Callable[[str], None] = print) -> None:
     """Latents of the loops, their parts and references."""
-    bank, codec = Bank(work / "bank"), SpectralCodec.load(fit_components(work))
+    bank, codec = Bank(work / "bank"), fitted_codec(work)
     for index in range(shards):
         latent_shard(work / "latents", index, bank, codec)
         say(f"latents {index + 1}/{shards}")
@@ -71,9 +62,10 @@ def train_stages(work: Path, recipe: StageRecipe, seconds: float, resume: bool =
 
     tokenizer = AutoTokenizer.from_pretrained(work / "tokenizer")
     encoder = Qwen3Model.from_pretrained(work / "text_encoder")
-    codec = SpectralCodec.load(fit_components(work))
+    codec = fitted_codec(work)
     silence = codec.encode(torch.zeros(1, 2, 64 * 480))[0, 32].clone()
-    training = StageTraining(recipe, NanoConfig(), read_shards(work / "latents"), tokenizer, silence, encoder)
+    shards = Shards(work / "latents")
+    training = StageTraining(recipe, NanoConfig(), shards.examples(), tokenizer, silence, encoder)
     state = work / f"{recipe.only or 'lms'}.pt"
     if resume and state.exists():
         training.restore(torch.load(state, weights_only=True))
@@ -87,7 +79,7 @@ def train_stages(work: Path, recipe: StageRecipe, seconds: float, resume: bool =
         if time.monotonic() - saved > SAVE_EVERY_S:
             saved = time.monotonic()
             _save(at, state)
-            at.examples = read_shards(work / "latents")  # shards that were finished meanwhile
+            at.examples = shards.examples()  # with the shards that were finished meanwhile
 
     training.run(seconds, watch)
     _save(training, state)

@@ -48,14 +48,12 @@ class CodecRecipe:
 class CodecTraining:
     """Codec, optimizer and position; `state` and `restore` carry all of it."""
 
-    def __init__(self, recipe: CodecRecipe, features: Path, codec: SpectralCodec | None = None) -> None:
+    def __init__(self, recipe: CodecRecipe, features: Path, codec: SpectralCodec) -> None:
         torch.manual_seed(recipe.seed)
         self.recipe = recipe
         self.features = features
-        self.shards = self._open()
-        self.codec = codec or SpectralCodec()
-        self._fit_components()
-        self.codec.train()
+        self.shards = open_features(features)
+        self.codec = codec.train()
         # `fused` is the same arithmetic in one pass over the weights
         self.optimizer = torch.optim.AdamW(
             self.codec.parameters(), lr=recipe.rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True
@@ -76,7 +74,7 @@ class CodecTraining:
         """One optimizer step on a batch that only the seed and the step decide."""
         random = np.random.default_rng([self.recipe.seed, self.step])
         if self.step % 200 == 0:
-            self.shards = self._open()  # newly rendered shards join
+            self.shards = open_features(self.features)  # newly rendered shards join
         target = self._batch(random)
         noise = torch.from_numpy(
             random.standard_normal((*target.shape[:2], self.codec.channels), dtype=np.float32)
@@ -123,12 +121,6 @@ class CodecTraining:
         image = (made[..., bands:] - target[..., bands:]).abs().mean()
         return plain + 0.5 * (mel_made - mel_wanted).abs().mean() + self.recipe.stereo_weight * image
 
-    def _open(self) -> list[np.ndarray]:
-        shards = [np.load(path, mmap_mode="r") for path in sorted(self.features.glob("train-*.npy"))]
-        if not shards:
-            raise FileNotFoundError(f"no feature shards in {self.features}: run `acestep nano data` first")
-        return shards
-
     def _batch(self, random: np.random.Generator) -> Tensor:
         rows = []
         for _ in range(self.recipe.batch):
@@ -137,10 +129,28 @@ class CodecTraining:
             rows.append(np.asarray(shard[start : start + self.recipe.frames], dtype=np.float32))
         return torch.from_numpy(np.stack(rows))
 
-    def _fit_components(self) -> None:
-        """From every third frame of all shards there are."""
-        sample = np.concatenate([np.asarray(shard[::3], np.float32) for shard in self.shards])
-        self.codec.set_components(torch.from_numpy(sample))
+
+def open_features(folder: Path) -> list[np.ndarray]:
+    """The feature shards there are, mapped."""
+    shards = [np.load(path, mmap_mode="r") for path in sorted(folder.glob("train-*.npy"))]
+    if not shards:
+        raise FileNotFoundError(f"no feature shards in {folder}: run `acestep nano data` first")
+    return shards
+
+
+def fit_components(codec: SpectralCodec, features: Path) -> SpectralCodec:
+    """The linear part, from every third frame of all feature shards there are. It fixes what latents are."""
+    sample = np.concatenate([np.asarray(shard[::3], np.float32) for shard in open_features(features)])
+    codec.set_components(torch.from_numpy(sample))
+    return codec
+
+
+def fitted_codec(work: Path) -> SpectralCodec:
+    """`work/codec0`, made by the first who asks: latents and decoders of one work folder share it."""
+    folder = work / "codec0"
+    if not (folder / "config.json").exists():
+        fit_components(SpectralCodec(), work / "features").save(folder)
+    return SpectralCodec.load(folder)
 
 
 def mel_of_bands() -> Tensor:
@@ -157,7 +167,7 @@ def mel_of_bands() -> Tensor:
 
 def train_codec(work: Path, recipe: CodecRecipe, seconds: float, resume: bool = True) -> Path:
     """Train for a while and write `work/codec` and `work/codec.pt`; goes on from the latter."""
-    training = CodecTraining(recipe, work / "features")
+    training = CodecTraining(recipe, work / "features", fitted_codec(work))
     state = work / "codec.pt"
     if resume and state.exists():
         training.restore(torch.load(state, weights_only=True))

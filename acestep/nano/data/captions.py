@@ -66,7 +66,7 @@ REPAINT_INSTRUCTION = "Repaint the mask area based on the given conditions:"
 
 
 def caption(loop: Loop, roles: tuple[str, ...], random: np.random.Generator, messy: bool = True) -> str:
-    """Words for the given parts of a loop; with one part, the part is always named."""
+    """Words for the given parts of a loop; never nothing; one part alone is always named."""
     style = STYLE_BY_NAME[loop.style]
     facts: list[str] = []
     if random.random() < 0.85 or len(roles) > 2:
@@ -103,6 +103,8 @@ def caption(loop: Loop, roles: tuple[str, ...], random: np.random.Generator, mes
         facts.append(_one(random, SIGNATURE_WORDS[str(loop.grid.signature)]))
     if loop.crackle and random.random() < 0.5:
         facts.append(_one(random, ("vinyl crackle", "dusty", "vinyl", "tape")))
+    if not facts:
+        facts.append(_named(loop, roles[0], random))
     if messy:
         facts = _mess(facts, random)
     joint = _one(random, (", ", " ", ", ", " and ", " - "))

@@ -56,12 +56,19 @@ def latent_shard(folder: Path, index: int, bank: Bank, codec: SpectralCodec, hel
     return target
 
 
-def read_shards(folder: Path, held: bool = False) -> list[Example]:
-    """Every example of every complete shard, in order."""
-    examples = []
-    for path in sorted(folder.glob(f"{'held' if held else 'train'}-*.npz")):
-        examples += read_shard(path, held)
-    return examples
+class Shards:
+    """A folder of shards that may still be growing. Every shard is read once."""
+
+    def __init__(self, folder: Path, held: bool = False) -> None:
+        self._folder, self._held = folder, held
+        self._read: dict[Path, list[Example]] = {}
+
+    def examples(self) -> list[Example]:
+        """Every example of every complete shard, in the shards' order."""
+        for path in self._folder.glob(f"{'held' if self._held else 'train'}-*.npz"):
+            if path not in self._read:
+                self._read[path] = read_shard(path, self._held)
+        return [example for path in sorted(self._read) for example in self._read[path]]
 
 
 def read_shard(path: Path, held: bool = False) -> list[Example]:
