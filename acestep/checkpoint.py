@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from acestep.errors import CheckpointError, NotFound
+from acestep.grid import Grid
 from acestep.request import CONTEXT_TASKS
 from acestep.schedule import Guidance, Schedule, StagePlan
 
@@ -38,6 +39,27 @@ class StageSpec:
 
 
 @dataclass(frozen=True)
+class TrainedRange:
+    """What a checkpoint has heard in training. Beyond it, it is asked to guess."""
+
+    bpm: tuple[float, float]
+    bars: tuple[float, float]
+    signatures: tuple[str, ...]
+
+    def beyond(self, grid: Grid) -> list[str]:
+        """What of a grid lies outside, in words."""
+        found = []
+        for name, value, (least, most) in (
+            ("bpm", grid.bpm, self.bpm), ("bars", grid.bars, self.bars)
+        ):  # fmt: skip
+            if not least <= value <= most:
+                found.append(f"{value:g} {name} ({least:g} to {most:g})")
+        if str(grid.signature) not in self.signatures:
+            found.append(f"{grid.signature} ({', '.join(self.signatures)})")
+        return found
+
+
+@dataclass(frozen=True)
 class CascadeSpec:
     """A cascade on disk, as its cascade.json describes it."""
 
@@ -58,6 +80,7 @@ class CascadeSpec:
     tail_s: float | None = None  # how much longer than the grid it makes a clip; None: about a bar
     trained_on: str = ""
     license: str = ""
+    range: TrainedRange | None = None  # None: not known
     values: Mapping[str, Any] = field(default_factory=dict)  # the whole of cascade.json
 
     def plans(self) -> list[StagePlan]:
@@ -217,8 +240,16 @@ def _cascade_spec(folder: Path, values: dict[str, Any]) -> CascadeSpec:
         tail_s=values.get("tail_s"),
         trained_on=str(values.get("trained_on", "")),
         license=str(values.get("license", "")),
+        range=_range(values.get("range")),
         values=values,
     )
+
+
+def _range(value: Mapping[str, Any] | None) -> TrainedRange | None:
+    if not value:
+        return None
+    (slowest, fastest), (shortest, longest) = value["bpm"], value["bars"]
+    return TrainedRange((slowest, fastest), (shortest, longest), tuple(value["signatures"]))
 
 
 def _stage_spec(folder: Path, entry: Mapping[str, Any]) -> StageSpec:

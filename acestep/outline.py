@@ -93,4 +93,7 @@ def check(request: GenerateRequest, spec: CascadeSpec) -> list[str]:
         notes.append(f"strength has no meaning for task {request.task} and was left out")
     if request.guide and spec.guide is None:
         notes.append(f"checkpoint {spec.name} takes no guide: tempo and key are words in its prompt only")
+    beyond = spec.range.beyond(request.grid) if spec.range else []
+    if beyond:
+        notes.append(f"outside what checkpoint {spec.name} was trained on: {', '.join(beyond)}")
     return notes
