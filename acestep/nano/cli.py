@@ -84,20 +84,21 @@ def _train(arguments: argparse.Namespace) -> int:
 
 def _evaluate(arguments: argparse.Namespace) -> int:
     from acestep.nano.data.latents import Shards
-    from acestep.nano.data.sounds import Bank, build_bank
-    from acestep.nano.evaluate import evaluate, shipped_cascade
+    from acestep.nano.data.sounds import build_bank
+    from acestep.nano.evaluate import evaluate
     from acestep.nano.report import table, write_page
 
-    build_bank(arguments.work / "bank")
-    rows, cases = evaluate(
-        shipped_cascade(arguments.checkpoint),
-        Bank(arguments.work / "bank"),
+    bank = arguments.work / "bank"
+    build_bank(bank)
+    rows, verdicts = evaluate(
+        arguments.checkpoint,
+        bank,
         Shards(arguments.work / "latents").examples(),
         arguments.clips,
         lambda line: print(line, file=sys.stderr),
     )
     print(table(rows))
-    page = write_page(arguments.page or arguments.work / "page", rows, cases)
+    page = write_page(arguments.page or arguments.work / "page", rows, verdicts)
     print(page, file=sys.stderr)
     return 0
 

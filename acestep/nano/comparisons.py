@@ -1,10 +1,10 @@
-"""Rows of the table that compare clips with each other: reference, context, stages, takes.
+"""What compares clips with each other: reference, context, stages, takes – case by case, and as rows.
 
-Knows nothing of the rows that judge one clip alone.
+Knows nothing of the judges that hear one clip alone.
 """
 
 import tempfile
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,131 +14,140 @@ import soundfile
 from acestep.grid import SAMPLE_RATE_HZ
 from acestep.nano import judges
 from acestep.nano.data.compose import compose
-from acestep.nano.data.latents import REFERENCE_SEED, Example, encode, frames_of, tiled
+from acestep.nano.data.latents import REFERENCE_SEED, encode, frames_of, tiled
 from acestep.nano.data.render import mix, render
 from acestep.nano.data.sounds import Bank
+from acestep.nano.rows import Row, share_row
 from acestep.request import AudioRange, GenerateRequest
 
-
-def comparison_rows(
-    cascade: Any, bank: Bank, cases: list[Any], examples: list[Example], count: int
-) -> list[Any]:
-    """Reference, context, the stages' worth, and how takes differ."""
-    from acestep.nano.evaluate import Row, share_row
-
-    rows = [
-        share_row(
-            "closer to its reference than without", 0.85, reference_pairs(cascade, bank, cases[:count])
-        ),
-        share_row(
-            "fits its context better than a shuffled one", 0.90, context_pairs(cascade, bank, cases[:count])
-        ),
-    ]
-    distances = stage_distances(cascade, cases)
-    falling = distances["l"] >= distances["l→m"] >= distances["l→m→s"]
-    value = ", ".join(f"{name} {distance:.1f}" for name, distance in distances.items())
-    rows.append(Row("Fréchet distance falls with each stage", "yes", value, bool(falling)))
-    rows += take_rows(cascade, bank, cases, examples, max(count // 4, 2))
-    return rows
+STAGES: dict[str, tuple[str, ...]] = {"l": ("l",), "l→m": ("l", "m"), "l→m→s": ()}
 
 
-def reference_pairs(cascade: Any, bank: Bank, cases: list[Any]) -> list[bool]:
-    """Is the clip with a reference closer to it, in timbre statistics, than the same seed without?"""
-    hits = []
-    with tempfile.TemporaryDirectory() as folder:
-        for case in cases:
-            sibling = render(compose(REFERENCE_SEED + case.loop.seed, True, sound_of=case.loop), bank)
-            chosen = {role: sibling[role] for role in case.roles}
-            sound = mix(chosen)
-            path = _written(folder, sound)
-            wish = replace(case.request, reference=path)
-            made = cascade.generate(wish)[0].audio.T
-            goal = _summary(sound, case, cascade)
-            near = np.linalg.norm(_summary(made, case, cascade) - goal)
-            far = np.linalg.norm(_summary(case.made, case, cascade) - goal)
-            hits.append(bool(near < far))
-    return hits
+@dataclass
+class Comparisons:
+    """What one case says; fields stay None where the case was not asked."""
+
+    real: np.ndarray  # summary of the render [256]
+    by_stage: dict[str, np.ndarray]  # summaries with one, two and all stages
+    nearer_reference: bool | None = None
+    fits_context: bool | None = None
+    takes: list[np.ndarray] = field(default_factory=list)  # summaries of takes of one request
+    renders: list[np.ndarray] = field(default_factory=list)  # and of other renders of its sounds
 
 
-def context_pairs(cascade: Any, bank: Bank, cases: list[Any]) -> list[bool]:
-    """Do onsets and chords of a part made in context agree more with that context than with another one?"""
-    hits = []
-    rests = []
-    for case in cases:
-        stems = render(case.loop, bank)
-        if len(stems) < 2:
-            continue
-        role = next(
-            (name for name in ("bass", "chords", "lead", "arp", "drums") if name in stems), next(iter(stems))
-        )
-        rest = {name: audio for name, audio in stems.items() if name != role}
-        rests.append((case, role, mix(rest)))
-    with tempfile.TemporaryDirectory() as folder:
-        made = []
-        for case, role, sound in rests:
-            wish = GenerateRequest(
-                prompt=f"{case.loop.style} {role}", task="lego", track=role,
-                context=AudioRange(_written(folder, sound)),
-                bpm=case.loop.grid.bpm, signature=case.loop.grid.signature, bars=case.loop.grid.bars,
-                seed=case.request.seed,
-            )  # fmt: skip
-            made.append(cascade.generate(wish)[0].audio.T)
-    for index, (clip, (_case, _role, sound)) in enumerate(zip(made, rests, strict=True)):
-        other = rests[(index + 1) % len(rests)][2]
-        hits.append(_agreement(clip, sound, cascade.codec) > _agreement(clip, other, cascade.codec))
-    return hits
-
-
-def stage_distances(cascade: Any, cases: list[Any]) -> dict[str, float]:
-    """Fréchet distance to the renders, with one, two and all stages, over the same number of steps."""
-    real = np.stack([_summary(case.real, case, cascade) for case in cases])
-    found = {}
-    for name, stages in (("l", ("l",)), ("l→m", ("l", "m"))):
-        made = []
-        for case in cases:
-            latents = cascade.latents(replace(case.request, stages=stages))[0].float().numpy()
-            made.append(judges.summary(latents[: frames_of(case.loop)]))
-        found[name] = judges.frechet(np.stack(made), real)
-    made = [judges.summary(cascade.latents(case.request)[0].float().numpy()) for case in cases]
-    found["l→m→s"] = judges.frechet(np.stack(made), real)
+def compare(
+    cascade: Any,
+    bank: Bank,
+    case: Any,
+    stems: dict[str, np.ndarray],
+    made: np.ndarray,
+    with_others: bool,
+    by_takes: bool,
+) -> Comparisons:
+    """All comparisons of one case, of which `stems` are the render and `made` [N, 2] the clip."""
+    chosen = {role: stems[role] for role in case.roles}
+    found = Comparisons(_summary(mix(chosen), case, cascade), _by_stage(cascade, case))
+    if with_others:
+        found.nearer_reference = _nearer_reference(cascade, bank, case, made)
+        found.fits_context = _fits_context(cascade, bank, case, stems)
+    if by_takes:
+        takes = cascade.generate(replace(case.request, takes=4))
+        found.takes = [_summary(take.audio.T, case, cascade) for take in takes]
+        for index in range(4):
+            loop = compose(REFERENCE_SEED + 7 * case.loop.seed + index, True, sound_of=case.loop)
+            others = render(loop, bank)
+            found.renders.append(_summary(mix({role: others[role] for role in case.roles}), case, cascade))
     return found
 
 
-def take_rows(cascade: Any, bank: Bank, cases: list[Any], examples: list[Example], count: int) -> list[Any]:
-    """Distance between takes against that between different renders; nearest training loop."""
-    from acestep.nano.evaluate import Row
+def comparison_rows(found: list[Comparisons], training: np.ndarray) -> list[Row]:
+    """The rows; `training` are summaries of training loops [n, 256]."""
+    nearer = [one.nearer_reference for one in found if one.nearer_reference is not None]
+    fitting = [one.fits_context for one in found if one.fits_context is not None]
+    real = np.stack([one.real for one in found])
+    distances = {
+        name: judges.frechet(np.stack([one.by_stage[name] for one in found]), real) for name in STAGES
+    }
+    falling = distances["l"] >= distances["l→m"] >= distances["l→m→s"]
+    value = ", ".join(f"{name} {distance:.1f}" for name, distance in distances.items())
+    return [
+        share_row("closer to its reference than without", 0.85, nearer),
+        share_row("fits its context better than a shuffled one", 0.90, fitting),
+        Row("Fréchet distance falls with each stage", "yes", value, bool(falling)),
+        *_take_rows(found, training),
+    ]
 
-    made_spread, real_spread, nearest = [], [], []
-    training = np.stack([judges.summary(example.views[0].target) for example in examples])
+
+def _take_rows(found: list[Comparisons], training: np.ndarray) -> list[Row]:
+    """Distance between takes against that between different renders; nearest training loop."""
     scale = training.std(0) + 1e-3
-    for case in cases[:count]:
-        takes = cascade.generate(replace(case.request, takes=4))
-        summaries = np.stack([_summary(take.audio.T, case, cascade) for take in takes])
-        made_spread.append(judges.mean_distance(summaries / scale))
-        renders = []
-        for index in range(4):
-            loop = compose(REFERENCE_SEED + 7 * case.loop.seed + index, True, sound_of=case.loop)
-            stems = render(loop, bank)
-            chosen = {role: stems[role] for role in case.roles}
-            renders.append(_summary(mix(chosen), case, cascade))
-        real_spread.append(judges.mean_distance(np.stack(renders) / scale))
-        nearest.append(np.linalg.norm((training - summaries[0]) / scale, axis=1).min())
-    ratio = float(np.mean(made_spread)) / max(float(np.mean(real_spread)), 1e-6)
-    between = np.linalg.norm((training[:, None] - training[None, :50]) / scale, axis=-1)
-    between[between < 1e-6] = np.inf
-    usual = float(between.min(0).mean())
-    copied = float(np.mean(nearest)) < 0.5 * usual
+    asked = [one for one in found if one.takes]
+    made = float(np.mean([judges.mean_distance(np.stack(one.takes) / scale) for one in asked]))
+    real = float(np.mean([judges.mean_distance(np.stack(one.renders) / scale) for one in asked]))
+    ratio = made / max(real, 1e-6)
+    nearest = float(np.mean([_nearest(one.takes[0], training, scale) for one in asked]))
+    some = range(0, len(training), max(len(training) // 50, 1))
+    usual = float(np.mean([_nearest(training[i], np.delete(training, i, 0), scale) for i in some]))
+    value = f"distance {nearest:.1f}; training loops among themselves {usual:.1f}"
     return [
         Row("takes differ: distance, of that of renders", "≥ 50 %", f"{ratio:.0%}", ratio >= 0.5),
-        Row(
-            "nearest training loop is not a copy", "yes",
-            f"distance {np.mean(nearest):.1f}; training loops among themselves {usual:.1f}", not copied,
-        ),
-    ]  # fmt: skip
+        Row("nearest training loop is not a copy", "yes", value, nearest >= 0.5 * usual),
+    ]
+
+
+def _nearest(summary: np.ndarray, others: np.ndarray, scale: np.ndarray) -> float:
+    return float(np.linalg.norm((others - summary) / scale, axis=1).min())
+
+
+def _by_stage(cascade: Any, case: Any) -> dict[str, np.ndarray]:
+    """Summaries of latents made over the same number of steps."""
+    made = {}
+    for name, stages in STAGES.items():
+        request = replace(case.request, stages=stages) if stages else case.request
+        latents = cascade.latents(request)[0].float().numpy()
+        made[name] = judges.summary(latents[: frames_of(case.loop)])
+    return made
+
+
+def _nearer_reference(cascade: Any, bank: Bank, case: Any, without: np.ndarray) -> bool:
+    """Is the clip with a reference closer to it, in timbre statistics, than the same seed without?"""
+    sibling = render(compose(REFERENCE_SEED + case.loop.seed, True, sound_of=case.loop), bank)
+    sound = mix({role: sibling[role] for role in case.roles})
+    with tempfile.TemporaryDirectory() as folder:
+        made = cascade.generate(replace(case.request, reference=_written(folder, sound)))[0].audio.T
+    goal = _summary(sound, case, cascade)
+    near, far = (np.linalg.norm(_summary(clip, case, cascade) - goal) for clip in (made, without))
+    return bool(near < far)
+
+
+def _fits_context(cascade: Any, bank: Bank, case: Any, stems: dict[str, np.ndarray]) -> bool | None:
+    """Do onsets and chords of a part made in context agree more with that context than with another one?"""
+    if len(stems) < 2:
+        return None
+    role = next(
+        (name for name in ("bass", "chords", "lead", "arp", "drums") if name in stems), next(iter(stems))
+    )
+    context = mix({name: audio for name, audio in stems.items() if name != role})
+    grid = case.loop.grid
+    with tempfile.TemporaryDirectory() as folder:
+        request = GenerateRequest(
+            prompt=f"{case.loop.style} {role}", task="lego", track=role,
+            context=AudioRange(_written(folder, context)),
+            bpm=grid.bpm, signature=grid.signature, bars=grid.bars, seed=case.request.seed,
+        )  # fmt: skip
+        made = cascade.generate(request)[0].audio.T
+    other = _other_context(case.loop.seed, bank)
+    return _agreement(made, context, cascade.codec) > _agreement(made, other, cascade.codec)
+
+
+def _other_context(seed: int, bank: Bank) -> np.ndarray:
+    """The mix of another held-out loop."""
+    stems = render(compose(seed + 100_000, held=True), bank)
+    return mix(stems)
 
 
 def _written(folder: str, audio: np.ndarray) -> str:
-    path = Path(folder) / f"{abs(hash(audio.tobytes()))}.wav"
+    path = Path(folder) / "sound.wav"
     soundfile.write(path, audio, SAMPLE_RATE_HZ, subtype="FLOAT")
     return str(path)
 

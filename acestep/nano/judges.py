@@ -12,6 +12,8 @@ from torch import Tensor
 
 from acestep.grid import Grid
 
+LATENT_RATE_HZ = 100.0
+
 
 def summary(latents: np.ndarray) -> np.ndarray:
     """[T, 64] → [256]: mean, spread, movement and peaks of every channel: how a clip sounds, not what it
@@ -22,9 +24,27 @@ def summary(latents: np.ndarray) -> np.ndarray:
     return np.concatenate([values.mean(0), values.std(0), moved.mean(0), np.quantile(values, 0.95, axis=0)])
 
 
+def rhythm(latents: np.ndarray, grid: Grid, places: int = 16, channels: int = 8) -> np.ndarray:
+    """[T, 64] → [places · 2 · channels]: where in the bar the leading channels rise and fall, mean 1 each."""
+    values = latents[:, :channels].astype(np.float32)
+    moved = np.diff(values, axis=0, prepend=values[:1])
+    bar = np.arange(len(values)) / LATENT_RATE_HZ / grid.bar_s
+    place = np.round(bar * places).astype(int) % places
+    both = np.concatenate([moved.clip(0), (-moved).clip(0)], 1)
+    sums = np.zeros((places, 2 * channels), np.float32)
+    np.add.at(sums, place, both)
+    mean = sums / np.bincount(place, minlength=places).clip(1)[:, None]
+    return (mean / (mean.mean(0, keepdims=True) + 1e-3)).ravel()
+
+
+def features(latents: np.ndarray, grid: Grid) -> np.ndarray:
+    """[T, 64] → [512]: how a clip sounds and when it moves, for probes."""
+    return np.concatenate([summary(latents), rhythm(latents, grid)])
+
+
 @dataclass
 class Probe:
-    """A linear classifier of clip summaries."""
+    """A linear classifier of clips' features."""
 
     names: tuple[str, ...]
     mean: Tensor
@@ -32,25 +52,22 @@ class Probe:
     weight: Tensor
     bias: Tensor
 
-    def tell(self, summaries: np.ndarray) -> np.ndarray:
-        """Summaries [n, 256] → indices of names [n]."""
-        x = (torch.from_numpy(summaries).float() - self.mean) / self.deviation
-        return (x @ self.weight + self.bias).argmax(-1).numpy()
-
-    def accuracy(self, summaries: np.ndarray, labels: np.ndarray) -> float:
-        """Share told right."""
-        return float((self.tell(summaries) == labels).mean()) if len(labels) else float("nan")
+    def tell(self, clips: np.ndarray) -> list[str]:
+        """Features [n, 512] → the name of each."""
+        x = (torch.from_numpy(clips).float() - self.mean) / self.deviation
+        return [self.names[index] for index in (x @ self.weight + self.bias).argmax(-1)]
 
 
-def train_probe(summaries: np.ndarray, labels: np.ndarray, names: tuple[str, ...], steps: int = 300) -> Probe:
-    """Logistic regression with weight decay, on real renders only."""
+def train_probe(clips: np.ndarray, labels: list[str], steps: int = 300) -> Probe:
+    """Logistic regression with strong weight decay, on features of real renders only."""
     torch.manual_seed(0)
-    x = torch.from_numpy(summaries).float()
+    names = tuple(sorted(set(labels)))
+    x = torch.from_numpy(clips).float()
     mean, deviation = x.mean(0), x.std(0).clamp_min(1e-3)
-    x, y = (x - mean) / deviation, torch.from_numpy(labels)
+    x, y = (x - mean) / deviation, torch.tensor([names.index(label) for label in labels])
     weight = torch.zeros(x.shape[1], len(names), requires_grad=True)
     bias = torch.zeros(len(names), requires_grad=True)
-    optimizer = torch.optim.AdamW([weight, bias], lr=0.02, weight_decay=0.2)
+    optimizer = torch.optim.AdamW([weight, bias], lr=0.02, weight_decay=3.0)
     for _ in range(steps):
         loss = torch.nn.functional.cross_entropy(x @ weight + bias, y, label_smoothing=0.05)
         optimizer.zero_grad()

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from acestep.grid import SAMPLE_RATE_HZ
-from acestep.nano.evaluate import Case, Row
+from acestep.nano.evaluate import Verdict
+from acestep.nano.rows import Row
 
 MARKS = {True: "yes", False: "no", None: "–"}
 
@@ -20,7 +21,7 @@ def table(rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
-def write_page(folder: Path, rows: list[Row], cases: list[Case], limit: int = 24) -> Path:
+def write_page(folder: Path, rows: list[Row], verdicts: list[Verdict]) -> Path:
     """`index.html` with the table and, for some cases, the clip and the render to hear and to see."""
     import matplotlib
 
@@ -35,12 +36,14 @@ def write_page(folder: Path, rows: list[Row], cases: list[Case], limit: int = 24
         cells = (row.what, row.goal, row.value, MARKS[row.reached])
         body.append("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>")
     body.append("</table>")
-    for index, case in enumerate(cases[:limit]):
-        request = case.request
+    for verdict in verdicts:
+        if verdict.audio is None:
+            continue
+        case, request = verdict.case, verdict.case.request
         title = f"{case.caption} – {request.bpm:g} bpm, {request.signature}, {request.key or 'no key'}"
         body.append(f"<h2>{html.escape(title)}</h2>")
-        for kind, audio in (("made", case.made), ("render", case.real)):
-            name = f"{index:03d}-{kind}"
+        for kind, audio in zip(("render", "made"), verdict.audio, strict=True):
+            name = f"{case.index:03d}-{kind}"
             _write_audio(folder / f"{name}.wav", audio)
             _plot(folder / f"{name}.png", audio, request.grid.bar_times_s())
             body.append(
