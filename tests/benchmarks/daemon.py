@@ -1,4 +1,5 @@
-"""What the daemon costs: start, acknowledgement while a job runs, overhead over the engine, trigger to file.
+"""What the daemon costs: start, acknowledgement while a job runs, overhead over the engine, trigger
+to file, peak memory.
 
     python -m tests.benchmarks.daemon [--cascade NAME_OR_FOLDER] [--rounds N]
 
@@ -8,6 +9,7 @@ Without trained weights an untrained checkpoint of nano's size is made; times do
 import argparse
 import contextlib
 import io
+import resource
 import statistics
 import subprocess
 import sys
@@ -40,6 +42,8 @@ def main() -> int:
             _overhead(osc, checkpoint, Path(folder), arguments.rounds)
             _acknowledgement(osc)
             daemon.terminate()
+        peak_kb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss  # the daemon is the largest child
+        print(f"{'peak memory of the daemon':42} {peak_kb / 1e6:7.2f} GB")
     return 0
 
 
