@@ -53,7 +53,7 @@ class CodecTraining:
         self.recipe = recipe
         self.features = features
         self.shards = open_features(features)
-        self.codec = codec.train()
+        self.codec = codec.train().requires_grad_()
         # `fused` is the same arithmetic in one pass over the weights
         self.optimizer = torch.optim.AdamW(
             self.codec.parameters(), lr=recipe.rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True
