@@ -22,6 +22,7 @@ DELEGATED = {
     "web": ("plugin_bridge.web.cli", "the page in the browser: generate, listen, keep, train"),
     "pull": ("acestep.pull", "fetch a published checkpoint"),
     "convert": ("acestep.convert", "convert a checkpoint in ACE-Step's original layout"),
+    "distill": ("acestep.distill", "train a smaller stage to do what a larger one does"),
     "compose": ("acestep.compose", "put stages of several checkpoints together as a cascade"),
 }
 
