@@ -60,8 +60,8 @@ class Recipe:
     def __post_init__(self) -> None:
         if bool(self.audio) == bool(self.captions):
             raise InvalidRequest("name either a folder with --audio or a text file with --captions")
-        for name, low, high in (("width", 0.01, 1), ("depth", 0.01, 1), ("steps", 1, 10**8), ("batch", 1, 4096),
-                                ("seconds", 0.1, 600), ("rate", 0, 1)):  # fmt: skip
+        ranges = {"width": (0.01, 1), "depth": (0.01, 1), "steps": (1, 10**8), "batch": (1, 4096)}
+        for name, (low, high) in {**ranges, "seconds": (0.1, 600), "rate": (0, 1)}.items():
             if not low <= getattr(self, name) <= high:
                 raise InvalidRequest(f"{name} {getattr(self, name)} is out of range: expected {low}–{high}")
 
@@ -252,7 +252,7 @@ class Distillation:
             "text_encoder": path_from(source.text_encoder, out),
             "tokenizer": path_from(source.tokenizer, out),
             "max_s": source.max_s,
-            "trained_on": f"distilled from {self.recipe.teacher}, {self.step} steps: velocity error {error:.3f}",
+            "trained_on": f"{self.recipe.teacher}'s velocity, {self.step} steps, error {error:.3f}",
             "license": source.license,
         }
 

@@ -77,6 +77,10 @@ class Song:
         walk = _Walk(self, len(takes), pace)
         return euler(fresh_noise(), self.way, walk.velocity, fresh_noise)
 
+    def rerouted(self) -> None:
+        """Take the way anew: the cascade has lost a stage."""
+        self.way = _way(self.cascade, self.request)
+
     def spliced(self, samples: NDArray[np.float32], at: int) -> NDArray[np.float32]:
         """Samples [2, n] from sample `at` on, with the context put back outside a repainted region."""
         if self.request.repaint_s is None or self.context is None:
@@ -250,12 +254,10 @@ def prepare(cascade: Cascade, request: GenerateRequest) -> Song:
     """Check a request against the cascade and gather what it is made from. Reads the context's file."""
     spec = cascade.spec
     notes = check(request, spec)
-    plans = [plan for plan in spec.plans() if plan.name in cascade.stages]
-    way = legs(plans, request.stages, request.steps)
-    if request.guidance is not None:
-        way = [leg.guided_by(request.guidance) for leg in way]
-        if request.guidance > 1 and any(cascade.stages[leg.stage].is_turbo for leg in way):
-            notes.append("guidance is built into turbo stages, so none was added there")
+    way = _way(cascade, request)
+    turbo = any(cascade.stages[leg.stage].is_turbo for leg in way)
+    if request.guidance is not None and request.guidance > 1 and turbo:
+        notes.append("guidance is built into turbo stages, so none was added there")
     rate = cascade.codec.sample_rate_hz
     context = None
     if request.context is not None:
@@ -276,6 +278,13 @@ def prepare(cascade: Cascade, request: GenerateRequest) -> Song:
     return Song(
         cascade, request, plan, way, text, free_text, lyrics, request.reference, context, tuple(notes)
     )
+
+
+def _way(cascade: Cascade, request: GenerateRequest) -> list[Leg]:
+    """The legs through the stages that are loaded, as the request wants them."""
+    plans = [plan for plan in cascade.spec.plans() if plan.name in cascade.stages]
+    way = legs(plans, request.stages, request.steps)
+    return way if request.guidance is None else [leg.guided_by(request.guidance) for leg in way]
 
 
 def _prompts(cascade: Cascade, request: GenerateRequest, metadata: str) -> tuple[str, str, bool]:

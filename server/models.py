@@ -6,10 +6,12 @@ nothing.
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from acestep.errors import NotFound
 from server import logs
+from server.config import Config
 
 if TYPE_CHECKING:
     from acestep.cascade import Cascade
@@ -17,11 +19,23 @@ if TYPE_CHECKING:
 log = logs.get("models")
 
 
-def load_cascade(name: str, device: str) -> "Cascade":
-    """The real loader: `acestep.cascade.Cascade.load`."""
+def load_cascade(name: str, device: str, precision: str = "auto") -> "Cascade":
+    """The real loader: `acestep.cascade.Cascade.load`; logs what it chose, and what int8 changes."""
+    import torch
+
     from acestep.cascade import Cascade
 
-    return Cascade.load(name, device=device)
+    dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}.get(precision)
+    cascade = Cascade.load(name, device=device, dtype=dtype, int8=precision == "int8" or None)
+    for note in cascade.notes:
+        log.info("cascade_planned", cascade=name, note=note)
+    return cascade
+
+
+def models_for(config: Config, load: Callable[[str, str], Any] | None = None) -> "Models":
+    """Models with the settings' cascade or variant, device and precision."""
+    real = partial(load_cascade, precision=config.precision)
+    return Models(config.variant or config.cascade, config.device, load or real)
 
 
 class Models:
