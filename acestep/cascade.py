@@ -32,6 +32,8 @@ from acestep.stepdown import is_out_of_memory, step_down
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from acestep.planner import Planner
+
 __all__ = ["Cascade", "Progress", "Take"]
 
 log = logging.getLogger(__name__)
@@ -69,6 +71,7 @@ class Cascade:
     ) -> None:
         self.spec = spec
         self.device = device or next(iter(stages.values())).like.device  # where stages run
+        self.planner: Planner | None = None
         self.notes: tuple[str, ...] = ()  # why these stages, and what int8 changes
         self.resident = resident  # False: stages wait in main memory and take turns on the device
         self.stages = stages
@@ -91,13 +94,14 @@ class Cascade:
         device: str = "auto",
         dtype: torch.dtype | None = None,
         int8: bool | None = None,
+        planner: str | Path = "",
     ) -> Cascade:
         """The checkpoint of that name (embedded, or in ACESTEP_HOME/cascades) or at that path, or a variant:
         "auto", "l", "m", "s" (see `memory.choose`).
 
         `stages` loads only those; for () `memory` chooses what fits and logs why. `dtype` None is bfloat16 on
         a GPU and float32 on a CPU; `int8` makes the transformers' weights 8-bit integers, None: as a last
-        resort.
+        resort. `planner` names a language model that expands the prompts of text-to-music (see `planner`).
         """
         place, notes = loading.choose_device(device), []
         if name_or_path in memory.CHOICES and name_or_path not in checkpoint.available():
@@ -117,6 +121,10 @@ class Cascade:
         if hasattr(parts[2], "window"):
             parts[2].window = chosen.decode_window
         cascade = cls(*parts, device=place, resident=chosen.resident)
+        if planner:
+            from acestep.planner import Planner
+
+            cascade.planner = Planner.load(planner, place)
         cascade.notes = (*notes, *(note for stage in parts[1].values() if (note := stage.int8_note)))
         return cascade
 

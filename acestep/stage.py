@@ -143,6 +143,20 @@ class Stage:
             self.audio_tokenizer, self.audio_token_detokenizer, source.to(self.like), self.silence(16)
         )
 
+    @property
+    def codebook(self) -> int:
+        """How many different audio codes the stage can read; 0 without tokenizer and detokenizer."""
+        if self.audio_tokenizer is None or self.audio_token_detokenizer is None:
+            return 0
+        return self.audio_tokenizer.quantizer.codebook_size
+
+    @torch.no_grad()
+    def hints(self, codes: Sequence[int]) -> Tensor:
+        """Latents [1, T, C] that audio codes, 5 a second, stand for: melody and rhythm, little sound."""
+        indices = torch.tensor(codes, device=self.like.device)[None, :, None]
+        quantized = self.audio_tokenizer.quantizer.get_output_from_indices(indices)
+        return self.audio_token_detokenizer(quantized.to(self.like))
+
     @torch.no_grad()
     def timbre(self, key: Hashable, reference: Tensor | None, frames: int, strength: float = 1.0) -> Tensor:
         """Timbre [1, 1, D] of reference latents, or of `frames` of silence for None.

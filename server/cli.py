@@ -69,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
 
     generate = commands.add_parser("generate", help="make clips, through a running daemon or in this process")
     cli_generate.add_arguments(generate)
-    _add_settings(generate, ("home", "samples", "host", "grpc_port", "device", "precision"))
+    _add_settings(generate, ("home", "samples", "host", "grpc_port", "device", "precision", "planner"))
     generate.set_defaults(run=cli_generate.run)
 
     models = commands.add_parser("models", help="list the cascades on this machine")

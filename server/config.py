@@ -58,6 +58,7 @@ class Config:
     allowed_folders: tuple[Path, ...] = _setting((), "more folders that requests may name")
     cascade: str = _setting("nano", "name or folder of the cascade that requests use by default")
     variant: str = _setting("", "auto, l, m, s or nano: choose the cascade by size, for this machine")
+    planner: str = _setting("", "language model that expands prompts, for example lm-0.6b; empty: none")
     precision: str = _setting("auto", "auto, float32, bfloat16, or int8 weights for the transformers")
     device: str = _setting("auto", "auto, cpu, cuda, cuda:N or mps")
     max_queue: int = _setting(64, "jobs that may wait, over all senders")

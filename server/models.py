@@ -19,14 +19,16 @@ if TYPE_CHECKING:
 log = logs.get("models")
 
 
-def load_cascade(name: str, device: str, precision: str = "auto") -> "Cascade":
+def load_cascade(name: str, device: str, precision: str = "auto", planner: str = "") -> "Cascade":
     """The real loader: `acestep.cascade.Cascade.load`; logs what it chose, and what int8 changes."""
     import torch
 
     from acestep.cascade import Cascade
 
     dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}.get(precision)
-    cascade = Cascade.load(name, device=device, dtype=dtype, int8=precision == "int8" or None)
+    cascade = Cascade.load(
+        name, device=device, dtype=dtype, int8=precision == "int8" or None, planner=planner
+    )
     for note in cascade.notes:
         log.info("cascade_planned", cascade=name, note=note)
     return cascade
@@ -34,7 +36,7 @@ def load_cascade(name: str, device: str, precision: str = "auto") -> "Cascade":
 
 def models_for(config: Config, load: Callable[[str, str], Any] | None = None) -> "Models":
     """Models with the settings' cascade or variant, device and precision."""
-    real = partial(load_cascade, precision=config.precision)
+    real = partial(load_cascade, precision=config.precision, planner=config.planner)
     return Models(config.variant or config.cascade, config.device, load or real)
 
 
