@@ -88,7 +88,7 @@ class Student(nn.Module):
             module = type(part)(**config).float()
             begin_from(module, part)
             setattr(self, name, module)
-        encoder = self.condition_encoder
+        encoder: Any = self.condition_encoder
         encoder.null_condition_emb.requires_grad_(False)
         encoder.timbre_encoder.special_token.requires_grad_(self.timbre_token)
 

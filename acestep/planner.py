@@ -1,9 +1,9 @@
 """The planner: ACE-Step's 5 Hz language model, which writes a fuller caption, an open key and audio codes.
 
 It thinks in lines (bpm, caption, duration, keyscale, language, timesignature) between <think> and </think>,
-then speaks one code for 200 ms. What the request fixes is put into its mouth, so it is never overwritten; what is
-open is chosen among what ACE-Step knows. Prompt and order of lines are those it was trained with. Knows
-nothing of stages: what codes become is decided in `song`. Guidance of the language model is left out.
+then speaks one code for 200 ms. What the request fixes is put into its mouth, so it is never overwritten;
+what is open is chosen among what ACE-Step knows. Prompt and order of lines are those it was trained with.
+Knows nothing of stages: what codes become is decided in `song`. Its own guidance is left out.
 """
 
 from __future__ import annotations
