@@ -227,8 +227,8 @@ def variant_needs() -> dict[str, tuple[int, Parameters, int]]:
     shared = CODEC_PARAMETERS + TEXT_ENCODER_PARAMETERS
     found = {}
     for name, variant in VARIANTS.items():
-        own = variant.parameters - (shared if "codec" in variant.counts else 0)
-        found[name] = (variant.parameters, Parameters(own), shared)
+        without = shared if "codec" in variant.counts else 0
+        found[name] = (variant.parameters, Parameters(variant.parameters - without), shared)
     nano = read_spec(EMBEDDED["nano"])
     stages = [stage_parameters(stage) for stage in nano.stages]
     own = Parameters(sum(s.transformer for s in stages), sum(s.others for s in stages))

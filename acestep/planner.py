@@ -133,7 +133,7 @@ class Planner:
     def _choice(self, text: str, options: Sequence[str]) -> str:
         """The option that the likeliest tokens lead to, each step among those that still lead to one."""
         left = {option: self._ids(f" {option}") for option in options}
-        reader, place, last = _Reader(self, text), 0, []
+        reader, place, last = _Reader(self, text), 0, list[int]()
         while len(left) > 1:
             logits = reader.next(last)
             allowed = sorted({ids[place] for ids in left.values()})
@@ -147,7 +147,7 @@ class Planner:
     ) -> tuple[int, ...]:
         """`count` codes below `codebook`, drawn; nothing else can be said, and no end comes early."""
         generator = torch.Generator("cpu").manual_seed(seed)
-        reader, drawn, last = _Reader(self, text), [], []
+        reader, drawn, last = _Reader(self, text), list[int](), list[int]()
         ids = self.code_ids[:codebook]
         for _ in range(count):
             weights = torch.softmax(reader.next(last)[ids] / TEMPERATURE, dim=0)

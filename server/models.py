@@ -4,6 +4,8 @@ Keeps one cascade in memory. The next is loaded before the old one is let go, so
 nothing.
 """
 
+import gc
+import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -66,6 +68,10 @@ class Models:
             raise NotFound(f"cascade {name or self.default!r} is not loaded")
         log.info("cascade_unloaded", cascade=self.loaded_name)
         self._cascade, self.loaded_name = None, ""
+        gc.collect()
+        torch = sys.modules.get("torch")
+        if torch is not None and torch.cuda.is_available():  # else other programs do not get it back
+            torch.cuda.empty_cache()
 
     @property
     def cascade(self) -> Any:
