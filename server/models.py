@@ -22,18 +22,13 @@ log = logs.get("models")
 
 
 def load_cascade(name: str, device: str, precision: str = "auto", planner: str = "") -> "Cascade":
-    """The real loader: `acestep.cascade.Cascade.load`; logs what it chose, and what int8 changes."""
+    """The real loader: `acestep.cascade.Cascade.load`, which logs what it chose and why."""
     import torch
 
     from acestep.cascade import Cascade
 
     dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}.get(precision)
-    cascade = Cascade.load(
-        name, device=device, dtype=dtype, int8=precision == "int8" or None, planner=planner
-    )
-    for note in cascade.notes:
-        log.info("cascade_planned", cascade=name, note=note)
-    return cascade
+    return Cascade.load(name, device=device, dtype=dtype, int8=precision == "int8" or None, planner=planner)
 
 
 def models_for(config: Config, load: Callable[[str, str], Any] | None = None) -> "Models":

@@ -23,6 +23,7 @@ from server.models import Models
 from server.queue import JobQueue
 from server.worker import Worker
 from tests.daemons import (
+    WAIT_S,
     Osc,
     Process,
     StandIn,
