@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from acestep import adapter_files
 from acestep.adapter_files import AdapterFile, Low
 from acestep.errors import AdapterError, AlreadyExists, NotFound
+from acestep.quantise import is_quantised
 from acestep.stage import Stage
 
 SHOWN = 5  # names in an error
@@ -205,10 +206,10 @@ def _misfits(stage: Stage, updates: dict[str, Low]) -> list[str]:
         layer = layer.base if isinstance(layer, Adapted) else layer
         if layer is None:
             wrong.append(f"it has no module {path}")
+        elif is_quantised(layer):
+            wrong.append(f"{path} is quantised: load with --precision bfloat16 or float32 to use adapters")
         elif not isinstance(layer, nn.Linear):
             wrong.append(f"{path} is a {type(layer).__name__}, not a linear layer")
-        elif type(layer.weight) is not nn.Parameter or not layer.weight.is_floating_point():
-            wrong.append(f"{path} is quantised: load the stage in bfloat16 or float32 to use adapters")
         elif tuple(layer.weight.shape) != (low.up.shape[0], low.down.shape[1]):
             have = f"{layer.weight.shape[1]}→{layer.weight.shape[0]}"
             wrong.append(f"{path} is {have}, the adapter's is {low.down.shape[1]}→{low.up.shape[0]}")

@@ -23,14 +23,16 @@ from acestep import checkpoint, conditions, loading, memory
 from acestep.adapters import Adapters
 from acestep.checkpoint import CascadeSpec
 from acestep.conditions import Words
-from acestep.errors import OutOfMemory
 from acestep.pace import Pace, Progress
 from acestep.request import GenerateRequest
 from acestep.song import Song, prepare
 from acestep.stage import Recent, Stage
+from acestep.stepdown import is_out_of_memory, step_down
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from acestep.planner import Planner
 
 __all__ = ["Cascade", "Progress", "Take"]
 
@@ -69,6 +71,8 @@ class Cascade:
     ) -> None:
         self.spec = spec
         self.device = device or next(iter(stages.values())).like.device  # where stages run
+        self.planner: Planner | None = None
+        self.notes: tuple[str, ...] = ()  # why these stages, and what int8 changes
         self.resident = resident  # False: stages wait in main memory and take turns on the device
         self.stages = stages
         self.codec = codec
@@ -89,20 +93,40 @@ class Cascade:
         stages: Sequence[str] = (),
         device: str = "auto",
         dtype: torch.dtype | None = None,
+        int8: bool | None = None,
+        planner: str | Path = "",
     ) -> Cascade:
-        """The checkpoint of that name (embedded, or in ACESTEP_HOME/cascades) or at that path.
+        """The checkpoint of that name (embedded, or in ACESTEP_HOME/cascades) or at that path, or a variant:
+        "auto", "l", "m", "s" (see `memory.choose`).
 
         `stages` loads only those; for () `memory` chooses what fits and logs why. `dtype` None is bfloat16 on
-        a GPU and float32 on a CPU.
+        a GPU and float32 on a CPU; `int8` makes the transformers' weights 8-bit integers, None: as a last
+        resort. `planner` names a language model that expands the prompts of text-to-music (see `planner`).
         """
+        place, notes = loading.choose_device(device), []
+        if name_or_path in memory.CHOICES and name_or_path not in checkpoint.available():
+            name_or_path, only, why = memory.choose(str(name_or_path), place)
+            stages = stages or only
+            notes.append(why)
+            log.info(why)
         spec = checkpoint.read_spec(checkpoint.find(name_or_path))
         loading.check_names(spec, stages)
-        place = loading.choose_device(device)
-        chosen = memory.plan_for(spec, place, tuple(stages))
-        log.info("%s: %s", spec.name, chosen)
+        if dtype is not None and int8 is None:
+            int8 = False
+        chosen = memory.plan_for(spec, place, tuple(stages), int8)
+        notes.append(f"{spec.name}: {chosen}")
+        log.info(notes[-1])
         waiting = place if chosen.resident else torch.device("cpu")
-        parts = loading.load_parts(spec, chosen.stages, place, dtype, waiting)
-        return cls(*parts, device=place, resident=chosen.resident)
+        parts = loading.load_parts(spec, chosen.stages, place, dtype, waiting, chosen.int8)
+        if hasattr(parts[2], "window"):
+            parts[2].window = chosen.decode_window
+        cascade = cls(*parts, device=place, resident=chosen.resident)
+        if planner:
+            from acestep.planner import Planner
+
+            cascade.planner = Planner.load(planner, place)
+        cascade.notes = (*notes, *(note for stage in parts[1].values() if (note := stage.int8_note)))
+        return cascade
 
     def bring(self, stage: Stage) -> None:
         """Have a stage on the device; where stages take turns, the others make room first."""
@@ -186,20 +210,15 @@ class Cascade:
         takes: list[Take] = []
         while done < song.request.takes:
             batch = range(done, min(done + at_once, song.request.takes))
-            before = dict(pace.seconds)
+            before, failed = dict(pace.seconds), None
             try:
                 audio = self._decode(song, song.denoise(batch, pace), pace, on_audio, first_index + done)
-            except torch.OutOfMemoryError as error:
-                torch.cuda.empty_cache()
-                if len(batch) == 1 and self.resident and len(self.stages) > 1:
-                    self._take_turns(song)
-                    continue
-                if len(batch) == 1:
-                    raise OutOfMemory(
-                        f"{song.outline.duration_s:.0f} s do not fit into the device's memory: "
-                        "ask for fewer bars, or load fewer or smaller stages"
-                    ) from error
-                at_once = len(batch) // 2
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                failed = error.with_traceback(None)  # its frames hold the tensors that did not fit
+            if failed is not None:
+                at_once = step_down(self, song, len(batch))
                 continue
             seconds = {part: (total - before.get(part, 0.0)) for part, total in pace.seconds.items()}
             for k, samples in zip(batch, audio, strict=True):
@@ -216,13 +235,6 @@ class Cascade:
                 )
             done += len(batch)
         return takes
-
-    def _take_turns(self, song: Song) -> None:
-        self.resident = False
-        for stage in self.stages.values():
-            stage.to("cpu")
-        song.notes += ("memory ran out: from now on the stages take turns on the device",)
-        log.warning(song.notes[-1])
 
     def _decode(
         self, song: Song, latents: Tensor, pace: Pace, on_audio: Any, first_index: int

@@ -53,6 +53,7 @@ class OobleckCodec:
     def __init__(self, autoencoder: Any) -> None:
         import math
 
+        self.window = OOBLECK_WINDOW  # may be made smaller where memory is short: the samples stay the same
         self.autoencoder = fold_weight_norm(autoencoder).eval().requires_grad_(False)
         self.hop = math.prod(autoencoder.config.downsampling_ratios)
         self.sample_rate_hz: int = autoencoder.config.sampling_rate
@@ -72,7 +73,7 @@ class OobleckCodec:
         total = audio.shape[-1] // self.hop
         pieces = []
         with torch.inference_mode():
-            for start, end, first, last in _windows(total):
+            for start, end, first, last in _windows(total, self.window):
                 part = self.autoencoder.encode(
                     audio[..., first * self.hop : last * self.hop]
                 ).latent_dist.mode()
@@ -90,7 +91,7 @@ class OobleckCodec:
         import torch
 
         channels_first = latents.transpose(1, 2).to(self._weight)
-        for start, end, first, last in _windows(latents.shape[1]):
+        for start, end, first, last in _windows(latents.shape[1], self.window):
             with torch.inference_mode():
                 audio = self.autoencoder.decode(channels_first[..., first:last]).sample
             yield audio[..., (start - first) * self.hop : (end - first) * self.hop].float()
@@ -151,10 +152,10 @@ def fold_weight_norm(module: Any) -> Any:
     return module
 
 
-def _windows(total: int) -> Iterator[tuple[int, int, int, int]]:
+def _windows(total: int, window: int) -> Iterator[tuple[int, int, int, int]]:
     """(start, end) of what a window gives, and (first, last) of what it has to see for that."""
-    for start in range(0, total, OOBLECK_WINDOW):
-        end = min(start + OOBLECK_WINDOW, total)
+    for start in range(0, total, window):
+        end = min(start + window, total)
         yield start, end, max(start - OOBLECK_MARGIN, 0), min(end + OOBLECK_MARGIN, total)
 
 

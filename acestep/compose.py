@@ -117,9 +117,9 @@ def describe(chosen: list[Chosen], out: Path, name: str) -> dict[str, Any]:
         "schedule": {"steps": chosen[0].schedule.steps, "shift": chosen[0].schedule.shift},
         "supports": supports,
         **shared,
-        "codec": _path(first.codec, out),
-        "text_encoder": _path(first.text_encoder, out),
-        "tokenizer": _path(first.tokenizer, out),
+        "codec": path_from(first.codec, out),
+        "text_encoder": path_from(first.text_encoder, out),
+        "tokenizer": path_from(first.tokenizer, out),
         "trained_on": "; ".join(dict.fromkeys(c.source.trained_on for c in chosen if c.source.trained_on)),
         "license": ", ".join(dict.fromkeys(c.source.license for c in chosen if c.source.license)),
     }
@@ -129,7 +129,7 @@ def _entry(choice: Chosen, out: Path) -> dict[str, Any]:
     guidance = choice.stage.guidance or choice.source.guidance
     entry: dict[str, Any] = {
         "name": choice.name,
-        "path": _path(choice.stage.folder, out),
+        "path": path_from(choice.stage.folder, out),
         "steps": list(choice.steps),
         "schedule": {"steps": choice.schedule.steps, "shift": choice.schedule.shift},
         "guidance": {"scale": guidance.scale, "mode": guidance.mode, "interval": list(guidance.interval)},
@@ -191,7 +191,7 @@ def _levels(levels: tuple[float, ...]) -> str:
     return f"{len(levels) - 1} steps, noise level {levels[0]:.3f} → {levels[-1]:.3f}"
 
 
-def _path(target: Path, out: Path) -> str:
+def path_from(target: Path, out: Path) -> str:
     """Relative where both are in the cascades folder (home can be moved), else absolute."""
     target, out = target.resolve(), out.parent.resolve() / out.name
     home = cascades_folder().resolve()

@@ -17,6 +17,7 @@ import torch
 from acestep.checkpoint import CascadeSpec, StageSpec
 from acestep.codec import load_codec
 from acestep.errors import CheckpointError, NotFound
+from acestep.quantise import quantise
 from acestep.stage import Stage
 
 log = logging.getLogger(__name__)
@@ -50,10 +51,12 @@ def load_parts(
     place: torch.device = torch.device("cpu"),  # noqa: B008 (immutable)
     dtype: torch.dtype | None = None,
     waiting: torch.device | None = None,
+    int8: bool = False,
 ) -> tuple[CascadeSpec, dict[str, Stage], Any, Any, Any]:
     """(spec, stages by name, codec, text encoder, tokenizer) of the chosen stages, on the device.
 
-    `waiting` is where stages are put instead, if they take turns.
+    `waiting` is where stages are put instead, if they take turns; `int8` makes their transformers' weights
+    integers.
     """
     kind = choose_dtype(place, dtype)
     with _quiet():
@@ -67,15 +70,15 @@ def load_parts(
 
             quicken(codec.autoencoder.decoder)
         stages = {
-            stage.name: load_stage(stage, waiting or place, kind)
+            stage.name: load_stage(stage, waiting or place, kind, int8)
             for stage in spec.stages
             if not names or stage.name in names
         }
     return spec, stages, codec, text_encoder, tokenizer
 
 
-def load_stage(spec: StageSpec, device: torch.device, dtype: torch.dtype) -> Stage:
-    """One stage from its folder."""
+def load_stage(spec: StageSpec, device: torch.device, dtype: torch.dtype, int8: bool = False) -> Stage:
+    """One stage from its folder. What int8 changes is measured and logged, and kept as its `int8_error`."""
     from diffusers import AceStepAudioTokenDetokenizer, AceStepAudioTokenizer, AceStepConditionEncoder
     from diffusers import AceStepTransformer1DModel as Transformer
 
@@ -91,6 +94,9 @@ def load_stage(spec: StageSpec, device: torch.device, dtype: torch.dtype) -> Sta
         if (spec.folder / name).is_dir():
             parts[name] = load_model(kind, spec.folder / name, dtype)
     stage = Stage(spec.name, **parts, timbre_token=spec.timbre_token)
+    if int8:  # in main memory: the device never holds the large weights
+        stage.int8_error = quantise(stage)
+        log.info(stage.int8_note)
     stage.to(device)
     return stage
 

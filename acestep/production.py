@@ -23,6 +23,7 @@ from acestep.fingerprint import fingerprint
 from acestep.fit import Fit, fit
 from acestep.grid import SAMPLE_RATE_HZ
 from acestep.key import Key
+from acestep.memory import CHOICES
 from acestep.pace import Progress
 from acestep.request import MAX_SEED, GenerateRequest
 from acestep.riff import MusicalData, read_chunks
@@ -83,7 +84,8 @@ class _Production:
         self, cascade: "Cascade", request: GenerateRequest, folder: Path, job: str, only: int | None = None
     ) -> None:
         assert request.seed is not None
-        self.cascade, self.request, self.folder, self.job, self.only = cascade, request, folder, job, only
+        self.cascade, self.folder, self.job, self.only = cascade, folder, job, only
+        self.request = _named(request, cascade)
         self.started = time.time()
         self.reference = _reference(request) if request.candidates > 1 else None
         self.time_reference = _time_reference(request)
@@ -342,12 +344,25 @@ def _time_reference(request: GenerateRequest) -> int:
     return int(start) + round(request.context.start_s * SAMPLE_RATE_HZ) if start else 0
 
 
+def _named(request: GenerateRequest, cascade: Any) -> GenerateRequest:
+    """The request with what a variant stands for here: the clip can be made again where "auto" is another."""
+    spec = getattr(cascade, "spec", None)
+    if spec is None or request.cascade not in CHOICES or request.cascade == spec.name:
+        return request
+    return dataclasses.replace(request, cascade=spec.name, stages=request.stages or tuple(cascade.stages))
+
+
+def _stages(cascade: Any) -> list[Any]:
+    return list(cascade.stages.values()) if hasattr(cascade, "stages") else []
+
+
 def _fingerprint(cascade: Any, request: GenerateRequest) -> dict[str, Any]:
     """Name and hashes of the checkpoint's files and of the adapters in use, as far as the cascade says."""
     spec = getattr(cascade, "spec", None)
     paths = cascade.adapters.paths if spec and request.adapters else {}
     return {
         "name": spec.name if spec else "",
+        **({"int8": True} if any(stage.int8_error is not None for stage in _stages(cascade)) else {}),
         "files": fingerprint(spec.folder) if spec else {},
         "adapters": {name: fingerprint(Path(path)) for name, path in paths.items()},
     }

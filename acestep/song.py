@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from acestep.cascade import Cascade
+    from acestep.planner import Planner
 
 FADE_S = 0.02  # at the edges of a repainted region, inside it
 
@@ -50,6 +51,8 @@ class Song:
     context: NDArray[np.float32] | None
     notes: tuple[str, ...] = ()
     encoded: bool = False
+    planned: bool = False
+    codes: tuple[int, ...] = ()  # the planner's, for stages that can read them
     _source: Tensor | None = field(default=None, repr=False)
 
     @property
@@ -61,6 +64,8 @@ class Song:
     def amounts(self) -> dict[str, float]:
         """Work to come, by part: a text, steps × takes × frames, and seconds of audio to decode."""
         amounts = {"text": 1.0}
+        if self._planner is not None:
+            amounts["plan"] = float(self._planner.tokens(self.outline.duration_s))
         for leg in self.way:
             work = leg.steps * self.request.takes * self.outline.frames
             amounts[leg.stage] = amounts.get(leg.stage, 0.0) + work
@@ -74,8 +79,44 @@ class Song:
             return torch.cat([source.draw() for source in noise]).to(self.cascade.device)
 
         pace.check()
+        if not self.planned:
+            self._plan(pace)
         walk = _Walk(self, len(takes), pace)
         return euler(fresh_noise(), self.way, walk.velocity, fresh_noise)
+
+    @property
+    def _planner(self) -> Planner | None:
+        """The cascade's planner, where the checkpoint speaks its language and there is something to plan."""
+        spec = self.cascade.spec
+        known = not spec.prompt_template and spec.guide is None
+        return self.cascade.planner if known and self.request.task == "text" else None
+
+    def _plan(self, pace: Pace) -> None:
+        """Have the planner expand the caption, name an open key, and write codes."""
+        self.planned, planner = True, self._planner
+        if planner is None:
+            return
+        request, duration_s = self.request, self.outline.duration_s
+        books = [stage.codebook for leg in self.way if (stage := self._stage(leg)).codebook]
+        blueprint = planner.plan(
+            request.prompt,
+            request.lyrics,
+            request.grid,
+            request.key,
+            duration_s,
+            codes=min(books, default=0) if self.cascade.spec.can("cover") else 0,
+            seed=self.seed,
+            on_token=lambda count: pace.advance("plan", count),
+        )
+        metadata = conditions.metas(request.grid, request.key or blueprint.key, duration_s)
+        task = "cover" if blueprint.codes else "text"
+        self.text, self.free_text, _ = _prompts(self.cascade, blueprint.caption, (task, ""), metadata)
+        self.codes = blueprint.codes
+        self.notes += (f"planned by {planner.name}: {blueprint.key}, {blueprint.caption}",)
+
+    def rerouted(self) -> None:
+        """Take the way anew: the cascade has lost a stage."""
+        self.way = _way(self.cascade, self.request)
 
     def spliced(self, samples: NDArray[np.float32], at: int) -> NDArray[np.float32]:
         """Samples [2, n] from sample `at` on, with the context put back outside a repainted region."""
@@ -118,6 +159,9 @@ class Song:
             if self.request.task == "cover":
                 given = stage.semantic(given)
             given = given[:, :frames]
+            source = torch.cat([given, source[:, given.shape[1] :]], dim=1)
+        elif self.codes and stage.codebook:
+            given = stage.hints(self.codes)[:, :frames]
             source = torch.cat([given, source[:, given.shape[1] :]], dim=1)
         mask = conditions.chunk_mask(frames, stage.channels, region).to(source)
         if region is not None:
@@ -201,7 +245,8 @@ class _Walk:
     def _branch(self, name: str, stage: Stage) -> Branch:
         if name == "null":
             return stage.null_branch()
-        return self.song.branch(stage, self.song.text if name == "asked" else self.song.free_text)
+        plain = name == "free" or (self.song.codes and not stage.codebook)  # nothing to read the codes with
+        return self.song.branch(stage, self.song.free_text if plain else self.song.text)
 
 
 class _Blend:
@@ -250,12 +295,10 @@ def prepare(cascade: Cascade, request: GenerateRequest) -> Song:
     """Check a request against the cascade and gather what it is made from. Reads the context's file."""
     spec = cascade.spec
     notes = check(request, spec)
-    plans = [plan for plan in spec.plans() if plan.name in cascade.stages]
-    way = legs(plans, request.stages, request.steps)
-    if request.guidance is not None:
-        way = [leg.guided_by(request.guidance) for leg in way]
-        if request.guidance > 1 and any(cascade.stages[leg.stage].is_turbo for leg in way):
-            notes.append("guidance is built into turbo stages, so none was added there")
+    way = _way(cascade, request)
+    turbo = any(cascade.stages[leg.stage].is_turbo for leg in way)
+    if request.guidance is not None and request.guidance > 1 and turbo:
+        notes.append("guidance is built into turbo stages, so none was added there")
     rate = cascade.codec.sample_rate_hz
     context = None
     if request.context is not None:
@@ -267,7 +310,7 @@ def prepare(cascade: Cascade, request: GenerateRequest) -> Song:
         context = context[:, : round(plan.duration_s * rate)]
     _check_reference(cascade, request)
     metadata = conditions.metas(request.grid, request.key, plan.duration_s)
-    text, free_text, cut = _prompts(cascade, request, metadata)
+    text, free_text, cut = _prompts(cascade, request.prompt, (request.task, request.track), metadata)
     if cut:
         notes.append(f"the prompt was cut to {conditions.MAX_TEXT_TOKENS} tokens, metadata kept")
     lyrics = conditions.lyric_text(request.lyrics or spec.empty_lyrics)
@@ -278,12 +321,19 @@ def prepare(cascade: Cascade, request: GenerateRequest) -> Song:
     )
 
 
-def _prompts(cascade: Cascade, request: GenerateRequest, metadata: str) -> tuple[str, str, bool]:
+def _way(cascade: Cascade, request: GenerateRequest) -> list[Leg]:
+    """The legs through the stages that are loaded, as the request wants them."""
+    plans = [plan for plan in cascade.spec.plans() if plan.name in cascade.stages]
+    way = legs(plans, request.stages, request.steps)
+    return way if request.guidance is None else [leg.guided_by(request.guidance) for leg in way]
+
+
+def _prompts(cascade: Cascade, prompt: str, task: tuple[str, str], metadata: str) -> tuple[str, str, bool]:
     """The prompt with its task's instruction, the one with plain text-to-music's, and whether it was cut."""
     template = cascade.spec.prompt_template or conditions.PROMPT_TEMPLATE
     texts, cut = [], False
-    for sentence in (conditions.instruction(request.task, request.track), conditions.instruction("text")):
-        caption = request.prompt
+    for sentence in (conditions.instruction(*task), conditions.instruction("text")):
+        caption = prompt
         text = conditions.prompt_text(caption, metadata, sentence, template)
         if conditions.token_ids(cascade.tokenizer, text, conditions.MAX_TEXT_TOKENS)[1]:
             caption = conditions.shortened_caption(cascade.tokenizer, caption, metadata, sentence, template)

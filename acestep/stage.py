@@ -71,6 +71,7 @@ class Stage:
         self.audio_tokenizer = audio_tokenizer
         self.audio_token_detokenizer = audio_token_detokenizer
         self.timbre_token = timbre_token
+        self.int8_error: float | None = None  # of the velocity, relative; None: not quantised
         self.adapted: tuple[tuple[str, float], ...] = ()  # active adapters and scales; see `adapters`
         self._timbres, self._states, self._branches = Recent(8), Recent(8), Recent(6)
         self._ropes = Recent(8)
@@ -90,6 +91,13 @@ class Stage:
         """Guidance is distilled into the weights, so none is applied."""
         config = self.transformer.config
         return bool(config.is_turbo or config.model_version == "turbo")
+
+    @property
+    def int8_note(self) -> str:
+        """What int8 changes, in words; "" where it is not used."""
+        if self.int8_error is None:
+            return ""
+        return f"stage {self.name} has int8 weights: its velocity is off by {100 * self.int8_error:.2f} %"
 
     @property
     def like(self) -> Tensor:
@@ -135,6 +143,20 @@ class Stage:
             self.audio_tokenizer, self.audio_token_detokenizer, source.to(self.like), self.silence(16)
         )
 
+    @property
+    def codebook(self) -> int:
+        """How many different audio codes the stage can read; 0 without tokenizer and detokenizer."""
+        if self.audio_tokenizer is None or self.audio_token_detokenizer is None:
+            return 0
+        return self.audio_tokenizer.quantizer.codebook_size
+
+    @torch.no_grad()
+    def hints(self, codes: Sequence[int]) -> Tensor:
+        """Latents [1, T, C] that audio codes, 5 a second, stand for: melody and rhythm, little sound."""
+        indices = torch.tensor(codes, device=self.like.device)[None, :, None]
+        quantized = self.audio_tokenizer.quantizer.get_output_from_indices(indices)
+        return self.audio_token_detokenizer(quantized.to(self.like))
+
     @torch.no_grad()
     def timbre(self, key: Hashable, reference: Tensor | None, frames: int, strength: float = 1.0) -> Tensor:
         """Timbre [1, 1, D] of reference latents, or of `frames` of silence for None.
@@ -162,7 +184,7 @@ class Stage:
 
         def compute() -> Branch:
             cast = Words(words.text.to(self.like), words.lyrics.to(self.like))
-            return self._attendable(conditions.condition_states(self.condition_encoder, cast, timbre()))
+            return self.attendable(conditions.condition_states(self.condition_encoder, cast, timbre()))
 
         return self._branches.get((key, self.adapted), compute)
 
@@ -171,10 +193,11 @@ class Stage:
         """The learnt "no condition", for guidance."""
         return self._branches.get(
             ("null", self.adapted),
-            lambda: self._attendable(conditions.null_states(self.condition_encoder).to(self.like)),
+            lambda: self.attendable(conditions.null_states(self.condition_encoder).to(self.like)),
         )
 
-    def _attendable(self, states: Tensor) -> Branch:
+    @torch.no_grad()
+    def attendable(self, states: Tensor) -> Branch:
         """Keys and values of condition states [1, L, D] in every layer."""
         states = self.transformer.condition_embedder(states)
         branch = Branch([], [])

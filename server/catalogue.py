@@ -5,13 +5,18 @@ Reads `acestep`'s own lists; keeps nothing.
 
 import json
 import os
+import shutil
+import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from acestep.errors import NotFound
+from acestep.errors import NotFound, OutOfMemory
 from protos.acestep.v1 import acestep_pb2 as pb
 from server.models import Models
+
+if TYPE_CHECKING:
+    from acestep.checkpoint import Listed
 
 ADAPTER_SETTINGS = ("adapter.json", "adapter_config.json")
 
@@ -20,22 +25,26 @@ def cascades(models: Models) -> list[pb.Cascade]:
     """All cascades on this machine, and the loaded one if it was named by its path."""
     from acestep.checkpoint import list_cascades
 
-    memory = _memory_bytes()
+    device, memory = device_memory()
+    spec = getattr(models.cascade, "spec", None)
+    loaded = {models.loaded_name, spec.name if spec else ""}  # a variant is loaded by another name
+    fits = {item.name: _fit(item, device, memory) for item in list_cascades()}
     found = [
         pb.Cascade(
             name=item.name,
-            loaded=item.name == models.loaded_name,
+            loaded=item.name in loaded,
             stages=item.stages,
             supports=item.supports,
             parameters=item.parameters,
             bytes=item.bytes,
             folder=str(item.folder),
             license=item.license,
-            fits=item.bytes < memory,
+            fits=fits[item.name][0],
+            note=fits[item.name][1],
         )
         for item in list_cascades()
     ]
-    if models.cascade is not None and models.loaded_name not in [item.name for item in found]:
+    if models.cascade is not None and not any(item.loaded for item in found):
         stages = list(models.cascade.stages)
         found.append(pb.Cascade(name=models.loaded_name, loaded=True, stages=stages, fits=True))
     return found
@@ -44,18 +53,40 @@ def cascades(models: Models) -> list[pb.Cascade]:
 def cascade(models: Models, name: str) -> pb.Cascade:
     """One of them. Raises NotFound."""
     for item in cascades(models):
-        if item.name == name:
+        if item.name == name or (item.loaded and name == models.loaded_name):  # a variant, by what it is
             return item
     if name == models.default:
         return pb.Cascade(name=name, loaded=models.loaded_name == name, fits=True)
     raise NotFound(f"no cascade {name!r} here: `acestep models` lists those there are")
 
 
-def _memory_bytes() -> int:
-    """Memory of this machine's GPU if torch is loaded and sees one, else its main memory."""
+def _fit(item: "Listed", device: str, memory: int) -> tuple[bool, str]:
+    """Whether a cascade fits a device with so much memory, and what it needs or gives up."""
+    from acestep.checkpoint import read_spec
+    from acestep.memory import GB, plan_within
+
+    try:
+        found = plan_within(read_spec(item.folder), device, lambda: float(memory))
+    except OutOfMemory as error:
+        return False, str(error)
+    whole = found.stages == item.stages and found.resident and not found.int8
+    return True, f"needs {found.needed_bytes / GB:.1f} GB" + ("" if whole else f" as {found}")
+
+
+def device_memory() -> tuple[str, int]:
+    """(cuda or cpu, bytes) of this machine's GPU, else of its main memory; torch is not loaded for it."""
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
-        return int(torch.cuda.get_device_properties(0).total_memory)
+        return "cuda", int(torch.cuda.get_device_properties(0).total_memory)
+    if torch is None and (tool := shutil.which("nvidia-smi")):
+        asked = [tool, "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+        said = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.split()
+        if said and said[0].isdigit():
+            return "cuda", int(said[0]) << 20
+    return "cpu", _main_memory_bytes()
+
+
+def _main_memory_bytes() -> int:
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (ValueError, OSError, AttributeError):  # Windows

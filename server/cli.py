@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from acestep import __version__
-from acestep.errors import AceStepError, Cancelled, InvalidRequest, NotFound, Unavailable
+from acestep.errors import AceStepError, Cancelled, InvalidRequest, NotFound, OutOfMemory, Unavailable
 from server import config as configuration
 
 # Commands that other parts bring: name → (module with main(argv) -> int, what it does)
@@ -22,6 +22,7 @@ DELEGATED = {
     "web": ("plugin_bridge.web.cli", "the page in the browser: generate, listen, keep, train"),
     "pull": ("acestep.pull", "fetch a published checkpoint"),
     "convert": ("acestep.convert", "convert a checkpoint in ACE-Step's original layout"),
+    "distill": ("acestep.distill", "train a smaller stage to do what a larger one does"),
     "compose": ("acestep.compose", "put stages of several checkpoints together as a cascade"),
 }
 
@@ -68,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
 
     generate = commands.add_parser("generate", help="make clips, through a running daemon or in this process")
     cli_generate.add_arguments(generate)
-    _add_settings(generate, ("home", "samples", "host", "grpc_port", "device"))
+    _add_settings(generate, ("home", "samples", "host", "grpc_port", "device", "precision", "planner"))
     generate.set_defaults(run=cli_generate.run)
 
     models = commands.add_parser("models", help="list the cascades on this machine")
@@ -140,12 +141,12 @@ def _models(arguments: argparse.Namespace) -> int:
     from google.protobuf.json_format import MessageToDict
 
     from server import catalogue
-    from server.models import Models
+    from server.models import models_for
     from server.remote import Remote
 
     config, flags = settings(arguments)
     remote = Remote.find(config, flags)
-    found = remote.cascades() if remote else catalogue.cascades(Models(config.cascade, config.device))
+    found = remote.cascades() if remote else catalogue.cascades(models_for(config))
     if arguments.json:
         rows = [
             MessageToDict(item, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
@@ -162,7 +163,27 @@ def _models(arguments: argparse.Namespace) -> int:
             f"{item.name:24} {size:>9}  {'→'.join(item.stages):12} {', '.join(item.supports):40} "
             f"{item.license:10} {marks} {item.note}".rstrip()
         )
+    _print_variants()
     return 0
+
+
+def _print_variants() -> None:
+    """The sizes there are: what each needs on this machine, and which cascade here has it."""
+    from acestep import memory
+    from server.catalogue import device_memory
+
+    device, free = device_memory()
+    print(f"\nvariants, with {free / memory.GB:.0f} GB on {device} (--variant auto chooses):")
+    here = memory.variants_here()
+    for name, (published, own, shared) in memory.variant_needs().items():
+        try:
+            plan = memory.plan({name: own}, shared, device, free)
+            needs = f"needs {plan.needed_bytes / memory.GB:.1f} GB{' in int8' if plan.int8 else ''}"
+        except OutOfMemory:
+            needs = "too large here"
+        size = f"{published / 1e6:,.0f} M" if published < 1e9 else f"{published / 1e9:.1f} B"
+        where = ", ".join(here[name]) or f"not here: {memory.how_to_get(name)}"
+        print(f"  {name:5} {size:>7}  {needs:22} {where}")
 
 
 def _inspect(arguments: argparse.Namespace) -> int:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from acestep.errors import InvalidRequest
+from acestep.memory import CHOICES
 from acestep.request import FORMATS, SAMPLE_FORMATS, TASKS, GenerateRequest
 
 if TYPE_CHECKING:
@@ -61,6 +62,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--seed", type=int, metavar="N", help="take k is made with N + k (default: random)"
     )
     run_group.add_argument("--cascade", metavar="NAME", help="`acestep models` lists them")
+    run_group.add_argument(
+        "--variant", choices=CHOICES, help="instead of a cascade: a size, or the best for this machine"
+    )
     run_group.add_argument("--stages", metavar="L,M", help="only these stages of it")
     run_group.add_argument("--steps", type=int, metavar="N", help="default: the checkpoint's own")
     run_group.add_argument("--guidance", type=float, metavar="X", help="default: the checkpoint's own")
@@ -148,6 +152,10 @@ def _given(arguments: argparse.Namespace) -> dict[str, Any]:
             values[name] = {"path": absolute, "start_s": start_s or 0.0, "end_s": end_s}
         elif start_s is not None or end_s is not None:
             raise InvalidRequest(f"--{name}-start and --{name}-end need --{name} FILE")
+    if arguments.variant:
+        if arguments.cascade:
+            raise InvalidRequest(f"--variant {arguments.variant} and --cascade: name one of them")
+        values["cascade"] = arguments.variant
     if arguments.repaint:
         values["repaint_s"] = tuple(arguments.repaint)
     if arguments.adapter:
@@ -205,7 +213,7 @@ def _here(
     for audio in (request.reference, request.context):
         if audio is not None:
             probe(audio.path)
-    from server.models import Models
+    from server.models import models_for
     from server.queue import Job
     from server.worker import make_clips
 
@@ -213,7 +221,10 @@ def _here(
     cancelled = threading.Event()
     before = signal.signal(signal.SIGINT, lambda *_: cancelled.set())
     try:
-        cascade = Models(config.cascade, config.device).use(request.cascade)
+        cascade = models_for(config).use(request.cascade)
+        if config.variant or request.cascade in CHOICES or config.precision != "auto":
+            for note in cascade.notes:
+                print(f"acestep: {note}", file=sys.stderr)
         job = Job(request.seeded(), folder, "command line", only_take=only_take)
         return make_clips(
             cascade, job, lambda p: bar.show(p.stage, p.fraction, p.eta_s), None, cancelled.is_set

@@ -57,6 +57,9 @@ class Config:
     require_token: bool = _setting(False, "demand the token in home also from this machine")
     allowed_folders: tuple[Path, ...] = _setting((), "more folders that requests may name")
     cascade: str = _setting("nano", "name or folder of the cascade that requests use by default")
+    variant: str = _setting("", "auto, l, m, s or nano: choose the cascade by size, for this machine")
+    planner: str = _setting("", "language model that expands prompts, for example lm-0.6b; empty: none")
+    precision: str = _setting("auto", "auto, float32, bfloat16, or int8 weights for the transformers")
     device: str = _setting("auto", "auto, cpu, cuda, cuda:N or mps")
     max_queue: int = _setting(64, "jobs that may wait, over all senders")
     max_queue_per_client: int = _setting(32, "jobs that may wait per sender")
@@ -87,6 +90,12 @@ class Config:
         _within("max_uploads_mb", self.max_uploads_mb, 1, 1_000_000)
         _within("osc_rate_hz", self.osc_rate_hz, 1, 1_000_000)
         _within("idle_unload_min", self.idle_unload_min, 0, 100_000)
+        from acestep.memory import CHOICES, PRECISIONS
+
+        for name, choices in (("variant", ("", *CHOICES)), ("precision", PRECISIONS)):
+            if getattr(self, name) not in choices:
+                listed = ", ".join(choice for choice in choices if choice)
+                raise InvalidRequest(f"{name} {getattr(self, name)!r}: expected one of {listed}")
         if self.log_level not in LOG_LEVELS:
             raise InvalidRequest(f"log_level {self.log_level!r}: expected one of {', '.join(LOG_LEVELS)}")
         for entry in self.osc_allow:

@@ -28,7 +28,7 @@ from server.intake import Intake
 from server.journal import Journal
 from server.library import Library
 from server.midi import MidiInput, Trigger, Triggers
-from server.models import Models, load_cascade
+from server.models import models_for
 from server.osc import OscServer
 from server.queue import INTERRUPTED, JobQueue
 from server.security import AllowedFolders, RateLimit, Senders, is_loopback, read_or_create_token
@@ -49,7 +49,7 @@ class Daemon:
         config: Config,
         *,
         produce: Callable[..., list[Any]] = worker_module.make_clips,
-        load: Callable[[str, str], Any] = load_cascade,
+        load: Callable[[str, str], Any] | None = None,
     ):
         self.config = config
         self._produce = produce
@@ -87,7 +87,7 @@ class Daemon:
         self.hub.listen(self._index)
 
         self.queue = JobQueue(self.hub, self.journal.record, config.max_queue, config.max_queue_per_client)
-        self.models = Models(config.cascade, config.device, self._load)
+        self.models = models_for(config, self._load)
         self.worker = Worker(
             self.queue,
             self.models,

@@ -113,7 +113,8 @@ class Intake:
         if not name or name in (self.models.default, self.models.loaded_name):
             return
         from acestep.checkpoint import available
+        from acestep.memory import CHOICES
 
         names = sorted(available())
-        if name not in names:
-            raise NotFound(f"no cascade {name!r} here: expected one of {', '.join(names) or 'none'}")
+        if name not in (*names, *CHOICES):
+            raise NotFound(f"no cascade {name!r} here: expected one of {', '.join(names) or 'none'}, or auto")

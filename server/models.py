@@ -4,12 +4,16 @@ Keeps one cascade in memory. The next is loaded before the old one is let go, so
 nothing.
 """
 
+import gc
+import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from acestep.errors import NotFound
 from server import logs
+from server.config import Config
 
 if TYPE_CHECKING:
     from acestep.cascade import Cascade
@@ -17,11 +21,20 @@ if TYPE_CHECKING:
 log = logs.get("models")
 
 
-def load_cascade(name: str, device: str) -> "Cascade":
-    """The real loader: `acestep.cascade.Cascade.load`."""
+def load_cascade(name: str, device: str, precision: str = "auto", planner: str = "") -> "Cascade":
+    """The real loader: `acestep.cascade.Cascade.load`, which logs what it chose and why."""
+    import torch
+
     from acestep.cascade import Cascade
 
-    return Cascade.load(name, device=device)
+    dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}.get(precision)
+    return Cascade.load(name, device=device, dtype=dtype, int8=precision == "int8" or None, planner=planner)
+
+
+def models_for(config: Config, load: Callable[[str, str], Any] | None = None) -> "Models":
+    """Models with the settings' cascade or variant, device and precision."""
+    real = partial(load_cascade, precision=config.precision, planner=config.planner)
+    return Models(config.variant or config.cascade, config.device, load or real)
 
 
 class Models:
@@ -50,6 +63,10 @@ class Models:
             raise NotFound(f"cascade {name or self.default!r} is not loaded")
         log.info("cascade_unloaded", cascade=self.loaded_name)
         self._cascade, self.loaded_name = None, ""
+        gc.collect()
+        torch = sys.modules.get("torch")
+        if torch is not None and torch.cuda.is_available():  # else other programs do not get it back
+            torch.cuda.empty_cache()
 
     @property
     def cascade(self) -> Any:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,7 @@ import torch
 from acestep import Cascade, GenerateRequest, errors, weights
 from acestep.compose import compose, parse_stage
 from acestep.convert import convert
+from acestep.original import modules_on_meta, part_configs
 from tests.test_parity import base_options, stock_latents, turbo_options
 from tests.tiny_checkpoints import tiny_pipeline
 
@@ -212,3 +216,72 @@ def test_stages_of_different_latent_spaces_are_not_composed(home, tmp_path):
 def test_a_stage_that_cannot_be_is_refused(home, text):
     with pytest.raises((errors.InvalidRequest, errors.NotFound)):
         parse_stage(text)
+
+
+XL_WIDTHS = {
+    "hidden_size": 2560, "intermediate_size": 9728, "num_attention_heads": 32, "num_key_value_heads": 8,
+    "encoder_hidden_size": 2048, "encoder_intermediate_size": 6144, "encoder_num_attention_heads": 16,
+    "encoder_num_key_value_heads": 8, "head_dim": 128, "in_channels": 192, "audio_acoustic_hidden_dim": 64,
+    "patch_size": 2, "text_hidden_dim": 1024, "timbre_hidden_dim": 64, "fsq_dim": 2048, "sliding_window": 128,
+    "rope_theta": 1_000_000, "rms_norm_eps": 1e-6, "is_turbo": True, "model_version": "turbo",
+}  # fmt: skip
+XL_DEPTHS = {
+    "num_hidden_layers": 3, "num_lyric_encoder_hidden_layers": 2, "num_timbre_encoder_hidden_layers": 1,
+}  # fmt: skip
+
+
+def write_sparse_xl(folder: Path, shard_bytes: int) -> int:
+    """XL's layout at full width with few layers, float32 zeros in sparse shards; gives their bytes."""
+    config = {**XL_WIDTHS, **XL_DEPTHS}
+    config["layer_types"] = ["sliding_attention", "full_attention"] * 2
+    config["layer_types"] = config["layer_types"][: config["num_hidden_layers"]]
+    shapes = {
+        original_key(part, name): tuple(tensor.shape)
+        for part, module in modules_on_meta(part_configs(config)).items()
+        for name, tensor in module.state_dict().items()
+        if name != "silence_latent"
+    }
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps(config))
+    torch.save(torch.zeros(1, 64, 15_000), folder / "silence_latent.pt")
+    shards: list[dict] = [{}]
+    for name, shape in sorted(shapes.items()):
+        begin = max((entry["data_offsets"][1] for entry in shards[-1].values()), default=0)
+        if begin > shard_bytes:
+            shards.append({})
+            begin = 0
+        end = begin + 4 * math.prod(shape)
+        shards[-1][name] = {"dtype": "F32", "shape": list(shape), "data_offsets": [begin, end]}
+    where = {}
+    for number, header in enumerate(shards, 1):
+        file = folder / f"model-{number:05}-of-{len(shards):05}.safetensors"
+        text = json.dumps(header).encode()
+        with file.open("wb") as opened:
+            opened.write(len(text).to_bytes(8, "little") + text)
+            opened.truncate(8 + len(text) + max(entry["data_offsets"][1] for entry in header.values()))
+        where |= dict.fromkeys(header, file.name)
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": where}))
+    return 4 * sum(math.prod(shape) for shape in shapes.values())
+
+
+@pytest.mark.heavy
+@pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="peak memory is read from Linux's /proc")
+def test_converting_gigabytes_keeps_only_a_tensor_in_memory(tmp_path):
+    """The tensors are as large as XL's own, so XL's 18.8 GB, which has more of them, takes no more."""
+    write_original(tmp_path, turbo=True)  # for its codec and text encoder
+    total = write_sparse_xl(tmp_path / "xl", shard_bytes=1_000_000_000)
+    code = (
+        "import sys; from acestep.convert import main\n"
+        "code = main(sys.argv[1:])\n"
+        "print(next(line for line in open('/proc/self/status') if line.startswith('VmHWM')))\n"
+        "sys.exit(code)"
+    )
+    words = [sys.executable, "-W", "ignore", "-c", code, str(tmp_path / "xl"), "--out", str(tmp_path / "out")]
+    made = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert made.returncode == 0, made.stderr
+    peak = int(made.stdout.split("VmHWM:")[1].split()[0]) * 1024
+    written = sum(file.stat().st_size for file in (tmp_path / "out").rglob("*.safetensors"))
+    print(f"{total / 1e9:.2f} GB converted to {written / 1e9:.2f} GB with {peak / 1e9:.2f} GB at most")
+    assert total > 2.5e9
+    assert written > 0.49 * total
+    assert peak < 1.0e9  # libraries, and one tensor in both formats: less than a shard

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+import weakref
 from pathlib import Path
 
 import grpc
@@ -16,8 +17,13 @@ from acestep.errors import AceStepError, AlreadyExists, InvalidRequest, Unavaila
 from protos.acestep.v1 import acestep_pb2 as pb
 from server import logs
 from server.daemon import Daemon
+from server.events import Hub
 from server.journal import Journal
+from server.models import Models
+from server.queue import JobQueue
+from server.worker import Worker
 from tests.daemons import (
+    WAIT_S,
     Osc,
     Process,
     StandIn,
@@ -250,6 +256,21 @@ def test_an_idle_model_is_unloaded_and_comes_back(tmp_path: Path) -> None:
         osc.send("generate", "p")
         assert osc.until("error", "done")[0] == "done"
         assert engine.loaded.acquire(timeout=1)
+
+
+def test_an_idle_cascade_leaves_the_memory() -> None:
+    hub, models = Hub(), Models("nano", "cpu")
+    queue = JobQueue(hub, lambda job: None, 1, 1)
+    worker = Worker(queue, models, hub, lambda job: None, idle_unload_s=0.05)
+    worker.start()
+    loaded = worker.call(lambda: weakref.ref(models.use())).result(timeout=120)
+    until = time.monotonic() + WAIT_S
+    while loaded() is not None and time.monotonic() < until:
+        time.sleep(0.01)
+    assert loaded() is None
+    assert models.loaded_name == ""
+    queue.close()
+    assert worker.join(WAIT_S)
 
 
 def test_the_log_is_structured_and_never_shows_the_token(tmp_path: Path) -> None:

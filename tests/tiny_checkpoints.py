@@ -128,3 +128,33 @@ def save_pipeline(folder: Path, **options: Any) -> Any:
     pipeline.save_pretrained(folder)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
+
+
+def save_planner(folder: Path, codes: int = 1000, seed: int = 0) -> Any:
+    """A 5 Hz language model as published: a Qwen3 with chat template and audio codes in its vocabulary."""
+    from transformers import Qwen3Config, Qwen3ForCausalLM
+
+    tokenizer = tiny_tokenizer()
+    marks = ["<|im_start|>", "<|im_end|>", "<think>", "</think>"]
+    tokenizer.add_special_tokens({"additional_special_tokens": marks[:2]})
+    tokenizer.add_tokens([*marks[2:], *(f"<|audio_code_{code}|>" for code in range(codes))])
+    tokenizer.chat_template = (
+        "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+        "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    )
+    torch.manual_seed(seed)
+    model = Qwen3ForCausalLM(
+        Qwen3Config(
+            vocab_size=len(tokenizer),
+            hidden_size=32,
+            intermediate_size=64,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            head_dim=8,
+            tie_word_embeddings=True,
+        )
+    )
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return model

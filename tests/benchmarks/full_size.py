@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from diffusers.utils import logging as diffusers_logging
 
 from acestep import Cascade, GenerateRequest
 from acestep.variants import VARIANTS, Variant
@@ -131,6 +132,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     args = parser.parse_args()
     warnings.simplefilter("ignore")
+    diffusers_logging.set_verbosity_error()
     dtype = torch.bfloat16 if torch.cuda.is_available() else torch.float32
     bars = max(1, round(args.seconds / args.reduce / 2))
     torch.manual_seed(0)
@@ -142,6 +144,19 @@ def main() -> None:
         def request(n: int, stages: tuple[str, ...] = ()) -> GenerateRequest:
             return GenerateRequest(prompt="dusty breakbeat", bars=bars, seed=n, stages=stages)
 
+        def stocked(n: int, **options: Any) -> Any:
+            return stock(
+                "dusty breakbeat",
+                audio_duration=bars * 2.0,
+                bpm=120,
+                timesignature="4",
+                num_inference_steps=8,
+                shift=3.0,
+                guidance_scale=1.0,
+                generator=torch.Generator().manual_seed(n),
+                **options,
+            )
+
         if torch.cuda.is_available():
             torch.cuda.reset_peak_memory_stats()
         total, takes = timed(lambda n: cascade.generate(request(n)), args.repeats)
@@ -152,21 +167,13 @@ def main() -> None:
         if torch.cuda.is_available():
             print(f"  peak     {torch.cuda.max_memory_allocated() / 1e9:7.1f} GB")
         ours, _ = timed(lambda n: cascade.generate(request(n, ("l",))), args.repeats)
-        theirs, _ = timed(
-            lambda n: stock(
-                "dusty breakbeat",
-                audio_duration=bars * 2.0,
-                bpm=120,
-                timesignature="4",
-                num_inference_steps=8,
-                shift=3.0,
-                guidance_scale=1.0,
-                generator=torch.Generator().manual_seed(n),
-            ),
-            args.repeats,
-        )
+        theirs, _ = timed(stocked, args.repeats)
         print(f"L alone, 8 steps: stock {theirs:.3f} s, ours {ours:.3f} s, {theirs / ours:.2f}×")
         print(f"L→M→S against stock L: {theirs / total:.2f}×")
+        ours, _ = timed(lambda n: cascade.latents(request(n, ("l",))), args.repeats)
+        total, _ = timed(lambda n: cascade.latents(request(n)), args.repeats)
+        theirs, _ = timed(lambda n: stocked(n, output_type="latent"), args.repeats)
+        print(f"without decoding: L {theirs / ours:.2f}×, L→M→S {theirs / total:.2f}×")
 
 
 if __name__ == "__main__":
