@@ -1,4 +1,4 @@
-"""The application: Gradio's page, the routes beside it, and the guard in front."""
+"""The application: Gradio's page, the routes beside it, its files in front of them, and the guard before all."""
 
 import os
 from collections.abc import Iterable
@@ -11,17 +11,19 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 import gradio as gr
 from fastapi import FastAPI
-from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from plugin_bridge.errors import BridgeError
 from plugin_bridge.web import page
 from plugin_bridge.web.daemon import OwnDaemon
+from plugin_bridge.web.delivery import Delivery, Folder
 from plugin_bridge.web.guard import LOOPBACK_NAMES, Guard
 from plugin_bridge.web.parts import Parts
 from plugin_bridge.web.routes import on_error
 
 STATIC = Path(__file__).parent / "static"
+GRADIO = Path(gr.__file__).parent / "templates" / "frontend" / "assets"
+FOLDERS = {"/bridge/static/": Folder(STATIC), "/assets/": Folder(GRADIO, hashed=True)}
 
 
 def create_app(
@@ -32,7 +34,6 @@ def create_app(
     app = FastAPI(lifespan=parts.lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.add_exception_handler(BridgeError, on_error)
     app.router.routes.extend(parts.routes.all())
-    app.mount("/bridge/static", StaticFiles(directory=STATIC), name="bridge-static")
     gr.mount_gradio_app(
         app,
         page.build(parts),
@@ -47,4 +48,5 @@ def create_app(
         theme=page.theme(),
         head=page.HEAD,
     )
-    return Guard(app, hosts, token)
+    own_files = sorted(f"/bridge/static/{path.name}" for path in STATIC.iterdir())
+    return Guard(Delivery(app, FOLDERS, hints=own_files), hosts, token)
