@@ -1,4 +1,4 @@
-"""The application: Gradio's page, the routes beside it, its files in front of them, and the guard before all."""
+"""The application: Gradio's page and the routes beside it, the files in front, the guard before all."""
 
 import os
 from collections.abc import Iterable

@@ -1,7 +1,7 @@
 """The page's scripts and styles, answered from memory: read and compressed once, before any other code runs.
 
-A first visit asks for some ninety small files, which is most of what the server has to do for it. Knows folders
-and headers; everything else is passed on to the application behind it.
+A first visit asks for some ninety small files, which is most of what the server has to do for it. Knows
+folders and headers; everything else is passed on to the application behind it.
 """
 
 import gzip
@@ -21,7 +21,7 @@ LASTING = "private, max-age=31536000, immutable"
 
 @dataclass(frozen=True)
 class Folder:
-    """Files under one address. `hashed`: their names change with their content, so none is asked for twice."""
+    """Files under one address. `hashed`: names change with the content, so none is asked for twice."""
 
     path: Path
     hashed: bool = False
@@ -37,7 +37,7 @@ class _Held:
 
 
 class Delivery:
-    """Serves `folders`, by the beginning of the address. `hints` are fetched by the browser along with the page."""
+    """Serves `folders`, by the beginning of the address. The browser fetches `hints` with the page."""
 
     def __init__(self, app: ASGIApp, folders: Mapping[str, Folder], hints: Iterable[str] = ()) -> None:
         self._app, self._folders = app, dict(folders)
@@ -75,7 +75,11 @@ class Delivery:
 
 
 def _hint(address: str) -> str:
-    return f"<{address}>; rel=preload; as=style" if address.endswith(".css") else f"<{address}>; rel=modulepreload"
+    return (
+        f"<{address}>; rel=preload; as=style"
+        if address.endswith(".css")
+        else f"<{address}>; rel=modulepreload"
+    )
 
 
 def _hold(path: Path, hashed: bool) -> _Held:

@@ -9,7 +9,7 @@ import { Wave } from "./wave.js";
 export const audioUrl = (clip) => `/bridge/audio?${query({ clip: clip.path })}`;
 
 // What the page as a whole offers to a card; filled in by main.js.
-export const actions = { reference: null, context: null, repaint: null, again: null, can: () => true, isLocal: () => true };
+export const actions = { reference: null, context: null, repaint: null, again: null, can: () => true };
 
 const shown = new Set(); // cards in the page, for the playhead and the keyboard
 let current = null; // the card the space key plays

@@ -10,7 +10,7 @@ const click = button("Click", "Click track on or off (C)", () => player.setClick
 const loop = button("Loop", "Loop on or off (L)", () => player.setLooping(!player.looping), "small toggle");
 const shade = button("◐", "Light or dark", () => setDark(!document.body.classList.contains("dark")), "small");
 
-mount("header", el("div.top", {}, el("strong.brand", {}, "ACE-Step bridge"), pill, start, el("span.space"), loop, click, shade));
+mount("header", el("div.top", {}, el("strong.brand", {}, "ACE-Step bridge"), pill, start, el("span.switches", {}, loop, click, shade)));
 
 const press = () => {
   click.setAttribute("aria-pressed", String(player.click));
