@@ -101,9 +101,7 @@ class GenerateForm:
             elem_id="prompt",
         )
         with gr.Row(elem_classes="tight"):
-            add["bpm"] = gr.Number(
-                DEFAULTS["bpm"], label="Tempo, bpm", step=0.01, min_width=110, elem_id="bpm"
-            )
+            add["bpm"] = gr.Number(DEFAULTS["bpm"], label="Tempo", step=0.01, min_width=110, elem_id="bpm")
             tap = gr.Button("Tap", min_width=60, scale=0, elem_id="tap")
             add["signature"] = gr.Dropdown(
                 SIGNATURES,
@@ -138,10 +136,10 @@ class GenerateForm:
         with gr.Accordion("Reference and context", open=False, elem_id="audio-fields"):
             place("reference", "context")
             with gr.Row(elem_classes="tight"):
-                add["task"] = gr.Dropdown(TASKS, value="", label="Task", min_width=160, elem_id="task")
-                add["track"] = gr.Textbox(
-                    label="Track", placeholder="drums (lego, extract)", min_width=120, max_lines=1
+                add["task"] = gr.Dropdown(
+                    TASKS, value="", label="Task", min_width=240, scale=2, elem_id="task"
                 )
+                add["track"] = gr.Textbox(label="Track", placeholder="drums", min_width=120, max_lines=1)
             add["strength"] = gr.Slider(0, 1, 1.0, step=0.01, label="Strength of reference and context")
 
     def _model_fields(self) -> None:
@@ -175,6 +173,7 @@ class GenerateForm:
             with gr.Row(elem_classes="tight"):
                 add["fit"] = gr.Checkbox(True, label="Fit to the grid", min_width=110)
                 add["strict"] = gr.Checkbox(False, label="Refuse a poor fit", min_width=110)
+            with gr.Row(elem_classes="tight"):
                 add["format"] = gr.Dropdown(FORMATS, value="wav", label="File", min_width=80)
                 add["sample_format"] = gr.Dropdown(
                     [("24 bit", "pcm24"), ("32 bit float", "float32")],

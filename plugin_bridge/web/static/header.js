@@ -4,7 +4,7 @@ import { button, el, mount, post } from "./api.js";
 import { player } from "./sound.js";
 
 const pill = el("span.pill", { role: "status" }, "connecting…");
-const start = button("Start the daemon", "Starts `acestep serve` on this machine", () => post("/bridge/daemon/start"), "small");
+const start = button("Start the daemon", "Starts `acestep serve` on this machine", () => post("/bridge/daemon/start"), "small start");
 start.hidden = true;
 const click = button("Click", "Click track on or off (C)", () => player.setClick(!player.click), "small toggle");
 const loop = button("Loop", "Loop on or off (L)", () => player.setLooping(!player.looping), "small toggle");

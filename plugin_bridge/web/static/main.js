@@ -64,7 +64,7 @@ Object.assign(actions, {
     await context.takeClip(clip, range);
   },
   async repaint(clip, range) {
-    fillForm({ clip: clip.path, set: { task: "repaint", lock: false } });
+    fillForm({ clip: clip.path, set: { task: "repaint", seed: "", lock: false } });
     openSection("audio-fields");
     await context.takeClip(clip, range);
     notify(`Repaint: ${range[0].toFixed(2)}–${range[1].toFixed(2)} s of ${clip.name} are made anew with the next Generate.`);
