@@ -1,5 +1,6 @@
 """The page's files: compressed, asked for once, and never any that is not the page's."""
 
+import asyncio
 import gzip
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from plugin_bridge.web.delivery import Delivery, Folder
+from plugin_bridge.web.delivery import Delivery, Folder, visit
 
 SCRIPT = "export const a = 1;\n" * 50
 
@@ -69,3 +70,18 @@ def test_the_browser_is_told_with_the_page_what_it_will_need(page: TestClient) -
     assert "</own/deep/b.css>; rel=preload; as=style" in links
     assert "</x>; rel=icon" in links
     assert "link" not in page.get("/own/a.js").headers
+
+
+def test_what_was_visited_before_anybody_came_is_answered_from_memory(tmp_path: Path) -> None:
+    asked = []
+
+    async def page(request: Request) -> PlainTextResponse:
+        asked.append(request.url.path)
+        return PlainTextResponse("the application")
+
+    (tmp_path / "a.js").write_text(SCRIPT)
+    app = Delivery(Starlette(routes=[Route("/", page)]), {"/own/": Folder(tmp_path)})
+    asyncio.run(visit(app, ["/", "/own/a.js"]))
+    assert asked == ["/"]
+    (tmp_path / "a.js").unlink()
+    assert TestClient(app).get("/own/a.js").text == SCRIPT

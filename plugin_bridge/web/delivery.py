@@ -74,6 +74,22 @@ class Delivery:
         return sending
 
 
+async def visit(app: ASGIApp, addresses: Iterable[str]) -> None:
+    """Asks for these addresses without a browser, so that what is made once is made before one comes."""
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(_: Message) -> None:
+        pass
+
+    for address in addresses:
+        scope: Scope = {"type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "GET"}
+        scope |= {"path": address, "raw_path": address.encode(), "root_path": "", "query_string": b""}
+        scope |= {"scheme": "http", "server": ("127.0.0.1", 80), "client": ("127.0.0.1", 1)}
+        await app({**scope, "headers": [(b"host", b"127.0.0.1")]}, receive, send)
+
+
 def _hint(address: str) -> str:
     return (
         f"<{address}>; rel=preload; as=style"
