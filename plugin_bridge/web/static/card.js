@@ -171,7 +171,7 @@ export function badges(clip) {
 }
 
 const round = (value) => String(Math.round(value * 100) / 100);
-const signed = (value) => (value > 0 ? "+" : "") + (Math.abs(value) < 0.005 ? "0" : value.toFixed(2));
+const signed = (value) => Math.abs(value) < 0.005 ? "0" : (value > 0 ? "+" : "") + value.toFixed(2);
 
 export async function trash(clip) {
   const gone = await post("/bridge/clips/trash", { clip: clip.path });
