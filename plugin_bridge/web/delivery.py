@@ -84,7 +84,12 @@ async def visit(app: ASGIApp, addresses: Iterable[str]) -> None:
         pass
 
     for address in addresses:
-        scope: Scope = {"type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "GET"}
+        scope: dict[str, object] = {
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "method": "GET",
+        }
         scope |= {"path": address, "raw_path": address.encode(), "root_path": "", "query_string": b""}
         scope |= {"scheme": "http", "server": ("127.0.0.1", 80), "client": ("127.0.0.1", 1)}
         await app({**scope, "headers": [(b"host", b"127.0.0.1")]}, receive, send)
