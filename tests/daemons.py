@@ -207,6 +207,28 @@ def generate(stub: Any, /, **values: Any) -> list[pb.JobEvent]:
     return list(stub.Generate(pb.GenerateRequest(**values), timeout=60))
 
 
+def own_address() -> str:
+    """An address of this machine that is not loopback, "" if there is none."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # sends nothing
+        except OSError:
+            return ""
+        host = str(probe.getsockname()[0])
+    return "" if host.startswith("127.") else host
+
+
+def certify(home: Path, host: str) -> Path:
+    """A certificate for that address, and its key, where a daemon looks for them in its home."""
+    tls = home / "tls"
+    tls.mkdir(parents=True)
+    subject = ["-subj", "/CN=acestep", "-addext", f"subjectAltName=IP:{host}"]
+    files = ["-keyout", str(tls / "key.pem"), "-out", str(tls / "cert.pem")]
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *subject, *files]
+    subprocess.run(command, check=True, capture_output=True)
+    return tls / "cert.pem"
+
+
 class Process:
     """`acestep serve` as its own process, to be killed."""
 

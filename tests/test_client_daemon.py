@@ -2,8 +2,6 @@
 
 import asyncio
 import inspect
-import socket
-import subprocess
 import threading
 import time
 from pathlib import Path
@@ -12,6 +10,7 @@ import pytest
 
 from plugin_bridge import AsyncBridge, Bridge, errors
 from plugin_bridge.words import Accepted, Audio, ClipReady, Done, Failed, Progress
+from tests.daemons import certify, own_address
 from tests.live.daemon import Daemon
 from tests.live.studio import write_wav
 
@@ -224,37 +223,18 @@ def test_cancelling_the_task_cancels_the_job_and_cancelling_the_call_raises_canc
     assert (states["call cancelled"], states["task cancelled"]) == ("cancelled", "cancelled")
 
 
-def _own_address() -> str:
-    """An address of this machine that is not loopback, "" if there is none."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 9))  # sends nothing
-        except OSError:
-            return ""
-        host = str(probe.getsockname()[0])
-    return "" if host.startswith("127.") else host
-
-
 def test_a_daemon_beyond_loopback_takes_its_certificate_token_and_uploads(
     tiny_nano: Path, tmp_path: Path
 ) -> None:
-    host = _own_address()
+    host = own_address()
     if not host:
         pytest.skip("this machine has no address but loopback")
     remote = Daemon(tmp_path, tiny_nano)
-    tls = remote.home / "tls"
-    tls.mkdir()
-    subject = ["-subj", "/CN=acestep", "-addext", f"subjectAltName=IP:{host}"]
-    files = ["-keyout", str(tls / "key.pem"), "-out", str(tls / "cert.pem")]
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *subject, *files],
-        check=True,
-        capture_output=True,
-    )
+    certificate = certify(remote.home, host)
     remote.start([*remote.command, "--host", host])
     try:
         token = (remote.home / "token").read_text().strip()
-        address, certificate = f"{host}:{remote.grpc_port}", tls / "cert.pem"
+        address = f"{host}:{remote.grpc_port}"
         with (
             Bridge(address, certificate=certificate, token="wrong-" + token) as bridge,
             pytest.raises(errors.Unauthenticated),

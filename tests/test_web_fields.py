@@ -32,8 +32,7 @@ def test_a_field_that_is_no_number_is_refused() -> None:
 def test_audio_adapters_and_repaint_come_from_the_browser() -> None:
     client = {
         "reference": {"path": "upload:a", "start_s": 1.5, "end_s": None},
-        "context": {"path": "/m/b.wav", "start_s": 0, "end_s": 4.0},
-        "repaint_s": [1.0, 2.0],
+        "context": {"path": "/m/b.wav", "start_s": 1.0, "end_s": 2.0},
         "adapters": {"mine": 0.5},
     }
     prompt, options = options_of({**DEFAULTS, "prompt": "x", "task": "repaint"}, client)
@@ -43,13 +42,27 @@ def test_audio_adapters_and_repaint_come_from_the_browser() -> None:
         1.5,
         False,
     )
-    assert (wire.context.path, wire.context.end_s) == ("/m/b.wav", 4.0)
+    assert (wire.context.path, wire.context.start_s, wire.context.HasField("end_s")) == ("/m/b.wav", 0, False)
     assert (wire.repaint.start_s, wire.repaint.end_s) == (1.0, 2.0)
     assert [(use.name, use.scale) for use in wire.adapters] == [("mine", 0.5)]
 
 
 def test_a_selection_on_the_context_is_no_repaint_of_another_task() -> None:
-    assert "repaint_s" not in options_of({**DEFAULTS, "task": "cover"}, {"repaint_s": [1.0, 2.0]})[1]
+    picked = {"context": {"path": "/m/b.wav", "start_s": 1.0, "end_s": 2.0}}
+    options = options_of({**DEFAULTS, "task": "cover"}, picked)[1]
+    assert "repaint_s" not in options
+    assert options["context"] == ("/m/b.wav", 1.0, 2.0)
+
+
+def test_a_repaint_of_a_part_of_a_file_keeps_that_part_when_made_again() -> None:
+    picked = {"context": {"path": "/m/b.wav", "start_s": 3.0, "end_s": 4.0, "part": [2.0, 6.0]}}
+    options = options_of({**DEFAULTS, "task": "repaint"}, picked)[1]
+    assert (options["context"], options["repaint_s"]) == (("/m/b.wav", 2.0, 6.0), (1.0, 2.0))
+
+
+def test_a_repaint_without_a_range_is_left_to_the_daemon_to_refuse() -> None:
+    picked = {"context": {"path": "/m/b.wav", "start_s": 0, "end_s": None, "part": None}}
+    assert "repaint_s" not in options_of({**DEFAULTS, "task": "repaint"}, picked)[1]
 
 
 def test_a_clips_request_fills_the_form_and_gives_the_same_request_again() -> None:

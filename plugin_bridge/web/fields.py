@@ -3,6 +3,7 @@
 Knows names and emptiness; whether a value makes sense is decided by the daemon. Loads no Gradio.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 PITCHES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
@@ -63,17 +64,30 @@ def options_of(values: dict[str, Any], client: dict[str, Any]) -> tuple[str, dic
     if values.get("stages"):
         options["stages"] = [str(stage) for stage in values["stages"]]
     for name in ("reference", "context"):
-        picked = client.get(name)
-        if picked:
-            end_s = picked.get("end_s")
-            options[name] = (picked["path"], float(picked.get("start_s") or 0), end_s)
-    if client.get("repaint_s") and options.get("task") == "repaint":
-        start_s, end_s = client["repaint_s"]
-        options["repaint_s"] = (float(start_s), float(end_s))
+        if client.get(name):
+            options[name] = _span(client[name])
+    if "context" in options and options.get("task") == "repaint":
+        options |= _repaint(options["context"], client["context"].get("part"))
     adapters = {str(name): float(scale) for name, scale in (client.get("adapters") or {}).items()}
     if adapters:
         options["adapters"] = adapters
     return str(values.get("prompt") or ""), options
+
+
+def _span(picked: dict[str, Any]) -> tuple[str, float, float | None]:
+    end_s = picked.get("end_s")
+    return str(picked["path"]), float(picked.get("start_s") or 0), None if end_s is None else float(end_s)
+
+
+def _repaint(picked: tuple[str, float, float | None], part: Sequence[float | None] | None) -> dict[str, Any]:
+    """The picked range is made anew, of the whole file or of the `part` that an earlier request took."""
+    path, start_s, end_s = picked
+    from_s, to_s = part or (0.0, None)
+    begin_s = float(from_s or 0)
+    changed: dict[str, Any] = {"context": (path, begin_s, to_s)}
+    if end_s is not None:
+        changed["repaint_s"] = (start_s - begin_s, end_s - begin_s)
+    return changed
 
 
 def values_of(request: dict[str, Any]) -> dict[str, Any]:

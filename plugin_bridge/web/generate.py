@@ -23,8 +23,10 @@ from plugin_bridge.web.fields import (
 from plugin_bridge.web.live import Feed
 from plugin_bridge.web.runs import Runs
 
-# The last input of Generate is what the browser alone knows: its tab, the picked audio, the adapters' faders.
-WITH_CLIENT_STATE = "(...values) => [...values.slice(0, -1), window.bridge.formState()]"
+# The last input of Generate is what the browser alone knows, as JSON: its tab, the picked audio, the faders.
+WITH_CLIENT_STATE = "(...values) => [...values.slice(0, -1), JSON.stringify(window.bridge.formState())]"
+RECALLED = "() => JSON.stringify(window.bridge.recalled)"
+SEED_TYPED = "(seed) => Boolean(seed.trim())"
 TAP = "() => window.bridge.tap()"
 
 
@@ -52,7 +54,7 @@ class GenerateForm:
                 self._model_fields()
             with gr.Column(scale=3, min_width=320):
                 place("runs", "queue")
-        client = gr.JSON(visible="hidden", value={})
+        client = gr.Textbox(visible="hidden")
         # Not through Gradio's queue: the request is only handed to the daemon, which has its own.
         go.click(
             self._on_go,
@@ -64,13 +66,13 @@ class GenerateForm:
             trigger_mode="multiple",
             api_visibility="private",
         )
-        recall = gr.JSON(visible="hidden", value={}, elem_id="recall")
+        recall = gr.Textbox(visible="hidden", elem_id="recall")
         button = gr.Button("recall", visible="hidden", elem_id="recall-go")
         button.click(
             self._on_recall,
             recall,
             self._in_order(),
-            js="() => window.bridge.recalled",
+            js=RECALLED,
             queue=False,
             show_progress="hidden",
             api_visibility="private",
@@ -99,9 +101,7 @@ class GenerateForm:
             elem_id="prompt",
         )
         with gr.Row(elem_classes="tight"):
-            add["bpm"] = gr.Number(
-                DEFAULTS["bpm"], label="Tempo, bpm", step=0.01, min_width=110, elem_id="bpm"
-            )
+            add["bpm"] = gr.Number(DEFAULTS["bpm"], label="Tempo", step=0.01, min_width=110, elem_id="bpm")
             tap = gr.Button("Tap", min_width=60, scale=0, elem_id="tap")
             add["signature"] = gr.Dropdown(
                 SIGNATURES,
@@ -123,6 +123,9 @@ class GenerateForm:
             )
             add["lock"] = gr.Checkbox(False, label="Keep seed", min_width=100, elem_id="lock")
         tap.click(None, None, add["bpm"], js=TAP, queue=False, api_visibility="private")
+        add["seed"].input(
+            None, add["seed"], add["lock"], js=SEED_TYPED, queue=False, api_visibility="private"
+        )
         with gr.Accordion("Lyrics", open=False):
             add["lyrics"] = gr.Textbox(
                 show_label=False, container=False, lines=4, max_lines=20, placeholder="[verse] …"
@@ -133,10 +136,10 @@ class GenerateForm:
         with gr.Accordion("Reference and context", open=False, elem_id="audio-fields"):
             place("reference", "context")
             with gr.Row(elem_classes="tight"):
-                add["task"] = gr.Dropdown(TASKS, value="", label="Task", min_width=160, elem_id="task")
-                add["track"] = gr.Textbox(
-                    label="Track", placeholder="drums (lego, extract)", min_width=120, max_lines=1
+                add["task"] = gr.Dropdown(
+                    TASKS, value="", label="Task", min_width=240, scale=2, elem_id="task"
                 )
+                add["track"] = gr.Textbox(label="Track", placeholder="drums", min_width=120, max_lines=1)
             add["strength"] = gr.Slider(0, 1, 1.0, step=0.01, label="Strength of reference and context")
 
     def _model_fields(self) -> None:
@@ -170,6 +173,7 @@ class GenerateForm:
             with gr.Row(elem_classes="tight"):
                 add["fit"] = gr.Checkbox(True, label="Fit to the grid", min_width=110)
                 add["strict"] = gr.Checkbox(False, label="Refuse a poor fit", min_width=110)
+            with gr.Row(elem_classes="tight"):
                 add["format"] = gr.Dropdown(FORMATS, value="wav", label="File", min_width=80)
                 add["sample_format"] = gr.Dropdown(
                     [("24 bit", "pcm24"), ("32 bit float", "float32")],
@@ -179,7 +183,7 @@ class GenerateForm:
                 )
 
     async def _on_go(self, *values: Any) -> None:
-        client = values[-1] if isinstance(values[-1], dict) else json.loads(values[-1] or "{}")
+        client = json.loads(values[-1])
         tab = str(client.get("tab") or "")
         try:
             prompt, options = options_of(dict(zip(NAMES, values, strict=False)), client)
@@ -189,9 +193,9 @@ class GenerateForm:
             return
         self._runs.start(tab, prompt, options)
 
-    async def _on_recall(self, asked: Any) -> list[Any]:
+    async def _on_recall(self, recalled: str) -> list[Any]:
         """Fills the form: all of it from the clip's own request, or only what is to be `set`."""
-        asked = asked or {}
+        asked = json.loads(recalled)
         changed = {name: value for name, value in asked.get("set", {}).items() if name in NAMES}
         if not asked.get("clip"):
             return [changed.get(name, gr.skip()) for name in NAMES]

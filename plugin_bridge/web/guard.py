@@ -28,9 +28,6 @@ HEADERS = (
     (b"x-content-type-options", b"nosniff"),
 )
 
-HASHED = "/assets/"  # Gradio's own files carry a hash of their content in their names: never asked for again
-LASTING = (b"cache-control", b"private, max-age=31536000, immutable")
-
 
 def is_loopback(host: str) -> bool:
     """True for an address or name that only this machine reaches."""
@@ -61,7 +58,7 @@ class Guard:
         elif self._token and not self._knows_token(headers):
             await self._ask_token(scope, receive, send)
         else:
-            await self._app(scope, receive, _with_headers(send, scope["path"].startswith(HASHED)))
+            await self._app(scope, receive, _with_headers(send))
 
     def _refusal(self, headers: dict[str, str]) -> str:
         host = headers.get("host", "")
@@ -106,12 +103,10 @@ async def _refuse(scope: Scope, receive: Receive, send: Send, why: str, status: 
     await PlainTextResponse(why, status)(scope, receive, send)
 
 
-def _with_headers(send: Send, lasting: bool) -> Send:
-    more = (*HEADERS, LASTING) if lasting else HEADERS
-
+def _with_headers(send: Send) -> Send:
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
-            message = {**message, "headers": [*message.get("headers", ()), *more]}
+            message = {**message, "headers": [*message.get("headers", ()), *HEADERS]}
         await send(message)
 
     return sending

@@ -23,6 +23,11 @@ def theme() -> gr.themes.Base:
         font_mono=MONO,
         radius_size="sm",
         spacing_size="sm",
+    ).set(  # white on teal can be read from here on
+        button_primary_background_fill="*primary_700",
+        button_primary_background_fill_dark="*primary_700",
+        button_primary_background_fill_hover="*primary_800",
+        button_primary_background_fill_hover_dark="*primary_800",
     )
 
 

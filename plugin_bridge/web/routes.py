@@ -157,6 +157,7 @@ class Routes:
         if action != "reveal":
             told = {"kind": "library", "action": action, "was": path, "clip": clip_fields(clip)}
             self._feed.tell(told)
+            self._runs.changed(path, clip)
         return JSONResponse(clip_fields(clip))
 
     async def cancel_run(self, request: Request) -> Response:

@@ -66,7 +66,7 @@ class Run:
     eta_s: float = 0.0
     reason: str = ""
     message: str = ""
-    clips: dict[str, words.Clip] = dataclasses.field(default_factory=dict)  # by path
+    clips: list[words.Clip] = dataclasses.field(default_factory=list)
     previews: dict[int, Preview] = dataclasses.field(default_factory=dict)
 
     @property
@@ -74,13 +74,19 @@ class Run:
         """True when nothing more will come."""
         return self.state in ("done", "failed", "cancelled")
 
+    def clip_is(self, was: str, clip: words.Clip) -> None:
+        """The clip at path `was` is this one now, or it is a new one."""
+        self.clips = [clip if one.path == was else one for one in self.clips]
+        if clip not in self.clips:
+            self.clips.append(clip)
+
     def fields(self) -> Message:
         """For the browser."""
         names = ("id", "job", "state", "prompt", "seed", "fraction", "stage", "eta_s", "reason", "message")
         told: Message = {name: getattr(self, name) for name in names}
         told["takes"] = self.options.get("takes") or 1
         told["grid"] = {name: self.options.get(name) for name in ("bpm", "signature", "bars", "key")}
-        told["clips"] = [clip_fields(clip) for clip in self.clips.values()]
+        told["clips"] = [clip_fields(clip) for clip in self.clips if not clip.trashed]
         return told
 
 
@@ -114,6 +120,13 @@ class Runs:
         if run is None or take not in run.previews:
             raise NotFound(f"no preview of take {take} of {run_id}: it may be finished")
         return run.previews[take].wav()
+
+    def changed(self, was: str, clip: words.Clip) -> None:
+        """A clip was starred, trashed or brought back: its run shows it so, also after a reload."""
+        for run in self._runs.values():
+            if any(one.path == was for one in run.clips):
+                run.clip_is(was, clip)
+                self._tell(run)
 
     async def cancel(self, run_id: str) -> None:
         """Cancels the run's job in the daemon."""
@@ -187,7 +200,7 @@ class Runs:
             run.fraction, run.eta_s = event.fraction, event.eta_s
         elif isinstance(event, words.ClipReady):
             self._feed.saw([event.clip])
-            run.clips[event.clip.path] = event.clip
+            run.clip_is(event.clip.path, event.clip)
         elif isinstance(event, words.Done):
             run.state, run.fraction = "done", 1.0
         elif isinstance(event, words.Failed):

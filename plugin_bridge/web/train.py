@@ -1,6 +1,5 @@
 """The form of the training page and its buttons. What the run says is drawn by static/train.js."""
 
-import contextlib
 from collections.abc import Awaitable
 from typing import Any
 
@@ -12,7 +11,7 @@ from plugin_bridge.web.live import Feed
 from plugin_bridge.web.studio import OPTIONS, Studio, flags_of
 
 TARGETS = ["attention", "mlp", "all"]
-WITH_TAB = "(...values) => [...values.slice(0, -1), {tab: window.bridge.tab}]"
+WITH_TAB = "(...values) => [...values.slice(0, -1), window.bridge.tab]"
 
 
 class TrainForm:
@@ -43,16 +42,16 @@ class TrainForm:
                 again = gr.Checkbox(False, label="Begin anew (otherwise a stopped run of this name goes on)")
             with gr.Column(scale=3, min_width=320):
                 place("train")
-        client = gr.JSON(visible="hidden", value={})
+        tab = gr.Textbox(visible="hidden")
         wired: dict[str, Any] = {
             "queue": False,
             "show_progress": "hidden",
             "api_visibility": "private",
             "js": WITH_TAB,
         }
-        look.click(self._on_look, [folder, client], None, **wired)
-        start.click(self._on_start, [folder, name, again, *fields, client], None, **wired)
-        stop.click(self._on_stop, [client], None, **wired)
+        look.click(self._on_look, [folder, tab], None, **wired)
+        start.click(self._on_start, [folder, name, again, *fields, tab], None, **wired)
+        stop.click(self._on_stop, [tab], None, **wired)
 
     def _settings(self) -> list[Any]:
         with gr.Row(elem_classes="tight"):
@@ -70,22 +69,19 @@ class TrainForm:
             targets = gr.Dropdown(TARGETS, value="attention", label="Layers", min_width=110)
         return [minutes, trigger, base, stages, rank, rate, targets]
 
-    async def _on_look(self, folder: str, client: Any) -> None:
-        await self._do(client, self._studio.prepare(folder or ""))
+    async def _on_look(self, folder: str, tab: str) -> None:
+        await self._do(tab, self._studio.prepare(folder or ""))
 
     async def _on_start(self, folder: str, name: str, again: bool, *rest: Any) -> None:
-        *values, client = rest
+        *values, tab = rest
         flags = flags_of(dict(zip(OPTIONS, values, strict=True)))
-        await self._do(client, self._studio.train(folder or "", name or "", flags, bool(again)))
+        await self._do(tab, self._studio.train(folder or "", name or "", flags, bool(again)))
 
-    async def _on_stop(self, client: Any) -> None:
-        await self._do(client, self._studio.stop())
+    async def _on_stop(self, tab: str) -> None:
+        await self._do(tab, self._studio.stop())
 
-    async def _do(self, client: Any, action: Awaitable[None]) -> None:
-        with contextlib.suppress(AttributeError):
-            client = client.get("tab", "")
+    async def _do(self, tab: str, action: Awaitable[None]) -> None:
         try:
             await action
         except BridgeError as error:
-            told = {"kind": "error", "reason": error.reason, "message": error.message}
-            self._feed.tell(told, tab=str(client or ""))
+            self._feed.tell({"kind": "error", "reason": error.reason, "message": error.message}, tab=tab)

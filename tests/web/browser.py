@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +29,14 @@ FLAGS = (
 
 
 @contextlib.contextmanager
-def serving(daemon: str, home: Path) -> Iterator[str]:
-    """`acestep web` in a process of its own; its address."""
-    command = [sys.executable, "-m", "plugin_bridge.web", "--port", "0", "--no-start", "--daemon", daemon]
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "ACESTEP_HOME": str(home)}
+def serving(
+    daemon: str, home: Path, *flags: str, path: str = "", environment: Mapping[str, str] | None = None
+) -> Iterator[str]:
+    """`acestep web` in a process of its own; its address. `path`: where it finds programs first."""
+    command = [sys.executable, "-m", "plugin_bridge.web", "--port", "0", "--daemon", daemon]
+    command += flags or ["--no-start"]
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "ACESTEP_HOME": str(home), **(environment or {})}
+    env["PATH"] = os.pathsep.join(filter(None, (path, env["PATH"])))
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=env) as process:
         assert process.stdout is not None
         try:
@@ -41,6 +45,7 @@ def serving(daemon: str, home: Path) -> Iterator[str]:
             yield found[0]
         finally:
             process.terminate()
+            process.wait(WAIT_S)  # it ends a daemon it has started first
 
 
 @contextlib.contextmanager

@@ -1,6 +1,6 @@
 """Screenshots of every page, light and dark, wide and narrow: `python -m tests.web.screenshots DIR [DAEMON]`.
 
-For looking at; two of them are in the README. DAEMON is the address of one that runs and has a few clips.
+For looking at; three of them are in the README. DAEMON is the address of one that runs and has a few clips.
 """
 
 import sys

@@ -1,12 +1,8 @@
-"""The page in headless Chromium against the real daemon with nano, as a musician uses it."""
+"""The page in headless Chromium against the real daemon with nano: its form, its takes, its failures."""
 
-import shutil
 import threading
 import time
-from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,77 +11,10 @@ import soundfile
 from acestep.grid import Grid, Signature
 from plugin_bridge import Bridge
 from plugin_bridge.words import ClipReady
-from tests.daemons import Process, settings
-from tests.web.browser import Tab, chromium, serving
+from tests.web.browser import Tab
+from tests.web.conftest import Studio, cards, generate, needs_browser
 
-NEEDS = [name for name in ("gradio", "selenium") if find_spec(name) is None]
-NEEDS += [name for name in ("chromium", "chromedriver") if shutil.which(name) is None]
-pytestmark = [
-    pytest.mark.heavy,
-    pytest.mark.skipif(bool(NEEDS), reason=f"needs {', '.join(NEEDS)}"),
-    pytest.mark.timeout(900),
-]
-
-
-class Studio:
-    """The daemon, its page and one tab."""
-
-    def __init__(self, folder: Path, cascade: str) -> None:
-        self.cascade = cascade
-        self.made = settings(folder)
-        self.folder = folder
-        self.daemon = self.start()
-        self.port = self.daemon.grpc_port
-        self.tab: Tab
-
-    def start(self, port: int = 0) -> Process:
-        """The daemon, on the same port as before."""
-        flags = ["--cascade", self.cascade, "--allowed-folders", str(self.folder)]
-        return Process(self.made, "--grpc-port", str(port), *flags)
-
-
-@pytest.fixture(scope="module")
-def cascade(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """nano, or where its weights are not, the same architecture untrained and smaller."""
-    from acestep.nano import WEIGHTS, cli
-
-    if (WEIGHTS / "cascade.json").exists():
-        return "nano"
-    folder = tmp_path_factory.mktemp("nano") / "tiny"
-    assert not cli.main(["init", "--tiny", str(folder)])
-    return str(folder)
-
-
-@pytest.fixture(scope="module")
-def studio(tmp_path_factory: pytest.TempPathFactory, cascade: str) -> Iterator[Studio]:
-    made = Studio(tmp_path_factory.mktemp("page"), cascade)
-    try:
-        with serving(f"127.0.0.1:{made.port}", made.made.home) as address, chromium() as driver:
-            made.tab = Tab(driver, address)
-            yield made
-    finally:
-        made.daemon.kill()
-
-
-@pytest.fixture
-def tab(studio: Studio) -> Tab:
-    """The page, fresh."""
-    return studio.tab.open()
-
-
-def generate(tab: Tab, prompt: str, **fields: str) -> None:
-    """Fills the form and presses Enter in the prompt."""
-    for name, text in fields.items():
-        tab.fill(f"#{name} input, #{name} textarea", text)
-    tab.fill("#prompt textarea", prompt)
-    tab.one("#prompt textarea").send_keys("\n")
-    tab.until(lambda: tab.all(".run"), "run")
-
-
-def cards(tab: Tab, count: int) -> list[Any]:
-    """That many takes, loaded."""
-    tab.until(lambda: len(tab.all(".card[data-samples]")) >= count, f"{count} loaded takes")
-    return tab.all(".card[data-samples]")
+pytestmark = needs_browser
 
 
 def test_the_page_comes_quickly_and_asks_nobody_else(tab: Tab) -> None:
@@ -301,31 +230,4 @@ def test_a_killed_daemon_shows_and_heals(tab: Tab, studio: Studio) -> None:
     tab.until(lambda: tab.all('.run[data-state="failed"]'), "run that says it was lost")
     assert "interrupted" in tab.texts(".error-box")[0]
     generate(tab, "after the fall", bars="1", takes="1")
-    cards(tab, 1)
-
-
-def test_a_tiny_training_run_ends_with_an_adapter_to_use(tab: Tab, studio: Studio) -> None:
-    stems = studio.folder / "stems"
-    stems.mkdir()
-    noise = np.random.default_rng(1)
-    for number in range(6):
-        times = np.arange(48_000 * 4) / 48_000
-        beat = np.exp(-40 * (times % 0.5)) * noise.standard_normal(times.size)
-        soundfile.write(stems / f"loop{number}_120bpm.wav", 0.2 * np.stack([beat, beat], 1), 48_000)
-    tab.show("Train")
-    tab.fill("#train-folder input, #train-folder textarea", str(stems))
-    tab.click("#train-look")
-    tab.until(lambda: tab.all('.training[data-state="done"] .panel'), "what was found")
-    assert "6 files" in tab.texts(".training .panel")[0]
-    tab.fill("#train-name input, #train-name textarea", "tiny")
-    tab.fill("#train-minutes input, #train-minutes textarea", "0.2")
-    tab.click("#train-start")
-    tab.until(lambda: tab.all(".curve"), "curve")
-    tab.until(
-        lambda: tab.all('.training[data-state="done"], .training[data-state="failed"]'), "end of the run"
-    )
-    assert (studio.made.home / "adapters" / "tiny").is_dir(), tab.texts(".training")
-    tab.press("Use it", ".training")
-    tab.until(lambda: tab.script("return bridge.formState().adapters.tiny") == 1, "adapter in the request")
-    generate(tab, "with the adapter", takes="1", bars="1")
     cards(tab, 1)

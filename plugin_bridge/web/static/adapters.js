@@ -8,7 +8,7 @@ const chosen = new Map(JSON.parse(sessionStorage.getItem("bridge-adapters") ?? "
 
 export function showAdapters(adapters) {
   for (const name of [...chosen.keys()]) if (!adapters.some((one) => one.name === name)) chosen.delete(name);
-  box.replaceChildren(el("span.label", {}, adapters.length ? "Adapters" : "No adapters yet: train one, or import one with `lora_studio import`."));
+  box.replaceChildren(adapters.length ? el("span.label", {}, "Adapters") : el("span.label", {}, "No adapters yet: train one, or import one with ", el("code", {}, "lora_studio import FILE")));
   for (const adapter of adapters) box.append(row(adapter));
 }
 

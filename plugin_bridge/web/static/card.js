@@ -9,7 +9,7 @@ import { Wave } from "./wave.js";
 export const audioUrl = (clip) => `/bridge/audio?${query({ clip: clip.path })}`;
 
 // What the page as a whole offers to a card; filled in by main.js.
-export const actions = { reference: null, context: null, repaint: null, again: null, can: () => true, isLocal: () => true };
+export const actions = { reference: null, context: null, repaint: null, again: null, can: () => true };
 
 const shown = new Set(); // cards in the page, for the playhead and the keyboard
 let current = null; // the card the space key plays
@@ -171,7 +171,7 @@ export function badges(clip) {
 }
 
 const round = (value) => String(Math.round(value * 100) / 100);
-const signed = (value) => (value > 0 ? "+" : "") + (Math.abs(value) < 0.005 ? "0" : value.toFixed(2));
+const signed = (value) => Math.abs(value) < 0.005 ? "0" : (value > 0 ? "+" : "") + value.toFixed(2);
 
 export async function trash(clip) {
   const gone = await post("/bridge/clips/trash", { clip: clip.path });

@@ -4,13 +4,13 @@ import { button, el, mount, post } from "./api.js";
 import { player } from "./sound.js";
 
 const pill = el("span.pill", { role: "status" }, "connecting…");
-const start = button("Start the daemon", "Starts `acestep serve` on this machine", () => post("/bridge/daemon/start"), "small");
+const start = button("Start the daemon", "Starts `acestep serve` on this machine", () => post("/bridge/daemon/start"), "small start");
 start.hidden = true;
 const click = button("Click", "Click track on or off (C)", () => player.setClick(!player.click), "small toggle");
 const loop = button("Loop", "Loop on or off (L)", () => player.setLooping(!player.looping), "small toggle");
 const shade = button("◐", "Light or dark", () => setDark(!document.body.classList.contains("dark")), "small");
 
-mount("header", el("div.top", {}, el("strong.brand", {}, "ACE-Step bridge"), pill, start, el("span.space"), loop, click, shade));
+mount("header", el("div.top", {}, el("strong.brand", {}, "ACE-Step bridge"), pill, start, el("span.switches", {}, loop, click, shade)));
 
 const press = () => {
   click.setAttribute("aria-pressed", String(player.click));

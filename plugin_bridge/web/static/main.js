@@ -51,8 +51,7 @@ Object.assign(actions, {
     setAdapters(clip.adapters);
     readModels();
     fillForm({ clip: clip.path, set: { takes: 1 } });
-    await Promise.all([reference.takeRequested(request?.reference), context.takeRequested(request?.context)]);
-    context.repaint_s = request?.repaint_s ?? null;
+    await Promise.all([reference.takeRequested(request?.reference), context.takeRequested(request?.context, request?.repaint_s)]);
   },
   async reference(clip, range) {
     showTab("Generate");
@@ -65,10 +64,9 @@ Object.assign(actions, {
     await context.takeClip(clip, range);
   },
   async repaint(clip, range) {
-    fillForm({ clip: clip.path, set: { task: "repaint", lock: false } });
+    fillForm({ clip: clip.path, set: { task: "repaint", seed: "", lock: false } });
     openSection("audio-fields");
-    await context.takeClip(clip);
-    context.repaint_s = range;
+    await context.takeClip(clip, range);
     notify(`Repaint: ${range[0].toFixed(2)}–${range[1].toFixed(2)} s of ${clip.name} are made anew with the next Generate.`);
   },
 });
@@ -77,6 +75,9 @@ pickerActions.library = (role) => {
   showTab("Library");
   notify(`Open a clip with ▸ and press “${role === "reference" ? "More like this" : "Fit to this"}”.`);
 };
+
+// What needs a context goes with it: the next request is an ordinary one again.
+pickerActions.cleared = (role) => role === "context" && fillForm({ set: { task: "" } });
 
 trainActions.use = (name) => {
   setAdapters([[name, 1]]);
@@ -93,7 +94,6 @@ window.bridge = {
     tab,
     reference: reference.value(),
     context: context.value(),
-    repaint_s: context.repaint_s ?? context.wave.range,
     adapters: adapterScales(),
   }),
   sound: { player, audioContext, clickTrack, startLoop, currentCard }, // for tests that listen
@@ -115,7 +115,10 @@ const handlers = {
   runs: ({ runs }) => runs.forEach(onRun),
   run: ({ run }) => onRun(run),
   audio: onAudio,
-  train: onTrain,
+  train(message) {
+    onTrain(message);
+    if (message.what === "train" && message.state === "done") readModels();
+  },
   clip: () => searchSoon(),
   library(message) {
     onLibrary(message);
@@ -136,6 +139,7 @@ document.addEventListener("click", (event) => {
   setTimeout(() => {
     searchSoon();
     setupSoon();
+    if (wasUp) readModels();
   }, 50);
 });
 
@@ -143,6 +147,10 @@ function inText(target) {
   return target.isContentEditable || ["TEXTAREA", "SELECT"].includes(target.tagName)
     || (target.tagName === "INPUT" && !["checkbox", "radio", "range", "button"].includes(target.type));
 }
+
+// A card's buttons leave the key to the player: after a press, space plays and stops.
+const pressedBySpace = (target) => ["INPUT", "SUMMARY"].includes(target.tagName)
+  || (target.tagName === "BUTTON" && !target.closest(".card"));
 
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
@@ -159,7 +167,7 @@ document.addEventListener("keydown", (event) => {
   if (inText(target)) return;
   const act = { " ": () => (player.owner ? player.stop() : currentCard()?.toggle()), Escape: () => player.stop(),
     c: () => player.setClick(!player.click), l: () => player.setLooping(!player.looping) }[key];
-  if (!act || (key === " " && target.tagName === "BUTTON" && !target.closest(".card"))) return;
+  if (!act || (key === " " && pressedBySpace(target))) return;
   event.preventDefault();
   act();
 }, true);

@@ -6,7 +6,7 @@ import { gridOf } from "./grid.js";
 import { decode, load, player } from "./sound.js";
 import { Wave } from "./wave.js";
 
-export const pickerActions = { library: null };
+export const pickerActions = { library: null, cleared: null };
 
 class Picker {
   #blob = null; // kept, because a daemon that was restarted has forgotten the upload
@@ -28,7 +28,7 @@ class Picker {
     this.wave.onselect = () => this.#drawLabel();
     this.record = button("● Record", "Record from the microphone", () => this.#toggleRecording(), "small");
     this.play = button("▶", "Play", () => (player.owner === this ? player.stop() : this.#play()), "small");
-    this.clear = button("×", "Remove", () => this.reset(), "small");
+    this.clear = button("×", "Remove", () => { this.reset(); pickerActions.cleared(role); }, "small");
     this.label = el("span.name", {}, hint);
     this.hint = hint;
     this.node = el("div.picker", {},
@@ -87,7 +87,8 @@ class Picker {
   }
 
   // What an earlier request used: { path, start_s, end_s } or nothing. A file outside the library is only named.
-  async takeRequested(audio) {
+  // Of a repaint, the range shown is what was made anew, and the part of the file it lies in is kept.
+  async takeRequested(audio, repaint_s = null) {
     this.reset();
     if (!audio?.path) return;
     this.path = audio.path;
@@ -96,7 +97,13 @@ class Picker {
     this.buffer = await load(url).catch(() => null);
     this.duration_s = this.buffer?.duration;
     if (this.buffer) this.wave.show(this.buffer, null);
-    this.wave.range = audio.start_s || audio.end_s ? [audio.start_s, audio.end_s ?? this.duration_s ?? null] : null;
+    const start_s = audio.start_s ?? 0;
+    if (repaint_s) {
+      this.part = [start_s, audio.end_s ?? null];
+      this.wave.range = repaint_s.map((time_s) => start_s + time_s);
+    } else if (start_s || audio.end_s) {
+      this.wave.range = [start_s, audio.end_s ?? this.duration_s ?? null];
+    }
     this.wave.draw();
     this.#drawLabel();
     this.#drawState();
@@ -108,7 +115,7 @@ class Picker {
     this.path = this.name = "";
     this.duration_s = undefined;
     this.buffer = null;
-    this.repaint_s = null;
+    this.part = null;
     this.wave.show(null, null);
     this.wave.range = null;
     this.label.textContent = this.hint;
@@ -123,7 +130,7 @@ class Picker {
   value() {
     if (!this.path) return null;
     const [start_s, end_s] = this.wave.range ?? [0, null];
-    return { path: this.path, start_s, end_s };
+    return { path: this.path, start_s, end_s, part: this.part };
   }
 
   #drawLabel() {

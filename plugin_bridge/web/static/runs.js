@@ -90,6 +90,7 @@ class RunView {
     this.cancel.hidden = ended || !run.job;
     this.close.hidden = !ended;
     this.#showError();
+    for (const [path, card] of this.cards) if (!run.clips.some((clip) => clip.path === path)) this.#removeCard(path, card);
     for (const clip of run.clips) this.#addClip(clip);
     if (ended) for (const preview of this.previews.values()) preview.remove();
   }
@@ -124,6 +125,11 @@ class RunView {
     const card = new Card(clip, { title: `Take ${clip.take + 1}` });
     this.cards.set(clip.path, card);
     this.takes.append(card.node);
+  }
+
+  #removeCard(path, card) {
+    card.remove();
+    this.cards.delete(path);
   }
 
   preview(take) {

@@ -84,7 +84,8 @@ function paint(canvas, ticks, held) {
   const values = [...ticks.map((tick) => tick.loss), ...held.map((tick) => tick.validation)].filter(Number.isFinite);
   const [low, high] = [Math.min(...values), Math.max(...values)];
   const pad = 6 * ratio;
-  const x = (step) => pad + (step / (ticks.at(-1).total_steps || 1)) * (width - 2 * pad);
+  const left = 46 * ratio; // the labels' room
+  const x = (step) => left + (step / (ticks.at(-1).total_steps || 1)) * (width - left - pad);
   const y = (value) => height - pad - ((value - low) / (high - low || 1)) * (height - 2 * pad);
   const line = (points, colour, thick) => {
     context.strokeStyle = colour;

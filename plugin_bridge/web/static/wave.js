@@ -33,6 +33,7 @@ export class Wave {
     this.canvas.addEventListener("pointerdown", (event) => this.#down(event, selectable));
     this.canvas.addEventListener("pointermove", (event) => this.#move(event));
     this.canvas.addEventListener("pointerup", (event) => this.#up(event));
+    this.canvas.addEventListener("pointercancel", () => (this.#drag = null)); // a finger that scrolls the page
   }
 
   get duration_s() {
