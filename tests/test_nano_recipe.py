@@ -1,4 +1,4 @@
-"""The recipe as its commands, end to end on the smallest amount of everything: sounds, training, evaluation."""
+"""The recipe as its commands, end to end on the least of everything: sounds, training, evaluation."""
 
 import re
 import subprocess
