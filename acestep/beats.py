@@ -40,7 +40,7 @@ def find_beats(
     best = int(np.argmax(bar.scores))
     downbeat_s = bar.phase_s + best * slot_s
     beats_s, steady, drift = _follow(curve, onsets, downbeat_s, quarter_s)
-    downbeat_s += _beat_correction(onsets, downbeat_s, quarter_s)
+    downbeat_s += find_beat_offset(onsets, downbeat_s, quarter_s)
     downbeat_s = (downbeat_s + 0.03) % (bar.slots * slot_s) - 0.03
     return Beats(
         bpm,
@@ -178,7 +178,7 @@ def rotation_scores(evidence: np.ndarray, signature: Signature) -> np.ndarray:
     return np.array([(np.roll(evidence, -r, axis=1) * wanted).sum() for r in range(slots)])
 
 
-def _beat_correction(onsets: Onsets, downbeat_s: float, quarter_s: float) -> float:
+def find_beat_offset(onsets: Onsets, downbeat_s: float, quarter_s: float) -> float:
     """How far onsets on the quarters lie from where the grid has them, in seconds (median)."""
     away = (onsets.times_s - downbeat_s + quarter_s / 2) % quarter_s - quarter_s / 2
     near = np.abs(away) < min(NEAR_S, quarter_s / 10)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from acestep.cascade import Cascade
 
+MAX_CONTEXT_S = 600  # of a context that is straightened: no clip is longer
 FADE_S = 0.02  # at the edges of a repainted region, inside it
 
 
@@ -260,6 +261,10 @@ def prepare(cascade: Cascade, request: GenerateRequest) -> Song:
     context = None
     if request.context is not None:
         context = read_audio(request.context, sample_rate_hz=rate)
+        if request.tempo_map is not None:  # models know one tempo: the clip is moved onto the map later
+            from acestep.groove import straighten
+
+            context = straighten(context[:, : MAX_CONTEXT_S * rate], request.grid, request.tempo_map, rate)
     plan = outline(
         request, spec, cascade.codec.latent_rate_hz, None if context is None else context.shape[1] / rate
     )
