@@ -88,7 +88,7 @@ class GenerateRequest:
     guidance: float | None = None  # None: the checkpoint's own
     fit: bool = True  # bring the result to the grid (and key)
     strict: bool = False  # refuse a clip that does not fit within tolerance
-    guide: bool | None = None  # render grid and key as context; None: where it helps
+    guide: bool | None = None  # grid and key as context; None: where a checkpoint has channels for it
     format: str = "wav"
     sample_format: str = "pcm24"
 

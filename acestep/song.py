@@ -48,7 +48,7 @@ class Song:
     free_text: str  # the prompt without the cover's instruction, for strength below 1
     lyrics: str
     reference: AudioRange | None
-    context: NDArray[np.float32] | None
+    context: NDArray[np.float32] | None  # the request's, or a guide rendered as audio
     notes: tuple[str, ...] = ()
     encoded: bool = False
     _source: Tensor | None = field(default=None, repr=False)
@@ -270,6 +270,10 @@ def prepare(cascade: Cascade, request: GenerateRequest) -> Song:
     )
     if context is not None:
         context = context[:, : round(plan.duration_s * rate)]
+    elif request.guide and spec.guide is None:
+        from acestep.guide import guide_audio
+
+        context = guide_audio(request.grid, request.key, round(plan.duration_s * rate), rate)
     _check_reference(cascade, request)
     metadata = conditions.metas(request.grid, request.key, plan.duration_s)
     text, free_text, cut = _prompts(cascade, request, metadata)

@@ -52,12 +52,13 @@ class TempoMap:
             return value
         try:
             points = [(*point, False)[:3] for point in value]
-            return cls(tuple(TempoPoint(float(at), float(bpm), bool(ramp)) for at, bpm, ramp in points))
+            found = tuple(TempoPoint(float(at), float(bpm), bool(ramp)) for at, bpm, ramp in points)
         except (TypeError, ValueError) as error:
             raise InvalidRequest(
                 f"tempo map {value!r:.80} is none: expected points like (0, 100, True), (16, 120): quarters, "
                 "bpm, and whether the tempo moves evenly to the next point"
             ) from error
+        return cls(found)
 
     def to_list(self) -> list[list[Any]]:
         """Plain JSON values; `parse` gives the same map back."""
