@@ -5,13 +5,14 @@ Audio is [C, N] float32. A swing is the ratio of the long to the short eighth: 1
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
 from acestep.beats import find_beat_offset
 from acestep.grid import SAMPLE_RATE_HZ, Grid
 from acestep.loudness import seam_error
-from acestep.onsets import Onsets, mono, onset_curve, pick_onsets
+from acestep.onsets import mono, onset_curve, pick_onsets
 from acestep.seam import smooth_seam
 from acestep.stretch import ATTACK_S, paste_attacks, warp
 from acestep.tempo import refine_tempo
@@ -81,7 +82,7 @@ def errors_on(
     if len(onsets.times_s) < 4:
         return None
     straight = np.array([tempo_map.quarters(at) * 60 / grid.bpm for at in onsets.times_s])
-    straight_onsets = Onsets(straight, onsets.strengths, onsets.bands)
+    straight_onsets = replace(onsets, times_s=straight)
     bpm = refine_tempo(straight_onsets, grid.bpm)
     beat_s = find_beat_offset(straight_onsets, 0.0, 60 / grid.bpm)
     return round(abs(bpm / grid.bpm - 1) * 100, 3), round(abs(beat_s) * 1000, 2)
