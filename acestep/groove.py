@@ -9,7 +9,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from acestep.beats import find_beat_offset
 from acestep.grid import SAMPLE_RATE_HZ, Grid
 from acestep.loudness import seam_error
 from acestep.onsets import mono, onset_curve, pick_onsets
@@ -21,6 +20,7 @@ from acestep.tempo_map import TempoMap
 AUDIBLE_S = 0.006  # off-beats that would move by less are left alone
 EDGE_S = 0.015  # beats nearer to the clip's ends than this are not moved by themselves
 CLICK = 1.0
+BEAT_SHARE = 0.2  # of a quarter: onsets this near to one are on it, whatever the swing
 MARGIN_S = 0.3  # on both sides, so that the ends are stretched like the rest
 
 
@@ -74,18 +74,23 @@ def swing(
 def errors_on(
     audio: np.ndarray, grid: Grid, tempo_map: TempoMap, sample_rate_hz: int = SAMPLE_RATE_HZ
 ) -> tuple[float, float] | None:
-    """How far a clip is from its map: mean tempo in %, beats in ms; None when no beat is heard.
+    """How far a clip is from its map: mean tempo in %, median of the beats in ms; None when none is heard.
 
     The onsets' times are read through the map: where it is followed, they lie on the straight grid.
     """
     onsets = pick_onsets(onset_curve(mono(audio), sample_rate_hz))
     if len(onsets.times_s) < 4:
         return None
-    straight = np.array([tempo_map.quarters(at) * 60 / grid.bpm for at in onsets.times_s])
-    straight_onsets = replace(onsets, times_s=straight)
-    bpm = refine_tempo(straight_onsets, grid.bpm)
-    beat_s = find_beat_offset(straight_onsets, 0.0, 60 / grid.bpm)
-    return round(abs(bpm / grid.bpm - 1) * 100, 3), round(abs(beat_s) * 1000, 2)
+    quarters = np.array([tempo_map.quarters(at) for at in onsets.times_s])
+    bpm = refine_tempo(replace(onsets, times_s=quarters * 60 / grid.bpm), grid.bpm)
+    away = np.abs(quarters - np.rint(quarters))
+    near = away < BEAT_SHARE
+    if near.sum() < 4:
+        return None
+    order = np.argsort(away[near])
+    sums = np.cumsum(onsets.strengths[near][order])
+    beat = float(away[near][order][np.searchsorted(sums, sums[-1] / 2)])
+    return round(abs(bpm / grid.bpm - 1) * 100, 3), round(beat * 60_000 / grid.bpm, 2)
 
 
 def _eighths(grid: Grid) -> np.ndarray:

@@ -36,8 +36,8 @@ def test_what_follows_the_map_is_measured_as_such_and_what_does_not_as_off():
     tempo_pct, beat_ms = errors_on(follow(drums(GRID), GRID, RAMP), GRID, RAMP)
     assert tempo_pct < 0.2
     assert beat_ms < 8
-    straight_pct, straight_ms = errors_on(drums(GRID), GRID, RAMP)
-    assert straight_pct > 0.5 or straight_ms > 10
+    _, straight_ms = errors_on(drums(GRID), GRID, RAMP)
+    assert straight_ms > 25
     assert errors_on(np.zeros((2, 100_000), np.float32), GRID, RAMP) is None
 
 

@@ -33,7 +33,8 @@ from tests.loops import DRUMS, PATTERNS, SOUNDFONTS, Loop, compose, render
 
 FIRST_SEED = 100_000
 KINDS = ("all", "all", "all", "pitched", "drums", "all")
-SHIFTED = 0.5  # of the loops start somewhere in the bar
+SHIFTED = 0.5  # of the loops start somewhere in the bar …
+ON_EIGHTHS = 0.5  # … and of these on an eighth
 BATCH = 40
 SILENCE = np.zeros((2, 0), np.float32)  # in place of audio that has been heard
 RIGHT_S = 0.035
@@ -56,6 +57,8 @@ def loops(count: int) -> Iterator[tuple[Loop, float]]:
         for seed, loop in zip(seeds, render(batch, font), strict=True):
             chance = random.Random(7 * seed + 1)
             shift_s = chance.uniform(0, loop.grid.duration_s) if chance.random() < SHIFTED else 0.0
+            if chance.random() < ON_EIGHTHS:  # cut on the grid, but not where a bar begins
+                shift_s = round(shift_s * loop.grid.bpm / 30) * 30 / loop.grid.bpm
             yield loop, shift_s
 
 
@@ -193,7 +196,7 @@ def learn(heard: list[Heard]) -> dict[str, list]:
     speaks = len(start_features(0.0, 1.0, 16, 16.0, 1.0)[1])
     rows = (bars[0][0].shape[1] - speaks) // (parts + 16)
     decay = np.concatenate([np.full(parts * rows, 1.0), np.full(16 * rows, 5.0), np.full(speaks, 0.05)])
-    bar = softmax_fit(bars, 1e-2, decay)
+    bar = softmax_fit(bars, 4e-3, decay)
     tempi = [example for one in heard if (example := tempo_example(one, bar))]
     tempo = softmax_fit(tempi, 2e-4)
     keys = [example for one in heard if (example := key_example(one))]
