@@ -88,9 +88,10 @@ def _described(path: Path) -> tuple[dict[str, Any], np.ndarray, Measurement, Cla
             "signature": str(claim.grid.signature),
             "bars": claim.grid.bars,
             "key": str(key) if key else None,
-            "tempo_map": claim.tempo_map.to_list() if claim.tempo_map else None,
             "exact_length": info.frames == claim.samples(info.sample_rate_hz),
         }
+        if claim.tempo_map is not None:
+            found["claimed"]["tempo_map"] = claim.tempo_map.to_list()
         found["errors"] = {"tempo_error_pct": tempo, "downbeat_error_ms": downbeat, "key_match": match}
     if sidecar:
         found["sidecar"] = sidecar
