@@ -14,6 +14,11 @@ from acestep.onsets import CURVE_RATE_HZ, OnsetCurve, Onsets
 STEADY_S = 0.012  # beats that stay this close to a ruler are steady
 SWING_RANGE = (0.44, 0.74)  # where an off-beat eighth may lie within its beat
 NEAR_S = 0.035
+WIDE_S = 0.05  # soft attacks are heard up to this late
+START_S = 0.010  # a start this near to a sixteenth is one (standard deviation)
+WHOLE = 0.003  # a piece whose length is this near (relative) to whole bars is a loop
+MOST_PHASES = 3
+MIN_DENSITY = 0.3
 TIGHTNESS = 120.0  # how strongly a beat is held to the period, against onset strength of spread 1
 
 
@@ -31,16 +36,21 @@ class Beats:
 
 
 def find_beats(
-    curve: OnsetCurve, onsets: Onsets, harmony: "Harmony", bpm: float, signature: Signature
+    curve: OnsetCurve,
+    onsets: Onsets,
+    harmony: "Harmony",
+    bpm: float,
+    signature: Signature,
+    duration_s: float,
 ) -> Beats:
     """Beats of a piece with a known tempo."""
     quarter_s = 60 / bpm
     slot_s = quarter_s / 4
-    bar = read_bar(curve, onsets, harmony, bpm, signature)
+    bar = read_bar(curve, onsets, harmony, bpm, signature, duration_s)
     best = int(np.argmax(bar.scores))
     downbeat_s = bar.phase_s + best * slot_s
     beats_s, steady, drift = _follow(curve, onsets, downbeat_s, quarter_s)
-    downbeat_s += _beat_correction(onsets, downbeat_s, quarter_s)
+    downbeat_s += find_beat_offset(onsets, downbeat_s, quarter_s)
     downbeat_s = (downbeat_s + 0.03) % (bar.slots * slot_s) - 0.03
     return Beats(
         bpm,
@@ -64,33 +74,70 @@ class Harmony:
 
 @dataclass(frozen=True)
 class Bar:
-    """The bar folded into sixteenths: evidence [R, slots] and a score for every slot to be the first."""
+    """The bar folded into sixteenths that start at `phase_s`; a score for every slot to be the first."""
 
     phase_s: float
     slots: int
-    evidence: np.ndarray
     scores: np.ndarray
 
 
-def read_bar(curve: OnsetCurve, onsets: Onsets, harmony: Harmony, bpm: float, signature: Signature) -> Bar:
-    """Folds the piece into one bar at this tempo and scores where it may begin."""
+def read_bar(
+    curve: OnsetCurve,
+    onsets: Onsets,
+    harmony: Harmony,
+    bpm: float,
+    signature: Signature,
+    duration_s: float,
+) -> Bar:
+    """Folds the piece into one bar at this tempo and scores where it may begin.
+
+    Swung or syncopated music is densest beside the beat, so several phases of the sixteenths are tried.
+    """
     slot_s = 15 / bpm
     slots = max(1, round(signature.quarters_per_bar * 4))
-    phase_s = sixteenth_phase(onsets, slot_s)
-    evidence = slot_evidence(curve, harmony, phase_s, slot_s, slots)
-    scores = rotation_scores(evidence, signature)
-    scores[round(-phase_s / slot_s) % slots] += float(weights("start")[0])
-    return Bar(phase_s, slots, evidence, scores)
+    bars = []
+    for phase_s, density in sixteenth_phases(onsets, slot_s):
+        evidence = slot_evidence(curve, harmony, phase_s, slot_s, slots)
+        scores = rotation_scores(evidence, signature)
+        slot, speaks = start_features(phase_s, slot_s, slots, duration_s, density)
+        scores += float(weights("start")[-1]) * speaks[-1]
+        scores[slot] += float(weights("start")[:-1] @ speaks[:-1])
+        bars.append(Bar(phase_s, slots, scores))
+    return max(bars, key=lambda bar: float(bar.scores.max()))
 
 
-def sixteenth_phase(onsets: Onsets, slot_s: float) -> float:
-    """Start of the sixteenth grid in [0, slot): where onsets fall most densely, quarters counting most."""
+def start_features(
+    phase_s: float, slot_s: float, slots: int, duration_s: float, density: float
+) -> tuple[int, np.ndarray]:
+    """The slot that the piece starts with, and what speaks for it: that it does, how exactly, and whether
+    the piece is whole bars long, for a loop is mostly cut where a bar begins. Last, for the phase itself:
+    the logarithm of its density."""
+    place = -phase_s / slot_s
+    exact = float(np.exp(-0.5 * np.square((place - round(place)) * slot_s / START_S)))
+    bars = duration_s / slot_s / slots
+    whole = round(bars) >= 1 and abs(bars / round(bars) - 1) < WHOLE
+    return round(place) % slots, np.array([1.0, exact, exact * whole, np.log(density)])
+
+
+def sixteenth_phases(onsets: Onsets, slot_s: float) -> list[tuple[float, float]]:
+    """Where in [0, slot) the sixteenths may start, and how dense the onsets are there against the densest.
+
+    The best first; phases closer together than 30 ms are one.
+    """
     steps = max(8, round(slot_s / 0.001))
     position = np.floor((onsets.times_s % slot_s) / slot_s * steps).astype(int) % steps
     histogram = np.bincount(position, onsets.strengths, minlength=steps)
     kernel = np.exp(-0.5 * np.square(np.arange(-24, 25) * slot_s / steps / 0.006))
-    smooth = np.convolve(np.tile(histogram, 3), kernel, mode="same")[steps : 2 * steps]
-    return (int(np.argmax(smooth)) + 0.5) / steps * slot_s
+    density = np.convolve(np.tile(histogram, 3), kernel, mode="same")[steps : 2 * steps]
+    top, found = float(density.max()), []
+    for _ in range(MOST_PHASES):
+        best = int(np.argmax(density))
+        if density[best] < MIN_DENSITY * top or top <= 0:
+            break
+        found.append(((best + 0.5) / steps * slot_s, float(density[best]) / top))
+        away = np.abs((np.arange(steps) - best + steps / 2) % steps - steps / 2) * slot_s / steps
+        density = np.where(away < max(0.03, 0.15 * slot_s), 0.0, density)
+    return found or [(0.0, 1.0)]
 
 
 def slot_evidence(
@@ -178,15 +225,29 @@ def rotation_scores(evidence: np.ndarray, signature: Signature) -> np.ndarray:
     return np.array([(np.roll(evidence, -r, axis=1) * wanted).sum() for r in range(slots)])
 
 
-def _beat_correction(onsets: Onsets, downbeat_s: float, quarter_s: float) -> float:
-    """How far onsets on the quarters lie from where the grid has them, in seconds (median)."""
-    away = (onsets.times_s - downbeat_s + quarter_s / 2) % quarter_s - quarter_s / 2
-    near = np.abs(away) < min(NEAR_S, quarter_s / 10)
-    if near.sum() < 3:
+def find_beat_offset(onsets: Onsets, downbeat_s: float, quarter_s: float) -> float:
+    """How far the beats lie from where the grid has them, in seconds: the median of the onsets on quarters,
+    less what such sounds are heard late by."""
+    near = on_quarters(onsets, downbeat_s, quarter_s)
+    if near is None:
         return 0.0
+    middle_s, features = near
+    return middle_s - float(weights("lateness") @ features) / 1000
+
+
+def on_quarters(onsets: Onsets, downbeat_s: float, quarter_s: float) -> tuple[float, np.ndarray] | None:
+    """How far onsets lie from the quarters near them (median, s), and what tells how late they are heard: how
+    steeply they rise, how far the earliest fifth lies before the median (ms), and 1. None for too few."""
+    away = (onsets.times_s - downbeat_s + quarter_s / 2) % quarter_s - quarter_s / 2
+    near = np.abs(away) < min(WIDE_S, quarter_s / 10)
+    if near.sum() < 3:
+        return None
     order = np.argsort(away[near])
-    weight = np.cumsum(onsets.strengths[near][order])
-    return float(away[near][order][np.searchsorted(weight, weight[-1] / 2)])
+    sums, away = np.cumsum(onsets.strengths[near][order]), away[near][order]
+    middle_s = float(away[np.searchsorted(sums, sums[-1] / 2)])
+    early_s = float(np.interp(0.2 * sums[-1], sums, away)) - middle_s
+    steep = float(np.average(np.log(onsets.rises[near]), weights=onsets.strengths[near]))
+    return middle_s, np.array([steep, 1000 * early_s, 1.0])
 
 
 def _follow(

@@ -4,6 +4,7 @@ Knows MIDI and single low tones; knows nothing of how the clip was made.
 """
 
 import io
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from acestep.grid import SAMPLE_RATE_HZ, Grid
 from acestep.key import PITCH_NAMES, Key
 from acestep.onsets import mono
+from acestep.tempo_map import TempoMap
 
 TICKS_PER_QUARTER = 960
 BASS_RATE_HZ = 4_000
@@ -31,15 +33,18 @@ class BassNote:
     pitch: int
 
 
-def clip_midi(grid: Grid, key: Key | None, notes: tuple[BassNote, ...] = ()) -> bytes:
-    """A standard MIDI file of the clip's length."""
+def clip_midi(
+    grid: Grid, key: Key | None, notes: tuple[BassNote, ...] = (), tempo_map: TempoMap | None = None
+) -> bytes:
+    """A standard MIDI file of the clip's length. Ramps become a tempo per sixteenth."""
     import mido
 
     track = mido.MidiTrack()
     events: list[tuple[int, int, mido.Message | mido.MetaMessage]] = []
-    tempo = round(60_000_000 / grid.bpm)
     signature = grid.signature
-    events.append((0, 0, mido.MetaMessage("set_tempo", tempo=tempo)))
+    for quarters, bpm in _tempi(grid, tempo_map):
+        tempo = mido.MetaMessage("set_tempo", tempo=round(60_000_000 / bpm))
+        events.append((round(quarters * TICKS_PER_QUARTER), 0, tempo))
     top, bottom = signature.numerator, signature.denominator
     events.append((0, 0, mido.MetaMessage("time_signature", numerator=top, denominator=bottom)))
     if key is not None:
@@ -65,6 +70,22 @@ def clip_midi(grid: Grid, key: Key | None, notes: tuple[BassNote, ...] = ()) -> 
     stream = io.BytesIO()
     midi.save(file=stream)
     return stream.getvalue()
+
+
+def _tempi(grid: Grid, tempo_map: TempoMap | None) -> list[tuple[float, float]]:
+    """Every change of tempo within the clip: quarters and the mean bpm up to the next one."""
+    if tempo_map is None:
+        return [(0.0, grid.bpm)]
+    end = grid.bars * grid.signature.quarters_per_bar
+    places = {point.quarters for point in tempo_map.points if point.quarters < end} | {end}
+    for point, following in itertools.pairwise(tempo_map.points):
+        if point.ramp:
+            places |= set(np.arange(point.quarters, min(following.quarters, end), 0.25).tolist())
+    order = sorted(places)
+    return [
+        (a, (b - a) * 60 / (tempo_map.seconds(b) - tempo_map.seconds(a)))
+        for a, b in itertools.pairwise(order)
+    ]
 
 
 def _signature_name(key: Key) -> str:

@@ -12,9 +12,11 @@ import numpy as np
 
 from acestep.audio import read_audio
 from acestep.grid import SAMPLE_RATE_HZ, Grid
+from acestep.groove import straighten
 from acestep.key import Key
 from acestep.measure import Measurement, measure
 from acestep.request import AudioRange, GenerateRequest
+from acestep.tempo_map import TempoMap
 
 LAYERS = ("lego", "complete")  # tasks whose result is played together with the context
 SURE_KEY = 0.6
@@ -31,12 +33,14 @@ class Context:
     measured: Measurement
     downbeat_s: float | None
     key: Key | None
+    swing: float | None  # long to short eighth; None when unsure or without off-beats
 
     def to_dict(self) -> dict[str, Any]:
         """For the sidecar."""
         return {
             "downbeat_s": self.downbeat_s,
             "key": str(self.key) if self.key else None,
+            "swing": None if self.swing is None else round(self.swing, 2),
             "measured": self.measured.to_dict(),
         }
 
@@ -54,19 +58,30 @@ def read_context(request: GenerateRequest) -> Context | None:
         return None
     file = Path(request.context.path).expanduser()
     changed = file.stat().st_mtime_ns if file.exists() else 0
-    measured = _measured(request.context, changed, request.grid, request.key)
+    measured = _measured(request.context, changed, request.grid, request.key, request.tempo_map)
     sure = measured.bpm is not None and measured.tempo_confidence >= SURE_BEAT
     near = measured.bpm is not None and abs(measured.bpm / request.bpm - 1) < 0.02
     heard = measured.key if measured.key_confidence >= SURE_KEY else None
-    return Context(measured, measured.downbeat_s if sure and near else None, request.key or heard)
+    on_grid = sure and near
+    return Context(
+        measured,
+        measured.downbeat_s if on_grid else None,
+        request.key or heard,
+        measured.swing if on_grid and measured.steady else None,
+    )
 
 
 @lru_cache(maxsize=8)
-def _measured(source: AudioRange, _changed: int, grid: Grid, key: Key | None) -> Measurement:
+def _measured(
+    source: AudioRange, _changed: int, grid: Grid, key: Key | None, tempo_map: TempoMap | None
+) -> Measurement:
     end_s = source.start_s + ANALYSED_S
     if source.end_s is not None:
         end_s = min(end_s, source.end_s)
-    return measure(read_audio(str(source.path), source.start_s, end_s), SAMPLE_RATE_HZ, grid=grid, key=key)
+    audio = read_audio(str(source.path), source.start_s, end_s)
+    if tempo_map is not None:
+        audio = straighten(audio, grid, tempo_map)
+    return measure(audio, SAMPLE_RATE_HZ, grid=grid, key=key)
 
 
 def matched_level(audio: np.ndarray, lufs: float | None, context: Context) -> tuple[np.ndarray, list[str]]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from acestep import groove
 from acestep.audio import repair
 from acestep.grid import SAMPLE_RATE_HZ, Grid
 from acestep.key import Key
@@ -16,6 +17,7 @@ from acestep.measure import Measurement, measure
 from acestep.onsets import mono, onset_curve, pick_onsets
 from acestep.seam import cut_loop, smooth_seam
 from acestep.stretch import ATTACK_S, TRANSPOSED_ATTACK_S, paste_attacks, stretch, warp
+from acestep.tempo_map import TempoMap
 
 TEMPO_TOLERANCE_PCT = 0.5
 DOWNBEAT_TOLERANCE_MS = 25.0
@@ -23,7 +25,7 @@ IN_PLACE_S = 0.010  # a start nearer than this to where it belongs is left alone
 STEADY_S = 0.012  # … and so is a tempo that is off by no more than this over the whole clip
 WHOLE_LOOP = 0.006  # a file this near (relative) to whole bars is taken to be a loop
 MIN_TEMPO_CONFIDENCE = 0.08
-MIN_DOWNBEAT_CONFIDENCE = 0.6
+MIN_DOWNBEAT_CONFIDENCE = 0.5  # likelier than not
 TUNING_TOLERANCE_CENTS = 15.0
 KEY_MARGIN = 1.5  # another key must be this much likelier (logarithm) before anything is transposed …
 FIFTH_MARGIN = 4.0  # … and this much when it is a fifth away: such keys share six of seven tones
@@ -104,6 +106,45 @@ def fit(
     after = before if untouched else measure(result, sample_rate_hz, grid=grid, key=key)
     judged = _judged(result, before, after, changes, grid, key, downbeat_s or 0.0)
     return judged if change else replace(judged, verdict="off")
+
+
+def moved(
+    result: Fit,
+    grid: Grid,
+    key: Key | None,
+    *,
+    sample_rate_hz: int = SAMPLE_RATE_HZ,
+    swing: float | None = None,
+    downbeat_s: float = 0.0,
+    tempo_map: TempoMap | None = None,
+) -> Fit:
+    """A fitted clip brought into a swing and onto a tempo map, and measured there; itself if there is
+    nothing to move. With a map the errors are those against the map."""
+    audio, changes = result.audio, list(result.changes)
+    heard = result.after.swing
+    if swing is not None and heard is not None:
+        audio = groove.swing(audio, grid, heard, swing, downbeat_s, sample_rate_hz)
+        if audio is not result.audio:
+            changes.append(f"off-beats moved from a swing of {heard:.2f} to {swing:.2f}")
+    straight = audio
+    if tempo_map is not None:
+        audio = groove.follow(audio, grid, tempo_map, sample_rate_hz)
+        if audio is not straight:
+            changes.append("moved onto the tempo map")
+    if audio is result.audio:
+        return result
+    after = measure(audio, sample_rate_hz, grid=grid, key=key)
+    judged = _judged(audio, result.before, after, changes, grid, key, downbeat_s)
+    if audio is straight:
+        return judged
+    assert tempo_map is not None
+    on_map = groove.errors_on(audio, grid, tempo_map, sample_rate_hz)
+    bar_ms = result.downbeat_error_ms
+    if on_map is not None and bar_ms is not None and bar_ms > DOWNBEAT_TOLERANCE_MS:
+        on_map = on_map[0], bar_ms  # the beats lie on the map, but the bar begins on another beat
+    tempo, downbeat = on_map or (None, None)
+    verdict = _verdict(tempo, downbeat, judged.key_match, changes)
+    return replace(judged, verdict=verdict, tempo_error_pct=tempo, downbeat_error_ms=downbeat)
 
 
 def plan_fit(before: Measurement, grid: Grid, key: Key | None, downbeat_s: float | None = None) -> Plan:
@@ -221,16 +262,19 @@ def _judged(
     downbeat_s: float,
 ) -> Fit:
     tempo, downbeat, match = errors(after, grid, key, downbeat_s)
+    verdict = _verdict(tempo, downbeat, match, changes)
+    return Fit(audio, verdict, before, after, tuple(changes), tempo, downbeat, match)
+
+
+def _verdict(tempo: float | None, downbeat: float | None, match: bool | None, changes: list[str]) -> str:
+    if tempo is None and downbeat is None and match is None:
+        return "unmeasured"
     fits = (
         (tempo is None or tempo <= TEMPO_TOLERANCE_PCT)
         and (downbeat is None or downbeat <= DOWNBEAT_TOLERANCE_MS)
         and match is not False
     )
-    if tempo is None and downbeat is None and match is None:
-        verdict = "unmeasured"
-    else:
-        verdict = "poor" if not fits else "good" if changes else "untouched"
-    return Fit(audio, verdict, before, after, tuple(changes), tempo, downbeat, match)
+    return "poor" if not fits else "good" if changes else "untouched"
 
 
 def errors(

@@ -1,6 +1,6 @@
 """Learned weights of the ear: which tempo, which slot of the bar, which key the evidence speaks for.
 
-Three linear models, learned by `python -m tests.benchmarks.learn_hearing` on loops composed by chance;
+Linear models, learned by `python -m tests.benchmarks.learn_hearing` on loops composed by chance;
 knows numbers only. What the columns mean is written where they are made (tempo, beats, tonality).
 """
 
@@ -15,7 +15,8 @@ FILE = Path(__file__).with_name("hearing.json")
 
 @cache
 def weights(name: str) -> np.ndarray:
-    """The weights called `name`: tempo [F], bar [K, R], common_time [R, 16], key [2, D]."""
+    """The weights called `name`: tempo [F], bar [K, R], common_time [R, 16], start [4], lateness [3],
+    key [2, D]."""
     return np.array(json.loads(FILE.read_text("utf-8"))[name])
 
 

@@ -6,6 +6,7 @@ Reads only. Knows nothing of daemons or models; matplotlib is loaded only for `-
 import argparse
 import json
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,12 @@ from acestep.companion import bass_line, clip_midi
 from acestep.errors import InvalidRequest, NotFound
 from acestep.fit import errors
 from acestep.grid import Grid, Signature
+from acestep.groove import errors_on, straighten
 from acestep.key import Key
 from acestep.measure import Measurement, measure
 from acestep.riff import read_chunks
 from acestep.tags import read_tags
+from acestep.tempo_map import TempoMap
 
 PLOT_WIDTH_IN, PLOT_HEIGHT_IN = 14, 7
 SPECTROGRAM_DB = 80.0
@@ -29,17 +32,39 @@ ONLY_BEGINNING = f"longer than {MEASURED_S / 60:g} minutes: only the beginning w
 LABELS_UP_TO = 33  # bars that still get a number each
 
 
+@dataclass(frozen=True)
+class Claim:
+    """What a file says it is: its sidecar, else its acid chunk. With a map the grid's tempo is its mean."""
+
+    grid: Grid
+    key: Key | None
+    tempo_map: TempoMap | None = None
+
+    def samples(self, sample_rate_hz: int) -> int:
+        """The exact length."""
+        if self.tempo_map is None:
+            return self.grid.samples(sample_rate_hz)
+        return self.tempo_map.samples(self.grid.signature, self.grid.bars, sample_rate_hz=sample_rate_hz)
+
+    def times_s(self, straight_s: list[float]) -> list[float]:
+        """Where times on the straight grid lie in the file."""
+        if self.tempo_map is None:
+            return straight_s
+        return [self.tempo_map.seconds(at * self.grid.bpm / 60) for at in straight_s]
+
+
 def describe(path: str | Path) -> dict[str, Any]:
     """Everything known about an audio file as plain JSON values. Raises UnreadableAudio."""
     return _described(Path(path))[0]
 
 
-def _described(path: Path) -> tuple[dict[str, Any], np.ndarray, Measurement, Grid | None]:
+def _described(path: Path) -> tuple[dict[str, Any], np.ndarray, Measurement, Claim | None]:
     info = probe(path)
     audio = load_audio(path, 0.0, min(info.duration_s, MEASURED_S))
     chunks = read_chunks(path) or read_tags(path)
     sidecar = _sidecar(path)
-    grid, key = _claimed(chunks, sidecar)
+    claim = _claimed(chunks, sidecar)
+    grid, key = (claim.grid, claim.key) if claim else (None, None)
     measured = measure(audio.samples, audio.sample_rate_hz, grid=grid, key=key)
     found: dict[str, Any] = {
         "path": str(path),
@@ -53,25 +78,30 @@ def _described(path: Path) -> tuple[dict[str, Any], np.ndarray, Measurement, Gri
         "measured": measured.to_dict(),
         "chunks": chunks,
     }
-    if grid is not None:
-        tempo, downbeat, match = errors(measured, grid, key)
+    if claim is not None:
+        tempo, downbeat, match = errors(measured, claim.grid, key)
+        if claim.tempo_map is not None:
+            on_map = errors_on(audio.samples, claim.grid, claim.tempo_map, audio.sample_rate_hz)
+            tempo, downbeat = on_map or (None, None)
         found["claimed"] = {
-            "bpm": grid.bpm,
-            "signature": str(grid.signature),
-            "bars": grid.bars,
+            "bpm": claim.grid.bpm,
+            "signature": str(claim.grid.signature),
+            "bars": claim.grid.bars,
             "key": str(key) if key else None,
-            "exact_length": info.frames == grid.samples(info.sample_rate_hz),
+            "exact_length": info.frames == claim.samples(info.sample_rate_hz),
         }
+        if claim.tempo_map is not None:
+            found["claimed"]["tempo_map"] = claim.tempo_map.to_list()
         found["errors"] = {"tempo_error_pct": tempo, "downbeat_error_ms": downbeat, "key_match": match}
     if sidecar:
         found["sidecar"] = sidecar
-    return found, audio.samples, measured, grid
+    return found, audio.samples, measured, claim
 
 
 def plot(path: str | Path, out_png: str | Path) -> None:
     """Draws the waveform with its bars and beats, and a spectrogram, into a PNG file."""
-    _, audio, measured, grid = _described(Path(path))
-    _draw(audio, measured, grid, Path(path).name, Path(out_png))
+    _, audio, measured, claim = _described(Path(path))
+    _draw(audio, measured, claim, Path(path).name, Path(out_png))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -84,28 +114,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Carries `acestep inspect` out; errors are raised."""
-    found, audio, measured, grid = _described(Path(args.file))
+    found, audio, measured, claim = _described(Path(args.file))
     if args.json:
         print(json.dumps(found, indent=1, ensure_ascii=False))
     else:
         print("\n".join(_lines(found)))
     if args.midi:
-        _write_midi(Path(args.midi), audio, measured, grid)
+        _write_midi(Path(args.midi), audio, measured, claim)
         print(f"written: {args.midi}", file=sys.stderr)
     if args.plot:
-        _draw(audio, measured, grid, Path(args.file).name, Path(args.plot))
+        _draw(audio, measured, claim, Path(args.file).name, Path(args.plot))
         print(f"drawn: {args.plot}", file=sys.stderr)
     return 0
 
 
-def _write_midi(out: Path, audio: np.ndarray, measured: Measurement, grid: Grid | None) -> None:
+def _write_midi(out: Path, audio: np.ndarray, measured: Measurement, claim: Claim | None) -> None:
     """The companion file; the grid is the file's own or the one that was heard."""
-    if grid is None:
+    rate_hz = measured.sample_rate_hz
+    if claim is None:
         if measured.bpm is None:
             raise InvalidRequest("no beat was heard, so there is no tempo to write into a MIDI file")
         bpm = round(measured.bpm, 3)
-        grid = Grid(bpm, bars=max(0.25, round(measured.duration_s * bpm / 60 / 4 * 4) / 4))
-    write_file(out, clip_midi(grid, measured.key, bass_line(audio, grid, measured.sample_rate_hz)))
+        claim = Claim(Grid(bpm, bars=max(0.25, round(measured.duration_s * bpm / 60 / 4 * 4) / 4)), None)
+    grid, tempo_map = claim.grid, claim.tempo_map
+    if tempo_map is not None:
+        audio = straighten(audio, grid, tempo_map, rate_hz)
+    write_file(out, clip_midi(grid, measured.key, bass_line(audio, grid, rate_hz), tempo_map))
 
 
 def _sidecar(path: Path) -> dict[str, Any] | None:
@@ -115,22 +149,28 @@ def _sidecar(path: Path) -> dict[str, Any] | None:
         return None
 
 
-def _claimed(chunks: dict[str, Any], sidecar: dict[str, Any] | None) -> tuple[Grid | None, Key | None]:
-    """Grid and key that the file says it has: its sidecar's, else its acid chunk's."""
+def _claimed(chunks: dict[str, Any], sidecar: dict[str, Any] | None) -> Claim | None:
+    """What the sidecar says, else the acid chunk."""
     try:
         if sidecar:
             clip = sidecar["clip"]
             grid = Grid(clip["bpm"], Signature.parse(clip["signature"]), clip["bars"])
-            return grid, Key.parse(clip["key"]) if clip["key"] else None
+            points = sidecar["request"].get("tempo_map")
+            moved = points and clip["fit"] != "off"
+            return Claim(
+                grid,
+                Key.parse(clip["key"]) if clip["key"] else None,
+                TempoMap.parse(points) if moved else None,
+            )
         acid = chunks.get("acid")
         if isinstance(acid, dict) and not acid["one_shot"] and acid["quarters"]:
             signature = Signature.parse(acid["signature"])
             name = chunks.get("info", {}).get("IKEY")
             grid = Grid(round(acid["bpm"], 4), signature, acid["quarters"] / signature.quarters_per_bar)
-            return grid, Key.parse(name) if name else None
+            return Claim(grid, Key.parse(name) if name else None)
     except (InvalidRequest, KeyError, TypeError):
         pass
-    return None, None
+    return None
 
 
 def _lines(found: dict[str, Any]) -> list[str]:
@@ -191,7 +231,7 @@ def _or_unknown(value: float | None, unit: str) -> str:
     return "unknown" if value is None else f"{value:g} {unit}"
 
 
-def _draw(audio: np.ndarray, measured: Measurement, grid: Grid | None, title: str, out: Path) -> None:
+def _draw(audio: np.ndarray, measured: Measurement, claim: Claim | None, title: str, out: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -203,7 +243,7 @@ def _draw(audio: np.ndarray, measured: Measurement, grid: Grid | None, title: st
     whole = audio[:, : audio.shape[1] // points * points].reshape(audio.shape[0], -1, points)
     times = np.arange(whole.shape[1]) * points / rate_hz
     top.fill_between(times, whole.min(axis=(0, 2)), whole.max(axis=(0, 2)), color="#4472a8", linewidth=0)
-    _draw_grid(top, measured, grid)
+    _draw_grid(top, measured, claim)
     top.set_title(title)
     top.set_ylabel("level")
     level, edges_s, edges_hz = _spectrogram(audio, rate_hz)
@@ -219,10 +259,10 @@ def _draw(audio: np.ndarray, measured: Measurement, grid: Grid | None, title: st
         raise InvalidRequest(f"cannot draw into {out}: {error}") from error
 
 
-def _draw_grid(axes: Any, measured: Measurement, grid: Grid | None) -> None:
+def _draw_grid(axes: Any, measured: Measurement, claim: Claim | None) -> None:
     """Bars and beats: the grid the file claims, else the one that was heard."""
-    if grid is not None:
-        beats, bars = grid.beat_times_s(), grid.bar_times_s()
+    if claim is not None:
+        beats, bars = (claim.times_s(at) for at in (claim.grid.beat_times_s(), claim.grid.bar_times_s()))
     elif measured.bpm is not None and measured.downbeat_s is not None:
         beats = list(measured.beats_s)
         bar_s = (measured.meter or 4) * 60 / measured.bpm

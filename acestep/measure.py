@@ -16,7 +16,7 @@ from acestep.key import Key
 from acestep.loudness import integrated_lufs, seam_error, true_peak_db
 from acestep.meter import estimate_meter
 from acestep.onsets import mono, onset_curve, pick_onsets
-from acestep.tempo import estimate_tempo
+from acestep.tempo import estimate_tempo, loop_tempo
 from acestep.tonality import Tonality, measure_tonality
 
 MIN_BEAT_S = 1.0  # nothing shorter has a tempo
@@ -140,7 +140,9 @@ def _rhythm(
         expected_bpm=grid.bpm if grid else None,
         quarters_per_bar=signature.quarters_per_bar,
         duration_s=duration_s,
-        bar_likeness=lambda bpm: float(read_bar(curve, onsets, harmony, bpm, Signature()).scores.max()),
+        bar_likeness=lambda bpm: float(
+            read_bar(curve, onsets, harmony, bpm, Signature(), duration_s).scores.max()
+        ),
     )
     if tempo is None:
         notes.append("no beat")
@@ -148,7 +150,8 @@ def _rhythm(
     meter, meter_confidence = estimate_meter(curve, tempo.bpm)
     if grid is None and meter in (2, 3, 6):
         signature = Signature(meter, 4) if meter != 6 else Signature(6, 8)
-    beats: Beats = find_beats(curve, onsets, harmony, tempo.bpm, signature)
+    bpm = loop_tempo(onsets, tempo.bpm, duration_s, signature.quarters_per_bar)
+    beats: Beats = find_beats(curve, onsets, harmony, bpm, signature, duration_s)
     confidence = tempo.confidence
     if not beats.steady:
         notes.append(f"the tempo moves by {beats.drift_pct:.1f} %")

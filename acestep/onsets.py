@@ -49,11 +49,13 @@ class OnsetCurve:
 
 @dataclass(frozen=True)
 class Onsets:
-    """Single onsets: seconds, strength relative to the strongest, and strength per band [B, M]."""
+    """Single onsets: seconds, strength relative to the strongest, the same per band [B, M], and the summed
+    logarithmic rise, by which a hit (30 and more) differs from a swell."""
 
     times_s: np.ndarray
     strengths: np.ndarray
     bands: np.ndarray
+    rises: np.ndarray
 
 
 def mono(audio: np.ndarray) -> np.ndarray:
@@ -82,7 +84,7 @@ def pick_onsets(curve: OnsetCurve, threshold: float = 0.1) -> Onsets:
     """Local maxima of the curve that stand out from their surroundings, strongest first kept apart."""
     total = curve.total
     if total.size < 5 or total.max() <= 0:
-        return Onsets(np.zeros(0), np.zeros(0), np.zeros((len(curve.bands), 0)))
+        return Onsets(np.zeros(0), np.zeros(0), np.zeros((len(curve.bands), 0)), np.zeros(0))
     top = max(float(np.percentile(total[total > 0], 99)), FAINTEST_ATTACK)
     floor = _moving_mean(total, round(0.25 * CURVE_RATE_HZ))
     inner = total[1:-1]
@@ -94,7 +96,7 @@ def pick_onsets(curve: OnsetCurve, threshold: float = 0.1) -> Onsets:
     shift = np.where(np.abs(bend) > 1e-9, 0.5 * (left - right) / np.where(bend == 0, 1, bend), 0)
     strengths = np.minimum(total[peaks] / top, 1.0)
     bands = np.stack([np.maximum(curve.bands[:, peaks - 1], curve.bands[:, peaks])], 0)[0] / top
-    return Onsets(curve.times_s(peaks + np.clip(shift, -0.5, 0.5)), strengths, bands)
+    return Onsets(curve.times_s(peaks + np.clip(shift, -0.5, 0.5)), strengths, bands, total[peaks])
 
 
 def _kept_apart(peaks: np.ndarray, heights: np.ndarray, gap: int) -> np.ndarray:

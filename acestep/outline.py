@@ -92,7 +92,10 @@ def check(request: GenerateRequest, spec: CascadeSpec) -> list[str]:
     if request.strength < 1 and request.task not in ("text", "cover"):
         notes.append(f"strength has no meaning for task {request.task} and was left out")
     if request.guide and spec.guide is None:
-        notes.append(f"checkpoint {spec.name} takes no guide: tempo and key are words in its prompt only")
+        if request.context is None:
+            notes.append("the guide was given as quiet context audio: this checkpoint has no channels for it")
+        else:
+            notes.append(f"checkpoint {spec.name} has no guide channels, and its context was the request's")
     beyond = spec.range.beyond(request.grid) if spec.range else []
     if beyond:
         notes.append(f"outside what checkpoint {spec.name} was trained on: {', '.join(beyond)}")

@@ -20,12 +20,12 @@ from acestep.context import LAYERS, matched_level, read_context
 from acestep.encode import encode
 from acestep.errors import Cancelled, InvalidRequest, PoorFit, UnreadableAudio
 from acestep.fingerprint import fingerprint
-from acestep.fit import Fit, fit
+from acestep.fit import Fit, fit, moved
 from acestep.grid import SAMPLE_RATE_HZ
 from acestep.key import Key
 from acestep.memory import CHOICES
 from acestep.pace import Progress
-from acestep.request import MAX_SEED, GenerateRequest
+from acestep.request import MAX_SEED, MOVED_TASKS, GenerateRequest
 from acestep.riff import MusicalData, read_chunks
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ class _Production:
                 report("fit", 1 - FIT_SHARE + FIT_SHARE * share, 0.0)
             ranks = rank(fits, [candidate.seed for candidate in candidates], self.reference)
             best = ranks[0].candidate
-            chosen.append((take, candidates[best], fits[best], ranks))
+            chosen.append((take, candidates[best], self._placed(fits[best], candidates[best]), ranks))
         return chosen
 
     def _fit(self, take: "Take") -> Fit:
@@ -171,6 +171,23 @@ class _Production:
             audio, notes = matched_level(result.audio, result.after.lufs, context)
             result = dataclasses.replace(result, audio=audio, changes=(*result.changes, *notes))
         return result
+
+    def _placed(self, result: Fit, take: "Take") -> Fit:
+        """What lies on the straight grid, moved into the swing and onto the tempo map that were asked for."""
+        request, context, rate_hz = self.request, self.context, take.sample_rate_hz
+        if not request.fit or request.task not in MOVED_TASKS:
+            return result
+        layer = context is not None and request.task in LAYERS
+        swing = context.swing if request.swing is None and context and layer else request.swing
+        return moved(
+            result,
+            request.grid,
+            context.key if context else request.key,
+            sample_rate_hz=rate_hz,
+            swing=swing,
+            downbeat_s=(context.downbeat_s or 0.0) if context and layer else 0.0,
+            tempo_map=request.tempo_map,
+        )
 
     def _refuse_poor(self, chosen: "list[tuple[int, Take, Fit, list[Rank]]]") -> None:
         if not self.request.strict:
@@ -261,6 +278,8 @@ class _Production:
         request, grid = self.request, self.request.grid
         first_s = (self.context.downbeat_s or 0.0) % grid.bar_s if self.context else 0.0
         bars_s = [first_s + at for at in grid.bar_times_s()]
+        if request.tempo_map is not None:
+            bars_s = [request.tempo_map.seconds(at * request.bpm / 60) for at in bars_s]
         return MusicalData(
             bpm=request.bpm,
             numerator=request.signature.numerator,

@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from acestep.errors import InvalidRequest
-from acestep.grid import Grid, Signature
+from acestep.grid import BARS_RANGE, Grid, Signature
 from acestep.key import Key
+from acestep.tempo_map import TempoMap
 
 TASKS = ("text", "cover", "repaint", "lego", "complete", "extract")
 CONTEXT_TASKS = ("cover", "repaint", "lego", "complete", "extract")
+MOVED_TASKS = ("text", "lego", "complete")  # the others stay aligned with their source
 FORMATS = ("wav", "aiff", "flac", "mp3")
 SAMPLE_FORMATS = ("pcm24", "float32")
 
@@ -30,6 +32,7 @@ MAX_SEED = 2**32 - 1
 MAX_STEPS = 200
 MAX_ADAPTERS = 8
 MAX_ADAPTER_SCALE = 4.0
+SWING_RANGE = (1.0, 2.8)  # long to short eighth, as far as off-beats are recognised as such
 
 
 @dataclass(frozen=True)
@@ -64,9 +67,11 @@ class GenerateRequest:
     prompt: str
     lyrics: str = ""
     task: str = ""  # "": text, or complete where there is a context to fit to
-    bpm: float = 120.0  # quarter notes per minute
+    bpm: float = 120.0  # quarter notes per minute; with a tempo_map always its mean
     signature: Signature = Signature(4, 4)  # noqa: RUF009 (immutable)
     bars: float = 4.0
+    tempo_map: TempoMap | None = None  # the tempi from the clip's start on, in its quarters
+    swing: float | None = None  # long to short eighth: 1 straight, 2 triplets; None: the context's
     key: Key | None = None
     seed: int | None = None  # take k is made with seed + k; None: drawn when the job starts
     takes: int = 1
@@ -83,7 +88,7 @@ class GenerateRequest:
     guidance: float | None = None  # None: the checkpoint's own
     fit: bool = True  # bring the result to the grid (and key)
     strict: bool = False  # refuse a clip that does not fit within tolerance
-    guide: bool | None = None  # render grid and key as context; None: where it helps
+    guide: bool | None = None  # grid and key as context; None: where a checkpoint has channels for it
     format: str = "wav"
     sample_format: str = "pcm24"
 
@@ -97,6 +102,10 @@ class GenerateRequest:
             if value is not None:
                 object.__setattr__(self, name, convert(value))
         object.__setattr__(self, "key", Key.parse(self.key) if self.key else None)
+        if self.tempo_map is not None:
+            object.__setattr__(self, "tempo_map", TempoMap.parse(self.tempo_map))
+            _number("bars", self.bars, *BARS_RANGE)
+            object.__setattr__(self, "bpm", self.tempo_map.mean_bpm(self.signature, self.bars))
         object.__setattr__(self, "stages", _names("stages", self.stages))
         object.__setattr__(self, "adapters", _adapters(self.adapters))
         self._check_text()
@@ -129,6 +138,8 @@ class GenerateRequest:
         _whole("takes", self.takes, 1, MAX_TAKES)
         _whole("candidates", self.candidates, 1, MAX_CANDIDATES)
         _number("strength", self.strength, 0, 1)
+        if self.swing is not None:
+            _number("swing", self.swing, *SWING_RANGE)
         if self.seed is not None:
             _whole("seed", self.seed, 0, MAX_SEED)
         if self.steps is not None:
@@ -142,6 +153,8 @@ class GenerateRequest:
         _choice("task", self.task, TASKS)
         if self.task in CONTEXT_TASKS and self.context is None:
             raise InvalidRequest(f"task {self.task} needs a context: name the audio file it works on")
+        if self.tempo_map is not None and self.task not in MOVED_TASKS:
+            raise InvalidRequest(f"task {self.task} stays aligned with its source: leave the tempo map out")
         if self.task == "repaint":
             if self.repaint_s is None:
                 raise InvalidRequest(
@@ -160,6 +173,7 @@ class GenerateRequest:
         values = dataclasses.asdict(self)
         values["signature"] = str(self.signature)
         values["key"] = str(self.key) if self.key else None
+        values["tempo_map"] = self.tempo_map.to_list() if self.tempo_map else None
         values["stages"] = list(self.stages)
         values["adapters"] = [list(item) for item in self.adapters]
         values["repaint_s"] = list(self.repaint_s) if self.repaint_s else None

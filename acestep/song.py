@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from acestep.cascade import Cascade
     from acestep.planner import Planner
 
+MAX_CONTEXT_S = 600  # of a context that is straightened: no clip is longer
 FADE_S = 0.02  # at the edges of a repainted region, inside it
 
 
@@ -48,7 +49,7 @@ class Song:
     free_text: str  # the prompt without the cover's instruction, for strength below 1
     lyrics: str
     reference: AudioRange | None
-    context: NDArray[np.float32] | None
+    context: NDArray[np.float32] | None  # the request's, or a guide rendered as audio
     notes: tuple[str, ...] = ()
     encoded: bool = False
     planned: bool = False
@@ -303,11 +304,19 @@ def prepare(cascade: Cascade, request: GenerateRequest) -> Song:
     context = None
     if request.context is not None:
         context = read_audio(request.context, sample_rate_hz=rate)
+        if request.tempo_map is not None:  # models know one tempo: the clip is moved onto the map later
+            from acestep.groove import straighten
+
+            context = straighten(context[:, : MAX_CONTEXT_S * rate], request.grid, request.tempo_map, rate)
     plan = outline(
         request, spec, cascade.codec.latent_rate_hz, None if context is None else context.shape[1] / rate
     )
     if context is not None:
         context = context[:, : round(plan.duration_s * rate)]
+    elif request.guide and spec.guide is None:
+        from acestep.guide import guide_audio
+
+        context = guide_audio(request.grid, request.key, round(plan.duration_s * rate), rate)
     _check_reference(cascade, request)
     metadata = conditions.metas(request.grid, request.key, plan.duration_s)
     text, free_text, cut = _prompts(cascade, request.prompt, (request.task, request.track), metadata)

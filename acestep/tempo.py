@@ -23,6 +23,8 @@ LAGS = (0.5, 1, 1.5, 2, 3, 4, 6, 8)
 MIN_SALIENCE = 0.10
 CLOSE_LOOKS = 4  # candidates whose bar is looked at
 PEAK_SHARPNESS = 2.0
+WHOLE_LOOP = 0.003  # a piece whose length is this near (relative) to whole bars may be a loop
+AS_SHARP = 0.97
 SUPPORT: dict[
     int, dict[float, float]
 ] = {  # by part (0 low, 1 middle, 2 high, 3 all): ratio to the quarters' rate and weight
@@ -196,11 +198,30 @@ def refine_tempo(onsets: Onsets, bpm: float, width: float = 0.012) -> float:
     span = onsets.times_s[-1] - onsets.times_s[0]
     for half_width in (width, width / 4, width / 24):
         grid = bpm * np.exp(np.linspace(-half_width, half_width, 41))
-        scores = np.zeros(len(grid))
-        for multiple, weight in ((1, 1.0), (2, 1.0), (4, 0.7), (8, 0.3)):
-            phase = np.exp(-2j * np.pi * np.outer(grid / 60 * multiple, onsets.times_s))
-            scores += weight * np.abs(phase @ onsets.strengths)
+        scores = _sharpness(onsets, grid)
         bpm = float(grid[np.argmax(scores)])
         if half_width * span * bpm / 60 < 0.01:
             break
     return bpm
+
+
+def loop_tempo(onsets: Onsets, bpm: float, duration_s: float, quarters_per_bar: float) -> float:
+    """The tempo near `bpm` at which the piece is whole bars long, if onsets fall as sharply then; else `bpm`.
+
+    A loop's length says its tempo more exactly than its onsets do.
+    """
+    bars = duration_s * bpm / 60 / quarters_per_bar
+    if round(bars) < 1 or abs(bars / round(bars) - 1) > WHOLE_LOOP:
+        return bpm
+    exact = round(bars) * quarters_per_bar * 60 / duration_s
+    heard, cut = _sharpness(onsets, np.array([bpm, exact]))
+    return exact if cut > AS_SHARP * heard else bpm
+
+
+def _sharpness(onsets: Onsets, bpm: np.ndarray) -> np.ndarray:
+    """[len(bpm)] how sharply onsets fall onto quarters, eighths, sixteenths and their halves."""
+    scores = np.zeros(len(bpm))
+    for multiple, weight in ((1, 1.0), (2, 1.0), (4, 0.7), (8, 0.3)):
+        phase = np.exp(-2j * np.pi * np.outer(bpm / 60 * multiple, onsets.times_s))
+        scores += weight * np.abs(phase @ onsets.strengths)
+    return scores

@@ -23,6 +23,8 @@ class Settings(TypedDict, total=False):
     bpm: float  # quarter notes per minute
     signature: str  # "7/8"
     bars: float
+    tempo_map: Sequence[Sequence[float]]  # (quarters, bpm) or (quarters, bpm, True) for a ramp to the next
+    swing: float  # long to short eighth: 1 straight, 2 triplets
     key: str  # "F# minor"
     seed: int
     takes: int
@@ -50,7 +52,7 @@ class Settings(TypedDict, total=False):
 
 
 NAMES = tuple(Settings.__annotations__)
-_ALIKE = frozenset(NAMES) - {"reference", "context", "repaint_s", "adapters", "stages"}
+_ALIKE = frozenset(NAMES) - {"reference", "context", "repaint_s", "adapters", "stages", "tempo_map"}
 
 
 def wire_request(prompt: str, settings: Mapping[str, Any]) -> pb.GenerateRequest:
@@ -75,6 +77,9 @@ def _put(request: pb.GenerateRequest, name: str, value: Any) -> None:
         request.stages.extend([value] if isinstance(value, str) else value)
     elif name == "adapters":
         request.adapters.extend(_adapters(value))
+    elif name == "tempo_map":
+        for quarters, bpm, *ramp in value:
+            request.tempo_map.add(quarters=quarters, bpm=bpm, ramp=any(ramp))
     elif name == "repaint_s":
         request.repaint.start_s, request.repaint.end_s = value
     else:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 DEFAULT_BARS = 4.0
 NUMBERS = {"bpm": float, "bars": float, "seed": int, "takes": int, "candidates": int, "strength": float,
-           "steps": int, "guidance": float}  # fmt: skip
+           "swing": float, "steps": int, "guidance": float}  # fmt: skip
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,8 +36,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     music.add_argument("--signature", metavar="N/D", help="time signature (default 4/4)")
     music.add_argument("--bars", type=float, metavar="N", help="length in bars (default 4)")
     music.add_argument("--key", metavar="KEY", help='for example "F# minor" (default: open)')
+    music.add_argument(
+        "--swing", type=float, metavar="X", help="long to short eighth: 1 straight, 2 triplets"
+    )
     music.add_argument("--lyrics", metavar="TEXT", help="words to sing, where the cascade can")
-    music.add_argument("--midi", metavar="FILE.mid", help="take tempo, signature and key from a MIDI file")
+    music.add_argument("--midi", metavar="FILE.mid", help="follow this file's tempo map, signature and key")
     music.add_argument(
         "--midi-bar", type=int, default=1, metavar="N", help="as they are at this bar (default 1)"
     )
@@ -138,6 +141,8 @@ def _given(arguments: argparse.Namespace) -> dict[str, Any]:
     values: dict[str, Any] = {}
     if arguments.midi:
         values |= _from_midi(Path(arguments.midi), arguments.midi_bar, arguments.bars or DEFAULT_BARS)
+    if arguments.bpm is not None:
+        values["tempo_map"] = None  # one tempo was asked for, whatever a MIDI file or a sidecar says
     names = ("prompt", *NUMBERS, "signature", "key", "lyrics", "task", "track", "cascade", "stages",
              "fit", "guide", "strict", "format", "sample_format")  # fmt: skip
     values |= {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
@@ -182,7 +187,8 @@ def _from_midi(path: Path, bar: int, bars: float) -> dict[str, Any]:
     at = song.at_bar(bar, bars)
     for note in (*song.notes, *at.notes):
         print(f"acestep: {path.name}: {note}", file=sys.stderr)
-    return {"bpm": at.bpm, "signature": at.signature, **({"key": at.key} if at.key else {})}
+    values = {"bpm": at.bpm, "signature": at.signature, "key": at.key, "tempo_map": at.tempo_map}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _through_daemon(

@@ -10,6 +10,7 @@ from pathlib import Path
 from acestep.errors import InvalidRequest
 from acestep.grid import Signature
 from acestep.key import Key
+from acestep.tempo_map import MAX_POINTS, TempoMap, TempoPoint
 
 MAX_BYTES = 16 << 20
 DEFAULT_US_PER_QUARTER = 500_000  # 120 bpm, by the MIDI file standard
@@ -31,6 +32,7 @@ class Bar:
     bpm: float
     signature: Signature
     key: Key | None
+    tempo_map: TempoMap | None = None  # from this bar on, if the tempo changes within the bars asked for
     notes: tuple[str, ...] = ()  # what a musician should know
 
 
@@ -45,7 +47,7 @@ class Song:
     notes: tuple[str, ...] = ()
 
     def at_bar(self, bar: int, bars: float = 4) -> Bar:
-        """What holds at a bar (the first is 1), with a note if the tempo changes in the bars from there."""
+        """What holds at a bar (the first is 1), with the tempo map if it changes in the bars from there."""
         if bar < 1:
             raise InvalidRequest(f"bar {bar} is none: the first bar of a song is 1")
         start, signature = self._bar_start(bar)
@@ -55,12 +57,19 @@ class Song:
         bpm = _value_at(self.tempos, start)
         assert isinstance(bpm, float)
         key = _value_at(self.keys, start) if self.keys else None
-        within = sorted({change.value for change in self.tempos if start < change.quarters < end} - {bpm})  # type: ignore[type-var]
-        notes: tuple[str, ...] = ()
-        if within:
-            others = ", ".join(f"{value:g}" for value in within[:4])
-            notes = (f"the tempo changes within these bars (to {others}): the clip keeps {bpm:g}",)
-        return Bar(bpm, signature, key if isinstance(key, Key) else None, notes)
+        points = [TempoPoint(0.0, bpm)]
+        for change in self.tempos:
+            if start + 1e-6 < change.quarters < end - 1e-6:
+                assert isinstance(change.value, float)
+                points.append(TempoPoint(change.quarters - start, change.value))
+        held = (bpm, signature, key if isinstance(key, Key) else None)
+        if len(points) == 1:
+            return Bar(*held)
+        if len(points) > MAX_POINTS:
+            raise InvalidRequest(f"{len(points)} tempi within {bars:g} bars: expected at most {MAX_POINTS}")
+        lowest, highest = (pick(point.bpm for point in points) for pick in (min, max))
+        note = f"the tempo moves between {lowest:g} and {highest:g} in these bars: the clip follows"
+        return Bar(*held, TempoMap(tuple(points)), (note,))
 
     @property
     def bar_count(self) -> int:

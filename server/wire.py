@@ -12,7 +12,7 @@ from server.events import Accepted, Audio, ClipWritten, Done, Event, Failed, Pro
 from server.journal import JobRecord
 
 _PLAIN = ("lyrics", "task", "signature", "key", "track", "cascade", "format", "sample_format")
-_OPTIONAL = ("bpm", "bars", "seed", "takes", "candidates", "strength", "steps", "guidance")
+_OPTIONAL = ("bpm", "bars", "seed", "takes", "candidates", "strength", "steps", "guidance", "swing")
 _SWITCHES = ("fit", "strict", "guide")
 
 
@@ -32,6 +32,8 @@ def request_from_proto(message: pb.GenerateRequest) -> GenerateRequest:
         (use.name, use.scale if use.HasField("scale") else 1.0) for use in message.adapters
     )
     values["stages"] = tuple(message.stages)
+    if message.tempo_map:
+        values["tempo_map"] = [(point.quarters, point.bpm, point.ramp) for point in message.tempo_map]
     return GenerateRequest(**values)
 
 
@@ -55,6 +57,8 @@ def request_to_proto(request: GenerateRequest) -> pb.GenerateRequest:
             getattr(message, name).CopyFrom(
                 pb.AudioRange(path=audio.path, start_s=audio.start_s, end_s=audio.end_s)
             )
+    for point in request.tempo_map.points if request.tempo_map else ():
+        message.tempo_map.add(quarters=point.quarters, bpm=point.bpm, ramp=point.ramp)
     if request.repaint_s:
         message.repaint.CopyFrom(pb.Region(start_s=request.repaint_s[0], end_s=request.repaint_s[1]))
     return message

@@ -12,6 +12,7 @@ import soundfile
 import torch
 
 from acestep import Cascade, GenerateRequest, errors
+from acestep.guide import guide_audio
 from acestep.request import AudioRange
 from tests.test_parity import cascade_folder
 from tests.tiny_checkpoints import save_pipeline
@@ -271,6 +272,39 @@ def test_a_prompt_that_is_too_long_keeps_its_metadata_and_says_so(cascade):
     assert any("cut to 256 tokens" in note for note in take.notes)
     other_key = dataclasses.replace(long, key="C major")
     assert not torch.equal(cascade.latents(long), cascade.latents(other_key))
+
+
+def test_a_guide_as_audio_is_the_context_of_a_published_layout_and_never_in_the_clip(cascade):
+    guided = request(guide=True, fit=False, sample_format="float32")
+    stage = cascade.stages["l"]
+    seen = []
+    hook = stage.transformer.proj_in_conv.register_forward_hook(lambda _, args, __: seen.append(args[0]))
+    latents = cascade.latents(guided)
+    hook.remove()
+    frames, channels = latents.shape[1], stage.channels
+    rate, hop = cascade.codec.sample_rate_hz, 1920
+    click = guide_audio(guided.grid, guided.key, round(frames * hop), rate)
+    wanted = cascade.codec.encode(torch.from_numpy(click)[None])[:, :frames]
+    for given in seen:
+        context = given.transpose(1, 2)[:, :frames]
+        assert torch.allclose(context[..., :channels], wanted, atol=1e-5)
+        assert (context[..., channels : 2 * channels] == 1).all(), "all of it is to be made"
+    assert not torch.allclose(wanted, stage.silence(frames), atol=1e-2)
+    # the clip is what the latents decode to, and nothing is added to it
+    (take,) = cascade.generate(guided)
+    decoded = cascade.codec.decode(latents)[0].numpy()
+    assert np.allclose(take.audio, decoded / max(1.0, np.abs(decoded).max()), atol=1e-5)
+    assert any("quiet context audio" in note for note in take.notes)
+    # without being asked for it is not used at all
+    open_, off = (cascade.latents(request(guide=guide)) for guide in (None, False))
+    assert torch.equal(open_, off)
+    assert not torch.allclose(open_, latents, atol=1e-3)
+
+
+def test_a_context_of_the_users_own_is_kept_when_a_guide_is_asked_for(cascade, tone):
+    both = request(task="complete", context=tone, guide=True)
+    assert torch.equal(cascade.latents(both), cascade.latents(dataclasses.replace(both, guide=None)))
+    assert any("its context was the request's" in note for note in cascade.generate(both)[0].notes)
 
 
 def test_what_is_too_loud_is_turned_down_with_a_note(folder, tmp_path):

@@ -54,6 +54,7 @@ def test_all_settings_of_a_request_have_flags() -> None:
     code, text, _ = run("generate", "--help")
     assert code == 0
     named = {"repaint_s": "--repaint", "adapters": "--adapter", "sample_format": "--sample-format"}
+    named["tempo_map"] = "--midi"
     for name in set(GenerateRequest(prompt="p").to_dict()) - {"prompt"}:
         assert named.get(name, f"--{name}") in text
 
@@ -224,6 +225,27 @@ def test_a_midi_file_gives_tempo_signature_and_key(daemon: Daemon, tmp_path: Pat
     first, second = (job.request for job in daemon.queue.jobs())
     assert (first.bpm, str(first.signature), str(first.key), first.bars) == (97.3, "6/8", "A# major", 2)
     assert second.bpm == 88  # a flag says more than a file
+
+
+def test_a_midi_file_with_a_ramp_gives_its_tempo_map_from_the_bar_on(daemon: Daemon, tmp_path: Path) -> None:
+    track = mido.MidiTrack()
+    for step in range(17):  # as DAWs write a ramp: a tempo every eighth
+        track.append(mido.MetaMessage("set_tempo", tempo=mido.bpm2tempo(100 + step), time=240 if step else 0))
+    track.append(mido.MetaMessage("end_of_track", time=480 * 8))
+    file = mido.MidiFile()
+    file.tracks.append(track)
+    file.save(tmp_path / "ramp.mid")
+    at_bar_2 = ("--midi", str(tmp_path / "ramp.mid"), "--midi-bar", "2", "--bars", "2", "--quiet")
+    code, _, told = run("generate", "p", *at_bar_2)
+    assert code == 0
+    assert "moves between 108 and 116" in told
+    (job,) = daemon.queue.jobs()
+    tempo_map = job.request.tempo_map
+    assert tempo_map is not None
+    assert [point.bpm for point in tempo_map.points[:3]] == pytest.approx([108, 109, 110], rel=1e-4)
+    assert job.request.bpm == pytest.approx(tempo_map.mean_bpm(job.request.signature, 2))
+    assert run("generate", "p", *at_bar_2, "--bpm", "90")[0] == 0
+    assert [job.request.tempo_map for job in daemon.queue.jobs()] == [tempo_map, None]
 
 
 def test_a_daemon_of_another_wire_version_is_refused(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -360,9 +360,11 @@ def test_requests_survive_the_way_over_the_wire() -> None:
         takes=2, candidates=3, reference={"path": "/a.wav", "start_s": 1.0, "end_s": 2.0}, context="/b.wav",
         strength=0.0, track="bass", repaint_s=(1.0, 2.0), adapters=(("x", 0.0), ("y", -1.5)), cascade="c",
         stages=("l", "m"), steps=4, guidance=0.0, fit=False, strict=True, guide=False, format="flac",
-        sample_format="float32",
+        sample_format="float32", swing=1.5,
     )  # fmt: skip
     assert wire.request_from_proto(wire.request_to_proto(request)) == request
+    moving = GenerateRequest(prompt="p", tempo_map=[(0, 100, True), (8, 120)])
+    assert wire.request_from_proto(wire.request_to_proto(moving)) == moving
     plain = GenerateRequest(prompt="p")
     assert wire.request_from_proto(wire.request_to_proto(plain)) == plain
     assert wire.request_from_proto(pb.GenerateRequest(prompt="p")) == plain
@@ -387,6 +389,10 @@ RANGES = st.builds(pb.AudioRange, path=TEXTS, start_s=NUMBERS, end_s=st.one_of(s
             "repaint": st.builds(pb.Region, start_s=NUMBERS, end_s=NUMBERS),
             "adapters": st.lists(st.builds(pb.AdapterUse, name=TEXTS, scale=NUMBERS), max_size=12),
             "stages": st.lists(TEXTS, max_size=4),
+            "swing": NUMBERS,
+            "tempo_map": st.lists(
+                st.builds(pb.TempoPoint, quarters=NUMBERS, bpm=NUMBERS, ramp=st.booleans()), max_size=4
+            ),
         },
     )
 )

@@ -2,14 +2,16 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from acestep.grid import Grid, Signature
-from acestep.guide import guide_channels
+from acestep.guide import guide_audio, guide_channels
 from acestep.key import Key
+from acestep.measure import measure
 
 
 def test_every_beat_starts_at_phase_zero():
@@ -62,3 +64,19 @@ def test_a_stretch_equals_the_same_frames_of_the_whole(bpm, signature, first):
     part = guide_channels(grid, Key(3), 20, 100.0, first_frame=first)
     assert torch.allclose(whole[first:], part, atol=1e-6)
     assert whole[:, :8].abs().max() <= 1 + 1e-6
+
+
+@pytest.mark.parametrize(("bpm", "signature"), [(92.5, "4/4"), (127.37, "3/4")])
+def test_the_guide_as_audio_is_quiet_and_measures_as_what_it_says(bpm, signature):
+    grid, key = Grid(bpm, Signature.parse(signature), 8), Key.parse("F# minor")
+    audio = guide_audio(grid, key, grid.samples())
+    assert audio.shape == (2, grid.samples())
+    assert np.abs(audio).max() < 0.2
+    found = measure(audio, grid=grid)
+    assert found.bpm == pytest.approx(bpm, rel=1e-3)
+    assert abs(found.downbeat_s) < 0.01
+    clicks = guide_audio(grid, None, grid.samples())
+    assert measure(clicks, grid=grid).key is None
+    quiet = np.abs(clicks[0, round(0.7 * grid.beat_s * 48_000)])
+    assert quiet < 1e-3
+    assert 0 < np.abs(audio - clicks).max() < 0.1

@@ -9,13 +9,17 @@ import numpy as np
 import pytest
 import soundfile
 
+from acestep import groove
 from acestep.clip import Clip
 from acestep.errors import Cancelled, InvalidRequest, PoorFit, StorageError
 from acestep.grid import Grid
+from acestep.inspect import describe
 from acestep.key import Key
+from acestep.measure import measure
 from acestep.production import produce, reproduce
 from acestep.request import AudioRange, GenerateRequest
 from acestep.riff import MusicalData, read_chunks, wav_bytes
+from acestep.tempo_map import TempoMap, TempoPoint
 from tests.band import band, drums
 
 
@@ -173,6 +177,27 @@ def test_float_clips_keep_every_bit(tmp_path):
     assert np.array_equal(written.T[:, middle], made[:, middle])
 
 
+RAMP = TempoMap((TempoPoint(0, 96, ramp=True), TempoPoint(8, 112)))
+
+
+def test_a_clip_over_a_ramp_follows_it_and_says_so(tmp_path):
+    request = GenerateRequest(prompt="x", tempo_map=RAMP, bars=3, seed=1)
+    (clip,) = produce(SmallBand(), request, tmp_path / "out")
+    assert clip.samples == soundfile.info(clip.path).frames == RAMP.samples(request.signature, 3)
+    assert clip.bpm == pytest.approx(RAMP.mean_bpm(request.signature, 3))
+    assert clip.fit == "good"
+    assert clip.tempo_error_pct < 0.3
+    assert clip.downbeat_error_ms < 12
+    assert read_chunks(clip.path)["cue"] == [round(RAMP.seconds(4 * bar) * 48_000) for bar in range(3)]
+    assert GenerateRequest.from_dict(clip.sidecar["request"]).tempo_map == RAMP
+    again = reproduce(clip.path + ".json", SmallBand(), tmp_path / "again")
+    assert Path(again.path).read_bytes()[-100_000:] == Path(clip.path).read_bytes()[-100_000:]
+    found = describe(clip.path)
+    assert found["claimed"]["exact_length"]
+    assert found["claimed"]["tempo_map"] == RAMP.to_list()
+    assert found["errors"]["downbeat_error_ms"] == pytest.approx(clip.downbeat_error_ms, abs=1)
+
+
 def context_file(folder: Path, grid: Grid, late_s: float, gain: float = 0.2) -> str:
     song = np.roll(
         band(Grid(grid.bpm, grid.signature, 8), Key.parse("A minor")), round(late_s * 48_000), axis=1
@@ -208,6 +233,28 @@ def test_a_part_made_in_a_context_keeps_its_place_and_takes_key_and_level(tmp_pa
     assert any("level matched" in change for change in clip.sidecar["measured"]["changes"])
     loud, song = soundfile.read(clip.path)[0].std(), soundfile.read(context)[0].std()
     assert loud == pytest.approx(song, rel=0.5)
+
+
+def swung_file(folder: Path, grid: Grid, ratio: float) -> str:
+    song = groove.swing(drums(grid), grid, 1.0, ratio)
+    file = folder / "swung.wav"
+    soundfile.write(file, song.T, 48_000, subtype="FLOAT")
+    return str(file)
+
+
+@pytest.mark.parametrize(("asked", "wanted"), [(None, 1.7), (1.0, 1.0), (1.4, 1.4)])
+def test_a_part_takes_the_swing_of_its_context_unless_the_request_names_another(tmp_path, asked, wanted):
+    grid = Grid(108.0, bars=4)
+    context = swung_file(tmp_path, grid, 1.7)
+    request = GenerateRequest(
+        prompt="x", task="complete", context=context, bpm=108.0, bars=4, seed=2, swing=asked
+    )
+    (clip,) = produce(SmallBand(), request, tmp_path / "out")
+    assert clip.sidecar["context"]["swing"] == pytest.approx(1.7, abs=0.08)
+    audio = soundfile.read(clip.path, dtype="float32")[0].T
+    assert measure(audio, grid=grid).swing == pytest.approx(wanted, abs=0.1)
+    assert clip.fit in ("good", "untouched")
+    assert clip.downbeat_error_ms < 12
 
 
 def test_a_repainted_song_stays_aligned_with_its_source(tmp_path):

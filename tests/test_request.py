@@ -38,6 +38,16 @@ def test_json_gives_the_same_request_back(request):
     assert again.to_json() == request.to_json()
 
 
+def test_a_tempo_map_sets_the_tempo_to_its_mean_and_survives_json():
+    request = GenerateRequest(prompt="x", bpm=77, tempo_map=[(0, 100, True), (16, 120)], swing=1.5, bars=4)
+    assert request.bpm == pytest.approx(20 / math.log(1.2))
+    assert GenerateRequest.from_dict(json.loads(request.to_json())) == request
+    longer = dataclasses.replace(request, bars=8)
+    assert request.bpm < longer.bpm < 120
+    with pytest.raises(InvalidRequest, match="leave the tempo map out"):
+        GenerateRequest(prompt="x", task="cover", context="/a.wav", tempo_map=[(0, 100)])
+
+
 def test_a_repaint_request_survives_json():
     request = GenerateRequest(prompt="x", task="repaint", context="/a.wav", repaint_s=(1, 2))
     assert GenerateRequest.from_dict(request.to_dict()) == request
@@ -65,6 +75,10 @@ def test_a_repaint_request_survives_json():
         ("seed", -1, "seed"),
         ("seed", 2**32, "seed"),
         ("strength", 1.5, "strength"),
+        ("swing", 0.5, "swing"),
+        ("tempo_map", [], "at quarter 0"),
+        ("tempo_map", [(0, 5000)], "tempo 5000"),
+        ("tempo_map", 120, "expected points"),
         ("steps", 0, "steps"),
         ("guidance", math.inf, "guidance"),
         ("task", "dance", "task 'dance'"),

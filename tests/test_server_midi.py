@@ -11,6 +11,7 @@ import mido
 import pytest
 
 from acestep.errors import InvalidRequest
+from acestep.tempo_map import TempoMap, TempoPoint
 from server.midi import ClockFollower, Trigger, Triggers
 from server.midi_file import bpm_meant, read_song
 from tests.daemons import Osc, StandIn, running, settings
@@ -142,6 +143,8 @@ def test_tempo_map_signature_and_key_are_read(tmp_path: Path) -> None:
     assert (third.bpm, str(third.signature)) == (127.37, "3/4")
     assert first.notes == ()
     assert "127.37" in found.at_bar(2, bars=4).notes[0]
+    assert first.tempo_map is None
+    assert found.at_bar(2, bars=4).tempo_map == TempoMap((TempoPoint(0, 92.5), TempoPoint(3.5, 127.37)))
     with pytest.raises(InvalidRequest, match="behind the end"):
         found.at_bar(1000)
     with pytest.raises(InvalidRequest, match="first bar"):

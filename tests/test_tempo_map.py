@@ -1,18 +1,16 @@
 """Tempo maps: exact times over steps and ramps, and clips that follow them."""
 
+import json
 import math
 
 import mido
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from acestep.errors import InvalidRequest
-from acestep.grid import SAMPLE_RATE_HZ, Grid, Signature
-from acestep.onsets import mono, onset_curve, pick_onsets
-from acestep.tempo_map import TempoMap, TempoPoint, follow
-from tests.band import drums
+from acestep.grid import Grid, Signature
+from acestep.tempo_map import TempoMap, TempoPoint
 
 RAMP = TempoMap((TempoPoint(0, 100, ramp=True), TempoPoint(16, 120), TempoPoint(24, 90)))
 
@@ -29,6 +27,24 @@ def test_steps_and_ramps_take_the_time_they_take():
 def test_time_only_goes_forward(a, b):
     if a < b:
         assert RAMP.seconds(a) <= RAMP.seconds(b)
+
+
+@given(st.floats(0, 60))
+def test_every_time_has_one_position(quarters):
+    assert RAMP.quarters(RAMP.seconds(quarters)) == pytest.approx(quarters, abs=1e-6)
+
+
+@given(st.floats(0, 40), st.floats(0, 20))
+def test_a_map_from_a_position_on_goes_on_as_before(start, later):
+    part = RAMP.since(start)
+    assert part.seconds(later) == pytest.approx(RAMP.seconds(start + later) - RAMP.seconds(start), abs=1e-6)
+
+
+def test_a_map_survives_json():
+    assert TempoMap.parse(json.loads(json.dumps(RAMP.to_list()))) == RAMP
+    for wrong in (3, "fast", [(0,)], [(0, "x")], [None]):
+        with pytest.raises(InvalidRequest, match="tempo map"):
+            TempoMap.parse(wrong)
 
 
 def test_lengths_are_exact_and_the_mean_tempo_has_the_same_length():
@@ -58,20 +74,3 @@ def test_what_is_no_map_is_refused(tmp_path):
     for points in ((), (TempoPoint(1, 120),), (TempoPoint(0, math.nan),), (TempoPoint(0, 1e6),)):
         with pytest.raises(InvalidRequest):
             TempoMap(points)
-
-
-def test_a_clip_follows_a_ramp():
-    grid = Grid(RAMP.mean_bpm(Signature(4, 4), 4), Signature(4, 4), 4)
-    moved = follow(drums(grid), grid, RAMP)
-    assert moved.shape[1] == RAMP.samples(Signature(4, 4), 4)
-    onsets = pick_onsets(onset_curve(mono(moved), SAMPLE_RATE_HZ))
-    strong = onsets.times_s[onsets.strengths > 0.5]
-    wanted = np.array([RAMP.seconds(half / 2) for half in range(32)])
-    away_ms = np.abs(strong[:, None] - wanted).min(axis=1) * 1000
-    assert np.percentile(away_ms, 90) < 10
-
-
-def test_a_clip_that_follows_already_is_untouched():
-    grid = Grid(100.0, bars=2)
-    loop = drums(grid)
-    assert follow(loop, grid, TempoMap.constant(100.0)) is loop

@@ -11,33 +11,55 @@ import json
 import random
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from acestep import hearing
-from acestep.beats import Harmony, roles, sixteenth_phase, slot_evidence
+from acestep.beats import (
+    Harmony,
+    on_quarters,
+    roles,
+    sixteenth_phases,
+    slot_evidence,
+    start_features,
+)
 from acestep.grid import SAMPLE_RATE_HZ, Signature
 from acestep.onsets import mono, onset_curve, pick_onsets
 from acestep.tempo import candidates, pulse, refine_tempo
 from acestep.tonality import FRAME_S, hear_tones, key_features
-from tests.loops import PATTERNS, SOUNDFONTS, Loop, compose, render
+from tests.loops import DRUMS, PATTERNS, SOUNDFONTS, Loop, compose, render
 
 FIRST_SEED = 100_000
 KINDS = ("all", "all", "all", "pitched", "drums", "all")
-SHIFTED = 0.5  # of the loops start somewhere in the bar
+SHIFTED = 0.5  # of the loops start somewhere in the bar …
+ON_EIGHTHS = 0.5  # … and of these on an eighth
 BATCH = 40
+SILENCE = np.zeros((2, 0), np.float32)  # in place of audio that has been heard
+RIGHT_S = 0.035
+SOFT_WEIGHT = 3.0  # loops without drums are rare, and the ones that lateness is about
 
 
-def loops(count: int) -> Iterator[Loop]:
-    """Loops of all styles and kinds, half with each soundfont."""
+def loops(count: int) -> Iterator[tuple[Loop, float]]:
+    """Loops of all styles and kinds, half with each soundfont, and where each is started.
+
+    Style and kind go round by themselves: drawn from the same seed as the tempo they would depend on it.
+    """
+    styles = list(PATTERNS)
     for first in range(0, count, BATCH):
         seeds = range(FIRST_SEED + first, FIRST_SEED + min(first + BATCH, count))
         batch = [
-            compose(seed, random.Random(seed).choice(list(PATTERNS)), KINDS[seed % len(KINDS)])
+            compose(seed, styles[seed % len(styles)], KINDS[(seed + seed // len(styles)) % len(KINDS)])
             for seed in seeds
         ]
-        yield from render(batch, list(SOUNDFONTS)[first // BATCH % len(SOUNDFONTS)])
+        font = list(SOUNDFONTS)[first // BATCH % len(SOUNDFONTS)]
+        for seed, loop in zip(seeds, render(batch, font), strict=True):
+            chance = random.Random(7 * seed + 1)
+            shift_s = chance.uniform(0, loop.grid.duration_s) if chance.random() < SHIFTED else 0.0
+            if chance.random() < ON_EIGHTHS:  # cut on the grid, but not where a bar begins
+                shift_s = round(shift_s * loop.grid.bpm / 30) * 30 / loop.grid.bpm
+            yield loop, shift_s
 
 
 def softmax_fit(
@@ -63,60 +85,87 @@ def softmax_fit(
 
 
 class Heard:
-    """One loop as the analysis hears it, started `shift_s` late."""
+    """Mono samples [N] of a loop as the analysis hears them; the first bar starts at `downbeat_s`."""
 
-    def __init__(self, loop: Loop, chance: random.Random) -> None:
-        self.loop = loop
-        self.shift_s = chance.uniform(0, loop.grid.duration_s) if chance.random() < SHIFTED else 0.0
-        audio = np.roll(loop.folded, round(self.shift_s * SAMPLE_RATE_HZ), axis=1)
-        samples = mono(audio)
+    def __init__(self, loop: Loop, samples: np.ndarray, downbeat_s: float) -> None:
+        self.loop, self.downbeat_s = loop, downbeat_s
+        self.duration_s = len(samples) / SAMPLE_RATE_HZ
         tones = hear_tones(samples, SAMPLE_RATE_HZ)
         self.harmony = Harmony(tones.chroma, tones.bass, FRAME_S)
         self.curve = onset_curve(samples, SAMPLE_RATE_HZ)
         self.onsets = pick_onsets(self.curve)
 
-    def bar(self, bpm: float, signature: Signature) -> tuple[np.ndarray, float]:
-        slots = round(signature.quarters_per_bar * 4)
-        phase_s = sixteenth_phase(self.onsets, 15 / bpm)
-        return slot_evidence(self.curve, self.harmony, phase_s, 15 / bpm, slots), phase_s
+    def bar_columns(self, bpm: float, signature: Signature) -> tuple[np.ndarray, np.ndarray]:
+        """[phases · slots, F] so that the score of a slot is linear in the weights, and its seconds."""
+        slots, slot_s = round(signature.quarters_per_bar * 4), 15 / bpm
+        masks = roles(signature)
+        common = slots == 16 and str(signature) == "4/4"
+        out, at_s = [], []
+        for phase_s, density in sixteenth_phases(self.onsets, slot_s):
+            evidence = slot_evidence(self.curve, self.harmony, phase_s, slot_s, slots)
+            start, speaks = start_features(phase_s, slot_s, slots, self.duration_s, density)
+            for slot in range(slots):
+                rolled = np.roll(evidence, -slot, axis=1)
+                whole = rolled.T.ravel() if common else np.zeros(16 * len(rolled))
+                here = np.append(speaks[:-1] * (slot == start), speaks[-1])
+                out.append(np.concatenate([(masks @ rolled.T).ravel(), whole, here]))
+                at_s.append(phase_s + slot * slot_s)
+        return np.array(out), np.array(at_s)
 
 
-def bar_columns(evidence: np.ndarray, phase_s: float, bpm: float, signature: Signature) -> np.ndarray:
-    """[slots, K·R + 16·R + 1] so that a slot's score is linear in the weights."""
-    slots, rows = evidence.shape[1], evidence.shape[0]
-    masks = roles(signature)
-    common = slots == 16 and str(signature) == "4/4"
-    start = round(-phase_s / (15 / bpm)) % slots
-    out = []
-    for slot in range(slots):
-        rolled = np.roll(evidence, -slot, axis=1)
-        whole = rolled.T.ravel() if common else np.zeros(16 * rows)
-        out.append(np.concatenate([(masks @ rolled.T).ravel(), whole, [float(slot == start)]]))
-    return np.array(out)
+def hear(loop: Loop, samples: np.ndarray, shift_s: float, number: int) -> Iterator[Heard]:
+    """The loop from `shift_s` on; every third one also cut anywhere, for not all clips are whole bars."""
+    yield Heard(loop, samples, shift_s)
+    if number % 3 == 0:
+        chance = random.Random(number)
+        start = chance.randrange(len(samples)) if chance.random() < SHIFTED else 0
+        places = np.arange(start, start + int(len(samples) * chance.uniform(0.6, 1.4)))
+        straight = np.roll(samples, -round(shift_s * SAMPLE_RATE_HZ))
+        yield Heard(loop, np.take(straight, places, mode="wrap"), -start / SAMPLE_RATE_HZ)
 
 
 def bar_example(heard: Heard) -> tuple[np.ndarray, int] | None:
-    """Columns and the true first slot; None when the sixteenths were not found."""
+    """Columns and the true first slot; None when no phase of the sixteenths is right."""
     grid = heard.loop.grid
-    evidence, phase_s = heard.bar(grid.bpm, grid.signature)
-    slot_s, slots = 15 / grid.bpm, evidence.shape[1]
-    place = (heard.shift_s - phase_s) / slot_s
-    if abs(place - round(place)) * slot_s > 0.03:
+    columns, at_s = heard.bar_columns(grid.bpm, grid.signature)
+    away = np.abs((at_s - heard.downbeat_s + grid.bar_s / 2) % grid.bar_s - grid.bar_s / 2)
+    return (columns, int(np.argmin(away))) if away.min() < RIGHT_S else None
+
+
+def lateness_example(heard: Heard) -> tuple[np.ndarray, float, float] | None:
+    """Features, how late (ms) the onsets on quarters are heard, and the example's weight."""
+    grid = heard.loop.grid
+    slot_s = 15 / grid.bpm
+    phases_s = np.array([phase_s for phase_s, _ in sixteenth_phases(heard.onsets, slot_s)])
+    late_s = (phases_s - heard.downbeat_s + slot_s / 2) % slot_s - slot_s / 2
+    found_s = heard.downbeat_s + late_s[np.argmin(np.abs(late_s))]
+    near = on_quarters(heard.onsets, found_s, 60 / grid.bpm)
+    if near is None or abs(found_s - heard.downbeat_s) > RIGHT_S:
         return None
-    return bar_columns(evidence, phase_s, grid.bpm, grid.signature), round(place) % slots
+    soft = all(note.channel != DRUMS for note in heard.loop.notes)
+    late_ms = 1000 * (found_s - heard.downbeat_s + near[0])
+    return near[1], late_ms, SOFT_WEIGHT if soft else 1.0
+
+
+def median_fit(examples: list[tuple[np.ndarray, float, float]]) -> np.ndarray:
+    """Least absolute deviations, by reweighted least squares."""
+    columns, wanted, weight = (np.array(values) for values in zip(*examples, strict=True))
+    pull = weight
+    for _ in range(30):
+        root = np.sqrt(pull)
+        found = np.linalg.lstsq(columns * root[:, None], wanted * root, rcond=None)[0]
+        pull = weight / np.maximum(np.abs(wanted - columns @ found), 1.0)
+    return found
 
 
 def tempo_example(heard: Heard, bar_weights: np.ndarray) -> tuple[np.ndarray, int] | None:
     """Columns of the candidates and the true one; None when it is not among them."""
-    tempi, columns = candidates(pulse(heard.curve), heard.loop.grid.duration_s)
+    tempi, columns = candidates(pulse(heard.curve), heard.duration_s)
     right = [i for i, bpm in enumerate(tempi) if abs(np.log(bpm / heard.loop.grid.bpm)) < 0.02]
     if not right:
         return None
-    likeness = []
-    for bpm in tempi:
-        bpm = refine_tempo(heard.onsets, float(bpm))
-        evidence, phase_s = heard.bar(bpm, Signature())
-        likeness.append((bar_columns(evidence, phase_s, bpm, Signature()) @ bar_weights).max())
+    refined = [refine_tempo(heard.onsets, float(bpm)) for bpm in tempi]
+    likeness = [(heard.bar_columns(bpm, Signature())[0] @ bar_weights).max() for bpm in refined]
     return np.column_stack([columns, likeness]), right[0]
 
 
@@ -143,20 +192,23 @@ def share_right(examples: list[tuple[np.ndarray, int]], weights: np.ndarray) -> 
 def learn(heard: list[Heard]) -> dict[str, list]:
     """All weights, as hearing.json holds them."""
     bars = [example for one in heard if (example := bar_example(one))]
-    rows = heard[0].bar(120.0, Signature())[0].shape[0]
     parts = len(roles(Signature()))
-    decay = np.concatenate([np.full(parts * rows, 1.0), np.full(16 * rows, 5.0), [0.05]])
+    speaks = len(start_features(0.0, 1.0, 16, 16.0, 1.0)[1])
+    rows = (bars[0][0].shape[1] - speaks) // (parts + 16)
+    decay = np.concatenate([np.full(parts * rows, 1.0), np.full(16 * rows, 5.0), np.full(speaks, 0.05)])
     bar = softmax_fit(bars, 4e-3, decay)
     tempi = [example for one in heard if (example := tempo_example(one, bar))]
     tempo = softmax_fit(tempi, 2e-4)
     keys = [example for one in heard if (example := key_example(one))]
     key = softmax_fit(keys, 1e-4)
+    late = [example for one in heard if (example := lateness_example(one))]
     for name, examples, found in (("bar", bars, bar), ("tempo", tempi, tempo), ("key", keys, key)):
         print(f"{name}: {len(examples)} examples, {share_right(examples, found):.1%} right in training")
     return {
         "bar": np.round(bar[: parts * rows].reshape(parts, rows), 4).tolist(),
-        "common_time": np.round(bar[parts * rows : -1].reshape(16, rows).T, 4).tolist(),
-        "start": [round(float(bar[-1]), 4)],
+        "common_time": np.round(bar[parts * rows : -speaks].reshape(16, rows).T, 4).tolist(),
+        "start": np.round(bar[-speaks:], 4).tolist(),
+        "lateness": np.round(median_fit(late), 4).tolist(),
         "tempo": np.round(tempo, 4).tolist(),
         "key": np.round(key.reshape(2, -1), 4).tolist(),
     }
@@ -165,8 +217,10 @@ def learn(heard: list[Heard]) -> dict[str, list]:
 def main(arguments: list[str]) -> None:
     """Renders, hears, learns, writes."""
     count = int(arguments[0]) if arguments else 480
-    chance = random.Random(1)
-    heard = [Heard(loop, chance) for loop in loops(count)]
+    heard: list[Heard] = []
+    for number, (loop, shift_s) in enumerate(loops(count)):
+        samples = mono(np.roll(loop.folded, round(shift_s * SAMPLE_RATE_HZ), axis=1))
+        heard += hear(replace(loop, audio=SILENCE), samples, shift_s, number)
     file = Path(arguments[1]) if len(arguments) > 1 else hearing.FILE
     file.write_text(json.dumps(learn(heard)) + "\n", "utf-8")
 
