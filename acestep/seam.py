@@ -9,6 +9,8 @@ FADE_S = 0.012
 SEARCH_S = 0.060
 SMOOTH_S = 0.006
 TAIL_S = 1.5
+BULGE = 1.0  # of the peak: what meeting a slope may add on the way, at most
+TILT_PEAK = 4 / 27
 NEW_ONSET = 1.6  # of the energy: what grows by more is a new attack, not a tail
 
 
@@ -43,22 +45,42 @@ def cut_loop(audio: np.ndarray, start: int, length: int, sample_rate_hz: int) ->
 def join(first: np.ndarray, second: np.ndarray, fade: int) -> np.ndarray:
     """`first` then `second`, without overlap: the end of the first is bent so that it meets the second."""
     meeting = first.copy()
-    meet(meeting, second[:, :2], fade)
+    meet(meeting, second, fade)
     return np.concatenate([meeting, second], axis=1)
 
 
 def meet(clip: np.ndarray, following: np.ndarray, width: int) -> None:
-    """Bends the last `width` samples so that value and slope run on into `following` (at least 2 samples)."""
+    """Bends the last `width` samples so that value and slope run on into `following` (at least 2 samples).
+
+    Nothing grows louder than what is around: a slope is met over so short a way that its bulge stays small,
+    for between two samples of a cymbal it is as steep as sound can be and says nothing of where it goes.
+    """
     width = min(width, clip.shape[1])
     if width < 4 or following.shape[1] < 2:
         return
+    tail = clip[:, -width:]
+    peak = np.maximum(np.abs(tail).max(axis=1), np.abs(following[:, :width]).max(axis=1))
     step = following[:, 1] - following[:, 0]
-    value = following[:, 0] - step - clip[:, -1]
-    slope = value - (following[:, 0] - 2 * step - clip[:, -2])
+    last, last_but_one = (np.clip(following[:, 0] - n * step, -peak, peak) for n in (1, 2))
+    value = last - clip[:, -1]
+    slope = value - (last_but_one - clip[:, -2])
+    tail += value[:, None] * _rise(width)
+    for channel, steep in enumerate(np.abs(slope)):
+        reach = int(np.clip(BULGE * peak[channel] / max(TILT_PEAK * steep, 1e-9), 4, width))
+        clip[channel, -reach:] += slope[channel] * _tilt(reach)
+    np.clip(tail, -peak[:, None], peak[:, None], out=tail)
+
+
+def _rise(width: int) -> np.ndarray:
+    """From 0 to 1, level at both ends."""
     t = np.arange(1, width + 1, dtype=np.float32) / width
-    rise = t * t * (3 - 2 * t)
-    tilt = width * t * t * (t - 1)
-    clip[:, -width:] += value[:, None] * rise + slope[:, None] * tilt
+    return t * t * (3 - 2 * t)
+
+
+def _tilt(width: int) -> np.ndarray:
+    """From 0 to 0, ending with slope 1 a sample; goes down to TILT_PEAK times the width on its way."""
+    t = np.arange(1, width + 1, dtype=np.float32) / width
+    return width * t * t * (t - 1)
 
 
 def _lead_in(clip: np.ndarray, before: np.ndarray, sample_rate_hz: int) -> None:
@@ -93,5 +115,5 @@ def _fold_tail(clip: np.ndarray, after: np.ndarray, sample_rate_hz: int) -> None
 def smooth_seam(clip: np.ndarray, sample_rate_hz: int) -> np.ndarray:
     """The clip with its last 6 ms bent so that they run into its first sample."""
     result = clip.copy()
-    meet(result, clip[:, :2], round(SMOOTH_S * sample_rate_hz))
+    meet(result, clip, round(SMOOTH_S * sample_rate_hz))
     return result

@@ -69,3 +69,12 @@ def test_an_attack_at_the_start_is_no_click():
     loop = np.concatenate([ringing(0.5), np.zeros((2, 24_000), np.float32)], axis=1)
     loop[:, 0] = 0.4
     assert seam_error(loop) <= 1.0
+
+
+@pytest.mark.parametrize("level", [0.01, 0.5, 1.0])
+def test_noise_is_bent_without_growing_louder(level):
+    noise = np.random.default_rng(3).uniform(-level, level, (2, 48_000)).astype(np.float32)
+    smoothed = smooth_seam(noise, RATE_HZ)
+    assert np.abs(smoothed).max() <= level
+    for start in (1_000, -500):  # led into, and filled from the end
+        assert np.abs(cut_loop(noise, start, 40_000, RATE_HZ)).max() <= level
