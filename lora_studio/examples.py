@@ -64,15 +64,13 @@ class Batch:
     condition_mask: Tensor | None  # [B, L]
     seconds: float
 
-    def to(self, device: torch.device, dtype: torch.dtype) -> "Batch":
+    def to(self, device: torch.device) -> "Batch":
         """The same on a device."""
-        moved: dict[str, Any] = {
-            name: getattr(self, name).to(device, dtype) for name in ("latents", "context", "condition")
+        tensors: dict[str, Any] = {
+            name: tensor.to(device) if isinstance(tensor, Tensor) else tensor
+            for name, tensor in vars(self).items()
         }
-        for name in ("frame_mask", "condition_mask"):
-            mask = getattr(self, name)
-            moved[name] = None if mask is None else mask.to(device)
-        return Batch(**moved, seconds=self.seconds)
+        return Batch(**tensors)
 
 
 class Library:

@@ -22,7 +22,7 @@ from lora_studio.config import TrainConfig
 from lora_studio.examples import Batch, Example, Library
 from lora_studio.noise import NoiseLevels
 from lora_studio.order import Order, generator, order_of
-from lora_studio.velocity import Velocity
+from lora_studio.velocity import Velocity, half_copy
 
 VALIDATION_BATCH = 8
 TIMED_STEPS = 3
@@ -55,10 +55,14 @@ class StagePlan:
     audio_seconds: float | None
     steps: int | None
     identity: str
+    half_precision: bool = False  # compute in bfloat16; the adapter itself stays in single precision
 
 
 class StageRun:
-    """One stage's training. `train()` brings it to its end; `state` holds the result."""
+    """One stage's training. `train()` brings it to its end, `close()` takes the adapter off the stage again.
+
+    `state` holds the result.
+    """
 
     def __init__(
         self,
@@ -78,14 +82,17 @@ class StageRun:
         )
         held_out = [e for e in used if e.split == "held_out"] or list(self.order.plain)
         self.pairs = fixed_pairs(held_out, config.validation_pairs, plan.levels, config.seed)
-        parameters = lora.attach(stage.transformer, config)
-        stage.transformer.train(False)
+        # in half precision the stage itself is left as it is: it plays in the precision it was loaded in
+        half = plan.half_precision and stage.like.dtype is not torch.bfloat16
+        self.net = half_copy(stage.transformer) if half else stage.transformer
+        parameters = lora.attach(self.net, config)
+        self.net.train(False)
         self.optimizer = torch.optim.AdamW(
             parameters, lr=config.learning_rate, weight_decay=config.weight_decay, betas=(0.9, 0.99)
         )
-        velocity = Velocity(stage.transformer, plan.gradient_checkpointing)
+        velocity = Velocity(self.net, plan.gradient_checkpointing)
         self.velocity, self.optimizer = accelerator.prepare(velocity, self.optimizer)
-        self.names = {id(p): n for n, p in lora.named_parameters(stage.transformer)}
+        self.names = {id(p): n for n, p in lora.named_parameters(self.net)}
         self.state = RunState(plan.identity)
         self._last_save = time.monotonic()
 
@@ -121,13 +128,17 @@ class StageRun:
             ) from error
         return state
 
+    def close(self) -> None:
+        """Leave the stage as it was found."""
+        lora.detach(self.net)
+
     def _begin(self) -> None:
         """Step 0: the adapter changes nothing yet, so this is the base model's validation loss."""
         state = self.state
         state.tensors = {
-            "weights": lora.state(self.stage.transformer),
-            "average": {n: t.clone() for n, t in lora.state(self.stage.transformer).items()},
-            "best": {n: t.clone() for n, t in lora.state(self.stage.transformer).items()},
+            "weights": lora.state(self.net),
+            "average": {n: t.clone() for n, t in lora.state(self.net).items()},
+            "best": {n: t.clone() for n, t in lora.state(self.net).items()},
         }
         state.base_loss = state.best_loss = self.validate()
         state.validations.append((0, state.base_loss))
@@ -135,9 +146,9 @@ class StageRun:
         self._save()
 
     def _restore(self, found: RunState) -> None:
-        lora.load_state(self.stage.transformer, found.tensors["weights"])
+        lora.load_state(self.net, found.tensors["weights"])
         self.state = found
-        self.state.tensors["weights"] = lora.state(self.stage.transformer)
+        self.state.tensors["weights"] = lora.state(self.net)
         for group in ("average", "best", "moment1", "moment2"):
             if found.step == 0 and group.startswith("moment"):
                 continue
@@ -201,9 +212,7 @@ class StageRun:
         ranks = self.accelerator.num_processes
         for micro in range(self.config.accumulate):
             number = (step * self.config.accumulate + micro) * ranks + self.accelerator.process_index
-            batch = self.library.batch(self.stage, self.order.batch(number)).to(
-                self.device, self.stage.like.dtype
-            )
+            batch = self.library.batch(self.stage, self.order.batch(number)).to(self.device)
             loss = self._loss(batch, generator("step", self.config.seed, self.stage.name, number))
             self.accelerator.backward(loss / self.config.accumulate)
             total += float(loss.detach()) / self.config.accumulate
@@ -217,9 +226,9 @@ class StageRun:
             group["lr"] = rate_at(state.step, state.total_steps, config)
         if config.dropout:  # dropout draws from torch's own generator
             torch.manual_seed(generator("dropout", config.seed, self.stage.name, state.step).initial_seed())
-            self.stage.transformer.train()
+            self.net.train()
         loss, heard = self._gradients(state.step)
-        self.stage.transformer.train(False)
+        self.net.train(False)
         norm = float(self.accelerator.clip_grad_norm_(self._parameters(), config.clip_norm))
         self.optimizer.step()
         self.optimizer.zero_grad()
@@ -240,8 +249,7 @@ class StageRun:
         noise = torch.randn(batch.latents.shape, generator=random).to(batch.latents)
         dropped = torch.rand(count, generator=random) < self.plan.condition_dropout
         condition = self._with_dropped(batch, dropped)
-        with self.accelerator.autocast():
-            return velocity_loss(self.velocity, batch, t, noise, condition)
+        return velocity_loss(self.velocity, batch, t, noise, condition)
 
     def _with_dropped(self, batch: Batch, dropped: Tensor) -> Tensor:
         """Conditions with some replaced by "no condition", as the base model was trained with."""
@@ -257,11 +265,10 @@ class StageRun:
         for start in range(0, len(self.pairs), VALIDATION_BATCH):
             part = self.pairs[start : start + VALIDATION_BATCH]
             batch = self.library.batch(self.stage, [pair.example for pair in part])
-            batch = batch.to(self.device, self.stage.like.dtype)
+            batch = batch.to(self.device)
             t = torch.tensor([pair.t for pair in part]).to(batch.latents)
             noise = torch.stack([pair.noise(batch.latents.shape[1:]) for pair in part]).to(batch.latents)
-            with self.accelerator.autocast():
-                loss = velocity_loss(self.velocity, batch, t, noise, batch.condition)
+            loss = velocity_loss(self.velocity, batch, t, noise, batch.condition)
             total += float(loss) * len(part)
         return total / len(self.pairs)
 
@@ -269,9 +276,9 @@ class StageRun:
         """Validate the average; remember it when it is the best, stop when it no longer gets better."""
         state = self.state
         own = {name: tensor.clone() for name, tensor in state.tensors["weights"].items()}
-        lora.load_state(self.stage.transformer, state.tensors["average"])
+        lora.load_state(self.net, state.tensors["average"])
         loss = self.validate()
-        lora.load_state(self.stage.transformer, own)
+        lora.load_state(self.net, own)
         state.validations.append((state.step, loss))
         if loss < state.best_loss:
             state.best_loss, state.best_step, state.stale = loss, state.step, 0
@@ -326,7 +333,7 @@ def velocity_loss(velocity: Any, batch: Batch, t: Tensor, noise: Tensor, conditi
     level = t[:, None, None]
     noisy = level * noise + (1 - level) * batch.latents
     found = velocity(noisy, t, condition, batch.context, batch.frame_mask, batch.condition_mask)
-    error = (found.float() - (noise - batch.latents).float()).square().mean(dim=2)
+    error = (found.float() - (noise - batch.latents)).square().mean(dim=2)
     if batch.frame_mask is None:
         return error.mean()
     share = batch.frame_mask / batch.frame_mask.sum(dim=1, keepdim=True)

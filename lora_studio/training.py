@@ -23,7 +23,7 @@ from acestep.cascade import Cascade
 from acestep.errors import AdapterError, AlreadyExists, InvalidRequest
 from acestep.schedule import legs
 from acestep.stage import Stage
-from lora_studio import lora, preflight, results
+from lora_studio import preflight, results
 from lora_studio.cache import key_of
 from lora_studio.checkpoints import RunState
 from lora_studio.config import TrainConfig
@@ -45,6 +45,7 @@ DEFAULT_AUDIO_SECONDS = 85_000.0  # FIELD: where a study found convergence, in a
 BASE_CONDITION_DROPOUT = 0.15  # ACE-Step 1.5's own, for base and SFT
 MIN_SECONDS = 10.0
 SAME_OUTPUT = 1e-4  # relative; the same numbers through the same layers, saved as they were trained
+_FAST_HALF = ("avx512_bf16", "amx_bf16")  # x86; elsewhere it has not been measured
 # Settings that do not change what the weights become.
 _INCIDENTAL = ("save_every_s", "previews", "preview_bars", "tensorboard", "resume", "min_effect", "home")
 
@@ -126,14 +127,17 @@ def _accelerator(config: TrainConfig) -> Any:
     from accelerate import Accelerator
 
     on_cpu = config.device == "cpu" or (config.device == "auto" and not torch.cuda.is_available())
-    half = _dtype(config, on_cpu) is torch.bfloat16
-    return Accelerator(cpu=on_cpu, mixed_precision="bf16" if half else "no")
+    return Accelerator(cpu=on_cpu)
 
 
-def _dtype(config: TrainConfig, on_cpu: bool) -> torch.dtype:
-    if config.precision == "auto":
-        return torch.float32 if on_cpu else torch.bfloat16
-    return torch.float32 if config.precision == "float32" else torch.bfloat16
+def _half_precision(config: TrainConfig, device: torch.device) -> bool:
+    """Whether to compute in bfloat16: as told, else wherever the device multiplies it faster."""
+    if config.precision != "auto":
+        return config.precision == "bfloat16"
+    if device.type != "cpu":
+        return True
+    able = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return any(able.get(name) for name in _FAST_HALF)
 
 
 def _limits(config: TrainConfig) -> Limits:
@@ -184,7 +188,8 @@ def _require_enough(dataset: Dataset) -> None:
 
 def _load(config: TrainConfig, accelerator: Any) -> Cascade:
     device = str(accelerator.device)
-    dtype = _dtype(config, accelerator.device.type == "cpu")
+    half = device != "cpu" and _half_precision(config, accelerator.device)
+    dtype = torch.bfloat16 if half else torch.float32
     return Cascade.load(config.base or DEFAULT_BASE, stages=config.stages, device=device, dtype=dtype)
 
 
@@ -202,12 +207,11 @@ def _train_stage(
     one = StageRun(stage, run.library, config, plan, run.folder / f"stage-{stage.name}", run.accelerator)
     try:
         state = one.train(on_tick, cancelled)
-        best = {name: tensor.clone().cpu() for name, tensor in state.tensors["best"].items()}
-        lora.load_state(stage.transformer, best)
-        effect, output = results.measured_effect(run.library, stage, one.pairs)
     finally:
-        lora.detach(stage.transformer)
+        one.close()
         stage.forget()
+    best = {name: tensor.clone().cpu() for name, tensor in state.tensors["best"].items()}
+    effect, output = results.measured_effect(run.library, stage, one.pairs, config, best)
     run.states[stage.name], run.pairs[stage.name], run.outputs[stage.name] = state, one.pairs, output
     run.stages[stage.name] = {
         "parameters": sum(tensor.numel() for tensor in best.values()),
@@ -219,6 +223,7 @@ def _train_stage(
         "noise": dataclasses.asdict(plan.levels),
         "condition_dropout": plan.condition_dropout,
         "batch_size": plan.batch_size,
+        "precision": "bfloat16" if plan.half_precision else "float32",
         "gradient_checkpointing": plan.gradient_checkpointing,
         "audio_seconds": state.audio_seconds,
         "seconds": state.elapsed_s,
@@ -243,6 +248,7 @@ def _plan(run: _Run, stage: Stage, stages: int) -> StagePlan:
     if minutes is None and seconds is None and config.steps is None:
         seconds = DEFAULT_AUDIO_SECONDS
         minutes = DEFAULT_CPU_MINUTES if stage.like.device.type == "cpu" else None
+    half = _half_precision(config, stage.like.device)
     settings = {name: value for name, value in config.to_dict().items() if name not in _INCIDENTAL}
     identity = key_of(
         settings,
@@ -252,6 +258,7 @@ def _plan(run: _Run, stage: Stage, stages: int) -> StagePlan:
         stage.name,
         chosen.batch_size,
         run.accelerator.num_processes,
+        half,
     )
     return StagePlan(
         levels=levels,
@@ -262,6 +269,7 @@ def _plan(run: _Run, stage: Stage, stages: int) -> StagePlan:
         audio_seconds=None if seconds is None else seconds / stages,
         steps=None if config.steps is None else max(1, config.steps // stages),
         identity=identity,
+        half_precision=half,
     )
 
 

@@ -2,11 +2,13 @@
 
 The same numbers and gradients as diffusers' `AceStepTransformer1DModel.forward` at r = t, plus padding
 masks, so that segments of different lengths and captions share a batch. Masks, RoPE and time_embed_r(0)
-are made once per shape. Knows nothing of LoRA: adapters live inside the projections that are called.
+are made once per shape. Computes in the precision of the transformer's weights, whatever the inputs' is.
+Knows nothing of LoRA: adapters live inside the projections that are called.
 
 Letters: B examples, T latent frames, S = T / patch tokens, L condition tokens, D hidden size.
 """
 
+import copy
 from typing import Any
 
 import torch
@@ -39,16 +41,16 @@ class Velocity(nn.Module):
     ) -> Tensor:
         """The velocity [B, T, C]."""
         net = self.transformer
-        frames = noisy.shape[1]
-        hidden = torch.cat([context, noisy], dim=-1)
+        frames, dtype = noisy.shape[1], net.proj_in_conv.weight.dtype
+        hidden = torch.cat([context, noisy], dim=-1).to(dtype)
         if frame_mask is not None:  # a patch may be half padding: the same zeros as at the end of a clip
             hidden = hidden * frame_mask[..., None]
         short = -frames % net.patch_size
         if short:
             hidden = functional.pad(hidden, (0, 0, 0, short))
         hidden = net.proj_in_conv(hidden.transpose(1, 2)).transpose(1, 2)
-        condition = net.condition_embedder(condition)
-        time, modulation = self._time(t.to(hidden.dtype))
+        condition = net.condition_embedder(condition.to(dtype))
+        time, modulation = (part.to(dtype) for part in self._time(t))
         tokens = _token_mask(frame_mask, net.patch_size)
         window = self._window(hidden.shape[1], hidden.device)
         masks = {
@@ -71,7 +73,8 @@ class Velocity(nn.Module):
     def _time(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """Embedding and modulation of t, plus those of t − r = 0, which never change."""
         net = self.transformer
-        if self._rest is None or self._rest[0].device != t.device or self._rest[0].dtype != t.dtype:
+        t = t.to(net.time_embed.linear_1.weight.dtype)
+        if self._rest is None:
             with torch.no_grad():
                 rest = net.time_embed_r(torch.zeros(1, device=t.device, dtype=t.dtype))
             self._rest = (rest[0].clone(), rest[1].clone())
@@ -104,6 +107,14 @@ class Velocity(nn.Module):
             near = (place[:, None] - place[None, :]).abs() <= reach
             self._windows[key] = None if tokens - 1 <= reach else near[None, None]
         return self._windows[key]
+
+
+def half_copy(transformer: Any) -> Any:
+    """A bfloat16 copy to train an adapter on, except for what embeds the noise level: 0.80 is not 0.803."""
+    half = copy.deepcopy(transformer).to(torch.bfloat16)
+    half.time_embed.float()
+    half.time_embed_r.float()
+    return half
 
 
 def _token_mask(frame_mask: Tensor | None, patch: int) -> Tensor | None:
@@ -162,6 +173,8 @@ def _attend(
     value = project(part.to_v, source).unflatten(-1, (part.kv_heads, part.head_dim))
     if rope is not None:
         query, key = _rotate(query, *rope), _rotate(key, *rope)
+    if query.device.type == "cpu":  # whose kernel is faster in single precision, forward and backward
+        query, key, value = query.float(), key.float(), value.float()
     found = functional.scaled_dot_product_attention(
         query.transpose(1, 2),
         key.transpose(1, 2),
@@ -171,7 +184,7 @@ def _attend(
         scale=part.scaling,
         enable_gqa=part.heads != part.kv_heads,
     )
-    return project(part.to_out[0], found.transpose(1, 2).flatten(2).to(query.dtype))
+    return project(part.to_out[0], found.transpose(1, 2).flatten(2).to(hidden.dtype))
 
 
 def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

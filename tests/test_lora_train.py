@@ -98,7 +98,7 @@ def finish(run: StageRun, stop_at: int | None = None) -> RunState:
     try:
         return run.train(cancelled=None if stop_at is None else lambda: run.state.step >= stop_at)
     finally:
-        lora.detach(run.stage.transformer)
+        run.close()
 
 
 def assert_same(first: RunState, second: RunState) -> None:
