@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
+from lora_studio.gradients import attention, gated, norm
 from lora_studio.low_rank import project
 
 
@@ -66,7 +67,7 @@ class Velocity(nn.Module):
             else:
                 hidden = _block(layer, *arguments)
         shift, scale = (net.scale_shift_table + time.unsqueeze(1)).chunk(2, dim=1)
-        hidden = (_rms(hidden, net.norm_out) * (1 + scale) + shift).type_as(hidden)
+        hidden = _modulated(net.norm_out, hidden, scale, shift)
         velocity: Tensor = net.proj_out_conv(hidden.transpose(1, 2)).transpose(1, 2)[:, :frames]
         return velocity
 
@@ -149,52 +150,36 @@ def _block(
     shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = (layer.scale_shift_table + modulation).chunk(
         6, dim=1
     )
-    normed = torch.addcmul(shift, _rms(hidden, layer.self_attn_norm), 1 + scale).type_as(hidden)
-    heard = _attend(layer.self_attn, normed, normed, mask, rope)
-    hidden = torch.addcmul(hidden, heard, gate).type_as(hidden)
-    normed = _rms(hidden, layer.cross_attn_norm).type_as(hidden)
+    normed = _modulated(layer.self_attn_norm, hidden, scale, shift)
+    hidden = torch.addcmul(hidden, _attend(layer.self_attn, normed, normed, mask, rope), gate)
+    normed = norm(hidden, layer.cross_attn_norm.eps, layer.cross_attn_norm.weight)
     hidden = hidden + _attend(layer.cross_attn, normed, condition, cross, None)
-    normed = torch.addcmul(mlp_shift, _rms(hidden, layer.mlp_norm), 1 + mlp_scale).type_as(hidden)
-    return torch.addcmul(hidden, _feed_forward(layer.mlp, normed), mlp_gate).type_as(hidden)
+    normed = _modulated(layer.mlp_norm, hidden, mlp_scale, mlp_shift)
+    return torch.addcmul(hidden, _feed_forward(layer.mlp, normed), mlp_gate)
+
+
+def _modulated(part: Any, hidden: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    """RMSNorm, then the noise level's scale and shift."""
+    return norm(hidden, part.eps, part.weight * (1 + scale), shift)
 
 
 def _feed_forward(part: Any, hidden: Tensor) -> Tensor:
     """SwiGLU, as AceStepMLP."""
-    gated = functional.silu(project(part.gate_proj, hidden)) * project(part.up_proj, hidden)
-    return project(part.down_proj, gated)
+    return project(
+        part.down_proj, gated(project(part.gate_proj, hidden), project(part.up_proj, hidden))
+    )
 
 
 def _attend(
     part: Any, hidden: Tensor, source: Tensor, mask: Tensor | None, rope: tuple[Tensor, Tensor] | None
 ) -> Tensor:
-    """Grouped-query attention with normalised queries and keys. [B, S, D] → [B, S, D]."""
-    query = _rms(project(part.to_q, hidden).unflatten(-1, (part.heads, part.head_dim)), part.norm_q)
-    key = _rms(project(part.to_k, source).unflatten(-1, (part.kv_heads, part.head_dim)), part.norm_k)
+    """Attention with normalised queries and keys. [B, S, D] → [B, S, D]."""
+    query = project(part.to_q, hidden).unflatten(-1, (part.heads, part.head_dim))
+    key = project(part.to_k, source).unflatten(-1, (part.kv_heads, part.head_dim))
     value = project(part.to_v, source).unflatten(-1, (part.kv_heads, part.head_dim))
-    if rope is not None:
-        query, key = _rotate(query, *rope), _rotate(key, *rope)
-    if query.device.type == "cpu":  # whose kernel is faster in single precision, forward and backward
-        query, key, value = query.float(), key.float(), value.float()
-    found = functional.scaled_dot_product_attention(
-        query.transpose(1, 2),
-        key.transpose(1, 2),
-        value.transpose(1, 2),
-        attn_mask=mask,
-        dropout_p=part.dropout if part.training else 0.0,
-        scale=part.scaling,
-        enable_gqa=part.heads != part.kv_heads,
+    query = norm(query, part.norm_q.eps, part.norm_q.weight, rope=rope)
+    key = norm(key, part.norm_k.eps, part.norm_k.weight, rope=rope)
+    found = attention(
+        query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2), mask, part.scaling
     )
-    return project(part.to_out[0], found.transpose(1, 2).flatten(2).to(hidden.dtype))
-
-
-def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary embedding in Qwen3's layout: the two halves of a head are the pair."""
-    wide = x.float()
-    first, second = wide.chunk(2, dim=-1)
-    return (wide * cos + torch.cat([-second, first], dim=-1) * sin).type_as(x)
-
-
-def _rms(x: Tensor, norm: Any) -> Tensor:
-    """RMSNorm in one kernel, in float32 as diffusers' own."""
-    normed = functional.rms_norm(x.float(), (x.shape[-1],), None, norm.eps)
-    return normed.to(norm.weight.dtype) * norm.weight
+    return project(part.to_out[0], found.transpose(1, 2).flatten(2))
