@@ -104,14 +104,14 @@ class StageRun:
         if found is not None:
             self._restore(found)
         else:
-            self._begin()
+            self.begin()
         state, started = self.state, time.monotonic() - self.state.elapsed_s
         try:
             while not state.finished:
                 if cancelled is not None and cancelled():
                     self._save()
                     raise Cancelled("training was stopped; the same command goes on from here")
-                loss, norm = self._step()
+                loss, norm = self.step()
                 state.elapsed_s = time.monotonic() - started
                 state.finished = state.step >= state.total_steps or self._out_of_time()
                 validation = None
@@ -132,7 +132,7 @@ class StageRun:
         """Leave the stage as it was found."""
         lora.detach(self.net)
 
-    def _begin(self) -> None:
+    def begin(self) -> None:
         """Step 0: the adapter changes nothing yet, so this is the base model's validation loss."""
         state = self.state
         state.tensors = {
@@ -219,8 +219,8 @@ class StageRun:
             heard += batch.seconds * ranks
         return total, heard
 
-    def _step(self) -> tuple[float, float]:
-        """One optimizer step; gives its loss and gradient norm."""
+    def step(self) -> tuple[float, float]:
+        """One optimizer step after `begin()`; gives its loss and gradient norm. `train()` calls it."""
         state, config = self.state, self.config
         for group in self.optimizer.param_groups:
             group["lr"] = rate_at(state.step, state.total_steps, config)

@@ -112,7 +112,7 @@ class Velocity(nn.Module):
 
 def half_copy(transformer: Any) -> Any:
     """A bfloat16 copy to train an adapter on, except for what embeds the noise level: 0.80 is not 0.803."""
-    half = copy.deepcopy(transformer).to(torch.bfloat16)
+    half = copy.deepcopy(transformer).bfloat16()
     half.time_embed.float()
     half.time_embed_r.float()
     return half

@@ -168,8 +168,11 @@ def test_turbo_trains_at_its_schedules_levels_and_a_stage_only_at_its_own() -> N
     logits = torch.logit(drawn.double())
     assert float(logits.mean()) == pytest.approx(-0.4, abs=0.05)  # upstream's sigmoid(N(−0.4, 1))
     assert float(logits.std()) == pytest.approx(1.0, abs=0.05)
-    drawn = levels_for("auto", False, way[3:7]).at(random)
+    drawn = levels_for("logit_normal", False, way[3:7]).at(random)
     assert way[6] <= float(drawn.min()) < float(drawn.max()) <= way[3]
+    first = levels_for("auto", False, way[:3]).at(random)  # a first stage, as often at pure noise as elsewhere
+    assert sorted(set(first.tolist())) == pytest.approx([way[1], way[0]], abs=1e-6)
+    assert float((first == way[0]).float().mean()) == pytest.approx(0.5, abs=0.05)
     with pytest.raises(InvalidRequest, match="covers nothing"):
         NoiseLevels("uniform", 0.5, 0.5)
 
