@@ -256,10 +256,9 @@ def _settle_downbeat(facts: list[_Facts]) -> None:
     if first.bpm is None:
         return
     bar_s = first.signature.quarters_per_bar * 60 / first.bpm
-    if max(one.survey.seconds for one in facts) < bar_s:  # a single hit: no bar to find in it
-        downbeat_s = 0.0
-    elif any(is_loop(one.survey.seconds, first.bpm, first.signature) for one in facts):
-        downbeat_s = 0.0
+    seconds = [one.survey.seconds for one in facts]
+    if max(seconds) < bar_s or any(is_loop(each, first.bpm, first.signature) for each in seconds):
+        downbeat_s = 0.0  # a single hit has no bar to find, and a loop starts with one
     elif any(one.sample.downbeat_s for one in facts):
         downbeat_s = max(one.sample.downbeat_s for one in facts)
     else:

@@ -120,7 +120,9 @@ class Seen:
         print_ = _print(segment, found)
         length = round(segment.duration_s / 0.1)
         for near in (length, length - 1, length + 1):
-            for other, other_segment in self._by_length[near].alike(print_) if near in self._by_length else ():
+            for other, other_segment in (
+                self._by_length[near].alike(print_) if near in self._by_length else ()
+            ):
                 if self._sounds_the_same(owner, segment, other, other_segment):
                     return other
         self._by_length.setdefault(length, _Shelf(print_.size)).add(owner, segment, print_)

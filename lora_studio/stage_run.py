@@ -101,6 +101,7 @@ class StageRun:
     ) -> RunState:
         """Start or go on, until the budget is used or validation no longer gets better."""
         found = checkpoints.load(self.folder, self.plan.identity) if self.config.resume else None
+        self.accelerator.wait_for_everyone()  # all have read before the first one writes
         if found is not None:
             self._restore(found)
         else:
@@ -108,12 +109,12 @@ class StageRun:
         state, started = self.state, time.monotonic() - self.state.elapsed_s
         try:
             while not state.finished:
-                if cancelled is not None and cancelled():
+                if self._agreed(cancelled is not None and cancelled()):
                     self._save()
                     raise Cancelled("training was stopped; the same command goes on from here")
                 loss, norm = self.step()
                 state.elapsed_s = time.monotonic() - started
-                state.finished = state.step >= state.total_steps or self._out_of_time()
+                state.finished = state.step >= state.total_steps or self._agreed(self._out_of_time())
                 validation = None
                 if state.finished or state.step % self._validate_every() == 0:
                     validation = self._validated()
@@ -142,7 +143,7 @@ class StageRun:
         }
         state.base_loss = state.best_loss = self.validate()
         state.validations.append((0, state.base_loss))
-        state.total_steps = self._planned_steps()
+        state.total_steps = self._agreed(self._planned_steps())
         self._save()
 
     def _restore(self, found: RunState) -> None:
@@ -202,6 +203,14 @@ class StageRun:
 
     def _out_of_time(self) -> bool:
         return self.plan.minutes is not None and self.state.elapsed_s > self.plan.minutes * 60
+
+    def _agreed(self, value: Any) -> Any:
+        """The first process's value, in all of them: their clocks differ, and all must stop at one step."""
+        if self.accelerator.num_processes == 1:
+            return value
+        from accelerate.utils import broadcast_object_list
+
+        return broadcast_object_list([value])[0]
 
     def _validate_every(self) -> int:
         return self.config.validate_every or max(10, self.state.total_steps // 12)

@@ -113,13 +113,13 @@ def train(
     stages = [cascade.stages[name] for name in config.stages or cascade.stages]
     for stage in stages:
         _train_stage(run, stage, len(stages), _both(on_tick, board), cancelled)
-    if not accelerator.is_main_process:
-        return Result(config.name, target, {})
     _require_effect(run)
     summary = _summary(run)
-    write_folder(target, lambda temporary: _fill(run, temporary, summary))
-    for stage_folder in folder.glob("stage-*"):
-        shutil.rmtree(stage_folder, ignore_errors=True)
+    if accelerator.is_main_process:
+        write_folder(target, lambda temporary: _fill(run, temporary, summary))
+        for stage_folder in folder.glob("stage-*"):
+            shutil.rmtree(stage_folder, ignore_errors=True)
+    accelerator.wait_for_everyone()
     return Result(config.name, target, summary)
 
 

@@ -165,9 +165,7 @@ def _modulated(part: Any, hidden: Tensor, scale: Tensor, shift: Tensor) -> Tenso
 
 def _feed_forward(part: Any, hidden: Tensor) -> Tensor:
     """SwiGLU, as AceStepMLP."""
-    return project(
-        part.down_proj, gated(project(part.gate_proj, hidden), project(part.up_proj, hidden))
-    )
+    return project(part.down_proj, gated(project(part.gate_proj, hidden), project(part.up_proj, hidden)))
 
 
 def _attend(
@@ -179,7 +177,5 @@ def _attend(
     value = project(part.to_v, source).unflatten(-1, (part.kv_heads, part.head_dim))
     query = norm(query, part.norm_q.eps, part.norm_q.weight, rope=rope)
     key = norm(key, part.norm_k.eps, part.norm_k.weight, rope=rope)
-    found = attention(
-        query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2), mask, part.scaling
-    )
+    found = attention(query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2), mask, part.scaling)
     return project(part.to_out[0], found.transpose(1, 2).flatten(2))

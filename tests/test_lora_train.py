@@ -2,11 +2,6 @@
 
 import dataclasses
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -21,9 +16,7 @@ from acestep.errors import (
     CheckpointError,
     InvalidRequest,
     OutOfMemory,
-    StorageError,
 )
-from acestep.nano.checkpoint import TINY, write_untrained
 from acestep.schedule import Schedule, sigmas
 from acestep.variants import VARIANTS, build
 from lora_studio import checkpoints, lora, preflight
@@ -38,26 +31,18 @@ from lora_studio.sound import read_piece
 from lora_studio.stage_run import StagePlan, StageRun, rate_at
 from lora_studio.training import train
 from lora_studio.velocity import Velocity
-from tests.lora_material import hits, pulse, write
+from tests.lora_material import assert_same, pulse, tiny_base, tiny_loops, write
 from tests.tiny_checkpoints import tiny_modules
 
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("base") / "tiny"
-    write_untrained(folder, TINY, 0)
-    return folder
+    return tiny_base(tmp_path_factory.mktemp("base"))
 
 
 @pytest.fixture(scope="module")
 def loops(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("loops")
-    for number in range(5):
-        write(folder / f"loop{number}_{100 + 7 * number}bpm_Am.wav", pulse(100 + 7 * number, 2, seed=number))
-    for song in ("Rain", "Snow"):
-        write(folder / song / "drums.wav", hits(110, 2, seed=len(song)))
-        write(folder / song / "bass_110bpm.wav", pulse(110, 2, 55, seed=ord(song[0])))
-    return folder
+    return tiny_loops(tmp_path_factory.mktemp("loops"))
 
 
 @pytest.fixture(scope="module")
@@ -99,15 +84,6 @@ def finish(run: StageRun, stop_at: int | None = None) -> RunState:
         return run.train(cancelled=None if stop_at is None else lambda: run.state.step >= stop_at)
     finally:
         run.close()
-
-
-def assert_same(first: RunState, second: RunState) -> None:
-    assert first.losses == second.losses
-    assert first.validations == second.validations
-    for group in checkpoints.GROUPS:
-        assert first.tensors[group].keys() == second.tensors[group].keys()
-        for name, tensor in first.tensors[group].items():
-            assert torch.equal(tensor, second.tensors[group][name]), (group, name)
 
 
 @pytest.mark.parametrize(("turbo", "xl"), [(True, False), (False, True)])
@@ -170,7 +146,9 @@ def test_turbo_trains_at_its_schedules_levels_and_a_stage_only_at_its_own() -> N
     assert float(logits.std()) == pytest.approx(1.0, abs=0.05)
     drawn = levels_for("logit_normal", False, way[3:7]).at(random)
     assert way[6] <= float(drawn.min()) < float(drawn.max()) <= way[3]
-    first = levels_for("auto", False, way[:3]).at(random)  # a first stage, as often at pure noise as elsewhere
+    first = levels_for("auto", False, way[:3]).at(
+        random
+    )  # a first stage, as often at pure noise as elsewhere
     assert sorted(set(first.tolist())) == pytest.approx([way[1], way[0]], abs=1e-6)
     assert float((first == way[0]).float().mean()) == pytest.approx(0.5, abs=0.05)
     with pytest.raises(InvalidRequest, match="covers nothing"):
@@ -279,83 +257,6 @@ def test_a_half_written_checkpoint_is_passed_over_for_the_one_before(
     assert_same(finish(stage_run(library, tmp_path)), finish(stage_run(library, tmp_path / "fresh")))
 
 
-def test_a_full_disk_leaves_the_last_good_checkpoint(tmp_path: Path) -> None:
-    script = """
-import resource, signal, sys, torch
-from pathlib import Path
-from acestep.errors import StorageError
-from lora_studio.checkpoints import RunState, save
-folder = Path(sys.argv[1])
-save(folder, RunState("a", step=1, tensors={"weights": {"x": torch.ones(1000)}}))
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
-try:
-    save(folder, RunState("a", step=2, tensors={"weights": {"x": torch.ones(100_000)}}))
-except StorageError as error:
-    print("told:", error)
-"""
-    found = subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, timeout=120, check=True
-    )
-    assert "told:" in found.stdout
-    assert "cannot be written" in found.stdout
-    state = checkpoints.load(tmp_path, "a")
-    assert state is not None
-    assert state.step == 1
-    assert len(list(tmp_path.iterdir())) == 1  # no half file is left behind
-
-
-@pytest.mark.heavy
-def test_kill_9_at_any_moment_ends_with_the_same_bits(base: Path, loops: Path, tmp_path: Path) -> None:
-    script = """
-import sys
-from pathlib import Path
-from accelerate import Accelerator
-from acestep.cascade import Cascade
-from lora_studio.config import TrainConfig
-from lora_studio.examples import Library
-from lora_studio.noise import NoiseLevels
-from lora_studio.preparing import prepare
-from lora_studio.stage_run import StagePlan, StageRun
-base, loops, folder, cache = sys.argv[1:]
-library = Library(Cascade.load(base, device="cpu"), prepare(Path(loops)), Path(cache))
-library.fill()
-settings = TrainConfig(data=loops, name="t", rank=2, steps=40, validate_every=7, validation_pairs=4,
-                       save_every_s=0.0, patience=None)
-plan = StagePlan(NoiseLevels("logit_normal"), 0.15, 2, False, None, None, 40, identity="x")
-run = StageRun(library.cascade.stages["l"], library, settings, plan, Path(folder), Accelerator(cpu=True))
-run.train(on_tick=lambda tick: print(tick.step, flush=True))
-"""
-    command = [sys.executable, "-c", script, str(base), str(loops)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-
-    def run(folder: Path, kill_at: int | None) -> None:
-        process = subprocess.Popen(
-            [*command, str(folder), str(tmp_path / "cache")],
-            stdout=subprocess.PIPE,
-            text=True,
-            env=environment,
-        )
-        assert process.stdout is not None
-        for line in process.stdout:
-            if kill_at is not None and int(line) >= kill_at:
-                time.sleep(0.003 * kill_at % 0.02)  # somewhere inside a step, a validation or a save
-                process.send_signal(signal.SIGKILL)
-                break
-        process.stdout.close()
-        process.wait(timeout=120)
-
-    run(tmp_path / "straight", None)
-    for kill_at in (3, 13, 14, 28):
-        run(tmp_path / "killed", kill_at)
-    run(tmp_path / "killed", None)
-    straight, killed = (checkpoints.load(tmp_path / name, "x") for name in ("straight", "killed"))
-    assert straight is not None
-    assert killed is not None
-    assert killed.step == 40
-    assert_same(straight, killed)
-
-
 def test_the_learning_rate_warms_up_and_comes_down() -> None:
     settings = config(learning_rate=1.0 / 16, warmup=0.1, final_rate=0.1)
     rates = [rate_at(step, 100, settings) * 16 for step in range(100)]
@@ -459,13 +360,6 @@ def test_a_base_without_the_needed_parts_is_a_clear_error(base: Path, loops: Pat
     shutil.rmtree(broken / "stages" / "l" / "condition_encoder")
     with pytest.raises(AceStepError, match="condition_encoder"):
         train(config(loops, base=str(broken), home=str(tmp_path / "home")))
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_read_only_home_is_said_before_any_work(loops: Path, tmp_path: Path) -> None:
-    (tmp_path / "home").mkdir(mode=0o500)
-    with pytest.raises(StorageError, match="cannot be written"):
-        train(config(loops, home=str(tmp_path / "home"), base="no such cascade"))
 
 
 def test_dataclass_state_survives_a_save(tmp_path: Path) -> None:

@@ -164,7 +164,15 @@ def _begun(stage: Any, library: Library, config: TrainConfig, folder: Path, half
     from accelerate import Accelerator
 
     plan = StagePlan(
-        NoiseLevels("logit_normal"), 0.0, BATCH, False, None, None, 10**6, identity="speed", half_precision=half
+        NoiseLevels("logit_normal"),
+        0.0,
+        BATCH,
+        False,
+        None,
+        None,
+        10**6,
+        identity="speed",
+        half_precision=half,
     )
     run = StageRun(stage, library, config, plan, folder / f"{stage.name}-{half}", Accelerator(cpu=True))
     run.begin()
