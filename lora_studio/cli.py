@@ -39,7 +39,7 @@ _HELP = {
     "steps": "stop after this many optimizer steps (default: none)",
     "batch_size": "segments in a step (default: what fits, at most 8)",
     "accumulate": "batches added up for a step (default: %(default)s)",
-    "learning_rate": "peak learning rate (default: %(default)s)",
+    "learning_rate": "peak learning rate (default: by the stage's width; 5e-4 for ACE-Step's own)",
     "warmup": "part of the run in which the rate rises (default: %(default)s)",
     "weight_decay": "AdamW's weight decay (default: %(default)s)",
     "ema": "decay of the averaged weights that are kept, 0 keeps the last (default: %(default)s)",

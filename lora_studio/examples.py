@@ -62,13 +62,11 @@ class Batch:
     condition: Tensor  # [B, L, D]
     frame_mask: Tensor | None  # [B, T]
     condition_mask: Tensor | None  # [B, L]
-    seconds: float
 
     def to(self, device: torch.device) -> "Batch":
         """The same on a device."""
         tensors: dict[str, Any] = {
-            name: tensor.to(device) if isinstance(tensor, Tensor) else tensor
-            for name, tensor in vars(self).items()
+            name: None if tensor is None else tensor.to(device) for name, tensor in vars(self).items()
         }
         return Batch(**tensors)
 
@@ -214,8 +212,7 @@ class Library:
         latents, frame_mask = pad_stack([self.cache.get(example.latents_key) for example in examples])
         context, _ = pad_stack([self.context(stage, example) for example in examples])
         condition, condition_mask = pad_stack([self.condition(stage, example) for example in examples])
-        seconds = sum(example.seconds for example in examples)
-        return Batch(latents, context, condition, frame_mask, condition_mask, seconds)
+        return Batch(latents, context, condition, frame_mask, condition_mask)
 
 
 def _grid(sample: Sample, segment: Segment) -> Grid | None:

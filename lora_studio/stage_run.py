@@ -26,6 +26,8 @@ from lora_studio.velocity import Velocity, half_copy
 
 VALIDATION_BATCH = 8
 TIMED_STEPS = 3
+ACE_STEP_RATE, ACE_STEP_WIDTH = 5e-4, 2048  # upper end of what is used with ACE-Step 1.5, and its 2B model
+HIGHEST_RATE = 2e-3  # tried on nano, 320 wide: 30 steps lower L's held-out loss by 27 %, with 5e-4 by 13 %
 
 
 @dataclass(frozen=True)
@@ -85,10 +87,11 @@ class StageRun:
         # in half precision the stage itself is left as it is: it plays in the precision it was loaded in
         half = plan.half_precision and stage.like.dtype is not torch.bfloat16
         self.net = half_copy(stage.transformer) if half else stage.transformer
+        self.peak_rate = config.learning_rate or rate_for(stage.transformer.config.hidden_size)
         parameters = lora.attach(self.net, config)
         self.net.train(False)
         self.optimizer = torch.optim.AdamW(
-            parameters, lr=config.learning_rate, weight_decay=config.weight_decay, betas=(0.9, 0.99)
+            parameters, lr=self.peak_rate, weight_decay=config.weight_decay, betas=(0.9, 0.99)
         )
         velocity = Velocity(self.net, plan.gradient_checkpointing)
         self.velocity, self.optimizer = accelerator.prepare(velocity, self.optimizer)
@@ -220,19 +223,21 @@ class StageRun:
         total, heard = 0.0, 0.0
         ranks = self.accelerator.num_processes
         for micro in range(self.config.accumulate):
-            number = (step * self.config.accumulate + micro) * ranks + self.accelerator.process_index
-            batch = self.library.batch(self.stage, self.order.batch(number)).to(self.device)
-            loss = self._loss(batch, generator("step", self.config.seed, self.stage.name, number))
+            first = (step * self.config.accumulate + micro) * ranks
+            chosen = [self.order.batch(first + rank) for rank in range(ranks)]
+            rank = self.accelerator.process_index
+            batch = self.library.batch(self.stage, chosen[rank]).to(self.device)
+            loss = self._loss(batch, generator("step", self.config.seed, self.stage.name, first + rank))
             self.accelerator.backward(loss / self.config.accumulate)
             total += float(loss.detach()) / self.config.accumulate
-            heard += batch.seconds * ranks
+            heard += sum(example.seconds for examples in chosen for example in examples)
         return total, heard
 
     def step(self) -> tuple[float, float]:
         """One optimizer step after `begin()`; gives its loss and gradient norm. `train()` calls it."""
         state, config = self.state, self.config
         for group in self.optimizer.param_groups:
-            group["lr"] = rate_at(state.step, state.total_steps, config)
+            group["lr"] = rate_at(state.step, state.total_steps, config, self.peak_rate)
         if config.dropout:  # dropout draws from torch's own generator
             torch.manual_seed(generator("dropout", config.seed, self.stage.name, state.step).initial_seed())
             self.net.train()
@@ -301,7 +306,7 @@ class StageRun:
     def _tick(self, loss: float, norm: float, validation: float | None) -> Tick:
         state = self.state
         left = (state.total_steps - state.step) * state.elapsed_s / max(state.step, 1)
-        rate = rate_at(state.step - 1, state.total_steps, self.config)
+        rate = rate_at(state.step - 1, state.total_steps, self.config, self.peak_rate)
         return Tick(
             self.stage.name,
             state.step,
@@ -349,11 +354,19 @@ def velocity_loss(velocity: Any, batch: Batch, t: Tensor, noise: Tensor, conditi
     return (error * share).sum(dim=1).mean()
 
 
-def rate_at(step: int, total: int, config: TrainConfig) -> float:
-    """Learning rate: linear warm-up, then half a cosine down to `final_rate` of it."""
+def rate_for(width: int) -> float:
+    """The peak learning rate that suits a stage: the field's at ACE-Step's width, more where it is narrower.
+
+    AdamW moves every weight by about the rate, and the fewer of them add up, the less that changes.
+    """
+    return min(HIGHEST_RATE, ACE_STEP_RATE * ACE_STEP_WIDTH / min(width, ACE_STEP_WIDTH))
+
+
+def rate_at(step: int, total: int, config: TrainConfig, peak: float) -> float:
+    """Learning rate: linear warm-up to `peak`, then half a cosine down to `final_rate` of it."""
     warm = max(1, round(total * config.warmup)) if config.warmup else 0
     if step < warm:
-        return config.learning_rate * (step + 1) / warm
+        return peak * (step + 1) / warm
     part = min(1.0, (step - warm) / max(1, total - warm))
     low = config.final_rate
-    return config.learning_rate * (low + (1 - low) * 0.5 * (1 + math.cos(math.pi * part)))
+    return peak * (low + (1 - low) * 0.5 * (1 + math.cos(math.pi * part)))

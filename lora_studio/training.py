@@ -187,10 +187,12 @@ def _require_enough(dataset: Dataset) -> None:
 
 
 def _load(config: TrainConfig, accelerator: Any) -> Cascade:
-    device = str(accelerator.device)
-    half = device != "cpu" and _half_precision(config, accelerator.device)
+    """The base; on a CPU in single precision, as it plays there, whatever the training computes in."""
+    device: torch.device = accelerator.device
+    half = device.type != "cpu" and _half_precision(config, device)
     dtype = torch.bfloat16 if half else torch.float32
-    return Cascade.load(config.base or DEFAULT_BASE, stages=config.stages, device=device, dtype=dtype)
+    place = "cpu" if device.type == "cpu" else str(device)  # several processes call it cpu:0
+    return Cascade.load(config.base or DEFAULT_BASE, stages=config.stages, device=place, dtype=dtype)
 
 
 def _train_stage(
@@ -223,6 +225,7 @@ def _train_stage(
         "noise": dataclasses.asdict(plan.levels),
         "condition_dropout": plan.condition_dropout,
         "batch_size": plan.batch_size,
+        "learning_rate": one.peak_rate,
         "precision": "bfloat16" if plan.half_precision else "float32",
         "gradient_checkpointing": plan.gradient_checkpointing,
         "audio_seconds": state.audio_seconds,

@@ -28,9 +28,9 @@ from lora_studio.noise import NoiseLevels, levels_for
 from lora_studio.order import order_of
 from lora_studio.preparing import prepare
 from lora_studio.sound import read_piece
-from lora_studio.stage_run import StagePlan, StageRun, rate_at
+from lora_studio.stage_run import StagePlan, StageRun, rate_at, rate_for
 from lora_studio.training import train
-from lora_studio.velocity import Velocity
+from lora_studio.velocity import Velocity, half_copy
 from tests.lora_material import assert_same, pulse, tiny_base, tiny_loops, write
 from tests.tiny_checkpoints import tiny_modules
 
@@ -61,7 +61,7 @@ def config(loops: Path | str = "x", **changes: object) -> TrainConfig:
     return TrainConfig(data=str(loops), name="test", **{**values, **changes})  # type: ignore[arg-type]
 
 
-def stage_run(library: Library, folder: Path, **changes: object) -> StageRun:
+def stage_run(library: Library, folder: Path, half: bool = False, **changes: object) -> StageRun:
     from accelerate import Accelerator
 
     settings = config(**changes)
@@ -74,6 +74,7 @@ def stage_run(library: Library, folder: Path, **changes: object) -> StageRun:
         None,
         settings.steps,
         identity=str(changes.get("seed", 0)),
+        half_precision=half,
     )
     return StageRun(library.cascade.stages["l"], library, settings, plan, folder, Accelerator(cpu=True))
 
@@ -107,6 +108,28 @@ def test_velocity_and_gradients_equal_the_stock_transformers(turbo: bool, xl: bo
         strict=True,
     ):
         torch.testing.assert_close(mine, theirs, atol=1e-5, rtol=1e-3)
+
+
+def test_half_precision_differs_by_rounding_only_and_trains_single_precision_weights() -> None:
+    torch.manual_seed(1)
+    whole = tiny_modules(turbo=False)["transformer"]
+    half = half_copy(whole)
+    inputs = (torch.randn(3, 30, 8), torch.rand(3), torch.randn(3, 5, 32), torch.randn(3, 30, 16))
+    frames = torch.ones(3, 30, dtype=torch.bool)
+    frames[1, 22:] = False
+    found, gradients = [], []
+    for net in (whole, half):
+        parameters = lora.attach(net, config(targets="all"))
+        random = torch.Generator().manual_seed(2)
+        with torch.no_grad():
+            for parameter in parameters:
+                parameter.normal_(0, 0.1, generator=random)
+        found.append(Velocity(net)(*inputs, frames).float())
+        slopes = torch.autograd.grad(found[-1].square().mean(), parameters)
+        assert {slope.dtype for slope in slopes} == {torch.float32}
+        gradients.append(torch.cat([slope.flatten() for slope in slopes]))
+    for single, rounded in (found, gradients):
+        assert 0 < float((rounded - single).norm() / single.norm()) < 0.03
 
 
 def test_gradient_checkpointing_changes_no_number() -> None:
@@ -207,17 +230,21 @@ def test_the_cache_holds_no_more_in_memory_than_allowed(tmp_path: Path) -> None:
     assert torch.equal(cache.get("0" * 40), torch.zeros(250))
 
 
+@pytest.mark.parametrize(("half", "dropout"), [(False, 0.1), (True, 0.0)])
 def test_a_run_that_was_stopped_ends_with_the_same_bits_as_one_that_was_not(
-    library: Library, tmp_path: Path
+    library: Library, tmp_path: Path, half: bool, dropout: float
 ) -> None:
-    straight = finish(stage_run(library, tmp_path / "a", dropout=0.1))
+    def run(folder: str) -> StageRun:
+        return stage_run(library, tmp_path / folder, half, dropout=dropout)
+
+    straight = finish(run("a"))
     for stop_at in (2, 5):
         with pytest.raises(Cancelled, match="goes on from here"):
-            finish(stage_run(library, tmp_path / "b", dropout=0.1), stop_at)
-    resumed = finish(stage_run(library, tmp_path / "b", dropout=0.1))
+            finish(run("b"), stop_at)
+    resumed = finish(run("b"))
     assert resumed.step == 8
     assert_same(straight, resumed)
-    assert finish(stage_run(library, tmp_path / "b", dropout=0.1)).step == 8  # nothing is left to do
+    assert finish(run("b")).step == 8  # nothing is left to do
 
 
 def test_training_lowers_the_loss_on_held_out_files(library: Library, tmp_path: Path) -> None:
@@ -258,12 +285,19 @@ def test_a_half_written_checkpoint_is_passed_over_for_the_one_before(
 
 
 def test_the_learning_rate_warms_up_and_comes_down() -> None:
-    settings = config(learning_rate=1.0 / 16, warmup=0.1, final_rate=0.1)
-    rates = [rate_at(step, 100, settings) * 16 for step in range(100)]
+    settings = config(warmup=0.1, final_rate=0.1)
+    rates = [rate_at(step, 100, settings, 1.0) for step in range(100)]
     assert rates[0] == pytest.approx(0.1)
     assert max(rates) == pytest.approx(1.0)
     assert rates[-1] == pytest.approx(0.1, abs=0.01)
     assert rates[10:] == sorted(rates[10:], reverse=True)
+
+
+def test_narrow_stages_learn_faster_and_wide_ones_at_the_fields_rate() -> None:
+    rates = [rate_for(width) for width in (2560, 2048, 1280, 320)]
+    assert rates[:2] == [5e-4, 5e-4]
+    assert rates == sorted(rates)
+    assert rates[-1] == 2e-3
 
 
 def test_attach_and_detach_leave_the_stage_bit_identical(library: Library) -> None:
