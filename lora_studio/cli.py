@@ -48,7 +48,7 @@ _HELP = {
     "stem_aware": "part of examples that give the rest of the mix, if there are stems (default: %(default)s)",
     "shortest_s": "shortest segment in seconds (default: %(default)s)",
     "longest_s": "longest segment in seconds (default: %(default)s)",
-    "precision": "float32, bfloat16 or auto: bfloat16 on a GPU (default: auto)",
+    "precision": "float32, bfloat16 or auto: bfloat16 where the device is fast at it (default: auto)",
     "device": "cpu, cuda, cuda:1, mps or auto (default: auto)",
     "seed": "seed of weights, noise and order (default: %(default)s)",
     "validate_every": "steps between validations (default: about 12 in a run)",
