@@ -127,7 +127,7 @@ def _accelerator(config: TrainConfig) -> Any:
     from accelerate import Accelerator
 
     on_cpu = config.device == "cpu" or (config.device == "auto" and not torch.cuda.is_available())
-    return Accelerator(cpu=on_cpu)
+    return Accelerator(cpu=on_cpu, mixed_precision="no")  # the weights' precision decides, not an autocast
 
 
 def _half_precision(config: TrainConfig, device: torch.device) -> bool:
@@ -348,7 +348,7 @@ def _check_and_preview(run: _Run, folder: Path) -> None:
                     Velocity(stage.transformer), run.library, stage, run.pairs[stage_name]
                 )
                 difference = results.effect(found, expected)
-                if not difference <= SAME_OUTPUT * (1 if found.dtype is torch.float32 else 100):
+                if not difference <= SAME_OUTPUT * (1 if stage.like.dtype is torch.float32 else 100):
                     raise AdapterError(
                         f"stage {stage_name}: loaded from disk the adapter answers differently by "
                         f"{difference:.2%}; it was not installed – please report this"
