@@ -344,6 +344,7 @@ def test_an_hour_long_file_needs_no_more_memory_than_a_minute(tmp_path: Path) ->
 
 
 @pytest.mark.heavy
+@pytest.mark.timeout(1800)
 def test_ten_thousand_files_are_all_told_of_in_bounded_memory(tmp_path: Path) -> None:
     import resource
 
