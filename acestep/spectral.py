@@ -29,6 +29,8 @@ FLOOR = 1e-4  # power that counts as silence: -97 dB below a full-scale sine
 PAN_LIMIT = 3.0  # natural log of left over right amplitude
 WIDTH_LIMITS = (-4.0, 1.5)  # natural log of side over mid amplitude
 GRADING = 0.25  # 0: all channels of equal variance; 1: as the components have it, 27 to 1
+LOUDEST = 6.0  # natural log of amplitude; 5.7 is the most in any band of 1200 rendered loops at full scale
+LIMIT_FROM, LIMIT = 0.8, 0.97  # what is louder is bent to stay below full scale, as in the loops it learned from
 WINDOW_FRAMES = 400  # frames decoded at once: 4 s
 
 _EXACT = ("mean", "analysis", "synthesis")
@@ -51,6 +53,13 @@ def stereo_edges() -> list[int]:
     for point in points:
         edges.append(max(point, edges[-1] + 1))
     return edges
+
+
+def soft_limit(audio: Tensor) -> Tensor:
+    """Untouched up to LIMIT_FROM, bent above, never beyond LIMIT."""
+    room = LIMIT - LIMIT_FROM
+    bent = LIMIT_FROM + room * ((audio.abs() - LIMIT_FROM) / room).tanh()
+    return torch.where(audio.abs() > LIMIT_FROM, audio.sign() * bent, audio)
 
 
 class Block(nn.Module):
@@ -189,7 +198,7 @@ class SpectralCodec(nn.Module):
 
             # each window's spectra arrive right after its features, so `stereo` holds one item at a time
             for end, spectrum in zip(ends, stream_phases(magnitudes(), self.rounds), strict=True):
-                yield stream.push(self._stereo(spectrum, stereo.pop()), end == total)
+                yield soft_limit(stream.push(self._stereo(spectrum, stereo.pop()), end == total))
 
     def save(self, folder: str | Path) -> None:
         """Write `config.json` and half-precision `model.safetensors` (the linear part stays float32)."""
@@ -226,7 +235,7 @@ class SpectralCodec(nn.Module):
         return self.decode_features(latents[:, first:last].float())[:, start - first : end - first]
 
     def _magnitude(self, level: Tensor) -> Tensor:
-        power = (2 * level).clamp(max=14.0).exp()  # 14: far above full scale, and no overflow in squares
+        power = (2 * level.clamp(max=LOUDEST)).exp()
         quiet = (power - FLOOR).clamp_min(FLOOR * 1e-3)
         return (0.5 * quiet.log() @ self._spread).exp()
 

@@ -48,7 +48,7 @@ class TrainConfig:
     steps: int | None = None
     batch_size: int | None = None
     accumulate: int = 1
-    learning_rate: float = 5e-4
+    learning_rate: float | None = None  # None: by the stage's width, 5e-4 for ACE-Step's own
     warmup: float = 0.05  # part of the run
     final_rate: float = 0.05  # of learning_rate, at the end of the cosine
     weight_decay: float = 0.01
@@ -97,7 +97,6 @@ class TrainConfig:
             self._check(name, low, high, whole=True, optional=True)
         for name, low, high in (
             ("dropout", 0, 0.9),
-            ("learning_rate", 1e-7, 0.1),
             ("warmup", 0, 0.9),
             ("final_rate", 0, 1),
             ("weight_decay", 0, 1),
@@ -111,6 +110,7 @@ class TrainConfig:
             self._check(name, low, high)
         for name, low, high in (
             ("alpha", 0.01, 4096),
+            ("learning_rate", 1e-7, 0.1),
             ("minutes", 0.01, 100_000),
             ("audio_seconds", 1, 1e9),
             ("condition_dropout", 0, 0.9),

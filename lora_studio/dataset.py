@@ -147,6 +147,8 @@ def sample_from(values: Mapping[str, Any], where: str) -> tuple[Sample, list[str
     for name in ("caption", "lyrics", "language", "custom_tag", "genre", "stem", "song"):
         if name in found:
             setattr(sample, name, str(found[name]).strip())
+    if str(lowered.get("prompt_override")).lower() == "genre" and sample.genre:  # ACE-Step's and Side-Step's
+        sample.caption = sample.genre
     sample.bpm = _bpm(found.get("bpm"), where, notes)
     sample.keyscale = _key(found.get("keyscale"), where, notes)
     sample.timesignature = _signature(found.get("timesignature"), where, notes)
@@ -222,6 +224,11 @@ def read_dataset(path: Path) -> Dataset:
         tag_position=str(metadata.get("tag_position") or "prepend"),
     )
     own = document.get("format") == FORMAT
+    if _number(metadata.get("genre_ratio")):
+        dataset.notes.append(
+            f"{path.name}: genre_ratio {metadata['genre_ratio']} is not used: captions are, and genres where "
+            "prompt_override says so"
+        )
     for number, row in enumerate(rows, 1):
         where = f"{path.name}, sample {number}"
         if not isinstance(row, dict):

@@ -62,17 +62,13 @@ class Batch:
     condition: Tensor  # [B, L, D]
     frame_mask: Tensor | None  # [B, T]
     condition_mask: Tensor | None  # [B, L]
-    seconds: float
 
-    def to(self, device: torch.device, dtype: torch.dtype) -> "Batch":
+    def to(self, device: torch.device) -> "Batch":
         """The same on a device."""
-        moved: dict[str, Any] = {
-            name: getattr(self, name).to(device, dtype) for name in ("latents", "context", "condition")
+        tensors: dict[str, Any] = {
+            name: None if tensor is None else tensor.to(device) for name, tensor in vars(self).items()
         }
-        for name in ("frame_mask", "condition_mask"):
-            mask = getattr(self, name)
-            moved[name] = None if mask is None else mask.to(device)
-        return Batch(**moved, seconds=self.seconds)
+        return Batch(**tensors)
 
 
 class Library:
@@ -216,8 +212,7 @@ class Library:
         latents, frame_mask = pad_stack([self.cache.get(example.latents_key) for example in examples])
         context, _ = pad_stack([self.context(stage, example) for example in examples])
         condition, condition_mask = pad_stack([self.condition(stage, example) for example in examples])
-        seconds = sum(example.seconds for example in examples)
-        return Batch(latents, context, condition, frame_mask, condition_mask, seconds)
+        return Batch(latents, context, condition, frame_mask, condition_mask)
 
 
 def _grid(sample: Sample, segment: Segment) -> Grid | None:

@@ -4,8 +4,6 @@ Uses peft's own layers. Names are diffusers' (`layers.0.self_attn.to_q.lora_A.we
 files or of training.
 """
 
-import contextlib
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -61,19 +59,6 @@ def _is_lora(part: Any) -> bool:
     from peft.tuners.lora import LoraLayer
 
     return isinstance(part, LoraLayer)
-
-
-@contextlib.contextmanager
-def switched_off(transformer: nn.Module) -> Iterator[None]:
-    """While open, the transformer answers as if it had no adapter."""
-    layers: list[Any] = [part for part in transformer.modules() if _is_lora(part)]
-    for layer in layers:
-        layer._disable_adapters = True
-    try:
-        yield
-    finally:
-        for layer in layers:
-            layer._disable_adapters = False
 
 
 def named_parameters(transformer: nn.Module) -> list[tuple[str, nn.Parameter]]:

@@ -1,7 +1,8 @@
 """A frozen linear layer with a LoRA beside it, in fewer passes over memory than layer by layer.
 
-The same numbers and gradients as peft's layer: x·Wᵀ + s·(x·Aᵀ)·Bᵀ, with products added in place. Knows
-peft's layers by what they hold; whatever it does not cover (DoRA, dropout, autocast) is left to them.
+The same numbers and gradients as peft's layer: x·Wᵀ + s·(x·Aᵀ)·Bᵀ, with products added in place. A and B may
+be in single precision beside a half-precision W: they are rounded for the product and get a gradient in their
+own. Knows peft's layers by what they hold; whatever it does not cover (DoRA, dropout) is left to them.
 """
 
 from typing import Any
@@ -35,11 +36,7 @@ def _plain_low_rank(layer: Any, x: Tensor) -> tuple[Tensor, Tensor, float] | Non
     if not isinstance(dropout, torch.nn.Identity) and layer.training:
         return None
     down, up = layer.lora_A[name].weight, layer.lora_B[name].weight
-    if (
-        torch.is_autocast_enabled(x.device.type)
-        or x.dtype != down.dtype
-        or x.dtype != layer.base_layer.weight.dtype
-    ):
+    if x.dtype != layer.base_layer.weight.dtype:
         return None
     return down, up, float(layer.scaling[name])
 
@@ -52,6 +49,8 @@ class _LowRank(torch.autograd.Function):
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, down: Tensor, up: Tensor, scaling: float
     ) -> Tensor:
         rows = x.reshape(-1, x.shape[-1])
+        ctx.trained_in = down.dtype
+        down, up = down.to(x.dtype), up.to(x.dtype)
         low = rows @ down.t()  # [N, r]
         result = functional.linear(rows, weight, bias).addmm_(low, up.t(), alpha=scaling)
         ctx.save_for_backward(rows, weight, down, up, low)
@@ -69,4 +68,4 @@ class _LowRank(torch.autograd.Function):
         for_x = None
         if ctx.needs_input_grad[0]:
             for_x = (flat @ weight).addmm_(to_low, down).view(*gradient.shape[:-1], -1)
-        return for_x, None, None, for_down, for_up, None
+        return for_x, None, None, for_down.to(ctx.trained_in), for_up.to(ctx.trained_in), None

@@ -255,13 +255,14 @@ def _settle_downbeat(facts: list[_Facts]) -> None:
     first = facts[0].sample
     if first.bpm is None:
         return
-    if any(is_loop(one.survey.seconds, first.bpm, first.signature) for one in facts):
-        downbeat_s = 0.0
+    bar_s = first.signature.quarters_per_bar * 60 / first.bpm
+    seconds = [one.survey.seconds for one in facts]
+    if max(seconds) < bar_s or any(is_loop(each, first.bpm, first.signature) for each in seconds):
+        downbeat_s = 0.0  # a single hit has no bar to find, and a loop starts with one
     elif any(one.sample.downbeat_s for one in facts):
         downbeat_s = max(one.sample.downbeat_s for one in facts)
     else:
         heard = max((_hear(one) for one in facts), key=lambda found: found.bpm_confidence)
-        bar_s = first.signature.quarters_per_bar * 60 / first.bpm
         downbeat_s = round(heard.downbeat_s % bar_s, 4)
     for one in facts:
         one.sample.downbeat_s = downbeat_s

@@ -54,7 +54,7 @@ def velocities(velocity: Velocity, library: Library, stage: Stage, pairs: Sequen
     """The stage's velocities on a few fixed pairs, as one vector: to measure equality and effect."""
     found = []
     for pair in pairs[:EFFECT_PAIRS]:
-        batch = library.batch(stage, [pair.example]).to(stage.like.device, stage.like.dtype)
+        batch = library.batch(stage, [pair.example]).to(stage.like.device)
         noise = pair.noise(batch.latents.shape[1:])[None].to(batch.latents)
         noisy = pair.t * noise + (1 - pair.t) * batch.latents
         t = torch.full((1,), pair.t).to(batch.latents)
@@ -68,12 +68,22 @@ def effect(with_adapter: torch.Tensor, without: torch.Tensor) -> float:
     return float((with_adapter - without).norm() / without.norm().clamp(min=1e-12))
 
 
-def measured_effect(library: Library, stage: Stage, pairs: Sequence[Pair]) -> tuple[float, torch.Tensor]:
-    """Effect of the adapter that is attached, and the velocities it gives."""
+def measured_effect(
+    library: Library,
+    stage: Stage,
+    pairs: Sequence[Pair],
+    config: TrainConfig,
+    weights: dict[str, torch.Tensor],
+) -> tuple[float, torch.Tensor]:
+    """Effect of an adapter's weights on the stage as it plays, and the velocities they give."""
     velocity = Velocity(stage.transformer)
-    changed = velocities(velocity, library, stage, pairs)
-    with lora.switched_off(stage.transformer):
-        plain = velocities(velocity, library, stage, pairs)
+    plain = velocities(velocity, library, stage, pairs)
+    lora.attach(stage.transformer, config)
+    try:
+        lora.load_state(stage.transformer, weights)
+        changed = velocities(velocity, library, stage, pairs)
+    finally:
+        lora.detach(stage.transformer)
     return effect(changed, plain), changed
 
 

@@ -113,24 +113,19 @@ class Seen:
 
     def __init__(self, audio_of: Callable[[object, Segment], Floats]) -> None:
         self._audio_of = audio_of
-        self._by_length: dict[int, list[tuple[object, Segment, Floats]]] = {}
+        self._by_length: dict[int, _Shelf] = {}
 
     def find_or_add(self, owner: object, segment: Segment, found: Survey) -> object | None:
         """The owner of an equal segment seen before, or None after remembering this one."""
         print_ = _print(segment, found)
         length = round(segment.duration_s / 0.1)
         for near in (length, length - 1, length + 1):
-            earlier = self._by_length.get(near, [])
-            if not earlier:
-                continue
-            distances = np.abs(np.stack([entry[2] for entry in earlier]) - print_).mean(axis=(1, 2))
-            for index in np.argsort(distances)[:MAX_COMPARED]:
-                if distances[index] > SAME_LEVELS_DB:
-                    break
-                other, other_segment, _ = earlier[int(index)]
+            for other, other_segment in (
+                self._by_length[near].alike(print_) if near in self._by_length else ()
+            ):
                 if self._sounds_the_same(owner, segment, other, other_segment):
                     return other
-        self._by_length.setdefault(length, []).append((owner, segment, print_))
+        self._by_length.setdefault(length, _Shelf(print_.size)).add(owner, segment, print_)
         return None
 
     def _sounds_the_same(
@@ -146,6 +141,31 @@ class Seen:
         peak = max(float(correlation[: shift + 1].max()), float(correlation[-shift:].max()))
         energy = float(np.sqrt((first[:length] ** 2).sum() * (second[:length] ** 2).sum()))
         return energy > 0 and peak / energy > SAME_CORRELATION
+
+
+class _Shelf:
+    """Segments of about one length with their prints as rows of one array, so that thousands are quick."""
+
+    def __init__(self, width: int) -> None:
+        self._entries: list[tuple[object, Segment]] = []
+        self._prints = np.empty((16, width), np.float32)
+        self._means = np.empty(16, np.float32)
+
+    def add(self, owner: object, segment: Segment, print_: Floats) -> None:
+        count = len(self._entries)
+        if count == len(self._means):
+            self._prints = np.concatenate([self._prints, np.empty_like(self._prints)])
+            self._means = np.concatenate([self._means, np.empty_like(self._means)])
+        self._prints[count], self._means[count] = print_.ravel(), print_.mean()
+        self._entries.append((owner, segment))
+
+    def alike(self, print_: Floats) -> list[tuple[object, Segment]]:
+        """The few nearest, nearest first, as far as their levels may be the same."""
+        means = self._means[: len(self._entries)]
+        near = np.flatnonzero(np.abs(means - print_.mean()) <= SAME_LEVELS_DB)  # no mean differs by more
+        distances = np.abs(self._prints[near] - print_.ravel()).mean(axis=1)
+        nearest = np.argsort(distances)[:MAX_COMPARED]
+        return [self._entries[near[i]] for i in nearest if distances[i] <= SAME_LEVELS_DB]
 
 
 def _thinned(audio: Floats) -> Floats:

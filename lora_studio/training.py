@@ -23,7 +23,7 @@ from acestep.cascade import Cascade
 from acestep.errors import AdapterError, AlreadyExists, InvalidRequest
 from acestep.schedule import legs
 from acestep.stage import Stage
-from lora_studio import lora, preflight, results
+from lora_studio import preflight, results
 from lora_studio.cache import key_of
 from lora_studio.checkpoints import RunState
 from lora_studio.config import TrainConfig
@@ -45,6 +45,7 @@ DEFAULT_AUDIO_SECONDS = 85_000.0  # FIELD: where a study found convergence, in a
 BASE_CONDITION_DROPOUT = 0.15  # ACE-Step 1.5's own, for base and SFT
 MIN_SECONDS = 10.0
 SAME_OUTPUT = 1e-4  # relative; the same numbers through the same layers, saved as they were trained
+_FAST_HALF = ("avx512_bf16", "amx_bf16")  # x86; elsewhere it has not been measured
 # Settings that do not change what the weights become.
 _INCIDENTAL = ("save_every_s", "previews", "preview_bars", "tensorboard", "resume", "min_effect", "home")
 
@@ -112,13 +113,13 @@ def train(
     stages = [cascade.stages[name] for name in config.stages or cascade.stages]
     for stage in stages:
         _train_stage(run, stage, len(stages), _both(on_tick, board), cancelled)
-    if not accelerator.is_main_process:
-        return Result(config.name, target, {})
     _require_effect(run)
     summary = _summary(run)
-    write_folder(target, lambda temporary: _fill(run, temporary, summary))
-    for stage_folder in folder.glob("stage-*"):
-        shutil.rmtree(stage_folder, ignore_errors=True)
+    if accelerator.is_main_process:
+        write_folder(target, lambda temporary: _fill(run, temporary, summary))
+        for stage_folder in folder.glob("stage-*"):
+            shutil.rmtree(stage_folder, ignore_errors=True)
+    accelerator.wait_for_everyone()
     return Result(config.name, target, summary)
 
 
@@ -126,14 +127,17 @@ def _accelerator(config: TrainConfig) -> Any:
     from accelerate import Accelerator
 
     on_cpu = config.device == "cpu" or (config.device == "auto" and not torch.cuda.is_available())
-    half = _dtype(config, on_cpu) is torch.bfloat16
-    return Accelerator(cpu=on_cpu, mixed_precision="bf16" if half else "no")
+    return Accelerator(cpu=on_cpu, mixed_precision="no")  # the weights' precision decides, not an autocast
 
 
-def _dtype(config: TrainConfig, on_cpu: bool) -> torch.dtype:
-    if config.precision == "auto":
-        return torch.float32 if on_cpu else torch.bfloat16
-    return torch.float32 if config.precision == "float32" else torch.bfloat16
+def _half_precision(config: TrainConfig, device: torch.device) -> bool:
+    """Whether to compute in bfloat16: as told, else wherever the device multiplies it faster."""
+    if config.precision != "auto":
+        return config.precision == "bfloat16"
+    if device.type != "cpu":
+        return True
+    able = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return any(able.get(name) for name in _FAST_HALF)
 
 
 def _limits(config: TrainConfig) -> Limits:
@@ -183,9 +187,12 @@ def _require_enough(dataset: Dataset) -> None:
 
 
 def _load(config: TrainConfig, accelerator: Any) -> Cascade:
-    device = str(accelerator.device)
-    dtype = _dtype(config, accelerator.device.type == "cpu")
-    return Cascade.load(config.base or DEFAULT_BASE, stages=config.stages, device=device, dtype=dtype)
+    """The base; on a CPU in single precision, as it plays there, whatever the training computes in."""
+    device: torch.device = accelerator.device
+    half = device.type != "cpu" and _half_precision(config, device)
+    dtype = torch.bfloat16 if half else torch.float32
+    place = "cpu" if device.type == "cpu" else str(device)  # several processes call it cpu:0
+    return Cascade.load(config.base or DEFAULT_BASE, stages=config.stages, device=place, dtype=dtype)
 
 
 def _train_stage(
@@ -202,12 +209,11 @@ def _train_stage(
     one = StageRun(stage, run.library, config, plan, run.folder / f"stage-{stage.name}", run.accelerator)
     try:
         state = one.train(on_tick, cancelled)
-        best = {name: tensor.clone().cpu() for name, tensor in state.tensors["best"].items()}
-        lora.load_state(stage.transformer, best)
-        effect, output = results.measured_effect(run.library, stage, one.pairs)
     finally:
-        lora.detach(stage.transformer)
+        one.close()
         stage.forget()
+    best = {name: tensor.clone().cpu() for name, tensor in state.tensors["best"].items()}
+    effect, output = results.measured_effect(run.library, stage, one.pairs, config, best)
     run.states[stage.name], run.pairs[stage.name], run.outputs[stage.name] = state, one.pairs, output
     run.stages[stage.name] = {
         "parameters": sum(tensor.numel() for tensor in best.values()),
@@ -219,6 +225,8 @@ def _train_stage(
         "noise": dataclasses.asdict(plan.levels),
         "condition_dropout": plan.condition_dropout,
         "batch_size": plan.batch_size,
+        "learning_rate": one.peak_rate,
+        "precision": "bfloat16" if plan.half_precision else "float32",
         "gradient_checkpointing": plan.gradient_checkpointing,
         "audio_seconds": state.audio_seconds,
         "seconds": state.elapsed_s,
@@ -243,6 +251,7 @@ def _plan(run: _Run, stage: Stage, stages: int) -> StagePlan:
     if minutes is None and seconds is None and config.steps is None:
         seconds = DEFAULT_AUDIO_SECONDS
         minutes = DEFAULT_CPU_MINUTES if stage.like.device.type == "cpu" else None
+    half = _half_precision(config, stage.like.device)
     settings = {name: value for name, value in config.to_dict().items() if name not in _INCIDENTAL}
     identity = key_of(
         settings,
@@ -252,6 +261,7 @@ def _plan(run: _Run, stage: Stage, stages: int) -> StagePlan:
         stage.name,
         chosen.batch_size,
         run.accelerator.num_processes,
+        half,
     )
     return StagePlan(
         levels=levels,
@@ -262,6 +272,7 @@ def _plan(run: _Run, stage: Stage, stages: int) -> StagePlan:
         audio_seconds=None if seconds is None else seconds / stages,
         steps=None if config.steps is None else max(1, config.steps // stages),
         identity=identity,
+        half_precision=half,
     )
 
 
@@ -337,7 +348,7 @@ def _check_and_preview(run: _Run, folder: Path) -> None:
                     Velocity(stage.transformer), run.library, stage, run.pairs[stage_name]
                 )
                 difference = results.effect(found, expected)
-                if not difference <= SAME_OUTPUT * (1 if found.dtype is torch.float32 else 100):
+                if not difference <= SAME_OUTPUT * (1 if stage.like.dtype is torch.float32 else 100):
                     raise AdapterError(
                         f"stage {stage_name}: loaded from disk the adapter answers differently by "
                         f"{difference:.2%}; it was not installed – please report this"

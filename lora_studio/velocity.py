@@ -2,11 +2,13 @@
 
 The same numbers and gradients as diffusers' `AceStepTransformer1DModel.forward` at r = t, plus padding
 masks, so that segments of different lengths and captions share a batch. Masks, RoPE and time_embed_r(0)
-are made once per shape. Knows nothing of LoRA: adapters live inside the projections that are called.
+are made once per shape. Computes in the precision of the transformer's weights, whatever the inputs' is.
+Knows nothing of LoRA: adapters live inside the projections that are called.
 
 Letters: B examples, T latent frames, S = T / patch tokens, L condition tokens, D hidden size.
 """
 
+import copy
 from typing import Any
 
 import torch
@@ -14,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
+from lora_studio.gradients import attention, gated, norm
 from lora_studio.low_rank import project
 
 
@@ -39,16 +42,16 @@ class Velocity(nn.Module):
     ) -> Tensor:
         """The velocity [B, T, C]."""
         net = self.transformer
-        frames = noisy.shape[1]
-        hidden = torch.cat([context, noisy], dim=-1)
+        frames, dtype = noisy.shape[1], net.proj_in_conv.weight.dtype
+        hidden = torch.cat([context, noisy], dim=-1).to(dtype)
         if frame_mask is not None:  # a patch may be half padding: the same zeros as at the end of a clip
             hidden = hidden * frame_mask[..., None]
         short = -frames % net.patch_size
         if short:
             hidden = functional.pad(hidden, (0, 0, 0, short))
         hidden = net.proj_in_conv(hidden.transpose(1, 2)).transpose(1, 2)
-        condition = net.condition_embedder(condition)
-        time, modulation = self._time(t.to(hidden.dtype))
+        condition = net.condition_embedder(condition.to(dtype))
+        time, modulation = (part.to(dtype) for part in self._time(t))
         tokens = _token_mask(frame_mask, net.patch_size)
         window = self._window(hidden.shape[1], hidden.device)
         masks = {
@@ -64,14 +67,15 @@ class Velocity(nn.Module):
             else:
                 hidden = _block(layer, *arguments)
         shift, scale = (net.scale_shift_table + time.unsqueeze(1)).chunk(2, dim=1)
-        hidden = (_rms(hidden, net.norm_out) * (1 + scale) + shift).type_as(hidden)
+        hidden = _modulated(net.norm_out, hidden, scale, shift)
         velocity: Tensor = net.proj_out_conv(hidden.transpose(1, 2)).transpose(1, 2)[:, :frames]
         return velocity
 
     def _time(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """Embedding and modulation of t, plus those of t − r = 0, which never change."""
         net = self.transformer
-        if self._rest is None or self._rest[0].device != t.device or self._rest[0].dtype != t.dtype:
+        t = t.to(net.time_embed.linear_1.weight.dtype)
+        if self._rest is None:
             with torch.no_grad():
                 rest = net.time_embed_r(torch.zeros(1, device=t.device, dtype=t.dtype))
             self._rest = (rest[0].clone(), rest[1].clone())
@@ -106,6 +110,14 @@ class Velocity(nn.Module):
         return self._windows[key]
 
 
+def half_copy(transformer: Any) -> Any:
+    """A bfloat16 copy to train an adapter on, except for what embeds the noise level: 0.80 is not 0.803."""
+    half = copy.deepcopy(transformer).bfloat16()
+    half.time_embed.float()
+    half.time_embed_r.float()
+    return half
+
+
 def _token_mask(frame_mask: Tensor | None, patch: int) -> Tensor | None:
     """[B, T] → [B, 1, 1, S]: a token counts if any of its frames does; None if all do."""
     if frame_mask is None or bool(frame_mask.all()):
@@ -138,50 +150,32 @@ def _block(
     shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = (layer.scale_shift_table + modulation).chunk(
         6, dim=1
     )
-    normed = torch.addcmul(shift, _rms(hidden, layer.self_attn_norm), 1 + scale).type_as(hidden)
-    heard = _attend(layer.self_attn, normed, normed, mask, rope)
-    hidden = torch.addcmul(hidden, heard, gate).type_as(hidden)
-    normed = _rms(hidden, layer.cross_attn_norm).type_as(hidden)
+    normed = _modulated(layer.self_attn_norm, hidden, scale, shift)
+    hidden = torch.addcmul(hidden, _attend(layer.self_attn, normed, normed, mask, rope), gate)
+    normed = norm(hidden, layer.cross_attn_norm.eps, layer.cross_attn_norm.weight)
     hidden = hidden + _attend(layer.cross_attn, normed, condition, cross, None)
-    normed = torch.addcmul(mlp_shift, _rms(hidden, layer.mlp_norm), 1 + mlp_scale).type_as(hidden)
-    return torch.addcmul(hidden, _feed_forward(layer.mlp, normed), mlp_gate).type_as(hidden)
+    normed = _modulated(layer.mlp_norm, hidden, mlp_scale, mlp_shift)
+    return torch.addcmul(hidden, _feed_forward(layer.mlp, normed), mlp_gate)
+
+
+def _modulated(part: Any, hidden: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    """RMSNorm, then the noise level's scale and shift."""
+    return norm(hidden, part.eps, part.weight * (1 + scale), shift)
 
 
 def _feed_forward(part: Any, hidden: Tensor) -> Tensor:
     """SwiGLU, as AceStepMLP."""
-    gated = functional.silu(project(part.gate_proj, hidden)) * project(part.up_proj, hidden)
-    return project(part.down_proj, gated)
+    return project(part.down_proj, gated(project(part.gate_proj, hidden), project(part.up_proj, hidden)))
 
 
 def _attend(
     part: Any, hidden: Tensor, source: Tensor, mask: Tensor | None, rope: tuple[Tensor, Tensor] | None
 ) -> Tensor:
-    """Grouped-query attention with normalised queries and keys. [B, S, D] → [B, S, D]."""
-    query = _rms(project(part.to_q, hidden).unflatten(-1, (part.heads, part.head_dim)), part.norm_q)
-    key = _rms(project(part.to_k, source).unflatten(-1, (part.kv_heads, part.head_dim)), part.norm_k)
+    """Attention with normalised queries and keys. [B, S, D] → [B, S, D]."""
+    query = project(part.to_q, hidden).unflatten(-1, (part.heads, part.head_dim))
+    key = project(part.to_k, source).unflatten(-1, (part.kv_heads, part.head_dim))
     value = project(part.to_v, source).unflatten(-1, (part.kv_heads, part.head_dim))
-    if rope is not None:
-        query, key = _rotate(query, *rope), _rotate(key, *rope)
-    found = functional.scaled_dot_product_attention(
-        query.transpose(1, 2),
-        key.transpose(1, 2),
-        value.transpose(1, 2),
-        attn_mask=mask,
-        dropout_p=part.dropout if part.training else 0.0,
-        scale=part.scaling,
-        enable_gqa=part.heads != part.kv_heads,
-    )
-    return project(part.to_out[0], found.transpose(1, 2).flatten(2).to(query.dtype))
-
-
-def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary embedding in Qwen3's layout: the two halves of a head are the pair."""
-    wide = x.float()
-    first, second = wide.chunk(2, dim=-1)
-    return (wide * cos + torch.cat([-second, first], dim=-1) * sin).type_as(x)
-
-
-def _rms(x: Tensor, norm: Any) -> Tensor:
-    """RMSNorm in one kernel, in float32 as diffusers' own."""
-    normed = functional.rms_norm(x.float(), (x.shape[-1],), None, norm.eps)
-    return normed.to(norm.weight.dtype) * norm.weight
+    query = norm(query, part.norm_q.eps, part.norm_q.weight, rope=rope)
+    key = norm(key, part.norm_k.eps, part.norm_k.weight, rope=rope)
+    found = attention(query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2), mask, part.scaling)
+    return project(part.to_out[0], found.transpose(1, 2).flatten(2))

@@ -1,4 +1,4 @@
-"""Small pieces of audio for the tests of lora_studio: loops at an exact tempo, tones, noise."""
+"""Material for the tests of lora_studio: loops at an exact tempo, tones, noise, and a tiny untrained base."""
 
 import struct
 from pathlib import Path
@@ -6,6 +6,11 @@ from typing import Any
 
 import numpy as np
 import soundfile
+import torch
+
+from acestep.nano.checkpoint import TINY, write_untrained
+from lora_studio import checkpoints
+from lora_studio.checkpoints import RunState
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 
@@ -65,3 +70,28 @@ def id3(frames: dict[str, str]) -> bytes:
     size = len(body)
     syncsafe = bytes((size >> shift) & 0x7F for shift in (21, 14, 7, 0))
     return b"ID3\x03\0\0" + syncsafe + body
+
+
+def tiny_base(folder: Path) -> Path:
+    """A nano cascade small enough to train in seconds, with random weights."""
+    write_untrained(folder / "tiny", TINY, 0)
+    return folder / "tiny"
+
+
+def tiny_loops(folder: Path) -> Path:
+    """Five loops and two songs of two stems."""
+    for number in range(5):
+        write(folder / f"loop{number}_{100 + 7 * number}bpm_Am.wav", pulse(100 + 7 * number, 2, seed=number))
+    for song in ("Rain", "Snow"):
+        write(folder / song / "drums.wav", hits(110, 2, seed=len(song)))
+        write(folder / song / "bass_110bpm.wav", pulse(110, 2, 55, seed=ord(song[0])))
+    return folder
+
+
+def assert_same(first: RunState, second: RunState) -> None:
+    assert first.losses == second.losses
+    assert first.validations == second.validations
+    for group in checkpoints.GROUPS:
+        assert first.tensors[group].keys() == second.tensors[group].keys()
+        for name, tensor in first.tensors[group].items():
+            assert torch.equal(tensor, second.tensors[group][name]), (group, name)

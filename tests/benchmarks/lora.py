@@ -11,6 +11,7 @@ import dataclasses
 import json
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,6 @@ from acestep.key import Key
 from acestep.measure import measure
 from acestep.request import GenerateRequest
 from acestep.schedule import legs
-from lora_studio import lora
 from lora_studio.config import TrainConfig
 from lora_studio.examples import Library
 from lora_studio.noise import NoiseLevels, levels_for
@@ -40,7 +40,11 @@ BATCH = 4
 
 
 class PlainLoop:
-    """What a tutorial would write: stock modules, peft, prompts encoded in every step."""
+    """What a tutorial would write: stock diffusers modules and peft over cached latents and contexts.
+
+    Text encoder, condition encoder, masks and RoPE are run in every step, as trainers without a cache of
+    conditions do. With `half`, under PyTorch's bfloat16 autocast.
+    """
 
     def __init__(self, cascade: Cascade, library: Library, stage: str, config: TrainConfig) -> None:
         from peft import LoraConfig
@@ -58,13 +62,22 @@ class PlainLoop:
         self.parameters = [p for p in self.net.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(self.parameters, lr=config.learning_rate, betas=(0.9, 0.99))
 
-    def step(self, number: int, examples: list[Any], encode: bool = False) -> float:
+    def step(self, number: int, examples: list[Any], half: bool = False, encode: bool = False) -> float:
         """One step; gives the seconds of audio. `encode` takes latents from the audio, as without a cache."""
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            loss = self._loss(number, examples, encode)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return sum(e.seconds for e in examples)
+
+    def _loss(self, number: int, examples: list[Any], encode: bool) -> torch.Tensor:
         tokenizer, encoder = self.cascade.tokenizer, self.stage.condition_encoder
         each = [self._latents(e) if encode else self.library.cache.get(e.latents_key) for e in examples]
         latents = torch.nn.utils.rnn.pad_sequence(each, batch_first=True)
         context = torch.nn.utils.rnn.pad_sequence(
-            [self.library._context(self.stage, e) for e in examples], batch_first=True
+            [self.library.context(self.stage, e) for e in examples], batch_first=True
         )
         with torch.no_grad():
             text = tokenizer([e.text for e in examples], padding=True, return_tensors="pt")
@@ -87,12 +100,7 @@ class PlainLoop:
         level = t[:, None, None]
         noisy = level * noise + (1 - level) * latents
         found = self.net(noisy, t, t, states, context, return_dict=False)[0]
-        loss = (found - (noise - latents)).square().mean()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-        return sum(e.seconds for e in examples)
+        return (found.float() - (noise - latents)).square().mean()
 
     def _latents(self, example: Any) -> torch.Tensor:
         audio = read_piece(self.library.dataset.root / example.sample, 0.0, example.seconds)
@@ -101,56 +109,79 @@ class PlainLoop:
 
 
 def speed(base: str, blocks: int = 4, steps: int = 3) -> dict[str, Any]:
-    """Audio-seconds a second of both loops, in turns, on each stage."""
-    from accelerate import Accelerator
-
+    """Audio-seconds per CPU-second of `lora_studio` and of the plain loops, in turns, on each stage."""
     figures: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         write_style(Path(folder) / "loops", range(8))
         dataset = prepare(Path(folder) / "loops", limits=Limits(longest_s=15))
         for name in Cascade.load(base, device="cpu").stages:
-            config = TrainConfig(data=folder, name="speed", device="cpu", batch_size=BATCH)
-            ours = Cascade.load(base, device="cpu", stages=[name])
-            library = Library(ours, dataset, Path(folder) / "cache")
-            library.fill()
-            library.prepare_stage(ours.stages[name])
-            plan = StagePlan(
-                NoiseLevels("logit_normal"), 0.0, BATCH, False, None, None, 10**6, identity="speed"
-            )
-            run = StageRun(
-                ours.stages[name], library, config, plan, Path(folder) / name, Accelerator(cpu=True)
-            )
-            run._begin()
-            theirs = Cascade.load(base, device="cpu", stages=[name])
-            plain = PlainLoop(theirs, Library(theirs, dataset, Path(folder) / "cache"), name, config)
-            rates: dict[str, list[float]] = {"ours": [], "plain": [], "plain, audio encoded": []}
-            for block in range(blocks + 1):  # the first block warms up
-                numbers = range(block * steps, (block + 1) * steps)
-                batches = {number: run.order.batch(number) for number in numbers}
-                for which, found in rates.items():
-                    started, heard = time.process_time(), 0.0
-                    for number in numbers:
-                        if which == "ours":
-                            heard += _heard(run)
-                        else:
-                            heard += plain.step(number, batches[number], which != "plain")
-                    if block:
-                        found.append(heard / (time.process_time() - started))
-            lora.detach(ours.stages[name].transformer)
+            rates = _rates(base, name, dataset, Path(folder), blocks, steps)
             figures[name] = {which: float(np.median(found)) for which, found in rates.items()}
-            mine = figures[name]["ours"]
-            told = ", ".join(
-                f"{which} {rate:.1f} ({mine / rate:.2f}×)"
-                for which, rate in figures[name].items()
-                if which != "ours"
-            )
-            print(f"speed, stage {name}: {mine:.1f} audio-s per CPU-s; {told}", flush=True)
+            ours = figures[name]["ours, bfloat16"]
+            print(f"speed, stage {name}: {ours:.1f} audio-s per CPU-s", flush=True)
+            for which, rate in list(figures[name].items())[1:]:
+                print(f"    {ours / rate:.2f}× {which} ({rate:.1f})", flush=True)
     return figures
+
+
+def _rates(
+    base: str, name: str, dataset: Any, folder: Path, blocks: int, steps: int
+) -> dict[str, list[float]]:
+    """Audio-seconds per CPU-second by loop, one figure a block; every block is the same batches for all."""
+    config = TrainConfig(data=str(folder), name="speed", device="cpu", batch_size=BATCH, learning_rate=5e-4)
+    ours, runs = {}, {}
+    for precision in ("bfloat16", "float32"):
+        cascade = Cascade.load(base, device="cpu", stages=[name])
+        library = Library(cascade, dataset, folder / "cache")
+        library.fill()
+        library.prepare_stage(cascade.stages[name])
+        runs[precision] = _begun(cascade.stages[name], library, config, folder, precision == "bfloat16")
+        ours[f"ours, {precision}"] = runs[precision]
+    cascade = Cascade.load(base, device="cpu", stages=[name])
+    library = Library(cascade, dataset, folder / "cache")
+    library.fill()
+    plain = PlainLoop(cascade, library, name, config)
+    loops: dict[str, Callable[[int, list[Any]], float]] = {
+        **{which: lambda number, batch, run=run: _heard(run) for which, run in ours.items()},
+        "plain loop, float32": lambda number, batch: plain.step(number, batch),
+        "plain loop, bfloat16 autocast": lambda number, batch: plain.step(number, batch, half=True),
+        "plain loop, float32, audio encoded": lambda number, batch: plain.step(number, batch, encode=True),
+    }
+    rates: dict[str, list[float]] = {which: [] for which in loops}
+    for block in range(blocks + 1):  # the first block warms up
+        numbers = range(block * steps, (block + 1) * steps)
+        batches = {number: runs["bfloat16"].order.batch(number) for number in numbers}
+        for which, loop in loops.items():
+            started = time.process_time()
+            heard = sum(loop(number, batches[number]) for number in numbers)
+            if block:
+                rates[which].append(heard / (time.process_time() - started))
+    return rates
+
+
+def _begun(stage: Any, library: Library, config: TrainConfig, folder: Path, half: bool) -> StageRun:
+    """A run before its first step."""
+    from accelerate import Accelerator
+
+    plan = StagePlan(
+        NoiseLevels("logit_normal"),
+        0.0,
+        BATCH,
+        False,
+        None,
+        None,
+        10**6,
+        identity="speed",
+        half_precision=half,
+    )
+    run = StageRun(stage, library, config, plan, folder / f"{stage.name}-{half}", Accelerator(cpu=True))
+    run.begin()
+    return run
 
 
 def _heard(run: StageRun) -> float:
     before = run.state.audio_seconds
-    run._step()
+    run.step()
     return run.state.audio_seconds - before
 
 
@@ -230,6 +261,7 @@ def held_out_losses(base: str, adapter: Path, folder: Path) -> dict[str, Any]:
 
 def compare_clips(base: str, adapter: Path, style: np.ndarray) -> dict[str, Any]:
     """Ten seeds with and without: distance to the style, tempo error, key."""
+    among = [np.linalg.norm(np.delete(style, i, 0) - one, axis=1).mean() for i, one in enumerate(style)]
     cascade = Cascade.load(base, device="cpu")
     name = cascade.load_adapter(adapter)
     random = np.random.default_rng(5)
@@ -254,13 +286,14 @@ def compare_clips(base: str, adapter: Path, style: np.ndarray) -> dict[str, Any]
         closer += row["adapter"]["distance"] < row["base"]["distance"]
         rows.append(row)
     print(f"closer to the style: {closer} of {SEEDS} seeds (asked: 9)")
+    print(f"  the style's own files are {np.mean(among):.1f} from each other")
     for which in ("base", "adapter"):
         distance = np.mean([row[which]["distance"] for row in rows])
         errors = [row[which]["tempo_error_pct"] for row in rows]
         right = sum(error is not None and error < 0.5 for error in errors)
         keys = sum(bool(row[which]["key_match"]) for row in rows)
         print(f"  {which}: distance {distance:.1f}, tempo within 0.5 % {right}/{SEEDS}, key {keys}/{SEEDS}")
-    return {"closer": closer, "clips": rows}
+    return {"closer": closer, "among_style": float(np.mean(among)), "clips": rows}
 
 
 def main() -> None:
