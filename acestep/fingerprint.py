@@ -1,15 +1,52 @@
-"""What a checkpoint is, as hashes of its weight files: so that a sidecar can say which weights made a clip.
+"""Which weights and libraries made a clip, for its sidecar: hashes of the checkpoint's files, and versions.
 
-Knows files only. A file is read once per process and change; above a gigabyte only parts of it are.
+A file is read once per process and change; above a gigabyte only parts of it are.
 """
 
 import hashlib
+import platform
 from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import acestep
+
+if TYPE_CHECKING:
+    from acestep.request import GenerateRequest
+
+LIBRARIES = ("torch", "diffusers", "transformers", "numpy", "scipy", "soxr", "python-stretch")
 WHOLE_UP_TO_BYTES = 1 << 30
 PART_BYTES = 1 << 20
 PARTS = 64
+
+
+def origin(cascade: Any, request: "GenerateRequest") -> dict[str, Any]:
+    """Name and hashes of the checkpoint's files and of the adapters in use, as far as the cascade says."""
+    spec = getattr(cascade, "spec", None)
+    paths = cascade.adapters.paths if spec and request.adapters else {}
+    int8 = any(stage.int8_error is not None for stage in getattr(cascade, "stages", {}).values())
+    return {
+        "name": spec.name if spec else "",
+        **({"int8": True} if int8 else {}),
+        "files": fingerprint(spec.folder) if spec else {},
+        "adapters": {name: fingerprint(Path(path)) for name, path in paths.items()},
+    }
+
+
+def versions() -> dict[str, str]:
+    """Of this package, Python, the platform, and the libraries that decide how a clip sounds."""
+    found = {
+        "acestep-bridge": acestep.__version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+    }
+    for name in LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
 
 
 def fingerprint(folder: Path) -> dict[str, str]:

@@ -4,10 +4,8 @@ Knows the cascade only by `generate`; knows nothing of queues, networks or comma
 """
 
 import dataclasses
-import platform
 import time
 from collections.abc import Callable, Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +17,7 @@ from acestep.clip import SIDECAR_FORMAT, Clip, clip_stem, read_sidecar, remove_c
 from acestep.context import LAYERS, matched_level, read_context
 from acestep.encode import encode
 from acestep.errors import Cancelled, InvalidRequest, PoorFit, UnreadableAudio
-from acestep.fingerprint import fingerprint
+from acestep.fingerprint import origin, versions
 from acestep.fit import Fit, fit, moved
 from acestep.grid import SAMPLE_RATE_HZ
 from acestep.key import Key
@@ -34,7 +32,6 @@ if TYPE_CHECKING:
 MAX_BATCH = 16  # takes made in one call; fixed, so that a sidecar's batch can be made again
 FIT_SHARE = 0.1  # of the progress bar
 CEILING = 10 ** (-0.3 / 20)  # −0.3 dB: louder clips are turned down to here
-LIBRARIES = ("torch", "diffusers", "transformers", "numpy", "scipy", "soxr", "python-stretch")
 
 
 def produce(
@@ -219,7 +216,7 @@ class _Production:
     def _write_one(self, take: int, made: "Take", result: Fit, ranks: list[Rank]) -> Clip:
         request, grid = self.request, self.request.grid
         rate_hz = made.sample_rate_hz
-        checkpoint = _fingerprint(self.cascade, request)
+        checkpoint = origin(self.cascade, request)
         audio, notes = _safe_level(result.audio, request.sample_format)
         key = _key_on_label(result, request.key)
         created = time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(self.started))
@@ -265,7 +262,7 @@ class _Production:
             "clip": fields,
             "request": self.request.to_dict(),
             "checkpoint": checkpoint,
-            "versions": _versions(),
+            "versions": versions(),
             "measured": result.to_dict(),
             "candidates": [one.to_dict() for one in ranks],
         }
@@ -369,33 +366,3 @@ def _named(request: GenerateRequest, cascade: Any) -> GenerateRequest:
     if spec is None or request.cascade not in CHOICES or request.cascade == spec.name:
         return request
     return dataclasses.replace(request, cascade=spec.name, stages=request.stages or tuple(cascade.stages))
-
-
-def _stages(cascade: Any) -> list[Any]:
-    return list(cascade.stages.values()) if hasattr(cascade, "stages") else []
-
-
-def _fingerprint(cascade: Any, request: GenerateRequest) -> dict[str, Any]:
-    """Name and hashes of the checkpoint's files and of the adapters in use, as far as the cascade says."""
-    spec = getattr(cascade, "spec", None)
-    paths = cascade.adapters.paths if spec and request.adapters else {}
-    return {
-        "name": spec.name if spec else "",
-        **({"int8": True} if any(stage.int8_error is not None for stage in _stages(cascade)) else {}),
-        "files": fingerprint(spec.folder) if spec else {},
-        "adapters": {name: fingerprint(Path(path)) for name, path in paths.items()},
-    }
-
-
-def _versions() -> dict[str, str]:
-    found = {
-        "acestep-bridge": acestep.__version__,
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-    }
-    for name in LIBRARIES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found

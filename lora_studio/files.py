@@ -4,11 +4,12 @@ Knows nothing of what is written.
 """
 
 import contextlib
+import json
 import os
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from acestep.errors import StorageError
 
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
 def write_atomically(path: Path, data: bytes) -> None:
     """Write under a hidden temporary name in the same folder, flush to disk, rename."""
     write_file(path, lambda temporary: temporary.write_bytes(data))
+
+
+def write_json(path: Path, values: Any) -> None:
+    """A value as JSON that people can read."""
+    write_atomically(path, json.dumps(values, indent=1, ensure_ascii=False).encode("utf-8"))
 
 
 def write_file(path: Path, write: Callable[[Path], object]) -> None:

@@ -7,7 +7,6 @@ Knows nothing of command lines.
 """
 
 import dataclasses
-import json
 import logging
 import shutil
 import time
@@ -29,7 +28,7 @@ from lora_studio.checkpoints import RunState
 from lora_studio.config import TrainConfig
 from lora_studio.dataset import Dataset, read_dataset
 from lora_studio.examples import Library
-from lora_studio.files import require_writable, write_atomically, write_folder
+from lora_studio.files import require_writable, write_folder, write_json
 from lora_studio.formats import StageAdapter, write_all
 from lora_studio.noise import levels_for
 from lora_studio.preparing import prepare
@@ -319,15 +318,11 @@ def _fill(run: _Run, folder: Path, summary: dict[str, Any]) -> None:
         "base_fingerprints": {name: run.library.stage_prints[name] for name in run.adapters},
         "summary": summary,
     }
-    _write_json(folder / "adapter.json", manifest)
-    _write_json(folder / "train_config.json", config.to_dict())
+    write_json(folder / "adapter.json", manifest)
+    write_json(folder / "train_config.json", config.to_dict())
     results.plot_losses(run.states, folder / "loss.png")
     (folder / "README.md").write_text(results.card(config, run.dataset, summary), encoding="utf-8")
     _check_and_preview(run, folder)
-
-
-def _write_json(path: Path, values: Any) -> None:
-    write_atomically(path, json.dumps(values, indent=1, ensure_ascii=False).encode("utf-8"))
 
 
 def _check_and_preview(run: _Run, folder: Path) -> None:
