@@ -27,12 +27,12 @@ def cascades(models: Models) -> list[pb.Cascade]:
 
     device, memory = device_memory()
     spec = getattr(models.cascade, "spec", None)
-    loaded = {models.loaded_name, spec.name if spec else ""}  # a variant is loaded by another name
     fits = {item.name: _fit(item, device, memory) for item in list_cascades()}
     found = [
         pb.Cascade(
             name=item.name,
-            loaded=item.name in loaded,
+            # by its folder: a variant is loaded by another name, and a path may hold a namesake
+            loaded=item.folder == spec.folder if spec else item.name == models.loaded_name,
             stages=item.stages,
             supports=item.supports,
             parameters=item.parameters,
