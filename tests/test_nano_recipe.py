@@ -22,6 +22,7 @@ def nano(*arguments: str | Path) -> str:
 
 
 @pytest.mark.heavy
+@pytest.mark.timeout(1800)
 @pytest.mark.skipif(not all(path.exists() for path in SOUNDS), reason="the free sounds are not installed")
 def test_from_sounds_to_a_judged_checkpoint(tmp_path: Path) -> None:
     nano("data", tmp_path, "--shards", "1")
