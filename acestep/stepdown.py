@@ -37,6 +37,7 @@ def step_down(cascade: Cascade, song: Song, rows: int) -> int:
     gc.collect()
     torch.cuda.empty_cache()
     if rows > 1:
+        _say(song, f"memory ran out: no more than {rows // 2} at once from now on")
         return rows // 2
     window = getattr(cascade.codec, "window", 0)
     largest = max(cascade.stages.values(), key=lambda stage: _size(stage.transformer))

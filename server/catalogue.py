@@ -27,7 +27,7 @@ def cascades(models: Models) -> list[pb.Cascade]:
 
     device, memory = device_memory()
     spec = getattr(models.cascade, "spec", None)
-    fits = {item.name: _fit(item, device, memory) for item in list_cascades()}
+    here = [(item, _fit(item, device, memory)) for item in list_cascades()]
     found = [
         pb.Cascade(
             name=item.name,
@@ -39,10 +39,10 @@ def cascades(models: Models) -> list[pb.Cascade]:
             bytes=item.bytes,
             folder=str(item.folder),
             license=item.license,
-            fits=fits[item.name][0],
-            note=fits[item.name][1],
+            fits=fits,
+            note=note,
         )
-        for item in list_cascades()
+        for item, (fits, note) in here
     ]
     if models.cascade is not None and not any(item.loaded for item in found):
         stages = list(models.cascade.stages)

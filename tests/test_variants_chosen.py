@@ -145,6 +145,7 @@ def test_memory_that_runs_out_makes_fewer_takes_at_once():
     limit(cascade.stages["m"].transformer.layers[0].mlp, lambda hidden: len(hidden) <= 1)
     takes = cascade.generate(request(takes=3))
     assert [np.abs(a.audio - b.audio).max() < 1e-3 for a, b in zip(takes, wanted, strict=True)] == [True] * 3
+    assert "memory ran out: no more than 1 at once from now on" in takes[-1].notes
 
 
 def test_a_stage_that_never_fits_is_left_out_and_the_clip_says_so(tmp_path):

@@ -5,6 +5,7 @@ Arrays are float32 [samples, 2]. Knows nothing of latents or captions.
 """
 
 import numpy as np
+import torch
 from scipy.fft import irfft, next_fast_len, rfft
 from scipy.signal import butter, sosfilt
 
@@ -13,9 +14,9 @@ from acestep.nano.data.compose import Loop, Part
 from acestep.nano.data.parts import Note
 from acestep.nano.data.sounds import NOTE_S, SONIC_HITS, Bank
 from acestep.nano.data.synth import crackle, synth_kit, synth_tone
+from acestep.spectral import soft_limit
 
 TARGET_RMS = 0.16
-PEAK = 0.97
 
 _NEIGHBOURS = {"kick2": "kick", "snare2": "snare", "clap": "snare", "rim": "clap", "pedal": "closed", "open": "ride",
                "ride": "closed", "crash": "open", "shaker": "closed", "tambourine": "shaker", "agogo": "cowbell",
@@ -55,16 +56,8 @@ def level(stems: dict[str, np.ndarray]) -> float:
 
 def mix(stems: dict[str, np.ndarray]) -> np.ndarray:
     """The sum of the stems at a usual loudness, and nothing clips."""
-    return limit(np.sum(list(stems.values()), axis=0) * level(stems))
-
-
-def limit(audio: np.ndarray) -> np.ndarray:
-    """Soft above 0.8: nothing clips."""
-    size = np.abs(audio)
-    over = np.maximum(size - 0.8, 0)
-    return (
-        np.sign(audio) * np.where(size > 0.8, 0.8 + (PEAK - 0.8) * np.tanh(over / (PEAK - 0.8)), size)
-    ).astype(np.float32)
+    total = np.sum(list(stems.values()), axis=0) * level(stems)
+    return soft_limit(torch.from_numpy(total.astype(np.float32))).numpy()
 
 
 def _render_part(part: Part, loop: Loop, kicks: list[Note], samples: int, bank: Bank) -> np.ndarray:
