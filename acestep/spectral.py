@@ -29,7 +29,7 @@ FLOOR = 1e-4  # power that counts as silence: -97 dB below a full-scale sine
 PAN_LIMIT = 3.0  # natural log of left over right amplitude
 WIDTH_LIMITS = (-4.0, 1.5)  # natural log of side over mid amplitude
 GRADING = 0.25  # 0: all channels of equal variance; 1: as the components have it, 27 to 1
-LOUDEST = 6.0  # natural log of amplitude; the most in any band of 650 rendered loops is 6.1
+LOUDEST = 6.1  # natural log of amplitude; the most in any band of 650 rendered loops, some turned up 3 dB
 LIMIT_FROM, LIMIT = 0.8, 0.97  # louder samples are bent to stay below, as in the loops it learned from
 WINDOW_FRAMES = 400  # frames decoded at once: 4 s
 
