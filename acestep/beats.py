@@ -19,6 +19,7 @@ START_S = 0.010  # a start this near to a sixteenth is one (standard deviation)
 WHOLE = 0.003  # a piece whose length is this near (relative) to whole bars is a loop
 MOST_PHASES = 3
 MIN_DENSITY = 0.3
+ON_BAR = 1.0  # log odds for a clip made to begin with a bar; with more, a late beat goes unheard
 TIGHTNESS = 120.0  # how strongly a beat is held to the period, against onset strength of spread 1
 
 
@@ -42,11 +43,13 @@ def find_beats(
     bpm: float,
     signature: Signature,
     duration_s: float,
+    *,
+    on_bar: bool = False,
 ) -> Beats:
-    """Beats of a piece with a known tempo."""
+    """Beats of a piece with a known tempo; `on_bar`: it was made to begin with a bar."""
     quarter_s = 60 / bpm
     slot_s = quarter_s / 4
-    bar = read_bar(curve, onsets, harmony, bpm, signature, duration_s)
+    bar = read_bar(curve, onsets, harmony, bpm, signature, duration_s, on_bar=on_bar)
     best = int(np.argmax(bar.scores))
     downbeat_s = bar.phase_s + best * slot_s
     beats_s, steady, drift = _follow(curve, onsets, downbeat_s, quarter_s)
@@ -88,20 +91,24 @@ def read_bar(
     bpm: float,
     signature: Signature,
     duration_s: float,
+    *,
+    on_bar: bool = False,
 ) -> Bar:
     """Folds the piece into one bar at this tempo and scores where it may begin.
 
     Swung or syncopated music is densest beside the beat, so several phases of the sixteenths are tried.
     """
+    kind = "made_" if on_bar else ""
     slot_s = 15 / bpm
     slots = max(1, round(signature.quarters_per_bar * 4))
     bars = []
     for phase_s, density in sixteenth_phases(onsets, slot_s):
         evidence = slot_evidence(curve, harmony, phase_s, slot_s, slots)
-        scores = rotation_scores(evidence, signature)
+        scores = rotation_scores(evidence, signature, kind)
         slot, speaks = start_features(phase_s, slot_s, slots, duration_s, density)
-        scores += float(weights("start")[-1]) * speaks[-1]
-        scores[slot] += float(weights("start")[:-1] @ speaks[:-1])
+        pull = weights(kind + "start")
+        scores += float(pull[-1]) * speaks[-1]
+        scores[slot] += float(pull[:-1] @ speaks[:-1]) + ON_BAR * on_bar
         bars.append(Bar(phase_s, slots, scores))
     return max(bars, key=lambda bar: float(bar.scores.max()))
 
@@ -216,12 +223,12 @@ def roles(signature: Signature) -> np.ndarray:
     ).astype(float)
 
 
-def rotation_scores(evidence: np.ndarray, signature: Signature) -> np.ndarray:
-    """[slots] how well the bar fits when it begins at each slot."""
-    wanted = weights("bar").T @ roles(signature)
+def rotation_scores(evidence: np.ndarray, signature: Signature, kind: str = "") -> np.ndarray:
+    """[slots] how well the bar fits when it begins at each slot; `kind` is `made_` or nothing."""
+    wanted = weights(kind + "bar").T @ roles(signature)
     slots = evidence.shape[1]
     if slots == 16 and str(signature) == "4/4":
-        wanted = wanted + weights("common_time")
+        wanted = wanted + weights(kind + "common_time")
     return np.array([(np.roll(evidence, -r, axis=1) * wanted).sum() for r in range(slots)])
 
 

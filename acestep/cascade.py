@@ -54,6 +54,7 @@ class Take:
     sample_rate_hz: int
     seconds: dict[str, float]
     notes: tuple[str, ...] = ()
+    on_bar: bool = False  # made by stages that were given the grid as input
 
 
 class Cascade:
@@ -231,6 +232,7 @@ class Cascade:
                         self.codec.sample_rate_hz,
                         {part: spent / len(batch) for part, spent in seconds.items()},
                         (*song.notes, *notes),
+                        song.knows_the_grid,
                     )
                 )
             done += len(batch)

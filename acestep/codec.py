@@ -142,6 +142,14 @@ def load_codec(folder: str | Path) -> Codec:
     )
 
 
+def silence_of(codec: Codec, device: torch.device | str = "cpu") -> Tensor:
+    """What the codec, which is on `device`, makes of silence, away from its edges: [1, 1, C]."""
+    import torch
+
+    hop = round(codec.sample_rate_hz / codec.latent_rate_hz)
+    return codec.encode(torch.zeros(1, 2, 64 * hop, device=device))[:, 32:33]
+
+
 def fold_weight_norm(module: Any) -> Any:
     """Replace every weight-normalised weight by its value, in place: it is constant at inference."""
     from torch.nn.utils import remove_weight_norm

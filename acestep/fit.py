@@ -85,16 +85,17 @@ def fit(
     *,
     change: bool = True,
     downbeat_s: float | None = None,
+    on_bar: bool = False,
 ) -> Fit:
     """`audio` [C, N] brought to `grid` and `key`; with `change=False` only measured and cut to length.
 
     `downbeat_s` says where the first bar begins in the clip when that is not its start: a part made in a
-    context, which is moved to the nearest beat and never rotated.
+    context, which is moved to the nearest beat and never rotated. `on_bar`: see `measure`.
     """
     grid = grid or Grid()
     audio, _ = repair(np.atleast_2d(audio).astype(np.float32, copy=False))
     length = grid.samples(sample_rate_hz)
-    before = measure(audio, sample_rate_hz, grid=grid, key=key)
+    before = measure(audio, sample_rate_hz, grid=grid, key=key, on_bar=on_bar)
     plan = plan_fit(before, grid, key, downbeat_s) if change else Plan()
     result, changes = _carry_out(audio, sample_rate_hz, grid, before, plan)
     if change and (changes or audio.shape[1] != length) and seam_error(result) > CLICK:
@@ -103,7 +104,7 @@ def fit(
         result = smooth_seam(result, sample_rate_hz)
         changes.append("loop seam smoothed")
     untouched = result is audio or (result.shape == audio.shape and not changes)
-    after = before if untouched else measure(result, sample_rate_hz, grid=grid, key=key)
+    after = before if untouched else measure(result, sample_rate_hz, grid=grid, key=key, on_bar=on_bar)
     judged = _judged(result, before, after, changes, grid, key, downbeat_s or 0.0)
     return judged if change else replace(judged, verdict="off")
 
@@ -117,6 +118,7 @@ def moved(
     swing: float | None = None,
     downbeat_s: float = 0.0,
     tempo_map: TempoMap | None = None,
+    on_bar: bool = False,
 ) -> Fit:
     """A fitted clip brought into a swing and onto a tempo map, and measured there; itself if there is
     nothing to move. With a map the errors are those against the map."""
@@ -133,7 +135,7 @@ def moved(
             changes.append("moved onto the tempo map")
     if audio is result.audio:
         return result
-    after = measure(audio, sample_rate_hz, grid=grid, key=key)
+    after = measure(audio, sample_rate_hz, grid=grid, key=key, on_bar=on_bar)
     judged = _judged(audio, result.before, after, changes, grid, key, downbeat_s)
     if audio is straight:
         return judged

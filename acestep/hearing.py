@@ -16,7 +16,7 @@ FILE = Path(__file__).with_name("hearing.json")
 @cache
 def weights(name: str) -> np.ndarray:
     """The weights called `name`: tempo [F], bar [K, R], common_time [R, 16], start [4], lateness [3],
-    key [2, D]."""
+    key [2, D]; made_bar, made_common_time and made_start are for clips that were made to begin with a bar."""
     return np.array(json.loads(FILE.read_text("utf-8"))[name])
 
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 import contextlib
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from acestep.checkpoint import CascadeSpec, StageSpec
-from acestep.codec import load_codec
+from acestep.codec import load_codec, silence_of
 from acestep.errors import CheckpointError, NotFound
 from acestep.quantise import quantise
 from acestep.stage import Stage
@@ -70,22 +70,36 @@ def load_parts(
 
             quicken(codec.autoencoder.decoder)
         stages = {
-            stage.name: load_stage(stage, waiting or place, kind, int8)
+            stage.name: load_stage(stage, lambda: silence_of(codec, place), waiting or place, kind, int8)
             for stage in spec.stages
             if not names or stage.name in names
         }
     return spec, stages, codec, text_encoder, tokenizer
 
 
-def load_stage(spec: StageSpec, device: torch.device, dtype: torch.dtype, int8: bool = False) -> Stage:
-    """One stage from its folder. What int8 changes is measured and logged, and kept as its `int8_error`."""
+def load_stage(
+    spec: StageSpec,
+    silence: Callable[[], torch.Tensor],
+    device: torch.device,
+    dtype: torch.dtype,
+    int8: bool = False,
+) -> Stage:
+    """One stage from its folder. What int8 changes is measured and logged, and kept as its `int8_error`.
+
+    `silence` gives the latents [1, 1, C] for a condition encoder that is stored without.
+    """
     from diffusers import AceStepAudioTokenDetokenizer, AceStepAudioTokenizer, AceStepConditionEncoder
     from diffusers import AceStepTransformer1DModel as Transformer
 
     parts = {
         "transformer": load_model(Transformer, spec.folder / "transformer", dtype),
-        "condition_encoder": load_model(AceStepConditionEncoder, spec.folder / "condition_encoder", dtype),
+        "condition_encoder": load_model(
+            AceStepConditionEncoder, spec.folder / "condition_encoder", dtype, may_miss=("silence_latent",)
+        ),
     }
+    encoder = parts["condition_encoder"]
+    if not bool(encoder.silence_latent.any()):
+        encoder.silence_latent = silence().to("cpu", dtype).expand_as(encoder.silence_latent)
     optional = {
         "audio_tokenizer": AceStepAudioTokenizer,
         "audio_token_detokenizer": AceStepAudioTokenDetokenizer,
@@ -101,7 +115,7 @@ def load_stage(spec: StageSpec, device: torch.device, dtype: torch.dtype, int8: 
     return stage
 
 
-def load_model(kind: Any, folder: Path, dtype: torch.dtype) -> Any:
+def load_model(kind: Any, folder: Path, dtype: torch.dtype, may_miss: tuple[str, ...] = ()) -> Any:
     """A diffusers model from safetensors in a folder. Raises CheckpointError naming what does not match."""
     if not (folder / "config.json").is_file():
         raise CheckpointError(f"{folder} has no config.json: is the checkpoint complete?")
@@ -112,7 +126,7 @@ def load_model(kind: Any, folder: Path, dtype: torch.dtype) -> Any:
     except (OSError, ValueError, RuntimeError, TypeError, KeyError) as error:
         raise CheckpointError(f"{folder} cannot be loaded as {kind.__name__}: {_short(error)}") from error
     for name in ("missing_keys", "unexpected_keys", "mismatched_keys"):
-        keys = sorted(map(str, info.get(name, [])))
+        keys = sorted(set(map(str, info.get(name, []))) - set(may_miss))
         if keys:
             listed = ", ".join(keys[:5]) + (" …" if len(keys) > 5 else "")
             raise CheckpointError(

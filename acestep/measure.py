@@ -16,7 +16,7 @@ from acestep.key import Key
 from acestep.loudness import integrated_lufs, seam_error, true_peak_db
 from acestep.meter import estimate_meter
 from acestep.onsets import mono, onset_curve, pick_onsets
-from acestep.tempo import estimate_tempo, loop_tempo
+from acestep.tempo import asked_tempo, estimate_tempo, loop_tempo
 from acestep.tonality import Tonality, measure_tonality
 
 MIN_BEAT_S = 1.0  # nothing shorter has a tempo
@@ -88,8 +88,11 @@ def measure(
     *,
     grid: Grid | None = None,
     key: Key | None = None,
+    on_bar: bool = False,
 ) -> Measurement:
-    """Measures `audio` [C, N]. `grid` and `key` are what was asked for, if anything was."""
+    """Measures `audio` [C, N]. `grid` and `key` are what was asked for, if anything was; `on_bar` says that
+    the clip was made to begin with a bar, by a checkpoint that is given the grid as input.
+    """
     audio, bad = repair(np.atleast_2d(audio).astype(np.float32, copy=False))
     notes = [f"{bad} samples were not numbers"] if bad else []
     samples = mono(audio) if audio.shape[1] else np.zeros(0, np.float32)
@@ -103,7 +106,7 @@ def measure(
     if np.mean(np.abs(audio) >= 0.9999) > 1e-4:
         notes.append("clipped")
     tonality = measure_tonality(samples, sample_rate_hz, key)
-    values: dict[str, Any] = _rhythm(samples, sample_rate_hz, grid, tonality, notes)
+    values: dict[str, Any] = _rhythm(samples, sample_rate_hz, grid, tonality, notes, on_bar)
     if tonality.key is None:
         notes.append("no key")
     return Measurement(
@@ -123,7 +126,12 @@ def measure(
 
 
 def _rhythm(
-    samples: np.ndarray, sample_rate_hz: int, grid: Grid | None, tonality: Tonality, notes: list[str]
+    samples: np.ndarray,
+    sample_rate_hz: int,
+    grid: Grid | None,
+    tonality: Tonality,
+    notes: list[str],
+    on_bar: bool,
 ) -> dict[str, Any]:
     """Tempo, beats, bar and swing as Measurement's fields; {} when there is no beat."""
     duration_s = len(samples) / sample_rate_hz
@@ -151,7 +159,9 @@ def _rhythm(
     if grid is None and meter in (2, 3, 6):
         signature = Signature(meter, 4) if meter != 6 else Signature(6, 8)
     bpm = loop_tempo(onsets, tempo.bpm, duration_s, signature.quarters_per_bar)
-    beats: Beats = find_beats(curve, onsets, harmony, bpm, signature, duration_s)
+    if grid is not None:
+        bpm = asked_tempo(onsets, bpm, grid.bpm)
+    beats: Beats = find_beats(curve, onsets, harmony, bpm, signature, duration_s, on_bar=on_bar)
     confidence = tempo.confidence
     if not beats.steady:
         notes.append(f"the tempo moves by {beats.drift_pct:.1f} %")

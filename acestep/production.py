@@ -154,7 +154,14 @@ class _Production:
         """Fitted to the grid, or to the context; what must stay aligned with its source is only measured."""
         request, context = self.request, self.context
         if context is None:
-            return fit(take.audio, take.sample_rate_hz, request.grid, request.key, change=request.fit)
+            return fit(
+                take.audio,
+                take.sample_rate_hz,
+                request.grid,
+                request.key,
+                change=request.fit,
+                on_bar=take.on_bar,
+            )
         layer = request.task in LAYERS and context.downbeat_s is not None
         result = fit(
             take.audio,
@@ -184,6 +191,7 @@ class _Production:
             swing=swing,
             downbeat_s=(context.downbeat_s or 0.0) if context and layer else 0.0,
             tempo_map=request.tempo_map,
+            on_bar=take.on_bar and context is None,
         )
 
     def _refuse_poor(self, chosen: "list[tuple[int, Take, Fit, list[Rank]]]") -> None:

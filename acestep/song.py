@@ -136,6 +136,11 @@ class Song:
         mixed = np.sqrt(gain) * samples + np.sqrt(1 - gain) * kept
         return np.where(gain == 0, kept, np.where(gain == 1, samples, mixed)).astype(np.float32)
 
+    @property
+    def knows_the_grid(self) -> bool:
+        """Whether the stages are given the grid as input, so that what they make begins with a bar."""
+        return self.cascade.spec.guide is not None and self.request.guide is not False
+
     def words(self, text: str) -> Words:
         """Embeddings of a prompt of this song."""
         return self.cascade.encode_text(text, self.lyrics)

@@ -16,6 +16,7 @@ from lora_studio.config import TrainConfig
 KEPT_WIDTHS = 16
 KEPT_FEED_FORWARDS = 4
 RESERVE = 0.9  # of free memory; the rest is fragmentation and everybody else's
+HALF_BYTES = 2  # of a number in bfloat16
 TRAINED_COPIES = 5  # weights, gradient, two moments, average: all float32
 
 
@@ -24,13 +25,14 @@ class Memory:
     """Bytes a stage's training takes, by part."""
 
     weights: int
+    copy: int  # of the weights in half precision, where training computes in one
     adapter: int
     activations: int
 
     @property
     def total(self) -> int:
         """All of it."""
-        return self.weights + self.adapter + self.activations
+        return self.weights + self.copy + self.adapter + self.activations
 
 
 @dataclass(frozen=True)
@@ -55,24 +57,33 @@ def adapter_parameters(transformer: Any, config: TrainConfig) -> int:
 
 
 def estimate(
-    transformer: Any, config: TrainConfig, frames: int, batch_size: int, checkpointing: bool
+    transformer: Any,
+    config: TrainConfig,
+    frames: int,
+    batch_size: int,
+    checkpointing: bool,
+    half: bool = False,
 ) -> Memory:
-    """Memory of one training step on `frames` latent frames."""
+    """Memory of one training step on `frames` latent frames; `half`: computed in bfloat16."""
     settings = transformer.config
     one = next(iter(transformer.parameters()))
     weights = sum(p.numel() * p.element_size() for p in transformer.parameters())
+    copied = half and one.dtype is not torch.bfloat16
+    copy = sum(p.numel() for p in transformer.parameters()) * HALF_BYTES if copied else 0
+    number = HALF_BYTES if half else one.element_size()
     tokens = batch_size * -(-frames // settings.patch_size)
     block = (
         tokens
         * (KEPT_WIDTHS * settings.hidden_size + KEPT_FEED_FORWARDS * settings.intermediate_size)
-        * one.element_size()
+        * number
     )
     layers = settings.num_hidden_layers
     if checkpointing:
-        activations = block + layers * tokens * settings.hidden_size * one.element_size()
+        activations = block + layers * tokens * settings.hidden_size * number
     else:
         activations = layers * block
-    return Memory(weights, adapter_parameters(transformer, config) * 4 * TRAINED_COPIES, activations)
+    adapter = adapter_parameters(transformer, config) * 4 * TRAINED_COPIES
+    return Memory(weights, copy, adapter, activations)
 
 
 def available_bytes(device: torch.device) -> int:
@@ -84,10 +95,10 @@ def available_bytes(device: torch.device) -> int:
     return int(psutil.virtual_memory().available)
 
 
-def fit(transformer: Any, config: TrainConfig, frames: int, examples: int, loaded: bool = True) -> Fit:
+def fit(transformer: Any, config: TrainConfig, frames: int, examples: int, half: bool = False) -> Fit:
     """Batch size and checkpointing that fit; raises OutOfMemory saying what to change when nothing does.
 
-    `loaded`: the weights are on the device already and no longer count against what is free.
+    The weights are on the device already and do not count against what is free; their copy (`half`) does.
     """
     device = next(iter(transformer.parameters())).device
     free = available_bytes(device)
@@ -98,9 +109,8 @@ def fit(transformer: Any, config: TrainConfig, frames: int, examples: int, loade
     smallest = None
     for checkpointing in choices:
         for size in sizes:
-            memory = estimate(transformer, config, frames, size, checkpointing)
-            needed = memory.total - (memory.weights if loaded else 0)
-            if needed <= room:
+            memory = estimate(transformer, config, frames, size, checkpointing, half)
+            if memory.total - memory.weights <= room:
                 return Fit(size, checkpointing, memory, free)
             smallest = memory
     assert smallest is not None

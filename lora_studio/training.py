@@ -245,12 +245,12 @@ def _plan(run: _Run, stage: Stage, stages: int) -> StagePlan:
     if dropout is None:
         dropout = 0.0 if stage.is_turbo else BASE_CONDITION_DROPOUT
     longest = max(example.frames for example in run.library.examples)
-    chosen = preflight.fit(stage.transformer, config, longest, len(run.library.examples))
     minutes, seconds = config.minutes, config.audio_seconds
     if minutes is None and seconds is None and config.steps is None:
         seconds = DEFAULT_AUDIO_SECONDS
         minutes = DEFAULT_CPU_MINUTES if stage.like.device.type == "cpu" else None
     half = _half_precision(config, stage.like.device)
+    chosen = preflight.fit(stage.transformer, config, longest, len(run.library.examples), half)
     settings = {name: value for name, value in config.to_dict().items() if name not in _INCIDENTAL}
     identity = key_of(
         settings,

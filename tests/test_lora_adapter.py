@@ -129,7 +129,7 @@ def test_diffusers_itself_loads_our_file_at_the_right_strength(base: Path, home:
 
     cascade = Cascade.load(base, device="cpu", stages=["l"])
     net = cascade.stages["l"].transformer
-    inputs = torch.randn(1, 16, 64), torch.rand(1), torch.randn(1, 5, 32), torch.randn(1, 16, 160)
+    inputs = torch.randn(1, 16, 192), torch.rand(1), torch.randn(1, 5, 32), torch.randn(1, 16, 416)
 
     def run() -> Tensor:
         noisy, t, condition, context = inputs

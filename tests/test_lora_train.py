@@ -338,6 +338,13 @@ def test_what_does_not_fit_is_said_before_it_starts_with_what_to_change() -> Non
         )
 
 
+def test_the_half_precision_copy_counts_and_its_activations_are_half(library: Library) -> None:
+    net = library.cascade.stages["l"].transformer
+    single, half = (preflight.estimate(net, config(), 400, 4, False, half) for half in (False, True))
+    assert (single.copy, half.copy) == (0, half.weights // 2)
+    assert half.activations == single.activations // 2
+
+
 def _on_cpu_by_name(transformer: torch.nn.Module) -> torch.nn.Module:
     """The meta module with one real parameter in front, so that memory is asked of the CPU."""
     transformer.scale_shift_table = torch.nn.Parameter(torch.zeros(1, 2, 8))

@@ -142,3 +142,39 @@ def test_loudness_follows_the_standard():
     found = measure(np.stack([tone, tone]))
     assert found.lufs == pytest.approx(-20, abs=0.3)  # one channel reads −3.01 below its peak, two add up
     assert found.true_peak_db == pytest.approx(-20, abs=0.2)
+
+
+def clicks(times_s, duration_s: float) -> np.ndarray:
+    """Equal clicks and nothing else [2, N]."""
+    audio = np.zeros((2, round(duration_s * SAMPLE_RATE_HZ)), np.float32)
+    click = np.random.default_rng(1).standard_normal(600) * np.exp(-np.arange(600) / 90) * 0.3
+    for at in np.rint(np.asarray(times_s) * SAMPLE_RATE_HZ).astype(int):
+        audio[:, at : at + 600] += click[: audio.shape[1] - at].astype(np.float32)
+    return audio
+
+
+def test_a_clip_made_on_the_bar_is_believed_until_its_music_says_otherwise():
+    grid = Grid(112.0, bars=4)
+    even = clicks(np.arange(16) * grid.beat_s + 0.0, grid.duration_s)
+    assert measure(even, grid=grid, on_bar=True).downbeat_s == pytest.approx(0, abs=0.012)
+    late = measure(shifted(band(grid, Key.parse("G")), 2 * grid.beat_s), grid=grid, on_bar=True)
+    assert late.downbeat_s == pytest.approx(2 * grid.beat_s, abs=0.012)
+
+
+def test_few_notes_that_allow_the_tempo_asked_for_are_in_it():
+    grid = Grid(100.0, bars=2)
+    unsteady = [0.0, 0.612, 1.203, 2.398, 3.009, 3.594]  # played by hand: 0.5 % slow at best
+    found = measure(clicks(unsteady, grid.duration_s), grid=grid)
+    assert found.bpm == pytest.approx(100.0)
+    steady = measure(drums(Grid(100.7, bars=8)), grid=Grid(100.0, bars=8))
+    assert steady.bpm == pytest.approx(100.7, rel=0.001)
+
+
+def test_notes_without_a_pulse_keep_the_time_asked_for_or_none():
+    grid = Grid(88.0, bars=4)
+    random = np.random.default_rng(3)
+    sixteenths = np.sort(random.choice(64, 15, replace=False))
+    on_grid = measure(clicks(sixteenths * grid.beat_s / 4, grid.duration_s), grid=grid)
+    assert on_grid.bpm == pytest.approx(88.0, rel=0.005)
+    anywhere = measure(clicks(np.sort(random.uniform(0, 10, 15)), grid.duration_s), grid=grid)
+    assert anywhere.bpm is None or abs(anywhere.bpm / 88 - 1) > 0.01 or anywhere.tempo_confidence < 0.3

@@ -160,3 +160,18 @@ def test_synthesised_tones_have_their_pitch(role):
 def test_a_missing_bank_is_said(tmp_path):
     with pytest.raises(NotFound, match="acestep nano data"):
         Bank(tmp_path)
+
+
+def test_the_bar_is_played_harder_than_what_lies_between_the_beats():
+    first, between = [], []
+    for loop in map(compose, range(60)):
+        quarters, beat = loop.grid.signature.quarters_per_bar, 4 / loop.grid.signature.denominator
+        for part in loop.parts:
+            if part.role in ("bass", "lead", "arp"):
+                for note in part.notes:
+                    place = note.start % quarters
+                    if min(place, quarters - place) < 0.03:
+                        first.append(note.velocity)
+                    elif 0.2 < place % beat / beat < 0.8:
+                        between.append(note.velocity)
+    assert np.mean(first) > 1.15 * np.mean(between)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from acestep.guide import BEAT_CHANNELS, KEY_CHANNELS
 from acestep.nano.batches import draw_batch
 from acestep.nano.checkpoint import (
     LYRICS,
@@ -19,7 +20,9 @@ from acestep.nano.publish import publish
 from acestep.nano.train_codec import CodecRecipe, CodecTraining, fit_components
 from acestep.nano.train_stages import StageRecipe, StageTraining, caption_texts, split_stages
 from acestep.nano.train_text import TextRecipe, train_text
-from acestep.spectral import SpectralCodec
+from acestep.spectral import CHANNELS, SpectralCodec
+
+GUIDE = BEAT_CHANNELS + KEY_CHANNELS
 
 
 @pytest.fixture(scope="module")
@@ -32,11 +35,11 @@ def examples():
         roles = tuple(part.role for part in loop.parts)
 
         def noise(frames: int) -> np.ndarray:
-            return random.standard_normal((frames, 64)).astype(np.float16)
+            return random.standard_normal((frames, CHANNELS)).astype(np.float16)
 
-        views = [View(roles, noise(1600), (), None, noise(300))]
+        views = [View(roles, noise(400), (), None, noise(75))]
         if len(roles) > 1:
-            views.append(View(roles[:1], noise(1600), roles[1:], noise(1600), noise(300)))
+            views.append(View(roles[:1], noise(400), roles[1:], noise(400), noise(75)))
         made.append(Example(loop, tuple(views)))
     return made
 
@@ -47,20 +50,20 @@ def tokenizer():
 
 
 def training(examples, tokenizer, **options):
-    recipe = StageRecipe(frames_per_batch=2048, bfloat16=False, steps=40, warmup=2, **options)
-    return StageTraining(recipe, TINY, examples, tokenizer, torch.zeros(64))
+    recipe = StageRecipe(frames_per_batch=512, bfloat16=False, steps=40, warmup=2, **options)
+    return StageTraining(recipe, TINY, examples, tokenizer, torch.zeros(CHANNELS))
 
 
 def test_a_batch_has_context_where_the_task_gives_one(examples):
-    silence = torch.full((64,), 7.0)
+    silence = torch.full((CHANNELS,), 7.0)
     seen = set()
     for seed in range(12):
-        batch = draw_batch(examples, silence, np.random.default_rng(seed), 4096)
+        batch = draw_batch(examples, silence, np.random.default_rng(seed), 1024)
         count, frames, _ = batch.x0.shape
-        assert batch.context.shape == (count, frames, 160)
+        assert batch.context.shape == (count, frames, 2 * CHANNELS + GUIDE)
         assert count == len(batch.texts) == len(batch.references) == len(batch.null)
         for row, text in zip(batch.context, batch.texts, strict=True):
-            source, mask = row[:, :64], row[:, 64:128]
+            source, mask = row[:, :CHANNELS], row[:, CHANNELS : 2 * CHANNELS]
             if text.startswith("Fill") and bool((source == 7).all()):
                 assert bool((mask == 1).all())
                 seen.add("text")
@@ -75,7 +78,8 @@ def test_a_batch_has_context_where_the_task_gives_one(examples):
 
 
 def test_seed_and_step_alone_decide_a_batch(examples):
-    first, second = (draw_batch(examples, torch.zeros(64), np.random.default_rng(4), 2048) for _ in range(2))
+    silence = torch.zeros(CHANNELS)
+    first, second = (draw_batch(examples, silence, np.random.default_rng(4), 512) for _ in range(2))
     assert torch.equal(first.x0, second.x0)
     assert first.texts == second.texts
 
@@ -84,7 +88,8 @@ def test_padding_changes_nothing(tokenizer):
     torch.manual_seed(0)
     modules = NanoModules(TINY, len(tokenizer), names=("l",)).eval()
     encoder, transformer = modules.condition_encoders["l"], modules.transformers["l"]
-    x, context, t = torch.randn(1, 32, 64), torch.randn(1, 32, 160), torch.tensor([0.7])
+    x, t = torch.randn(1, 32, CHANNELS), torch.tensor([0.7])
+    context = torch.randn(1, 32, 2 * CHANNELS + GUIDE)
     with torch.inference_mode():
         alone = conditions(modules.text_encoder, encoder, tokenizer, ["a beat"], [None])
         padded = conditions(
@@ -104,7 +109,8 @@ def test_the_velocity_equals_the_stock_transformers(tokenizer):
     torch.manual_seed(0)
     modules = NanoModules(TINY, len(tokenizer), names=("l",)).eval()
     encoder, transformer = modules.condition_encoders["l"], modules.transformers["l"]
-    x, context, t = torch.randn(2, 30, 64), torch.randn(2, 30, 160), torch.tensor([0.7, 0.7])
+    x, t = torch.randn(2, 30, CHANNELS), torch.tensor([0.7, 0.7])
+    context = torch.randn(2, 30, 2 * CHANNELS + GUIDE)
     with torch.inference_mode():
         given = conditions(modules.text_encoder, encoder, tokenizer, ["a beat", "a beat"], [None, None])
         stock = transformer(x, t, t, given.states, context, return_dict=False)[0]
@@ -131,12 +137,12 @@ def test_a_resumed_run_is_the_same_run(examples, tokenizer, shared):
 
 def test_the_first_velocity_is_the_noise_itself(examples, tokenizer):
     modules = training(examples, tokenizer).modules
-    x = torch.randn(1, 64, 64)
+    x, context = torch.randn(1, 64, CHANNELS), torch.zeros(1, 64, 2 * CHANNELS + GUIDE)
     given = conditions(modules.text_encoder, modules.condition_encoders["l"], tokenizer, ["x"], [None])
     with torch.no_grad():
-        made = velocity(modules.transformers["l"], x, torch.tensor([0.9]), given, torch.zeros(1, 64, 160))
+        made = velocity(modules.transformers["l"], x, torch.tensor([0.9]), given, context)
     heard = torch.corrcoef(torch.stack([made.flatten(), x.flatten()]))[0, 1]
-    assert float(heard) > 0.3  # a quarter of the values fit into the tiny width
+    assert float(heard) > 0.3  # a third of the values fit into the tiny width
 
 
 def test_split_stages_start_as_parts_of_the_shared_one(tokenizer):
@@ -204,3 +210,19 @@ def test_training_ends_in_a_checkpoint_that_loads(examples, tokenizer, tmp_path)
     assert set(modules.transformers) == {"l", "m", "s"}
     assert len(again) == len(tokenizer)
     assert description["guide"] == {"beat": 8, "key": 24}
+
+
+def test_silence_is_not_stored_but_comes_from_the_codec(tmp_path):
+    from safetensors import safe_open
+
+    from acestep.cascade import Cascade
+    from acestep.codec import silence_of
+
+    write_untrained(tmp_path, TINY)
+    (file,) = (tmp_path / "stages" / "m" / "condition_encoder").glob("*.safetensors")
+    with safe_open(file, "pt") as stored:
+        assert "silence_latent" not in stored.keys()  # noqa: SIM118 (not a dict)
+    cascade = Cascade.load(tmp_path, device="cpu")
+    expected = silence_of(cascade.codec).expand(1, 5, -1)
+    for stage in cascade.stages.values():
+        assert torch.allclose(stage.silence(5), expected)

@@ -79,6 +79,7 @@ def test_settings_become_the_request(osc: Osc, daemon: Daemon) -> None:
     osc.send("candidates", 3)
     osc.send("lyrics", "la la")
     osc.send("strength", 1)
+    osc.send("swing", 1.5)
     osc.send("generate", "a dusty breakbeat")
     job = daemon.queue.get(osc.until("accepted")[1][0])
     request = job.request
@@ -89,7 +90,7 @@ def test_settings_become_the_request(osc: Osc, daemon: Daemon) -> None:
         3,
     )
     assert (str(request.key), request.seed, request.takes, request.candidates) == ("F# minor", 77, 2, 3)
-    assert (request.lyrics, request.strength) == ("la la", 1)
+    assert (request.lyrics, request.strength, request.swing) == ("la la", 1, 1.5)
 
 
 def test_a_clip_is_told_with_its_musical_data_and_then_done(osc: Osc) -> None:
@@ -264,6 +265,7 @@ WRONG_VALUES = [
     ("candidates", [99], "1–16"),
     ("seed", [-2], "0–"),
     ("strength", [1.5], "0–1"),
+    ("swing", [9.0], "swing"),
     ("lyrics", ["x" * 6001], "at most 6000"),
     ("task", ["dance"], "one of text"),
     ("cascade", ["no-such"], "no cascade"),

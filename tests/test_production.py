@@ -33,6 +33,7 @@ class Played:
     sample_rate_hz: int = 48_000
     seconds: dict = dataclasses.field(default_factory=lambda: {"l": 0.1})
     notes: tuple = ()
+    on_bar: bool = False
 
 
 class SmallBand:
@@ -289,3 +290,22 @@ def test_a_clip_is_spotted_to_where_its_context_was_recorded(tmp_path):
     request = GenerateRequest(prompt="x", task="complete", context=context, bpm=112.0, bars=2, seed=2)
     (clip,) = produce(SmallBand(), request, tmp_path / "out")
     assert read_chunks(clip.path)["bext"]["time_reference"] == 480_000 + 48_000
+
+
+class Guided(SmallBand):
+    """Was given the grid, and plays the same hit on every quarter: nothing in it tells the bar."""
+
+    def generate(self, request, **kwargs):
+        audio = np.zeros((2, request.grid.samples() + 24_000), np.float32)
+        hit = np.random.default_rng(0).standard_normal(700) * np.exp(-np.arange(700) / 100) * 0.4
+        for beat in range(int(request.grid.beats)):
+            at = round(beat * request.grid.beat_s * 48_000)
+            audio[:, at : at + 700] += hit.astype(np.float32)
+        return [Played(0, request.seed, audio, on_bar=True)]
+
+
+def test_a_clip_made_on_the_grid_is_not_turned_on_a_guess(tmp_path):
+    (clip,) = produce(Guided(), dataclasses.replace(REQUEST, key=None), tmp_path)
+    changes = clip.sidecar["measured"]["changes"]
+    assert not any("downbeat" in change for change in changes)
+    assert clip.downbeat_error_ms < 12

@@ -9,9 +9,10 @@ from torch import Tensor
 from acestep.guide import guide_channels
 from acestep.nano.data import captions
 from acestep.nano.data.latents import Example, View
+from acestep.spectral import SpectralCodec
 
-LATENT_RATE_HZ = 100.0
-LENGTHS = (256, 512, 800, 1024, 1536)  # frames; the batch shrinks so that the tokens stay the same
+LATENT_RATE_HZ = SpectralCodec.latent_rate_hz
+LENGTHS = (64, 128, 200, 256, 384)  # frames; the batch shrinks so that the tokens stay the same
 LENGTH_SHARES = (0.17, 0.4, 0.28, 0.1, 0.05)
 TASK_SHARES = {"text": 0.6, "lego": 0.22, "complete": 0.08, "repaint": 0.1}
 REFERENCE_SHARE = 0.35
@@ -25,17 +26,17 @@ CAPTION_DROP = 0.06
 class Batch:
     """B clips of T frames: data, context latents, prompts, references (None: none) and dropped conditions."""
 
-    x0: Tensor  # [B, T, 64]
-    context: Tensor  # [B, T, 160]
+    x0: Tensor  # [B, T, 192]
+    context: Tensor  # [B, T, 416]
     texts: list[str]
     references: list[Tensor | None]
     null: Tensor  # [B] bool
 
 
 def draw_batch(
-    examples: list[Example], silence: Tensor, random: np.random.Generator, frames_per_batch: int = 12_288
+    examples: list[Example], silence: Tensor, random: np.random.Generator, frames_per_batch: int = 3_072
 ) -> Batch:
-    """A random batch; `silence` is the codec's latent of silence [64]."""
+    """A random batch; `silence` is the codec's latent of silence [192]."""
     length = int(random.choice(LENGTHS, p=LENGTH_SHARES))
     rows = [_row(examples, length, silence, random) for _ in range(max(frames_per_batch // length, 1))]
     return Batch(
@@ -48,7 +49,7 @@ def draw_batch(
 
 
 def build_context(source: Tensor, mask: Tensor, guide: Tensor) -> Tensor:
-    """Source latents [T, 64], chunk mask [T] and guide [T, 32] → context latents [T, 160]."""
+    """Source latents [T, 192], chunk mask [T] and guide [T, 32] → context latents [T, 416]."""
     return torch.cat([source, mask[:, None].expand_as(source), guide], -1)
 
 
@@ -114,7 +115,7 @@ def _start(example: Example, view: View, length: int, random: np.random.Generato
 
 def _region(bar: float, length: int, random: np.random.Generator) -> Tensor:
     """1 in a stretch of a beat to some bars, 0 elsewhere."""
-    size = int(np.clip(bar * float(random.choice([0.25, 0.5, 1, 1, 2])), 20, length - 20))
+    size = int(np.clip(bar * float(random.choice([0.25, 0.5, 1, 1, 2])), 5, length - 5))
     start = int(random.integers(0, length - size))
     mask = torch.zeros(length)
     mask[start : start + size] = 1

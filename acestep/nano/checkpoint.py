@@ -4,11 +4,11 @@
     codec/                           config.json (_class_name SpectralCodec), model.safetensors
     tokenizer/                       tokenizer.json, tokenizer_config.json  (AutoTokenizer)
     text_encoder/                    a two-layer Qwen3Model                 (AutoModel)
-    stages/{l,m,s}/transformer/      AceStepTransformer1DModel, in_channels 224, patch 4
+    stages/{l,m,s}/transformer/      AceStepTransformer1DModel, in_channels 608, patch 1
     stages/{l,m,s}/condition_encoder/  AceStepConditionEncoder, 128 wide
 
-What the transformer takes: hidden states x_t [B, T, 64]; context latents [B, T, 160] = source latents 64
-(silence where there is none, and inside a region to repaint) | chunk mask 64 (1 = make, 0 = keep) | guide 32
+What the transformer takes: hidden states x_t [B, T, 192]; context latents [B, T, 416] = source latents 192
+(silence where there is none, and inside a region to repaint) | chunk mask 192 (1 = make, 0 = keep) | guide 32
 (`acestep.guide`). Latents come normalised from the codec. Velocity = noise - data, t from 1 (noise) to 0.
 The prompt is `prompt_template` filled with the instruction of the task (diffusers' TASK_INSTRUCTIONS, its
 TRACK_NAME in capitals), the caption and ACE-Step's metas, all lower-cased by the tokenizer; the lyrics are
@@ -27,14 +27,14 @@ from typing import Any
 import torch
 from torch import nn
 
+from acestep.codec import silence_of
 from acestep.guide import BEAT_CHANNELS, KEY_CHANNELS
-from acestep.spectral import SpectralCodec
+from acestep.spectral import CHANNELS, GROUP, SpectralCodec
 
 PROMPT_TEMPLATE = "{instruction}\n{caption}\n{metas}"
 LYRICS = "# Languages\nen\n\n# Lyric\n<|endoftext|>"  # what ACE-Step's format makes of no lyrics
 END, PAD, UNKNOWN = "<|endoftext|>", "<pad>", "<unk>"
 REFERENCE_S = 3.0
-SILENCE_FRAMES = 15_000  # the length diffusers gives the condition encoder's silence latent
 STAGES = ("l", "m", "s")
 
 
@@ -42,7 +42,7 @@ STAGES = ("l", "m", "s")
 class NanoConfig:
     """Sizes of a nano cascade; the defaults are what ships."""
 
-    width: int = 320  # a token is 4 frames × 64 channels: narrower, and noise could not pass through
+    width: int = 320  # a token carries a latent frame of 192 channels: noise must pass through
     feed_forward: int = 512
     layers: tuple[int, int, int] = (4, 3, 2)  # of L, M and S: coarse structure needs depth, polish does not
     heads: int = 5
@@ -94,9 +94,9 @@ def build_transformer(config: NanoConfig, layers: int, kinds: list[str] | None =
         num_attention_heads=config.heads,
         num_key_value_heads=config.heads,
         head_dim=config.width // config.heads,
-        in_channels=64 * 3 + BEAT_CHANNELS + KEY_CHANNELS,
-        audio_acoustic_hidden_dim=64,
-        patch_size=4,
+        in_channels=CHANNELS * 3 + BEAT_CHANNELS + KEY_CHANNELS,
+        audio_acoustic_hidden_dim=CHANNELS,
+        patch_size=1,
         sliding_window=64,
         layer_types=kinds,
         encoder_hidden_size=config.condition_width,
@@ -112,7 +112,7 @@ def build_condition_encoder(config: NanoConfig) -> Any:
         hidden_size=width,
         intermediate_size=2 * width,
         text_hidden_dim=config.text_width,
-        timbre_hidden_dim=64,
+        timbre_hidden_dim=CHANNELS,
         num_lyric_encoder_hidden_layers=1,
         num_timbre_encoder_hidden_layers=2,
         num_attention_heads=max(width // 32, 1),
@@ -194,13 +194,6 @@ def describe(
     }
 
 
-def set_silence(modules: NanoModules, codec: SpectralCodec) -> None:
-    """Fill every condition encoder's silence latent with what the codec makes of silence."""
-    steady = codec.encode(torch.zeros(1, 2, 64 * 480))[:, 32:33]
-    for encoder in modules.condition_encoders.values():
-        encoder.silence_latent = steady.expand(1, SILENCE_FRAMES, -1).clone()
-
-
 def save_checkpoint(
     folder: Path, modules: NanoModules, tokenizer: Any, codec: SpectralCodec, description: dict[str, Any]
 ) -> None:
@@ -211,9 +204,10 @@ def save_checkpoint(
     _half(modules.text_encoder).save_pretrained(folder / "text_encoder")
     for name in modules.transformers:
         _half(modules.transformers[name]).save_pretrained(folder / "stages" / name / "transformer")
-        _half(modules.condition_encoders[name]).save_pretrained(
-            folder / "stages" / name / "condition_encoder"
-        )
+        encoder = _half(modules.condition_encoders[name])
+        # 15,000 equal frames, which whoever loads it has from the codec
+        encoder.register_buffer("silence_latent", encoder.silence_latent, persistent=False)
+        encoder.save_pretrained(folder / "stages" / name / "condition_encoder")
     text = json.dumps(description, indent=2, ensure_ascii=False)
     (folder / "cascade.json").write_text(text + "\n", encoding="utf-8")
 
@@ -228,6 +222,7 @@ def load_checkpoint(folder: Path) -> tuple[NanoModules, Any, SpectralCodec, dict
     modules = NanoModules.__new__(NanoModules)
     nn.Module.__init__(modules)
     modules.text_encoder = Qwen3Model.from_pretrained(folder / "text_encoder", dtype=torch.float32)
+    codec = SpectralCodec.load(folder / "codec")
     modules.transformers = nn.ModuleDict()
     modules.condition_encoders = nn.ModuleDict()
     for stage in description["stages"]:
@@ -236,11 +231,11 @@ def load_checkpoint(folder: Path) -> tuple[NanoModules, Any, SpectralCodec, dict
         modules.transformers[stage["name"]] = AceStepTransformer1DModel.from_pretrained(
             path / "transformer", **options
         )
-        modules.condition_encoders[stage["name"]] = AceStepConditionEncoder.from_pretrained(
-            path / "condition_encoder", **options
-        )
+        encoder = AceStepConditionEncoder.from_pretrained(path / "condition_encoder", **options)
+        encoder.silence_latent = silence_of(codec).expand_as(encoder.silence_latent)
+        modules.condition_encoders[stage["name"]] = encoder
     tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer")
-    return modules.eval(), tokenizer, SpectralCodec.load(folder / "codec"), description
+    return modules.eval(), tokenizer, codec, description
 
 
 def write_untrained(folder: Path, config: NanoConfig | None = None, seed: int = 0) -> None:
@@ -251,10 +246,9 @@ def write_untrained(folder: Path, config: NanoConfig | None = None, seed: int = 
     tokenizer = train_tokenizer(texts, config.vocabulary)
     codec = SpectralCodec(**config.codec).eval()
     # components of noise around a quiet level: every latent is heard, as in a trained codec
-    codec.set_components(torch.randn(2 * len(codec.mean), len(codec.mean)) - 3)
+    codec.set_components(torch.randn(2 * GROUP * len(codec.mean), GROUP, len(codec.mean)) - 3)
     modules = NanoModules(config, len(tokenizer))
-    set_silence(modules, codec)
-    schedule, guidance = {"steps": 9, "shift": 2.0}, {"scale": 3.0, "mode": "cfg", "interval": [0.0, 1.0]}
+    schedule, guidance = {"steps": 9, "shift": 1.0}, {"scale": 3.0, "mode": "cfg", "interval": [0.0, 1.0]}
     save_checkpoint(
         folder, modules, tokenizer, codec, describe(schedule, guidance, (3, 6), "nothing: random")
     )

@@ -17,6 +17,7 @@ from acestep.nano.data.compose import compose
 from acestep.nano.data.latents import REFERENCE_SEED, encode, frames_of, tiled
 from acestep.nano.data.render import mix, render
 from acestep.nano.data.sounds import Bank
+from acestep.nano.judges import Ear
 from acestep.nano.rows import Row, share_row
 from acestep.request import AudioRange, GenerateRequest
 
@@ -101,11 +102,11 @@ def _nearest(summary: np.ndarray, others: np.ndarray, scale: np.ndarray) -> floa
 
 def _by_stage(cascade: Any, case: Any) -> dict[str, np.ndarray]:
     """Summaries of latents made over the same number of steps."""
-    made = {}
+    made, ear = {}, Ear(cascade.codec)
     for name, stages in STAGES.items():
         request = replace(case.request, stages=stages) if stages else case.request
-        latents = cascade.latents(request)[0].float().numpy()
-        made[name] = judges.summary(latents[: frames_of(case.loop)])
+        latents = cascade.latents(request)[0].float()
+        made[name] = judges.summary(ear.frames(latents[: frames_of(case.loop)]))
     return made
 
 
@@ -153,13 +154,18 @@ def _written(folder: str, audio: np.ndarray) -> str:
 
 
 def _summary(clip: np.ndarray, case: Any, cascade: Any) -> np.ndarray:
-    return judges.summary(encode(tiled(clip, frames_of(case.loop)), cascade.codec).numpy())
+    return judges.summary(heard(tiled(clip, frames_of(case.loop)), cascade.codec))
+
+
+def heard(audio: np.ndarray, codec: Any) -> np.ndarray:
+    """Audio [N, 2] → the judges' frames [S, 64], by way of the codec's latents."""
+    return Ear(codec).frames(encode(audio, codec))
 
 
 def _agreement(clip: np.ndarray, rest: np.ndarray, codec: Any) -> float:
     """Onsets that fall together, plus pitch classes that are shared."""
     count = min(len(clip), len(rest))
-    first, second = (encode(audio[:count].astype(np.float32), codec).numpy() for audio in (clip, rest))
+    first, second = (heard(audio[:count].astype(np.float32), codec) for audio in (clip, rest))
     onsets = judges.agreement(judges.onset_curve(first), judges.onset_curve(second))
     chords = judges.chroma(clip[:count].mean(1)) * judges.chroma(rest[:count].mean(1))
     return onsets + float(chords.sum(0).mean())

@@ -1,7 +1,7 @@
 """Measures of a checkpoint that need more than one clip: probes, timbre, agreement, distances.
 
-All work on codec latents [T, 64] (numpy), which real renders and generated clips both have. Knows nothing of
-how clips were made.
+All work on frames [S, 64] at 100 Hz (numpy), which `Ear` makes of codec latents: real renders and generated
+clips both have those. Knows nothing of how clips were made.
 """
 
 from dataclasses import dataclass
@@ -10,25 +10,45 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from acestep.grid import Grid
+from acestep.grid import SAMPLE_RATE_HZ, Grid
+from acestep.phase import HOP
+from acestep.spectral import GRADING, GROUP, SpectralCodec
 
-LATENT_RATE_HZ = 100.0
+RATE_HZ = SAMPLE_RATE_HZ / HOP
+CHANNELS = 64
 
 
-def summary(latents: np.ndarray) -> np.ndarray:
-    """[T, 64] → [256]: mean, spread, movement and peaks of every channel: how a clip sounds, not what it
+class Ear:
+    """What a codec's latents hold, spectrum by spectrum: the leading directions of its components."""
+
+    def __init__(self, codec: SpectralCodec) -> None:
+        spectra = codec.synthesis.unflatten(1, (GROUP, -1)).flatten(0, 1)  # latents are of unit variance
+        basis, variance, _ = torch.linalg.svd(spectra.T @ spectra / GROUP)
+        basis, deviation = basis[:, :CHANNELS], variance[:CHANNELS].sqrt()
+        wanted = deviation**GRADING
+        self._codec = codec
+        self._basis = basis * (wanted / wanted.square().mean().sqrt() / deviation)
+
+    def frames(self, latents: np.ndarray | Tensor) -> np.ndarray:
+        """Latents [T, C] → [4 T, 64]."""
+        heard = self._codec.synthesise(torch.as_tensor(latents).float()[None])[0] - self._codec.mean
+        return (heard @ self._basis).numpy()
+
+
+def summary(frames: np.ndarray) -> np.ndarray:
+    """[S, 64] → [256]: mean, spread, movement and peaks of every channel: how a clip sounds, not what it
     plays.
     """
-    values = latents.astype(np.float32)
+    values = frames.astype(np.float32)
     moved = np.abs(np.diff(values, axis=0))
     return np.concatenate([values.mean(0), values.std(0), moved.mean(0), np.quantile(values, 0.95, axis=0)])
 
 
-def rhythm(latents: np.ndarray, grid: Grid, places: int = 16, channels: int = 8) -> np.ndarray:
-    """[T, 64] → [places · 2 · channels]: where in the bar the leading channels rise and fall, mean 1 each."""
-    values = latents[:, :channels].astype(np.float32)
+def rhythm(frames: np.ndarray, grid: Grid, places: int = 16, channels: int = 8) -> np.ndarray:
+    """[S, 64] → [places · 2 · channels]: where in the bar the leading channels rise and fall, mean 1 each."""
+    values = frames[:, :channels].astype(np.float32)
     moved = np.diff(values, axis=0, prepend=values[:1])
-    bar = np.arange(len(values)) / LATENT_RATE_HZ / grid.bar_s
+    bar = np.arange(len(values)) / RATE_HZ / grid.bar_s
     place = np.round(bar * places).astype(int) % places
     both = np.concatenate([moved.clip(0), (-moved).clip(0)], 1)
     sums = np.zeros((places, 2 * channels), np.float32)
@@ -37,9 +57,9 @@ def rhythm(latents: np.ndarray, grid: Grid, places: int = 16, channels: int = 8)
     return (mean / (mean.mean(0, keepdims=True) + 1e-3)).ravel()
 
 
-def features(latents: np.ndarray, grid: Grid) -> np.ndarray:
-    """[T, 64] → [512]: how a clip sounds and when it moves, for probes."""
-    return np.concatenate([summary(latents), rhythm(latents, grid)])
+def features(frames: np.ndarray, grid: Grid) -> np.ndarray:
+    """[S, 64] → [512]: how a clip sounds and when it moves, for probes."""
+    return np.concatenate([summary(frames), rhythm(frames, grid)])
 
 
 @dataclass
@@ -97,14 +117,14 @@ def mean_distance(summaries: np.ndarray) -> float:
     return float(gaps.sum() / max(count * (count - 1), 1))
 
 
-def onset_curve(latents: np.ndarray) -> np.ndarray:
-    """[T] at 100 Hz: how much the leading components rise, zero mean, unit length."""
-    rise = np.abs(np.diff(latents[:, :8].astype(np.float32), axis=0, prepend=latents[:1, :8])).sum(1)
+def onset_curve(frames: np.ndarray) -> np.ndarray:
+    """[S] at 100 Hz: how much the leading components rise, zero mean, unit length."""
+    rise = np.abs(np.diff(frames[:, :8].astype(np.float32), axis=0, prepend=frames[:1, :8])).sum(1)
     rise = rise - rise.mean()
     return rise / (np.linalg.norm(rise) + 1e-6)
 
 
-def beat_error_ms(curve: np.ndarray, grid: Grid, rate_hz: float = 100.0) -> float:
+def beat_error_ms(curve: np.ndarray, grid: Grid, rate_hz: float = RATE_HZ) -> float:
     """How far the best place of the grid's sixteenths is from where it was asked to be, within half a
     beat.
     """
@@ -119,7 +139,7 @@ def beat_error_ms(curve: np.ndarray, grid: Grid, rate_hz: float = 100.0) -> floa
     return abs(found) * 1000
 
 
-def tempo_error_pct(curve: np.ndarray, bpm: float, rate_hz: float = 100.0) -> float:
+def tempo_error_pct(curve: np.ndarray, bpm: float, rate_hz: float = RATE_HZ) -> float:
     """Strongest tempo within a tenth of the asked one, by the curve's spectrum at 1, 2 and 4 × the beat."""
     time = np.arange(len(curve)) / rate_hz
     tempos = bpm * np.linspace(0.9, 1.1, 401)

@@ -17,6 +17,7 @@ from diffusers.models.transformers.ace_step_transformer import (
 from torch import Tensor
 
 from acestep.nano.checkpoint import LYRICS, REFERENCE_S
+from acestep.spectral import SpectralCodec
 
 
 @dataclass
@@ -42,7 +43,7 @@ def tokenise(tokenizer: Any, texts: list[str]) -> tuple[Tensor, Tensor]:
 def conditions(
     text_encoder: Any, encoder: Any, tokenizer: Any, texts: list[str], references: list[Tensor | None]
 ) -> Conditions:
-    """Prompts and references (latents [frames, 64] or None) → condition tokens: lyrics, timbre, text."""
+    """Prompts and references (latents [frames, 192] or None) → condition tokens: lyrics, timbre, text."""
     ids, mask = tokenise(tokenizer, texts)
     text = encoder.text_projector(text_encoder(input_ids=ids).last_hidden_state)
     lyric_ids, lyric_mask = tokenise(tokenizer, [LYRICS])
@@ -64,7 +65,7 @@ def velocity(
     context: Tensor,
     layers: tuple[int, ...] | None = None,
 ) -> Tensor:
-    """Noise minus data at x [B, T, 64], t [B]; `layers` runs some of the blocks only."""
+    """Noise minus data at x [B, T, 192], t [B]; `layers` runs some of the blocks only."""
     embedding, shifts = transformer.time_embed(t)  # in single precision: bfloat16 cannot tell 0.80 from 0.803
     embedding_r, shifts_r = transformer.time_embed_r(torch.zeros_like(t))
     dtype = transformer.proj_in_conv.weight.dtype
@@ -130,7 +131,7 @@ class SingleAttention(AceStepAttnProcessor2_0):
         return attn.to_out[0](made.transpose(1, 2).flatten(2).to(hidden_states.dtype))
 
 
-def reference_frames(latent_rate_hz: float = 100.0) -> int:
+def reference_frames(latent_rate_hz: float = SpectralCodec.latent_rate_hz) -> int:
     """Latent frames the timbre encoder takes."""
     return round(REFERENCE_S * latent_rate_hz)
 

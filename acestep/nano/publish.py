@@ -10,12 +10,12 @@ import torch
 from torch import nn
 
 from acestep.errors import NotFound
-from acestep.nano.checkpoint import STAGES, NanoConfig, NanoModules, describe, save_checkpoint, set_silence
+from acestep.nano.checkpoint import STAGES, NanoConfig, NanoModules, describe, save_checkpoint
 from acestep.nano.train_stages import split_stages
 from acestep.spectral import SpectralCodec
 
-SCHEDULE = {"steps": 9, "shift": 2.0}
-CUTS = (3, 6)  # sigma 0.8 and 0.5: where `train_stages.LEVELS` meet
+SCHEDULE = {"steps": 9, "shift": 1.0}
+CUTS = (3, 6)  # sigma 0.67 and 0.33: where `train_stages.LEVELS` meet
 GUIDANCE = {"scale": 4.0, "mode": "apg", "interval": [0.0, 1.0]}
 TRAINED_ON = (
     "loops composed and rendered by acestep/nano/data from MIT and CC0 sounds and code; see README.md"
@@ -56,7 +56,6 @@ def publish(
     text_encoder = Qwen3Model.from_pretrained(work / "text_encoder")
     codec = SpectralCodec.load(work / "codec")
     modules = averaged(states, config or NanoConfig(), text_encoder, len(tokenizer), kind)
-    set_silence(modules, codec)
     description = describe(SCHEDULE, GUIDANCE, CUTS, TRAINED_ON)
     save_checkpoint(folder, modules, tokenizer, codec, description)
     return {name: int(state["step"]) for name, state in states.items()}

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 
+from acestep.codec import silence_of
 from acestep.nano.checkpoint import LYRICS, NanoConfig, build_text_encoder, train_tokenizer
 from acestep.nano.data.latents import Shards, label, latent_shard
 from acestep.nano.data.prepare import feature_shard
@@ -63,7 +64,7 @@ def train_stages(work: Path, recipe: StageRecipe, seconds: float, resume: bool =
     tokenizer = AutoTokenizer.from_pretrained(work / "tokenizer")
     encoder = Qwen3Model.from_pretrained(work / "text_encoder")
     codec = fitted_codec(work)
-    silence = codec.encode(torch.zeros(1, 2, 64 * 480))[0, 32].clone()
+    silence = silence_of(codec)[0, 0].clone()
     shards = Shards(work / "latents")
     training = StageTraining(recipe, NanoConfig(), shards.examples(), tokenizer, silence, encoder)
     state = work / f"{recipe.only or 'lms'}.pt"

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from acestep.grid import SAMPLE_RATE_HZ
 from acestep.phase import BINS, FFT
-from acestep.spectral import SpectralCodec, band_edges
+from acestep.spectral import GROUP, SpectralCodec, band_edges
 
 MEL_BANDS = 128  # librosa's default, which the evaluation measures with
 MEL_FLOOR = 1e-5
@@ -29,7 +29,7 @@ class CodecRecipe:
 
     steps: int = 6000
     batch: int = 24
-    frames: int = 128
+    frames: int = 128  # spectra
     rate: float = 2e-3
     warmup: int = 100
     noise: float = 0.1  # added to normalised latents: the decoder must forgive what diffusion gets wrong
@@ -76,15 +76,14 @@ class CodecTraining:
         if self.step % 200 == 0:
             self.shards = open_features(self.features)  # newly rendered shards join
         target = self._batch(random)
-        noise = torch.from_numpy(
-            random.standard_normal((*target.shape[:2], self.codec.channels), dtype=np.float32)
-        )
+        shape = len(target), target.shape[1] // GROUP, self.codec.channels
+        noise = torch.from_numpy(random.standard_normal(shape, dtype=np.float32))
         for group in self.optimizer.param_groups:
             group["lr"] = self.recipe.rate_at(self.step)
-        latents = (target - self.codec.mean) @ self.codec.analysis + self.recipe.noise * noise
+        latents = self.codec.analyse(target) + self.recipe.noise * noise
         with torch.autocast("cpu", torch.bfloat16, enabled=self.recipe.bfloat16):
             correction = self.codec.correction(latents)
-        made = latents @ self.codec.synthesis + self.codec.mean + correction.float()
+        made = self.codec.synthesise(latents) + correction.float()
         loss = self._loss(made, target)
         self.optimizer.zero_grad()
         loss.backward()
@@ -125,7 +124,7 @@ class CodecTraining:
         rows = []
         for _ in range(self.recipe.batch):
             shard = self.shards[int(random.integers(len(self.shards)))]
-            start = int(random.integers(0, max(len(shard) - self.recipe.frames, 1)))
+            start = GROUP * int(random.integers(0, max((len(shard) - self.recipe.frames) // GROUP, 1)))
             rows.append(np.asarray(shard[start : start + self.recipe.frames], dtype=np.float32))
         return torch.from_numpy(np.stack(rows))
 
@@ -139,8 +138,8 @@ def open_features(folder: Path) -> list[np.ndarray]:
 
 
 def fit_components(codec: SpectralCodec, features: Path) -> SpectralCodec:
-    """The linear part, from every third frame of all feature shards there are. It fixes what latents are."""
-    sample = np.concatenate([np.asarray(shard[::3], np.float32) for shard in open_features(features)])
+    """The linear part, from every second group of all feature shards there are. It fixes what latents are."""
+    sample = np.concatenate([_groups(shard)[::2].astype(np.float32) for shard in open_features(features)])
     codec.set_components(torch.from_numpy(sample))
     return codec
 
@@ -151,6 +150,11 @@ def fitted_codec(work: Path) -> SpectralCodec:
     if not (folder / "config.json").exists():
         fit_components(SpectralCodec(), work / "features").save(folder)
     return SpectralCodec.load(folder)
+
+
+def _groups(shard: np.ndarray) -> np.ndarray:
+    """[frames, K] → [frames / 4, 4, K]."""
+    return np.asarray(shard[: len(shard) // GROUP * GROUP]).reshape(-1, GROUP, shard.shape[1])
 
 
 def mel_of_bands() -> Tensor:

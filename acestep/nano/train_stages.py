@@ -29,11 +29,11 @@ from acestep.spectral import GRADING
 # blocks of the shared transformer that become a stage, and the noise levels it is trained on; the levels
 # reach a little beyond the hand-over so that neither side meets an input it has never seen
 DEPTH: dict[str, tuple[int, ...]] = {"l": (0, 1, 2, 3), "m": (0, 1, 3), "s": (0, 3)}
-LEVELS: dict[str, tuple[float, float]] = {"l": (0.78, 1.0), "m": (0.48, 0.82), "s": (0.0, 0.52)}
+LEVELS: dict[str, tuple[float, float]] = {"l": (0.64, 1.0), "m": (0.31, 0.69), "s": (0.0, 0.36)}
 PASS = {
     "l": 0.9,
-    "m": 0.5,
-    "s": -0.7,
+    "m": 0.0,
+    "s": -0.9,
 }  # how much of x the velocity is, for white data in the stage's interval
 ANCHOR = 24.0
 CHANNEL_POWER = 0.5  # of the components' deviation: what is heard most is learned first
@@ -46,7 +46,7 @@ class StageRecipe:
 
     steps: int = 3000
     shared_steps: int = 0
-    frames_per_batch: int = 8_192
+    frames_per_batch: int = 2_048
     rate: float = 1e-3  # of AdamW; Muon's is twice that, its updates being scaled to AdamW's size
     warmup: int = 60
     ema: float = 0.99
@@ -287,7 +287,7 @@ def _calm(modules: NanoModules) -> None:
 
 
 def _pass_through(transformer: Any, gain: float) -> None:
-    """The first 256 channels of a token are its 4 × 64 noisy values, and the output reads them back times
+    """The first 192 channels of a token are its noisy values, and the output reads them back times
     `gain`.
 
     A constant in one of the free channels keeps the last norm from levelling loud and quiet tokens.
@@ -318,11 +318,11 @@ def log_line(training: StageTraining, path: Path, pace: float) -> None:
 
 
 def channel_weights(examples: list[Example], most: float = 6.0, least: float = 0.5) -> Tensor:
-    """[64]: how much each latent channel counts, by the share of the sound it carries, mean 1.
+    """[192]: how much each latent channel counts, by the share of the sound it carries, mean 1.
 
     Graded latents have deviation (component's deviation) ** GRADING, so theirs tells the component's.
     """
-    sample = np.concatenate([example.views[0].target[::16] for example in examples[:200]]).astype(np.float32)
+    sample = np.concatenate([example.views[0].target[::4] for example in examples[:200]]).astype(np.float32)
     deviation = torch.from_numpy(sample.std(0)).clamp_min(1e-3) ** (1 / GRADING)
     weights = deviation**CHANNEL_POWER
     weights = (weights / weights.median()).clamp(least, most)

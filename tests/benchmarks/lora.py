@@ -203,7 +203,7 @@ def quality(base: str, minutes: float, keep: Path | None = None) -> dict[str, An
         write_style(folder / "loops", range(TRAINED))
         held_out = write_style(folder / "held_out", range(900, 900 + HELD_OUT))
         config = TrainConfig(
-            data=str(folder / "loops"), name="crushed-bells", base=base, home=str(folder / "home"),
+            data=str(folder / "loops"), name="chip-arps", base=base, home=str(folder / "home"),
             minutes=minutes, device="cpu", tensorboard=False,
         )  # fmt: skip
         started = time.monotonic()
@@ -269,7 +269,7 @@ def compare_clips(base: str, adapter: Path, style: np.ndarray) -> dict[str, Any]
     for seed in range(SEEDS):
         key = Key(int(random.integers(12)), "minor")
         request = GenerateRequest(
-            prompt="crushed bells", bpm=float(random.integers(84, 132)), bars=4, key=key, seed=seed
+            prompt="chip arps", bpm=float(random.integers(84, 132)), bars=4, key=key, seed=seed
         )
         row: dict[str, Any] = {}
         for which, adapters in (("base", ()), ("adapter", ((name, 1.0),))):

@@ -90,7 +90,7 @@ def compose(seed: int, held: bool = False, sound_of: Loop | None = None) -> Loop
     held_role = str(random.choice(roles)) if held else ""
     for role in roles:
         played = _notes(random, role, style, harmony, grid, chords, sevenths)
-        notes = tuple(_place(random, note, swing, role) for note in played)
+        notes = tuple(_place(random, note, swing, role, grid.signature) for note in played)
         if role == "drums":
             kick = tuple(note for note in notes if note.hit.startswith("kick"))
         if sound_of is None:
@@ -189,8 +189,9 @@ def _notes(
     return arp_notes(random, chords, quarters, float(random.choice(ARP_RATES)))
 
 
-def _place(random: np.random.Generator, note: Note, swing: float, role: str) -> Note:
-    """Swing every second sixteenth (eighth where swing is heavy), and let hands be a little unsteady."""
+def _place(random: np.random.Generator, note: Note, swing: float, role: str, signature: Signature) -> Note:
+    """Accent the bar and the beats, swing every second sixteenth (eighth where swing is heavy), and let hands
+    be a little unsteady."""
     start = note.start
     unit = 0.5 if swing > 0.45 else 0.25
     if swing and round(start / unit) % 2 == 1 and abs(start / unit - round(start / unit)) < 1e-6:
@@ -198,8 +199,19 @@ def _place(random: np.random.Generator, note: Note, swing: float, role: str) -> 
     human = (
         0.0 if role in ("drums", "percussion", "bass") and note.start == 0 else float(random.normal(0, 0.006))
     )
-    velocity = float(np.clip(note.velocity * random.normal(1, 0.06), 0.05, 1))
+    stress = _stress(note.start, signature)
+    velocity = float(np.clip(note.velocity * stress * random.normal(1, 0.06), 0.05, 1))
     return replace(note, start=max(start + human, 0.0), velocity=velocity)
+
+
+def _stress(start: float, signature: Signature) -> float:
+    """How much harder a note is played for its place in the bar, as players do: bar, half bar, beat, rest."""
+    place, beat = start % signature.quarters_per_bar, 4 / signature.denominator
+    if place < 1e-6:
+        return 1.2
+    if signature.quarters_per_bar >= 3 and abs(place - signature.quarters_per_bar / 2) < 1e-6:
+        return 1.05 if signature.numerator % 2 == 0 else 0.92
+    return 1.0 if place % beat < 1e-6 else 0.92
 
 
 def _dress(

@@ -16,7 +16,7 @@ from acestep.nano.data.render import mix, render
 from acestep.nano.data.sounds import Bank
 from acestep.spectral import SpectralCodec
 
-MIN_FRAMES, MAX_FRAMES = 1024, 1664  # shorter loops go round until they are long enough
+MIN_FRAMES, MAX_FRAMES = 256, 416  # shorter loops go round until they are long enough
 LOOPS_PER_SHARD = 25
 REFERENCE_SEED = 1_000_000_000  # siblings are composed from seeds nobody else uses
 
@@ -26,10 +26,10 @@ class View:
     """What sounds (`roles`), its latents, the rest of the mix (None: nothing else), and a reference."""
 
     roles: tuple[str, ...]
-    target: np.ndarray  # float16 [T, 64]
+    target: np.ndarray  # float16 [T, 192]
     rest_roles: tuple[str, ...]
     rest: np.ndarray | None
-    reference: np.ndarray  # float16 [reference frames, 64]
+    reference: np.ndarray  # float16 [reference frames, 192]
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def reference_of(latents: Tensor, frames: int) -> Tensor:
     return torch.cat([latents[:third], latents[middle : middle + third], latents[total - third :]])
 
 
-def tiled(audio: np.ndarray, frames: int, hop: int = 480) -> np.ndarray:
+def tiled(audio: np.ndarray, frames: int, hop: int = SpectralCodec.hop) -> np.ndarray:
     """Audio [N, 2] repeated or cut to exactly `frames` latent frames."""
     need = frames * hop
     return np.tile(audio, (-(-need // len(audio)), 1))[:need]
@@ -120,11 +120,11 @@ def tiled(audio: np.ndarray, frames: int, hop: int = 480) -> np.ndarray:
 
 def frames_of(loop: Loop) -> int:
     """How many latent frames are stored for a loop."""
-    return int(np.clip(loop.grid.samples() // 480, MIN_FRAMES, MAX_FRAMES))
+    return int(np.clip(loop.grid.samples() // SpectralCodec.hop, MIN_FRAMES, MAX_FRAMES))
 
 
 def encode(audio: np.ndarray, codec: SpectralCodec) -> Tensor:
-    """Audio [N, 2] → latents [T, 64]."""
+    """Audio [N, 2] → latents [T, 192]."""
     with torch.autocast("cpu", torch.bfloat16):
         return codec.encode(torch.from_numpy(np.ascontiguousarray(audio.T))[None])[0].float()
 
@@ -166,5 +166,5 @@ def _reference(stems: dict[str, np.ndarray], roles: tuple[str, ...], codec: Spec
     chosen = {role: stems[role] for role in roles}
     audio = mix(chosen)
     frames = round(REFERENCE_S * codec.latent_rate_hz)
-    cut = reference_of(torch.from_numpy(audio), frames * 480).numpy()
-    return encode(cut[: frames * 480], codec).half().numpy()
+    cut = reference_of(torch.from_numpy(audio), frames * codec.hop).numpy()
+    return encode(cut[: frames * codec.hop], codec).half().numpy()
