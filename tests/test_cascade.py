@@ -386,3 +386,17 @@ def test_before_anything_is_measured_no_time_is_promised(folder):
     Cascade.load(folder).generate(request(), on_progress=seen.append)
     assert (seen[0].stage, seen[0].fraction, seen[0].eta_s) == ("text", 0, 0)
     assert all(progress.eta_s < 60 for progress in seen)
+
+
+def test_where_loud_sounds_meet_the_rest_is_not_turned_down(cascade, tmp_path):
+    from types import SimpleNamespace
+
+    from acestep.song import Song
+
+    loud = np.full((2, 96_000), 0.95, np.float32)
+    request = GenerateRequest(prompt="x", task="repaint", context=str(tmp_path), repaint_s=(0.5, 1.0))
+    song = SimpleNamespace(request=request, context=loud, cascade=SimpleNamespace(codec=cascade.codec))
+    made = Song.spliced(song, loud, 0)
+    rate = cascade.codec.sample_rate_hz
+    assert np.array_equal(made[:, : rate // 2], loud[:, : rate // 2])
+    assert np.abs(made).max() <= 0.96
