@@ -96,10 +96,14 @@ def test_jalv_under_jack_hands_its_tempo_on(tmp_path: Path) -> None:
             print("stop\nexit", file=transport.stdin, flush=True)
             transport.communicate(timeout=10)
         finally:
-            for process in (jalv, jack):
+            for process in (jalv, jack):  # a killed server stays in JACK's table, which has room for eight
                 if process:
-                    process.kill()
-                    process.communicate()
+                    process.terminate()
+                    try:
+                        process.communicate(timeout=10)
+                    except subprocess.TimeoutExpired:
+                        process.kill()
+                        process.communicate()
             log.close()
     assert request[request.index("tempo") + 1] == pytest.approx(77.0)
     assert request[request.index("signature") + 1] == "4/4"
