@@ -69,7 +69,7 @@ def _train(arguments: argparse.Namespace) -> int:
     if arguments.part == "all":
         print(recipe.train_everything(work, arguments.minutes, arguments.shards, arguments.resume))
     elif arguments.part == "codec":
-        print(train_codec(work, CodecRecipe(steps=600, batch=12), seconds, arguments.resume))
+        print(train_codec(work, CodecRecipe(), seconds, arguments.resume))
     elif arguments.part == "latents":
         recipe.prepare_latents(work, arguments.shards, lambda line: print(line, file=sys.stderr))
     elif arguments.part == "text":

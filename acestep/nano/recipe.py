@@ -89,7 +89,7 @@ def train_stages(work: Path, recipe: StageRecipe, seconds: float, resume: bool =
 
 def train_everything(work: Path, minutes: float, shards: int, resume: bool = True) -> Path:
     """Codec, latents, text and stages in one process; a tenth of the time is the codec's."""
-    train_codec(work, CodecRecipe(steps=600, batch=12), minutes * 6, resume)
+    train_codec(work, CodecRecipe(), minutes * 6, resume)
     prepare_latents(work, shards)
     prepare_text(work)
     train_stages(work, StageRecipe(), minutes * 54, resume)

@@ -27,15 +27,15 @@ class CodecRecipe:
     run.
     """
 
-    steps: int = 6000
-    batch: int = 24
+    steps: int = 2400
+    batch: int = 16
     frames: int = 128  # spectra
     rate: float = 2e-3
     warmup: int = 100
     noise: float = 0.1  # added to normalised latents: the decoder must forgive what diffusion gets wrong
     stereo_weight: float = 0.15
     seed: int = 0
-    bfloat16: bool = False
+    bfloat16: bool = True
 
     def rate_at(self, step: int) -> float:
         """Warm up, then fall to 2 % in a cosine."""
