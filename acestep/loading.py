@@ -6,6 +6,7 @@ Knows nothing of requests or sampling.
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -69,8 +70,9 @@ def load_parts(
             from acestep.oobleck import quicken
 
             quicken(codec.autoencoder.decoder)
+        silence = functools.cache(lambda: silence_of(codec, place))
         stages = {
-            stage.name: load_stage(stage, lambda: silence_of(codec, place), waiting or place, kind, int8)
+            stage.name: load_stage(stage, silence, waiting or place, kind, int8)
             for stage in spec.stages
             if not names or stage.name in names
         }
@@ -126,7 +128,8 @@ def load_model(kind: Any, folder: Path, dtype: torch.dtype, may_miss: tuple[str,
     except (OSError, ValueError, RuntimeError, TypeError, KeyError) as error:
         raise CheckpointError(f"{folder} cannot be loaded as {kind.__name__}: {_short(error)}") from error
     for name in ("missing_keys", "unexpected_keys", "mismatched_keys"):
-        keys = sorted(set(map(str, info.get(name, []))) - set(may_miss))
+        found = set(map(str, info.get(name, [])))
+        keys = sorted(found - set(may_miss) if name == "missing_keys" else found)
         if keys:
             listed = ", ".join(keys[:5]) + (" …" if len(keys) > 5 else "")
             raise CheckpointError(

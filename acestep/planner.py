@@ -23,6 +23,7 @@ from acestep.conditions import SIGNATURES
 from acestep.errors import CheckpointError, NotFound
 from acestep.grid import Grid
 from acestep.key import PITCH_NAMES, Key
+from acestep.request import GenerateRequest
 
 CODES_HZ = 5
 CODE = re.compile(r"<\|audio_code_(\d+)\|>")
@@ -80,26 +81,24 @@ class Planner:
 
     def plan(
         self,
-        prompt: str,
-        lyrics: str,
-        grid: Grid,
-        key: Key | None,
+        request: GenerateRequest,
         duration_s: float,
         *,
         codes: int = 0,
         seed: int = 0,
         on_token: Callable[[int], None] = lambda count: None,
     ) -> Blueprint:
-        """Expand a prompt; `codes` is the size of the codebook to draw from, 0 for no codes.
+        """Expand the request's prompt for a clip of `duration_s`.
 
+        `codes` is the size of the codebook to draw from, 0 for no codes.
         `on_token(count)` is called as tokens are written, and may raise to cancel.
         """
-        asked = self._chat(prompt, lyrics)
-        before, after = _lines(grid, duration_s, bool(lyrics))
+        asked = self._chat(request.prompt, request.lyrics)
+        before, after = _lines(request.grid, duration_s, bool(request.lyrics))
         thought = f"<think>\n{before}caption:"
-        caption = self._caption(asked + thought, on_token) or prompt
+        caption = self._caption(asked + thought, on_token) or request.prompt
         thought += f" {caption}\n{after[0]}keyscale:"
-        named = str(key) if key else self._choice(asked + thought, KEYS)
+        named = str(request.key) if request.key else self._choice(asked + thought, KEYS)
         thought += f" {named}\n{after[1]}</think>\n\n"
         written: tuple[int, ...] = ()
         if codes:

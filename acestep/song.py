@@ -25,6 +25,7 @@ from acestep.pace import Pace
 from acestep.request import AudioRange, GenerateRequest
 from acestep.sampling import Momentum, euler, guided
 from acestep.schedule import Leg, legs
+from acestep.spectral import soft_limit
 from acestep.stage import Branch, Denoiser, Stage
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 MAX_CONTEXT_S = 600  # of a context that is straightened: no clip is longer
 FADE_S = 0.02  # at the edges of a repainted region, inside it
-BENT_FROM, FADE_PEAK = 0.8, 0.96  # of full scale: production turns down what is louder than 0.966
+FADE_PEAK = 0.96  # of full scale: production turns down what is louder than 0.966
 
 
 @dataclass
@@ -101,10 +102,7 @@ class Song:
         request, duration_s = self.request, self.outline.duration_s
         books = [stage.codebook for leg in self.way if (stage := self._stage(leg)).codebook]
         blueprint = planner.plan(
-            request.prompt,
-            request.lyrics,
-            request.grid,
-            request.key,
+            request,
             duration_s,
             codes=min(books, default=0) if self.cascade.spec.can("cover") else 0,
             seed=self.seed,
@@ -134,7 +132,9 @@ class Song:
         kept = np.zeros_like(samples)
         part = self.context[:, at : at + samples.shape[-1]]
         kept[:, : part.shape[1]] = part
-        mixed = _bent(np.sqrt(gain) * samples + np.sqrt(1 - gain) * kept)
+        mixed = np.sqrt(gain) * samples + np.sqrt(1 - gain) * kept
+        # the sum of two loud sounds would turn the whole clip down, and what is to stay with it
+        mixed = soft_limit(torch.from_numpy(mixed), FADE_PEAK).numpy()
         return np.where(gain == 0, kept, np.where(gain == 1, samples, mixed)).astype(np.float32)
 
     @property
@@ -206,14 +206,6 @@ class Song:
 
     def _stage(self, leg: Leg) -> Stage:
         return self.cascade.stages[leg.stage]
-
-
-def _bent(samples: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Loud samples bent to stay below FADE_PEAK: where two sounds meet, for their sum would else turn the
-    whole clip down, and what is to stay with it."""
-    room = FADE_PEAK - BENT_FROM
-    over = np.maximum(np.abs(samples) - BENT_FROM, 0)
-    return np.where(over > 0, np.sign(samples) * (BENT_FROM + room * np.tanh(over / room)), samples)
 
 
 class _Walk:

@@ -61,9 +61,9 @@ def stereo_edges() -> list[int]:
     return edges
 
 
-def soft_limit(audio: Tensor) -> Tensor:
-    """Untouched up to LIMIT_FROM, bent above, never beyond LIMIT."""
-    room = LIMIT - LIMIT_FROM
+def soft_limit(audio: Tensor, limit: float = LIMIT) -> Tensor:
+    """Untouched up to LIMIT_FROM, bent above, never beyond `limit`."""
+    room = limit - LIMIT_FROM
     bent = LIMIT_FROM + room * ((audio.abs() - LIMIT_FROM) / room).tanh()
     return torch.where(audio.abs() > LIMIT_FROM, audio.sign() * bent, audio)
 

@@ -7,8 +7,6 @@ import torch
 
 from acestep import Cascade, GenerateRequest, errors
 from acestep.clip import read_sidecar
-from acestep.grid import Grid, Signature
-from acestep.key import Key
 from acestep.planner import KEYS, Planner, code_count
 from server import cli
 from tests.test_parity import stock_latents, turbo_options
@@ -50,10 +48,14 @@ def heard_by(planner):
     return texts
 
 
+def asking(lyrics="", **settings):
+    return GenerateRequest(prompt="strings", lyrics=lyrics, **settings)
+
+
 def test_what_was_given_is_put_into_its_mouth_and_what_is_open_is_chosen(home):
     planner = Planner.load("lm-tiny", CPU)
     texts = heard_by(planner)
-    made = planner.plan("strings", "la", Grid(92.4, Signature(3, 4), 4), None, 12.0, codes=1000, seed=1)
+    made = planner.plan(asking("la", bpm=92.4, signature="3/4"), 12.0, codes=1000, seed=1)
     assert str(made.key) in KEYS
     assert made.caption
     last = next(text for text in reversed(texts) if "</think>" in text)
@@ -62,7 +64,7 @@ def test_what_was_given_is_put_into_its_mouth_and_what_is_open_is_chosen(home):
     assert lines[1] == f"caption: {made.caption}"
     assert lines[2:] == ["duration: 12", f"keyscale: {made.key}", "language: en", "timesignature: 3"]
     assert "# Caption\nstrings\n\n# Lyric\nla\n" in last
-    given = planner.plan("strings", "", Grid(92.4, Signature(7, 8), 4), Key.parse("F# minor"), 12.0)
+    given = planner.plan(asking(bpm=92.4, signature="7/8", key="F# minor"), 12.0)
     assert str(given.key) == "F# minor"
     assert given.codes == ()
 
@@ -71,9 +73,7 @@ def test_codes_are_as_many_as_the_clip_needs_and_follow_the_seed():
     planner = Planner.load("lm-tiny", CPU)
 
     def codes(seed):
-        return planner.plan(
-            "strings", "", Grid(120, Signature(4, 4), 1), None, 3.3, codes=500, seed=seed
-        ).codes
+        return planner.plan(asking(bars=1), 3.3, codes=500, seed=seed).codes
 
     assert len(codes(1)) == code_count(3.3) == 17
     assert max(codes(1)) < 500

@@ -17,7 +17,6 @@ from acestep.nano.data.compose import compose
 from acestep.nano.data.latents import REFERENCE_SEED, encode, frames_of, tiled
 from acestep.nano.data.render import mix, render
 from acestep.nano.data.sounds import Bank
-from acestep.nano.judges import Ear
 from acestep.nano.rows import Row, share_row
 from acestep.request import AudioRange, GenerateRequest
 
@@ -102,7 +101,7 @@ def _nearest(summary: np.ndarray, others: np.ndarray, scale: np.ndarray) -> floa
 
 def _by_stage(cascade: Any, case: Any) -> dict[str, np.ndarray]:
     """Summaries of latents made over the same number of steps."""
-    made, ear = {}, Ear(cascade.codec)
+    made, ear = {}, judges.ear_of(cascade.codec)
     for name, stages in STAGES.items():
         request = replace(case.request, stages=stages) if stages else case.request
         latents = cascade.latents(request)[0].float()
@@ -159,7 +158,7 @@ def _summary(clip: np.ndarray, case: Any, cascade: Any) -> np.ndarray:
 
 def heard(audio: np.ndarray, codec: Any) -> np.ndarray:
     """Audio [N, 2] → the judges' frames [S, 64], by way of the codec's latents."""
-    return Ear(codec).frames(encode(audio, codec))
+    return judges.ear_of(codec).frames(encode(audio, codec))
 
 
 def _agreement(clip: np.ndarray, rest: np.ndarray, codec: Any) -> float:

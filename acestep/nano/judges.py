@@ -5,6 +5,7 @@ clips both have those. Knows nothing of how clips were made.
 """
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
@@ -33,6 +34,12 @@ class Ear:
         """Latents [T, C] → [4 T, 64]."""
         heard = self._codec.synthesise(torch.as_tensor(latents).float()[None])[0] - self._codec.mean
         return (heard @ self._basis).numpy()
+
+
+@cache
+def ear_of(codec: SpectralCodec) -> Ear:
+    """The codec's ear, made once."""
+    return Ear(codec)
 
 
 def summary(frames: np.ndarray) -> np.ndarray:
@@ -122,32 +129,6 @@ def onset_curve(frames: np.ndarray) -> np.ndarray:
     rise = np.abs(np.diff(frames[:, :8].astype(np.float32), axis=0, prepend=frames[:1, :8])).sum(1)
     rise = rise - rise.mean()
     return rise / (np.linalg.norm(rise) + 1e-6)
-
-
-def beat_error_ms(curve: np.ndarray, grid: Grid, rate_hz: float = RATE_HZ) -> float:
-    """How far the best place of the grid's sixteenths is from where it was asked to be, within half a
-    beat.
-    """
-    time = np.arange(len(curve)) / rate_hz
-    best, found = -np.inf, 0.0
-    quarter = 60 / grid.bpm
-    for shift in np.arange(-quarter / 2, quarter / 2, 0.004):
-        phase = 2 * np.pi * (time - shift) / quarter
-        score = float((curve * (np.cos(phase) + 0.7 * np.cos(2 * phase) + 0.5 * np.cos(4 * phase))).sum())
-        if score > best:
-            best, found = score, shift
-    return abs(found) * 1000
-
-
-def tempo_error_pct(curve: np.ndarray, bpm: float, rate_hz: float = RATE_HZ) -> float:
-    """Strongest tempo within a tenth of the asked one, by the curve's spectrum at 1, 2 and 4 × the beat."""
-    time = np.arange(len(curve)) / rate_hz
-    tempos = bpm * np.linspace(0.9, 1.1, 401)
-    wave = np.zeros(len(tempos))
-    for multiple in (1, 2, 4):
-        turn = np.exp(-2j * np.pi * (tempos[:, None] / 60 * multiple) * time[None])
-        wave += np.abs(turn @ curve)
-    return float(abs(tempos[int(wave.argmax())] / bpm - 1) * 100)
 
 
 def agreement(curve: np.ndarray, other: np.ndarray) -> float:
