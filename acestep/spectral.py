@@ -2,12 +2,14 @@
 
 No phase is stored: `acestep.phase` finds one at decoding. Encoding is linear: the principal components of
 four spectra at once, which spends few channels on what stands still and leaves many to tell its pitches
-apart. (Of 37 renders essentia found the key in 57 %; after 64 components of each spectrum, a third more
-numbers a second, in 32 %; after these in 54 %.) Decoding adds a network that knows from training what the
-components left out. That is what makes a codec trainable and runnable on two CPU cores. Latents come
-normalised: on average of unit variance, the leading components a little more.
-Shapes: B clips, T latent frames of 4 spectra each, S spectra, F bins (1025), K bands, C latent channels,
-N samples. Knows nothing of training.
+apart. Below 656 Hz they also see spectra four times as long. There a semitone is less than a bin of the short
+ones, hidden in small differences of neighbouring bins: nothing a diffusion model would get right, and clips
+had bass notes out of key; in the long ones another tone is another bin. Decoding adds a network that knows
+from training what the components left out, and gives low tones the pitch the long spectra tell. That is what
+makes a codec trainable and runnable on two CPU cores. Latents come normalised: on average of unit variance,
+the leading components a little more.
+Shapes: B clips, T latent frames of 4 spectra each, S spectra, F bins (1025), K bands, L bins of the long
+spectra (106), C latent channels, N samples. Knows nothing of training.
 """
 
 import itertools
@@ -22,7 +24,7 @@ from torch import Tensor, nn
 
 from acestep.errors import CheckpointError
 from acestep.grid import SAMPLE_RATE_HZ
-from acestep.phase import BINS, HOP, LOOKAHEAD, OverlapStream, spectra, stream_phases
+from acestep.phase import BINS, FFT, HOP, LOOKAHEAD, OverlapStream, spectra, stream_phases
 
 LINEAR_BINS = 128  # up to 3 kHz every bin is its own band: there harmonics must stay apart
 BAND_RATIO = 1.0155  # above, a band is this much wider than the one below
@@ -31,6 +33,10 @@ CHANNELS = 192
 GROUP = 4  # spectra in a latent frame
 TONAL_BANDS, TONAL_WEIGHT = (2, 80), 1.5  # 47 Hz to 1.9 kHz, where keys are heard: how much more they count
 STEREO_WEIGHT = 0.3
+LONG_FFT = 8192
+LONG_BINS, LONG_WEIGHT = (6, 112), 1.0  # 35 to 656 Hz
+SPECTRA_AT_ONCE = 400  # long ones: 13 MB
+PROMINENCE = 0.5  # natural log of amplitude: a tone of a long spectrum over what is a short bin away from it
 FLOOR = 1e-4  # power that counts as silence: -97 dB below a full-scale sine
 PAN_LIMIT = 3.0  # natural log of left over right amplitude
 WIDTH_LIMITS = (-4.0, 1.5)  # natural log of side over mid amplitude
@@ -123,15 +129,15 @@ class SpectralCodec(nn.Module):
         self.margin = blocks * (kernel // 2)  # latent frames the decoder sees to either side
         edges, stereo = band_edges(), stereo_edges()
         self.bands = len(edges) - 1
-        features = self.bands + 2 * STEREO_BANDS
+        self.heard = self.bands + 2 * STEREO_BANDS  # features a spectrum is made of; the long ones' follow
+        features = self.heard + LONG_BINS[1] - LONG_BINS[0]
         self.register_buffer("mean", torch.zeros(features))
-        grouped = GROUP * features
-        self.register_buffer("analysis", torch.zeros(grouped, channels))  # features - mean → latents
-        self.register_buffer("synthesis", torch.zeros(channels, grouped))  # and back, as far as it goes
+        self.register_buffer("analysis", torch.zeros(GROUP * features, channels))  # features - mean → latents
+        self.register_buffer("synthesis", torch.zeros(channels, GROUP * features))  # and back, nearly
         self.from_latents = nn.Linear(channels, width)
         self.decoder = nn.Sequential(*[Block(width, kernel, 3) for _ in range(blocks)])
         self.decoder_norm = nn.LayerNorm(width)
-        self.decoder_out = nn.Linear(width, grouped)
+        self.decoder_out = nn.Linear(width, GROUP * self.heard)
         nn.init.zeros_(self.decoder_out.weight)
         nn.init.zeros_(self.decoder_out.bias)
         self.register_buffer("_pool", _pooling(edges), persistent=False)
@@ -141,7 +147,9 @@ class SpectralCodec(nn.Module):
         self.register_buffer("_decorrelation", _decorrelation(), persistent=False)
 
     def features(self, audio: Tensor) -> Tensor:
-        """Audio [B, 2, N] → what the components are of [B, S, K + 48]: band levels, pan and width."""
+        """Audio [B, 2, N] → what the components are of [B, S, K + 48 + L]: band levels, pan, width, and the
+        levels of the long spectra's bins.
+        """
         audio = torch.nan_to_num(audio.float(), posinf=0.0, neginf=0.0)
         audio = F.pad(audio, (0, -audio.shape[-1] % self.hop))
         spectrum = spectra(audio)
@@ -152,15 +160,17 @@ class SpectralCodec(nn.Module):
         pooled = [power @ self._stereo_pool for power in (_power(left), _power(right), mid, side)]
         pan = 0.5 * ((pooled[0] + FLOOR) / (pooled[1] + FLOOR)).log()
         width = 0.5 * ((pooled[3] + FLOOR * 1e-2) / (pooled[2] + FLOOR)).log()
-        return torch.cat([level, pan.clamp(-PAN_LIMIT, PAN_LIMIT), width.clamp(*WIDTH_LIMITS)], -1)
+        image = pan.clamp(-PAN_LIMIT, PAN_LIMIT), width.clamp(*WIDTH_LIMITS)
+        return torch.cat([level, *image, _long_levels(audio.mean(1))], -1)
 
     def set_components(self, features: Tensor) -> None:
-        """Take mean and principal components from features of successive spectra [n, 4, K + 48]; spread the
-        variances over the channels.
+        """Take mean and principal components from features of successive spectra [n, 4, K + 48 + L]; spread
+        the variances over the channels.
         """
         weight = torch.ones(GROUP, features.shape[-1])
         weight[:, slice(*TONAL_BANDS)] = TONAL_WEIGHT
-        weight[:, self.bands :] = STEREO_WEIGHT
+        weight[:, self.bands : self.heard] = STEREO_WEIGHT
+        weight[:, self.heard :] = LONG_WEIGHT
         weight = weight.flatten()
         self.mean.copy_(features.mean((0, 1)))
         centred = (features - self.mean).flatten(1) * weight
@@ -172,16 +182,18 @@ class SpectralCodec(nn.Module):
         self.synthesis.copy_((basis * (deviation / wanted)).T / weight)
 
     def analyse(self, features: Tensor) -> Tensor:
-        """Features [B, 4 T, K + 48] → latents [B, T, C]."""
+        """Features [B, 4 T, K + 48 + L] → latents [B, T, C]."""
         return (features - self.mean).unflatten(1, (-1, GROUP)).flatten(2) @ self.analysis
 
     def synthesise(self, latents: Tensor) -> Tensor:
-        """Latents [B, T, C] → features [B, 4 T, K + 48], as far as the components go."""
+        """Latents [B, T, C] → features [B, 4 T, K + 48 + L], as far as the components go."""
         return _ungrouped(latents @ self.synthesis) + self.mean
 
     def decode_features(self, latents: Tensor) -> Tensor:
-        """Latents [B, T, C] → features [B, 4 T, K + 48]."""
-        return self.synthesise(latents) + self.correction(latents)
+        """Latents [B, T, C] → features [B, 4 T, K + 48 + L]; those of long spectra are not corrected."""
+        features = self.synthesise(latents)
+        features[..., : self.heard] += self.correction(latents)
+        return features
 
     def correction(self, latents: Tensor) -> Tensor:
         """What the network adds to the components' sum [B, 4 T, K + 48]."""
@@ -211,8 +223,9 @@ class SpectralCodec(nn.Module):
                 for start, end in zip(starts, ends, strict=True):
                     features = self._features_between(latents, start, min(end + LOOKAHEAD // GROUP, total))
                     here = (end - start) * GROUP
-                    stereo.append(features[:, :here, self.bands :])
+                    stereo.append(features[:, :here, self.bands : self.heard])
                     magnitude = self._magnitude(features[..., : self.bands])
+                    magnitude = with_tones(magnitude, features[..., self.heard :])
                     yield magnitude[:, :here], magnitude[:, here:], end == total
 
             # each window's spectra arrive right after its features, so `stereo` holds one item at a time
@@ -276,6 +289,54 @@ class SpectralCodec(nn.Module):
 def _ungrouped(features: Tensor) -> Tensor:
     """[B, T, 4 (K + 48)] → [B, 4 T, K + 48]."""
     return features.unflatten(-1, (GROUP, -1)).flatten(1, 2)
+
+
+def _long_levels(audio: Tensor) -> Tensor:
+    """Audio [B, N] → levels [B, S, L] of the bins of spectra around the same places as the short ones."""
+    edge = (LONG_FFT - HOP) // 2
+    frames = F.pad(audio, (edge, edge)).unfold(-1, LONG_FFT, HOP)
+    window = torch.hann_window(LONG_FFT, device=audio.device) * (FFT / LONG_FFT)  # a tone is as loud as there
+    parts = [
+        0.5 * (_power(torch.fft.rfft(part * window)[..., slice(*LONG_BINS)]) + FLOOR).log()
+        for part in frames.split(SPECTRA_AT_ONCE, 1)
+    ]
+    return torch.cat(parts, 1)
+
+
+def with_tones(magnitude: Tensor, long: Tensor) -> Tensor:
+    """Magnitudes [B, S, F] with low peaks where the long spectra's levels [B, S, L] have a tone near them.
+
+    A peak and its neighbours keep their energy and take the shape of a Hann window's lobe around the tone's
+    frequency: between two bins, that is all a short spectrum tells of it.
+    """
+    ratio, first, last = LONG_FFT // FFT, LONG_BINS[0], LONG_BINS[1] - 1
+    bins = torch.arange(2, last // ratio, device=long.device)
+    levels = F.pad(long, (first, 0), value=-math.inf)
+    around = levels.unfold(-1, 2 * ratio + 1, ratio)[..., bins - 1, :]  # a bin to either side
+    place = (ratio * (bins - 1) + around.argmax(-1)).clamp(first + 1, last - 1)
+    left, top, right = (levels.gather(-1, place + step) for step in (-1, 0, 1))
+    bend = (left - 2 * top + right).clamp_max(-1e-6)
+    tone = (place + (0.5 * (left - right) / bend).clamp(-0.5, 0.5)) / ratio
+    beside = torch.maximum(
+        levels.gather(-1, (place - ratio).clamp_min(first)),
+        levels.gather(-1, (place + ratio).clamp_max(last)),
+    )
+    lobe = magnitude.unfold(-1, 3, 1)[..., bins - 1, :]  # the bins and their neighbours
+    peak = (lobe[..., 1] > lobe[..., 0]) & (lobe[..., 1] >= lobe[..., 2]) & (top - beside > PROMINENCE)
+    shape = _hann_lobe(tone[..., None] - (bins[:, None] + torch.arange(-1, 2, device=long.device)))
+    wanted = shape * (lobe.square().sum(-1) / shape.square().sum(-1).clamp_min(1e-6)).sqrt()[..., None]
+    made = magnitude.clone()
+    for step in range(3):
+        here = bins + step - 1
+        made[..., here] = torch.where(peak, wanted[..., step], made[..., here])
+    return made
+
+
+def _hann_lobe(distance: Tensor) -> Tensor:
+    """A Hann window's spectrum at a distance in bins from a tone, 1 at the tone."""
+    x = distance.clamp(-1.99, 1.99)
+    x = torch.where((x.abs() - 1).abs() < 1e-3, x * 1.002, x)  # ½ there, but 0 / 0
+    return torch.sinc(x) / (1 - x.square())
 
 
 def _power(spectrum: Tensor) -> Tensor:

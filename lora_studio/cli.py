@@ -54,6 +54,7 @@ _HELP = {
     "validate_every": "steps between validations (default: about 12 in a run)",
     "patience": "validations without a better loss before it stops (default: %(default)s)",
     "previews": "clips to make before and after (default: %(default)s)",
+    "strength": "share of the adapter to keep, 0.05–1 (default: the most that keeps tempo and key)",
 }
 
 
@@ -245,6 +246,10 @@ def _train(arguments: argparse.Namespace) -> int:
             f"stage {name}: held-out loss {numbers['base_loss']:.4f} → {numbers['loss']:.4f} "
             f"({better:+.1%} better), effect {numbers['effect']:.1%}, "
             f"{numbers['parameters']:,} parameters, {numbers['steps']} steps"
+        )
+    if result.summary["strength"] < 1:
+        console.say(
+            f"kept at {result.summary['strength']:g} of its strength: more would cost key or tempo (see card)"
         )
     console.say(f"adapter {result.name}: {result.folder}")
     console.event("done", name=result.name, folder=str(result.folder), summary=result.summary)

@@ -73,6 +73,7 @@ class TrainConfig:
     preview_bars: float = 4.0
     tensorboard: bool = True
     resume: bool = True  # go on with a run of the same name and settings that was cut off
+    strength: float | None = None  # of what is kept; None: the most that keeps tempo and key, up to 1
     min_effect: float = 0.005  # relative change of the velocity below which a run has failed
 
     def __post_init__(self) -> None:
@@ -114,6 +115,7 @@ class TrainConfig:
             ("minutes", 0.01, 100_000),
             ("audio_seconds", 1, 1e9),
             ("condition_dropout", 0, 0.9),
+            ("strength", 0.05, 1),
         ):
             self._check(name, low, high, optional=True)
         _ = self.limits

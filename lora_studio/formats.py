@@ -4,7 +4,7 @@ Weights come and go under diffusers' names with one alpha. Knows nothing of trai
 """
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,13 @@ class StageAdapter:
     def modules(self) -> list[str]:
         """The layers that are adapted, by diffusers' names."""
         return sorted({name.rpartition(".lora_")[0] for name in self.weights})
+
+    def at(self, strength: float) -> "StageAdapter":
+        """The same adapter so that at scale 1 it acts as this one at `strength`."""
+        weights = {
+            name: value * strength if ".lora_B." in name else value for name, value in self.weights.items()
+        }
+        return replace(self, weights=weights)
 
     def safetensors_metadata(self) -> dict[str, str]:
         """What goes into the files' headers: alpha and trigger words belong there, not into a config."""

@@ -19,7 +19,7 @@ from lora_studio.checkpoints import RunState
 from lora_studio.config import TrainConfig
 from lora_studio.dataset import Dataset, Sample
 from lora_studio.examples import Library
-from lora_studio.stage_run import Pair
+from lora_studio.stage_run import Pair, mean_loss
 from lora_studio.velocity import Velocity
 
 PREVIEW_SEED = 1000
@@ -74,31 +74,34 @@ def measured_effect(
     pairs: Sequence[Pair],
     config: TrainConfig,
     weights: dict[str, torch.Tensor],
-) -> tuple[float, torch.Tensor]:
-    """Effect of an adapter's weights on the stage as it plays, and the velocities they give."""
+) -> tuple[float, float, torch.Tensor]:
+    """Effect of an adapter's weights on the stage as it plays, their loss, and the velocities they give."""
     velocity = Velocity(stage.transformer)
     plain = velocities(velocity, library, stage, pairs)
     lora.attach(stage.transformer, config)
     try:
         lora.load_state(stage.transformer, weights)
         changed = velocities(velocity, library, stage, pairs)
+        loss = mean_loss(velocity, library, stage, pairs)
     finally:
         lora.detach(stage.transformer)
-    return effect(changed, plain), changed
+    return effect(changed, plain), loss, changed
 
 
-def preview_requests(dataset: Dataset, config: TrainConfig) -> list[GenerateRequest]:
-    """Requests for before and after: captions, tempi and keys of held-out files."""
+def preview_requests(
+    dataset: Dataset, config: TrainConfig, count: int, longest_s: float = 30.0
+) -> list[GenerateRequest]:
+    """At most `count` requests for before and after: captions, tempi and keys, of held-out files first."""
     chosen: dict[str, Sample] = {}
     for sample in [*dataset.used("held_out"), *dataset.used("train")]:
         chosen.setdefault(sample.caption, sample)
     requests = []
-    for number, sample in enumerate(list(chosen.values())[: config.previews]):
+    for number, sample in enumerate(list(chosen.values())[:count]):
         from lora_studio.captions import with_trigger
 
         bpm = sample.bpm or 120.0
         bars = config.preview_bars
-        while Grid(bpm, sample.signature, bars).duration_s > 30 and bars > 1:
+        while Grid(bpm, sample.signature, bars).duration_s > longest_s and bars > 1:
             bars /= 2
         requests.append(
             GenerateRequest(
@@ -145,7 +148,7 @@ A LoRA adapter for ACE-Step (`{summary["base"]}`), trained on {len(used)} files
 
 Rank {config.rank}, alpha {config.resolved_alpha:g}, layers: {config.targets}{kind}.
 {held_out} files were held out; losses are over the same noise and noise levels each time.
-Trained for {summary["seconds"] / 60:.1f} minutes on {summary["device"]},
+{_strength(summary)}Trained for {summary["seconds"] / 60:.1f} minutes on {summary["device"]},
 {summary["audio_seconds"]:,.0f} seconds of audio seen.
 
 ## Use
@@ -159,3 +162,19 @@ weights in those programs' spelling. `previews/` holds clips with and without, m
 
 The audio it was trained on decides who may use it and for what: that is for its owner to say.
 """
+
+
+def _strength(summary: dict[str, Any]) -> str:
+    """What was heard at which strength, and what was kept."""
+    rows = "".join(
+        f"| {one['strength'] or 'base'} | {'–' if one['in_key'] is None else format(one['in_key'], '.0%')} "
+        f"| {one['in_tempo']:.0%} |\n"
+        for one in summary.get("kept", ())
+    )
+    if not rows:
+        return ""
+    return (
+        f"Kept is {summary['strength']:g} of what was trained: scale 1 is the most at which clips were as "
+        "much in key and in tempo as the base's.\n\n"
+        f"| strength | clips in the key asked for | in tempo |\n|---|---|---|\n{rows}\n"
+    )

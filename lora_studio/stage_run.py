@@ -6,7 +6,7 @@ Knows nothing of audio, folders of results or previews.
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -272,19 +272,9 @@ class StageRun:
         null = self.stage.condition_encoder.null_condition_emb.detach().to(batch.condition)
         return torch.where(dropped.to(self.device)[:, None, None], null, batch.condition)
 
-    @torch.no_grad()
     def validate(self) -> float:
         """Mean loss over the fixed pairs."""
-        total = 0.0
-        for start in range(0, len(self.pairs), VALIDATION_BATCH):
-            part = self.pairs[start : start + VALIDATION_BATCH]
-            batch = self.library.batch(self.stage, [pair.example for pair in part])
-            batch = batch.to(self.device)
-            t = torch.tensor([pair.t for pair in part]).to(batch.latents)
-            noise = torch.stack([pair.noise(batch.latents.shape[1:]) for pair in part]).to(batch.latents)
-            loss = velocity_loss(self.velocity, batch, t, noise, batch.condition)
-            total += float(loss) * len(part)
-        return total / len(self.pairs)
+        return mean_loss(self.velocity, self.library, self.stage, self.pairs)
 
     def _validated(self) -> float:
         """Validate the average; remember it when it is the best, stop when it no longer gets better."""
@@ -340,6 +330,19 @@ def fixed_pairs(examples: list[Example], count: int, levels: NoiseLevels, seed: 
     t = levels.at((turn + 0.5) / count).tolist()
     chosen = [Pair(ordered[i % len(ordered)], t[i], i) for i in range(count)]
     return sorted(chosen, key=lambda pair: pair.example.frames)
+
+
+@torch.no_grad()
+def mean_loss(velocity: Any, library: Library, stage: Stage, pairs: Sequence[Pair]) -> float:
+    """Mean loss over fixed pairs."""
+    total = 0.0
+    for start in range(0, len(pairs), VALIDATION_BATCH):
+        part = pairs[start : start + VALIDATION_BATCH]
+        batch = library.batch(stage, [pair.example for pair in part]).to(stage.like.device)
+        t = torch.tensor([pair.t for pair in part]).to(batch.latents)
+        noise = torch.stack([pair.noise(batch.latents.shape[1:]) for pair in part]).to(batch.latents)
+        total += float(velocity_loss(velocity, batch, t, noise, batch.condition)) * len(part)
+    return total / len(pairs)
 
 
 def velocity_loss(velocity: Any, batch: Batch, t: Tensor, noise: Tensor, condition: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ Knows nothing of command lines.
 import dataclasses
 import logging
 import shutil
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -22,7 +23,7 @@ from acestep.cascade import Cascade
 from acestep.errors import AdapterError, AlreadyExists, InvalidRequest
 from acestep.schedule import legs
 from acestep.stage import Stage
-from lora_studio import preflight, results
+from lora_studio import preflight, results, strength
 from lora_studio.cache import key_of
 from lora_studio.checkpoints import RunState
 from lora_studio.config import TrainConfig
@@ -43,10 +44,13 @@ DEFAULT_CPU_MINUTES = 8.0
 DEFAULT_AUDIO_SECONDS = 85_000.0  # FIELD: where a study found convergence, in audio seen and not in epochs
 BASE_CONDITION_DROPOUT = 0.15  # ACE-Step 1.5's own, for base and SFT
 MIN_SECONDS = 10.0
+STRENGTH_CLIPS, STRENGTH_CLIP_S = 10, 10.0  # made at each strength that is tried, at most that long
 SAME_OUTPUT = 1e-4  # relative; the same numbers through the same layers, saved as they were trained
 _FAST_HALF = ("avx512_bf16", "amx_bf16")  # x86; elsewhere it has not been measured
 # Settings that do not change what the weights become.
-_INCIDENTAL = ("save_every_s", "previews", "preview_bars", "tensorboard", "resume", "min_effect", "home")
+_INCIDENTAL = (
+    "save_every_s", "previews", "preview_bars", "tensorboard", "resume", "strength", "min_effect", "home",
+)  # fmt: skip
 
 OnStage = Callable[[str, int, int, str], None]
 
@@ -113,7 +117,10 @@ def train(
     for stage in stages:
         _train_stage(run, stage, len(stages), _both(on_tick, board), cancelled)
     _require_effect(run)
-    summary = _summary(run)
+    share, kept = _find_strength(run, on_stage, cancelled)
+    if share < 1:
+        _weaken(run, share)
+    summary = _summary(run) | {"strength": share, "kept": [dataclasses.asdict(one) for one in kept]}
     if accelerator.is_main_process:
         write_folder(target, lambda temporary: _fill(run, temporary, summary))
         for stage_folder in folder.glob("stage-*"):
@@ -212,7 +219,7 @@ def _train_stage(
         one.close()
         stage.forget()
     best = {name: tensor.clone().cpu() for name, tensor in state.tensors["best"].items()}
-    effect, output = results.measured_effect(run.library, stage, one.pairs, config, best)
+    effect, _, output = results.measured_effect(run.library, stage, one.pairs, config, best)
     run.states[stage.name], run.pairs[stage.name], run.outputs[stage.name] = state, one.pairs, output
     run.stages[stage.name] = {
         "parameters": sum(tensor.numel() for tensor in best.values()),
@@ -285,6 +292,38 @@ def _require_effect(run: _Run) -> None:
         )
 
 
+def _find_strength(
+    run: _Run, on_stage: OnStage | None, cancelled: Callable[[], bool] | None
+) -> tuple[float, list[strength.Kept]]:
+    """As configured, or as much as keeps tempo and key in clips made with the adapter as it is loaded."""
+    if run.config.strength is not None:
+        return run.config.strength, []
+    prompts = results.preview_requests(run.dataset, run.config, STRENGTH_CLIPS, STRENGTH_CLIP_S)
+    requests = strength.in_other_keys(prompts, STRENGTH_CLIPS)
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder) / run.config.name
+        place.mkdir()
+        _write_weights(run, place)
+        name = run.cascade.load_adapter(place)
+        try:
+            return strength.find_strength(
+                run.cascade, name, requests, on_done=_telling(on_stage, "listening"), cancelled=cancelled
+            )
+        finally:
+            run.cascade.unload_adapter(name)
+
+
+def _weaken(run: _Run, share: float) -> None:
+    """From here on the adapter is what it was at that strength; effect and loss are measured again."""
+    for name, adapter in run.adapters.items():
+        run.adapters[name] = adapter.at(share)
+        stage = run.cascade.stages[name]
+        effect, loss, run.outputs[name] = results.measured_effect(
+            run.library, stage, run.pairs[name], run.config, run.adapters[name].weights
+        )
+        run.stages[name] |= {"effect": effect, "loss": loss}
+
+
 def _summary(run: _Run) -> dict[str, Any]:
     return {
         "name": run.config.name,
@@ -304,6 +343,16 @@ def _summary(run: _Run) -> dict[str, Any]:
 def _fill(run: _Run, folder: Path, summary: dict[str, Any]) -> None:
     """Everything that belongs to the adapter, and the proof that it works from disk."""
     config = run.config
+    _write_weights(run, folder, summary)
+    write_json(folder / "train_config.json", config.to_dict())
+    results.plot_losses(run.states, folder / "loss.png")
+    (folder / "README.md").write_text(results.card(config, run.dataset, summary), encoding="utf-8")
+    _check_and_preview(run, folder)
+
+
+def _write_weights(run: _Run, folder: Path, summary: dict[str, Any] | None = None) -> None:
+    """The adapter's weights in all spellings, and the manifest by which it is loaded."""
+    config = run.config
     for name, adapter in run.adapters.items():
         write_all(adapter, folder, name)
     manifest = {
@@ -311,24 +360,20 @@ def _fill(run: _Run, folder: Path, summary: dict[str, Any]) -> None:
         "name": config.name,
         "base": run.cascade.spec.name,
         "stages": {name: name for name in run.adapters},
-        "trigger": summary["trigger"],
+        "trigger": config.trigger or run.dataset.custom_tag,
         "rank": config.rank,
         "alpha": config.resolved_alpha,
         "dora": config.dora,
         "base_fingerprints": {name: run.library.stage_prints[name] for name in run.adapters},
-        "summary": summary,
+        "summary": summary or {},
     }
     write_json(folder / "adapter.json", manifest)
-    write_json(folder / "train_config.json", config.to_dict())
-    results.plot_losses(run.states, folder / "loss.png")
-    (folder / "README.md").write_text(results.card(config, run.dataset, summary), encoding="utf-8")
-    _check_and_preview(run, folder)
 
 
 def _check_and_preview(run: _Run, folder: Path) -> None:
     """Load the adapter from disk as anybody would, compare its output, and make before/after clips."""
     cascade = run.cascade
-    requests = results.preview_requests(run.dataset, run.config)
+    requests = results.preview_requests(run.dataset, run.config, run.config.previews)
     previews = folder / "previews"
     if requests:
         previews.mkdir()

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from lora_studio import library
 from lora_studio.cli import main
 from lora_studio.config import TrainConfig
 from lora_studio.dataset import read_dataset
+from lora_studio.formats import StageAdapter, write_all
 from lora_studio.merging import merge_adapters, merge_into_base
 from lora_studio.training import train
 from tests.lora_material import hits, pulse, write
@@ -151,6 +153,33 @@ def test_dora_trains_saves_and_loads_with_the_same_output(base: Path, loops: Pat
     assert result.summary["stages"]["s"]["effect"] > 0.005  # train() itself compares the output from disk
     assert any("magnitude" in name for name in load_file(result.folder / "s" / "adapter_model.safetensors"))
     assert any("dora_scale" in name for name in load_file(result.folder / "s.comfyui.safetensors"))
+
+
+def test_a_share_of_an_adapter_is_the_whole_at_that_scale(base: Path, home: Path, tmp_path: Path) -> None:
+    cascade = Cascade.load(base, device="cpu")
+    name = cascade.load_adapter("my-sound")
+    expected = latents(cascade, (name, 0.4))
+    cascade.unload_adapter(name)
+    folder = home / "adapters" / "my-sound"
+    (tmp_path / "weaker").mkdir()
+    shutil.copy(folder / "adapter.json", tmp_path / "weaker" / "adapter.json")
+    for stage in cascade.stages:
+        config = json.loads((folder / stage / "adapter_config.json").read_text())
+        weights = load_file(folder / f"{stage}.diffusers.safetensors")
+        whole = StageAdapter(
+            {key.removeprefix("transformer."): value for key, value in weights.items()},
+            config["r"], config["lora_alpha"],
+        )  # fmt: skip
+        write_all(whole.at(0.4), tmp_path / "weaker", stage)
+    name = cascade.load_adapter(tmp_path / "weaker")
+    assert_close(latents(cascade, (name, 1.0)), expected, latents(cascade))
+
+
+def test_a_run_keeps_the_share_it_is_told_and_says_so(base: Path, loops: Path, tmp_path: Path) -> None:
+    told = train(settings(base, loops, tmp_path, strength=0.5))
+    assert told.summary["strength"] == 0.5
+    chosen = json.loads((tmp_path / "adapters" / "my-sound" / "adapter.json").read_text())["summary"]
+    assert chosen["stages"]["l"]["effect"] == told.summary["stages"]["l"]["effect"]
 
 
 def test_a_run_without_effect_fails_with_advice_and_installs_nothing(

@@ -23,7 +23,8 @@ class Ear:
     """What a codec's latents hold, spectrum by spectrum: the leading directions of its components."""
 
     def __init__(self, codec: SpectralCodec) -> None:
-        spectra = codec.synthesis.unflatten(1, (GROUP, -1)).flatten(0, 1)  # latents are of unit variance
+        spectra = codec.synthesis.unflatten(1, (GROUP, -1))  # latents are of unit variance
+        spectra = spectra[..., : codec.heard].flatten(0, 1)
         basis, variance, _ = torch.linalg.svd(spectra.T @ spectra / GROUP)
         basis, deviation = basis[:, :CHANNELS], variance[:CHANNELS].sqrt()
         wanted = deviation**GRADING
@@ -32,8 +33,8 @@ class Ear:
 
     def frames(self, latents: np.ndarray | Tensor) -> np.ndarray:
         """Latents [T, C] → [4 T, 64]."""
-        heard = self._codec.synthesise(torch.as_tensor(latents).float()[None])[0] - self._codec.mean
-        return (heard @ self._basis).numpy()
+        features = self._codec.synthesise(torch.as_tensor(latents).float()[None])[0] - self._codec.mean
+        return (features[:, : self._codec.heard] @ self._basis).numpy()
 
 
 @cache

@@ -32,7 +32,7 @@ class CodecRecipe:
     frames: int = 128  # spectra
     rate: float = 2e-3
     warmup: int = 100
-    noise: float = 0.1  # added to normalised latents: the decoder must forgive what diffusion gets wrong
+    noise: float = 0.1  # at most, added to latents: the decoder must forgive what diffusion gets wrong
     stereo_weight: float = 0.15
     seed: int = 0
     bfloat16: bool = True
@@ -80,10 +80,11 @@ class CodecTraining:
         noise = torch.from_numpy(random.standard_normal(shape, dtype=np.float32))
         for group in self.optimizer.param_groups:
             group["lr"] = self.recipe.rate_at(self.step)
-        latents = self.codec.analyse(target) + self.recipe.noise * noise
+        amount = torch.from_numpy(random.random((len(target), 1, 1), dtype=np.float32)) * self.recipe.noise
+        latents = self.codec.analyse(target) + amount * noise
         with torch.autocast("cpu", torch.bfloat16, enabled=self.recipe.bfloat16):
             correction = self.codec.correction(latents)
-        made = self.codec.synthesise(latents) + correction.float()
+        made = self.codec.synthesise(latents)[..., : self.codec.heard] + correction.float()
         loss = self._loss(made, target)
         self.optimizer.zero_grad()
         loss.backward()
@@ -117,8 +118,8 @@ class CodecTraining:
         plain = (level - wanted).abs().mean()
         mel_made = ((2 * level.clamp(max=12)).exp() @ self.mel + MEL_FLOOR).log()
         mel_wanted = ((2 * wanted).exp() @ self.mel + MEL_FLOOR).log()
-        image = (made[..., bands:] - target[..., bands:]).abs().mean()
-        return plain + 0.5 * (mel_made - mel_wanted).abs().mean() + self.recipe.stereo_weight * image
+        image = (made[..., bands:] - target[..., bands : self.codec.heard]).abs().mean()
+        return plain + 1.5 * (mel_made - mel_wanted).abs().mean() + self.recipe.stereo_weight * image
 
     def _batch(self, random: np.random.Generator) -> Tensor:
         rows = []

@@ -80,10 +80,12 @@ def caption(loop: Loop, roles: tuple[str, ...], random: np.random.Generator, mes
         if random.random() < 0.3:
             facts.append(_one(random, ("only", "solo", "alone", "isolated", "stem", "nothing else")))
     elif len(roles) < len(loop.parts) or random.random() < 0.6:
+        # two at least: who names one instrument means it alone
+        few = min(2, len(roles))
         shown = (
             list(roles)
             if random.random() < 0.5
-            else list(random.permutation(roles)[: int(random.integers(1, len(roles) + 1))])
+            else list(random.permutation(roles)[: int(random.integers(few, len(roles) + 1))])
         )
         facts += [_named(loop, role, random) for role in shown]
     elif random.random() < 0.4:

@@ -1,0 +1,83 @@
+"""How strong an adapter may act before its clips no longer keep what was asked for: tempo and key.
+
+A short training teaches a sound before it teaches which notes belong to which key, and the loss does not
+tell: it falls with the sound. So clips are made, at full strength and at less, and heard. On the way from the
+base to the adapter clips take on the sound early and lose the key late: that is why less is worth trying.
+Knows nothing of training.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from acestep.cascade import Cascade
+from acestep.key import Key
+from acestep.measure import measure
+from acestep.request import GenerateRequest
+
+STRENGTHS = (1.0, 0.7, 0.5, 0.35)
+TEMPO_ERROR = 0.005
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Which part of some clips is heard in the key and in the tempo that was asked for."""
+
+    strength: float
+    in_key: float | None  # None: no key was asked for
+    in_tempo: float
+
+    def as_good_as(self, base: "Kept") -> bool:
+        """Whether this is no worse than the base."""
+        return (self.in_key or 0.0) >= (base.in_key or 0.0) and self.in_tempo >= base.in_tempo
+
+
+def find_strength(
+    cascade: Cascade,
+    adapter: str,
+    requests: Sequence[GenerateRequest],
+    *,
+    on_done: Callable[[int, int, str], None] | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> tuple[float, list[Kept]]:
+    """The first of STRENGTHS at which a loaded adapter's clips keep tempo and key as the base's do – or the
+    last –, and what was heard: the base (strength 0) first. Without requests: full strength.
+    """
+    if not requests:
+        return 1.0, []
+    heard: list[Kept] = []
+    for number, strength in enumerate((0.0, *STRENGTHS)):
+        adapters = ((adapter, strength),) if strength else ()
+        clips = [dataclasses.replace(request, adapters=adapters) for request in requests]
+        heard.append(_kept(strength, requests, cascade.generate(clips, cancelled=cancelled)))
+        if on_done:
+            on_done(number + 1, len(STRENGTHS) + 1, f"{strength:g}")
+        if strength and heard[-1].as_good_as(heard[0]):
+            break
+    return heard[-1].strength, heard
+
+
+def in_other_keys(requests: Sequence[GenerateRequest], count: int) -> list[GenerateRequest]:
+    """`count` requests after the given ones, their keys a fifth apart: also where no training file was."""
+    made = []
+    for number in range(count if requests else 0):
+        request = requests[number % len(requests)]
+        key = request.key and Key((request.key.tonic + 7 * number) % 12, request.key.mode)
+        made.append(dataclasses.replace(request, key=key, seed=(request.seed or 0) + number))
+    return made
+
+
+def _kept(strength: float, requests: Sequence[GenerateRequest], takes: Sequence[Any]) -> Kept:
+    in_key, in_tempo = [], []
+    for request, take in zip(requests, takes, strict=True):
+        audio = take.audio[:, : request.grid.samples(take.sample_rate_hz)]
+        found = measure(audio, take.sample_rate_hz, grid=request.grid, key=request.key, on_bar=take.on_bar)
+        in_tempo.append(found.bpm is not None and abs(found.bpm / request.bpm - 1) <= TEMPO_ERROR)
+        if request.key is not None:
+            in_key.append(
+                found.key is not None and set(found.key.pitch_classes) == set(request.key.pitch_classes)
+            )
+    return Kept(strength, float(np.mean(in_key)) if in_key else None, float(np.mean(in_tempo)))
