@@ -65,7 +65,8 @@ def test_the_strongest_that_keeps_key_and_tempo_is_found(late: bool) -> None:
     if late:
         assert heard[1].in_tempo < heard[0].in_tempo
     else:
-        assert (heard[0].in_key, heard[1].in_key) == (1.0, 0.0)
+        assert (heard[0].in_key or 0) > 0.9
+        assert (heard[1].in_key or 1) < 0.6
 
 
 def test_what_fits_at_once_is_kept_whole_and_no_more_clips_are_made() -> None:

@@ -157,7 +157,7 @@ def test_split_stages_start_as_parts_of_the_shared_one(tokenizer):
 
 def test_the_codecs_training_goes_down_and_resumes(tmp_path):
     random = np.random.default_rng(0)
-    base = random.standard_normal((30, 312))
+    base = random.standard_normal((30, len(SpectralCodec(channels=8, width=16, blocks=1).mean)))
     np.save(tmp_path / "train-0000.npy", (random.standard_normal((3000, 30)) @ base).astype(np.float16))
     recipe = CodecRecipe(steps=30, batch=2, frames=32, warmup=2)
 
