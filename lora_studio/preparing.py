@@ -21,6 +21,7 @@ from lora_studio.tags import Tags, read_tags
 
 HELD_OUT_PART = 0.1
 MAX_HELD_OUT = 32
+MIN_SECONDS = 10.0  # of audio, to train on
 OnFile = Callable[[int, int, str], None]
 
 
@@ -339,3 +340,18 @@ def _split(dataset: Dataset) -> None:
     for unit in order[:count]:
         for sample in units[unit]:
             sample.split = "held_out"
+
+
+def require_enough(dataset: Dataset) -> None:
+    """Raises InvalidRequest where there is too little to train on."""
+    used = dataset.used("train")
+    if not used:
+        raise InvalidRequest(
+            f"the data set “{dataset.name}” has no sample to train on ({len(dataset.samples)} listed, "
+            f"{len(dataset.skipped)} skipped): see `lora_studio prepare --report`"
+        )
+    if dataset.seconds < MIN_SECONDS:
+        raise InvalidRequest(
+            f"only {dataset.seconds:.1f} s of audio in {len(dataset.used())} file(s): training needs at "
+            f"least {MIN_SECONDS:g} s, and learns a style from a few minutes"
+        )

@@ -24,6 +24,7 @@ from acestep.errors import AdapterError, AlreadyExists, InvalidRequest
 from acestep.schedule import legs
 from acestep.stage import Stage
 from lora_studio import preflight, results, strength
+from lora_studio.board import on_board
 from lora_studio.cache import key_of
 from lora_studio.checkpoints import RunState
 from lora_studio.config import TrainConfig
@@ -32,7 +33,7 @@ from lora_studio.examples import Library
 from lora_studio.files import require_writable, write_folder, write_json
 from lora_studio.formats import StageAdapter, write_all
 from lora_studio.noise import levels_for
-from lora_studio.preparing import prepare
+from lora_studio.preparing import prepare, require_enough
 from lora_studio.segments import Limits
 from lora_studio.stage_run import StagePlan, StageRun, Tick
 from lora_studio.velocity import Velocity
@@ -43,7 +44,6 @@ DEFAULT_BASE = "nano"
 DEFAULT_CPU_MINUTES = 8.0
 DEFAULT_AUDIO_SECONDS = 85_000.0  # FIELD: where a study found convergence, in audio seen and not in epochs
 BASE_CONDITION_DROPOUT = 0.15  # ACE-Step 1.5's own, for base and SFT
-MIN_SECONDS = 10.0
 STRENGTH_CLIPS, STRENGTH_CLIP_S = 10, 10.0  # made at each strength that is tried, at most that long
 SAME_OUTPUT = 1e-4  # relative; the same numbers through the same layers, saved as they were trained
 _FAST_HALF = ("avx512_bf16", "amx_bf16")  # x86; elsewhere it has not been measured
@@ -107,15 +107,16 @@ def train(
     limits = _limits(config)
     with accelerator.main_process_first():
         dataset = _dataset(config, limits, on_stage)
-        _require_enough(dataset)
+        require_enough(dataset)
         cascade = _load(config, accelerator)
         library = Library(cascade, dataset, home / "cache" / "lora_studio")
         library.fill(_telling(on_stage, "encoding"))
     run = _Run(config, folder, target, dataset, cascade, library, accelerator)
-    board = _board(run)
+    shown = config.tensorboard and accelerator.is_main_process
+    watched = on_board(folder / "tensorboard", on_tick) if shown else on_tick
     stages = [cascade.stages[name] for name in config.stages or cascade.stages]
     for stage in stages:
-        _train_stage(run, stage, len(stages), _both(on_tick, board), cancelled)
+        _train_stage(run, stage, len(stages), watched, cancelled)
     _require_effect(run)
     share, kept = _find_strength(run, on_stage, cancelled)
     if share < 1:
@@ -176,20 +177,6 @@ def _telling(on_stage: OnStage | None, what: str) -> Callable[[int, int, str], N
     if on_stage is None:
         return None
     return lambda done, total, detail: on_stage(what, done, total, detail)
-
-
-def _require_enough(dataset: Dataset) -> None:
-    used = dataset.used("train")
-    if not used:
-        raise InvalidRequest(
-            f"the data set “{dataset.name}” has no sample to train on ({len(dataset.samples)} listed, "
-            f"{len(dataset.skipped)} skipped): see `lora_studio prepare --report`"
-        )
-    if dataset.seconds < MIN_SECONDS:
-        raise InvalidRequest(
-            f"only {dataset.seconds:.1f} s of audio in {len(dataset.used())} file(s): training needs at "
-            f"least {MIN_SECONDS:g} s, and learns a style from a few minutes"
-        )
 
 
 def _load(config: TrainConfig, accelerator: Any) -> Cascade:
@@ -398,42 +385,6 @@ def _check_and_preview(run: _Run, folder: Path) -> None:
             results.write_preview(cascade, changed, previews / f"{number}_after.wav")
     finally:
         cascade.unload_adapter(name)
-
-
-def _both(
-    on_tick: Callable[[Tick], None] | None, board: Callable[[Tick], None] | None
-) -> Callable[[Tick], None] | None:
-    if board is None:
-        return on_tick
-
-    def tell(tick: Tick) -> None:
-        board(tick)
-        if on_tick:
-            on_tick(tick)
-
-    return tell
-
-
-def _board(run: _Run) -> Callable[[Tick], None] | None:
-    """Scalars for TensorBoard, where it is installed."""
-    if not run.config.tensorboard or not run.accelerator.is_main_process:
-        return None
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        return None
-    writer = SummaryWriter(str(run.folder / "tensorboard"))
-
-    def tell(tick: Tick) -> None:
-        values = {"loss": tick.loss, "learning_rate": tick.learning_rate, "grad_norm": tick.grad_norm}
-        if tick.validation is not None:
-            values["held_out_loss"] = tick.validation
-        for name, value in values.items():
-            writer.add_scalar(f"{tick.stage}/{name}", value, tick.step)
-        if tick.validation is not None:
-            writer.flush()
-
-    return tell
 
 
 def forget(config: TrainConfig) -> None:
