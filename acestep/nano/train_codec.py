@@ -33,6 +33,7 @@ class CodecRecipe:
     rate: float = 2e-3
     warmup: int = 100
     noise: float = 0.1  # at most, added to latents: the decoder must forgive what diffusion gets wrong
+    mel_weight: float = 1.5
     stereo_weight: float = 0.15
     seed: int = 0
     bfloat16: bool = True
@@ -119,7 +120,8 @@ class CodecTraining:
         mel_made = ((2 * level.clamp(max=12)).exp() @ self.mel + MEL_FLOOR).log()
         mel_wanted = ((2 * wanted).exp() @ self.mel + MEL_FLOOR).log()
         image = (made[..., bands:] - target[..., bands : self.codec.heard]).abs().mean()
-        return plain + 1.5 * (mel_made - mel_wanted).abs().mean() + self.recipe.stereo_weight * image
+        mel = (mel_made - mel_wanted).abs().mean()
+        return plain + self.recipe.mel_weight * mel + self.recipe.stereo_weight * image
 
     def _batch(self, random: np.random.Generator) -> Tensor:
         rows = []
