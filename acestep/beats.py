@@ -19,7 +19,7 @@ START_S = 0.010  # a start this near to a sixteenth is one (standard deviation)
 WHOLE = 0.003  # a piece whose length is this near (relative) to whole bars is a loop
 MOST_PHASES = 3
 MIN_DENSITY = 0.3
-ON_BAR = 1.0  # log odds for a clip made to begin with a bar; with more, a late beat goes unheard
+ON_BAR = 2.0  # log odds for a clip made to begin with a bar; with more, a late beat goes unheard
 TIGHTNESS = 120.0  # how strongly a beat is held to the period, against onset strength of spread 1
 
 

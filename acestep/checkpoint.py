@@ -11,12 +11,12 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from acestep.errors import CheckpointError, NotFound
 from acestep.grid import Grid
 from acestep.request import CONTEXT_TASKS
-from acestep.schedule import Guidance, Schedule, StagePlan
+from acestep.schedule import Guidance, Schedule, Solver, StagePlan
 
 FORMAT = 1
 EMBEDDED = {"nano": Path(__file__).parent / "nano" / "weights"}
@@ -265,7 +265,12 @@ def _stage_spec(folder: Path, entry: Mapping[str, Any]) -> StageSpec:
 
 
 def _schedule(value: Mapping[str, Any] | None) -> Schedule | None:
-    return Schedule(int(value["steps"]), float(value["shift"])) if value else None
+    if not value:
+        return None
+    solver = value.get("solver", "euler")
+    if solver not in get_args(Solver):
+        raise CheckpointError(f"solver {solver!r} is unknown: expected {' or '.join(get_args(Solver))}")
+    return Schedule(int(value["steps"]), float(value["shift"]), solver)
 
 
 def _guidance(value: Mapping[str, Any] | None) -> Guidance | None:

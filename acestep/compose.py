@@ -13,7 +13,7 @@ import json
 import os
 import re
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -114,7 +114,7 @@ def describe(chosen: list[Chosen], out: Path, name: str) -> dict[str, Any]:
         "format": FORMAT,
         "name": name,
         "stages": [_entry(choice, out) for choice in chosen],
-        "schedule": {"steps": chosen[0].schedule.steps, "shift": chosen[0].schedule.shift},
+        "schedule": asdict(chosen[0].schedule),
         "supports": supports,
         **shared,
         "codec": path_from(first.codec, out),
@@ -131,7 +131,7 @@ def _entry(choice: Chosen, out: Path) -> dict[str, Any]:
         "name": choice.name,
         "path": path_from(choice.stage.folder, out),
         "steps": list(choice.steps),
-        "schedule": {"steps": choice.schedule.steps, "shift": choice.schedule.shift},
+        "schedule": asdict(choice.schedule),
         "guidance": {"scale": guidance.scale, "mode": guidance.mode, "interval": list(guidance.interval)},
     }
     if choice.stage.timbre_token:

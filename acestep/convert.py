@@ -14,6 +14,7 @@ import json
 import shutil
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -120,7 +121,7 @@ def describe(original: Original, name: str) -> dict[str, Any]:
         "format": FORMAT,
         "name": name,
         "stages": [entry],
-        "schedule": {"steps": schedule.steps, "shift": schedule.shift},
+        "schedule": asdict(schedule),
         "guidance": None
         if kind == "turbo"
         else {"scale": BASE_GUIDANCE.scale, "mode": "apg", "interval": [0, 1]},

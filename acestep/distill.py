@@ -16,7 +16,7 @@ import json
 import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -245,7 +245,7 @@ class Distillation:
             "format": FORMAT,
             "name": name,
             "stages": [stage],
-            "schedule": {"steps": schedule.steps, "shift": schedule.shift},
+            "schedule": asdict(schedule),
             "supports": ["text", *(["reference"] if self.recipe.audio and source.can("reference") else [])],
             **{key: source.values[key] for key in kept if key in source.values},
             "codec": path_from(source.codec, out),

@@ -15,7 +15,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -169,7 +169,7 @@ def describe_diffusers(config: dict[str, Any], name: str) -> dict[str, Any]:
         "name": name,
         "stages": [{"name": "l" if width > 2048 else "m", "path": ".", "timbre_token": xl}],
         "codec": "vae",
-        "schedule": {"steps": schedule.steps, "shift": schedule.shift},
+        "schedule": asdict(schedule),
         "guidance": None if turbo else {"scale": BASE_GUIDANCE.scale, "mode": "apg"},
         "supports": SUPPORTS["turbo" if turbo else "base"],
         "empty_lyrics": "[Instrumental]",

@@ -1,4 +1,4 @@
-"""Hand-over between stages, guidance and the Euler loop, as plain functions over tensors.
+"""Hand-over between stages, guidance and the loop over the steps, as plain functions over tensors.
 
 Knows nothing of models, text or audio: a velocity is a function it is given.
 Shapes: B takes, T latent frames, C latent channels. sigma = t = 1 is pure noise, 0 is clean.
@@ -73,7 +73,7 @@ def guided(cond: Tensor, uncond: Tensor, guidance: Guidance, momentum: Momentum)
     return apg(cond, uncond, guidance.scale, momentum)
 
 
-def euler(
+def follow(
     x: Tensor,
     legs: Sequence[Leg],
     velocity: Callable[[Leg, int, Tensor], Tensor],
@@ -82,12 +82,20 @@ def euler(
     """Follow the legs from noise `x` to the last one's end. `velocity(leg, step, x)` gives dx/dsigma there.
 
     At a hand-over the next leg takes x as it is where noise levels meet, noised up where it starts higher.
+    A step goes along the velocity where it starts ("euler"), or along that extrapolated to the step's middle
+    by the step before ("adams": Adams-Bashforth of second order, at no further cost).
     """
     sigma = legs[0].sigmas[0]
+    before: tuple[Tensor, float] | None = None  # the last step's velocity and length
     for leg in legs:
         if leg.sigmas[0] > sigma:
-            x = renoise(x, sigma, leg.sigmas[0], fresh_noise())
+            x, before = renoise(x, sigma, leg.sigmas[0], fresh_noise()), None
         for step, (here, there) in enumerate(pairwise(leg.sigmas)):
-            x = x + (there - here) * velocity(leg, step, x)
+            now, length = velocity(leg, step, x), there - here
+            slope = now
+            if leg.solver == "adams" and before is not None:
+                slope = now + length / (2 * before[1]) * (now - before[0])
+            x = x + length * slope
+            before = now, length
         sigma = leg.sigmas[-1]
     return x

@@ -8,18 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
 from acestep.errors import InvalidRequest
 
+Solver = Literal["euler", "adams"]  # how a step is made of velocities; see `sampling.follow`
+
 
 @dataclass(frozen=True)
 class Schedule:
-    """How many steps from noise to clean, and how far they are shifted towards noise."""
+    """How many steps from noise to clean, how far they are shifted towards noise, and how each is made."""
 
     steps: int = 8
     shift: float = 3.0
+    solver: Solver = "euler"
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,7 @@ class Leg:
     stage: str
     sigmas: tuple[float, ...]
     guidance: Guidance = Guidance()
+    solver: Solver = "euler"
 
     @property
     def steps(self) -> int:
@@ -98,7 +103,7 @@ def legs(stages: Sequence[StagePlan], chosen: Sequence[str] = (), steps: int | N
             last = _first(after, stage) if after else stage.schedule.steps
         first, last = scaled_steps((first, last), stage.schedule.steps, wanted)
         levels = sigmas(replace(stage.schedule, steps=wanted))[first : last + 1]
-        way.append(Leg(stage.name, levels, stage.guidance))
+        way.append(Leg(stage.name, levels, stage.guidance, stage.schedule.solver))
     return joined([leg for leg in way if leg.steps > 0])
 
 

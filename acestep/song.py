@@ -23,7 +23,7 @@ from acestep.errors import Unsupported
 from acestep.outline import Outline, check, outline
 from acestep.pace import Pace
 from acestep.request import AudioRange, GenerateRequest
-from acestep.sampling import Momentum, euler, guided
+from acestep.sampling import Momentum, follow, guided
 from acestep.schedule import Leg, legs
 from acestep.spectral import soft_limit
 from acestep.stage import Branch, Denoiser, Stage
@@ -85,7 +85,7 @@ class Song:
         if not self.planned:
             self._plan(pace)
         walk = _Walk(self, len(takes), pace)
-        return euler(fresh_noise(), self.way, walk.velocity, fresh_noise)
+        return follow(fresh_noise(), self.way, walk.velocity, fresh_noise)
 
     @property
     def _planner(self) -> Planner | None:

@@ -77,6 +77,16 @@ def test_a_batch_has_context_where_the_task_gives_one(examples):
     assert seen == {"text", "repaint", "lego"}
 
 
+def test_loops_shorter_than_the_longest_stretch_make_batches_of_their_length(examples):
+    loop, views = examples[0].loop, examples[0].views
+    short = Example(loop, (View(views[0].roles, views[0].target[:256], (), None, views[0].reference),))
+    lengths = {
+        draw_batch([short], torch.zeros(CHANNELS), np.random.default_rng(seed), 512).x0.shape[1]
+        for seed in range(60)
+    }
+    assert lengths == {64, 128, 200, 256}
+
+
 def test_seed_and_step_alone_decide_a_batch(examples):
     silence = torch.zeros(CHANNELS)
     first, second = (draw_batch(examples, silence, np.random.default_rng(4), 512) for _ in range(2))

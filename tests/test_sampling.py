@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from acestep.errors import InvalidRequest
-from acestep.sampling import Momentum, apg, cfg, euler, renoise
+from acestep.sampling import Momentum, apg, cfg, follow, renoise
 from acestep.schedule import Guidance, Leg, Schedule, StagePlan, joined, legs, sigmas
 
 
@@ -100,8 +100,20 @@ def test_a_straight_flow_is_followed_exactly_through_any_legs():
     generator = torch.Generator().manual_seed(1)
     noise, data = torch.randn(2, 1, 16, 4, generator=generator)
     way = legs(plans(("l", 0, 3), ("m", 3, 8)))
-    end = euler(noise, way, lambda *_: noise - data, lambda: noise)
+    end = follow(noise, way, lambda *_: noise - data, lambda: noise)
     assert torch.allclose(end, data, atol=1e-5)
+
+
+def test_adams_has_a_fourth_of_the_error_in_twice_the_steps_euler_half():
+    def error(solver: str, steps: int) -> float:
+        way = legs(plans(("l", 0, 2), ("m", 2, 8), schedule=Schedule(8, 1.0, solver)), steps=steps)
+        end = follow(torch.ones(1, 4, 1, dtype=torch.float64), way, lambda leg, step, x: 2 * x, lambda: x0)
+        return abs(end[0, 0, 0].item() - math.exp(-2))
+
+    x0 = torch.ones(1, 4, 1)
+    assert error("euler", 32) / error("euler", 64) == pytest.approx(2, rel=0.1)
+    assert error("adams", 32) / error("adams", 64) == pytest.approx(4, rel=0.15)
+    assert error("adams", 8) < 0.5 * error("euler", 8)
 
 
 def test_overlapping_stages_are_noised_up_between():
@@ -111,7 +123,7 @@ def test_overlapping_stages_are_noised_up_between():
         drawn.append(1)
         return torch.zeros(1, 4, 1)
 
-    euler(torch.ones(1, 4, 1), legs(plans(("l", 0, 5), ("m", 3, 8))), lambda *_: torch.zeros(1, 4, 1), fresh)
+    follow(torch.ones(1, 4, 1), legs(plans(("l", 0, 5), ("m", 3, 8))), lambda *_: torch.zeros(1, 4, 1), fresh)
     assert drawn == [1]
 
 

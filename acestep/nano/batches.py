@@ -37,7 +37,8 @@ def draw_batch(
     examples: list[Example], silence: Tensor, random: np.random.Generator, frames_per_batch: int = 3_072
 ) -> Batch:
     """A random batch; `silence` is the codec's latent of silence [192]."""
-    length = int(random.choice(LENGTHS, p=LENGTH_SHARES))
+    longest = max(len(example.views[0].target) for example in examples)  # all views of a loop are as long
+    length = min(int(random.choice(LENGTHS, p=LENGTH_SHARES)), longest)
     rows = [_row(examples, length, silence, random) for _ in range(max(frames_per_batch // length, 1))]
     return Batch(
         x0=torch.stack([row[0] for row in rows]),

@@ -14,7 +14,7 @@ from acestep.nano.checkpoint import STAGES, NanoConfig, NanoModules, describe, s
 from acestep.nano.train_stages import split_stages
 from acestep.spectral import SpectralCodec
 
-SCHEDULE = {"steps": 9, "shift": 1.0}
+SCHEDULE = {"steps": 9, "shift": 1.0, "solver": "adams"}
 CUTS = (3, 6)  # sigma 0.67 and 0.33: where `train_stages.LEVELS` meet
 GUIDANCE = {"scale": 4.0, "mode": "apg", "interval": [0.0, 1.0]}
 TRAINED_ON = (

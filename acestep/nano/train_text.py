@@ -1,7 +1,7 @@
 """The text encoder learns to read before there is any audio: from prompts back to the labels they were
 written from.
 
-A few hundred steps on text alone cost next to nothing, and the stages then meet words that already mean
+Some thousand steps on text alone cost little, and the stages then meet words that already mean
 something. Knows nothing of latents.
 """
 
@@ -28,7 +28,7 @@ SIGNATURES = ("3/4", "4/4", "6/8")
 class TextRecipe:
     """How long and how fast."""
 
-    steps: int = 400
+    steps: int = 2800
     batch: int = 48
     rate: float = 2e-3
     seed: int = 0
@@ -82,7 +82,7 @@ def train_text(text_encoder: Any, tokenizer: Any, loops: list[Loop], recipe: Tex
         for name in ("style", "key", "signature"):
             hit = float((made[name].argmax(-1) == labels[name]).float().mean())
             scores[name] = hit if name not in scores else 0.95 * scores[name] + 0.05 * hit
-        hit = float(((made["roles"] > 0) == (labels["roles"] > 0.5)).float().mean())
+        hit = float(((made["roles"] > 0) == (labels["roles"] > 0.5)).all(-1).float().mean())
         scores["roles"] = hit if "roles" not in scores else 0.95 * scores["roles"] + 0.05 * hit
     text_encoder.eval()
     return scores

@@ -78,7 +78,7 @@ def caption(loop: Loop, roles: tuple[str, ...], random: np.random.Generator, mes
     if len(roles) == 1:
         facts.append(_named(loop, roles[0], random))
         if random.random() < 0.3:
-            facts.append(_one(random, ("only", "solo", "alone", "isolated", "stem", "nothing else")))
+            facts.append(_one(random, ("only", "by itself", "alone", "isolated", "stem", "nothing else")))
     elif len(roles) < len(loop.parts) or random.random() < 0.6:
         # two at least: who names one instrument means it alone
         few = min(2, len(roles))
