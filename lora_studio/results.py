@@ -174,7 +174,7 @@ def _strength(summary: dict[str, Any]) -> str:
     if not rows:
         return ""
     return (
-        f"Kept is {summary['strength']:g} of what was trained: scale 1 is the most at which clips were about "
+        f"Kept is {summary['strength']:g} of what was trained: scale 1 is the most at which clips were "
         "as much in key and in tempo as the base's.\n\n"
         f"| strength | energy on the key's tones | clips in tempo |\n|---|---|---|\n{rows}\n"
     )

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from acestep.codec import silence_of
@@ -23,6 +24,7 @@ from acestep.nano.train_stages import StageRecipe, StageTraining, caption_texts,
 from acestep.nano.train_text import TextRecipe, train_text
 
 SAVE_EVERY_S = 90
+TEXT_STEPS_PER_MINUTE = 20  # of a whole run; a minute of one core makes 200
 WORDS_SEED = 20_000  # of loops whose names alone are read: held-out instruments are words a user may type
 
 
@@ -95,10 +97,13 @@ def train_stages(work: Path, recipe: StageRecipe, seconds: float, resume: bool =
 
 
 def train_everything(work: Path, minutes: float, shards: int, resume: bool = True) -> Path:
-    """Codec, latents, text and stages in one process; a tenth of the time is the codec's."""
+    """Codec, latents, text and stages in one process; a tenth of the time is the codec's, and up to another
+    the text encoder's.
+    """
     train_codec(work, CodecRecipe(), minutes * 6, resume)
     prepare_latents(work, shards)
-    prepare_text(work)
+    steps = round(np.clip(TEXT_STEPS_PER_MINUTE * minutes, 100, TextRecipe.steps))
+    prepare_text(work, min(2000, 10 * steps), TextRecipe(steps=int(steps)))
     train_stages(work, StageRecipe(), minutes * 54, resume)
     publish(work, work / "checkpoint")
     return work / "checkpoint"
