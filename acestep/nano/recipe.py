@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from acestep.codec import silence_of
@@ -102,8 +101,8 @@ def train_everything(work: Path, minutes: float, shards: int, resume: bool = Tru
     """
     train_codec(work, CodecRecipe(), minutes * 6, resume)
     prepare_latents(work, shards)
-    steps = round(np.clip(TEXT_STEPS_PER_MINUTE * minutes, 100, TextRecipe.steps))
-    prepare_text(work, min(2000, 10 * steps), TextRecipe(steps=int(steps)))
+    steps = min(max(round(TEXT_STEPS_PER_MINUTE * minutes), 100), TextRecipe.steps)
+    prepare_text(work, min(2000, 10 * steps), TextRecipe(steps=steps))
     train_stages(work, StageRecipe(), minutes * 54, resume)
     publish(work, work / "checkpoint")
     return work / "checkpoint"
