@@ -76,6 +76,6 @@ def _velocity(stage: Any) -> Tensor:
     guide = silence.new_zeros(1, PROBE_FRAMES, stage.guide_channels)
     context = torch.cat([silence, torch.ones_like(silence), guide], dim=-1)
     branch = stage.attendable(states.to(like))
-    denoiser = stage.denoiser(PROBE_LEVELS, context)
-    found = [denoiser(step, x.to(like.device), [branch])[0] for step in range(len(PROBE_LEVELS))]
+    denoiser = stage.denoiser(PROBE_LEVELS, PROBE_FRAMES)
+    found = [denoiser(step, x.to(like.device), [(branch, context)])[0] for step in range(len(PROBE_LEVELS))]
     return torch.cat(found).float()

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from acestep.cascade import Cascade
+    from acestep.key import Key
     from acestep.planner import Planner
 
 MAX_CONTEXT_S = 600  # of a context that is straightened: no clip is longer
@@ -157,8 +158,10 @@ class Song:
 
         return stage.branch((text, self.lyrics, heard, strength), self.words(text), timbre)
 
-    def context_for(self, stage: Stage) -> Tensor:
-        """The stage's context latents [1, T, ·]: source, mask and guide."""
+    def contexts_for(self, stage: Stage) -> tuple[Tensor, Tensor]:
+        """The stage's context latents [1, T, ·], source, mask and guide: as asked, and for guidance to move
+        away from. There the guide names no key: against the same guide, guidance would not press for one.
+        """
         frames, region = self.outline.frames, self.outline.region
         source = stage.silence(frames)
         if self.context is not None:
@@ -173,9 +176,12 @@ class Song:
         mask = conditions.chunk_mask(frames, stage.channels, region).to(source)
         if region is not None:
             source = torch.where(mask > 0.5, stage.silence(frames), source)
-        return conditions.context_latents(source, mask, self._guide(stage))
+        asked = conditions.context_latents(source, mask, self._guide(stage, self.request.key))
+        if self.cascade.spec.guide is None or self.request.key is None:
+            return asked, asked
+        return asked, conditions.context_latents(source, mask, self._guide(stage, None))
 
-    def _guide(self, stage: Stage) -> Tensor | None:
+    def _guide(self, stage: Stage, key: Key | None) -> Tensor | None:
         spec, request = self.cascade.spec, self.request
         if spec.guide is None:
             return None
@@ -186,7 +192,7 @@ class Song:
         from acestep.guide import guide_channels
 
         rate_hz = self.cascade.codec.latent_rate_hz
-        guide = guide_channels(request.grid, request.key, self.outline.frames, rate_hz, *spec.guide)
+        guide = guide_channels(request.grid, key, self.outline.frames, rate_hz, *spec.guide)
         if request.guide is False:
             guide = torch.zeros_like(guide)
         return guide[None].to(stage.like)
@@ -216,6 +222,7 @@ class _Walk:
         self.momentum = Momentum()
         self._leg: Leg | None = None
         self._denoiser: Denoiser
+        self._contexts: dict[str, Tensor]  # by branch
         self._blend = _Blend(song.outline)
 
     def velocity(self, leg: Leg, step: int, x: Tensor) -> Tensor:
@@ -223,15 +230,18 @@ class _Walk:
         stage = self.song.cascade.stages[leg.stage]
         if leg is not self._leg:
             self.song.cascade.bring(stage)
-            context = self._blend.cut(self.song.context_for(stage)).repeat(self.takes, 1, 1)
-            self._denoiser = stage.denoiser(leg.sigmas[:-1], context, self.pace.cancelled)
+            asked, keyless = (
+                self._blend.cut(context).repeat(self.takes, 1, 1) for context in self.song.contexts_for(stage)
+            )
+            self._contexts = {"asked": asked, "null": keyless, "free": asked}
+            self._denoiser = stage.denoiser(leg.sigmas[:-1], asked.shape[1], self.pace.cancelled)
             self._leg = leg
         names = self._names(leg, step, stage)
-        branches = [self._branch(name, stage) for name in names]
+        given = [(self._branch(name, stage), self._contexts[name]) for name in names]
         if not self.song.encoded:
             self.song.encoded = True
             self.pace.advance("text", 1.0)
-        parts = self._denoiser(step, self._blend.cut(x), branches)
+        parts = self._denoiser(step, self._blend.cut(x), given)
         found = {name: self._blend.join(part) for name, part in zip(names, parts, strict=True)}
         result = found["asked"]
         if "null" in found:

@@ -215,27 +215,25 @@ class Stage:
 
     @torch.no_grad()
     def denoiser(
-        self, sigmas: Sequence[float], context: Tensor, cancelled: Callable[[], bool] | None = None
+        self, sigmas: Sequence[float], frames: int, cancelled: Callable[[], bool] | None = None
     ) -> Denoiser:
-        """The DiT prepared for these noise levels and context latents [1 or R, T, C]."""
-        tokens = -(-context.shape[1] // self.transformer.patch_size)
+        """The DiT prepared for these noise levels and T latent frames."""
+        tokens = -(-frames // self.transformer.patch_size)
         rope = self._ropes.get(tokens, lambda: _rope(self.transformer, tokens, self.like))
-        return Denoiser(self, sigmas, context.to(self.like), rope, cancelled)
+        return Denoiser(self, sigmas, rope, cancelled)
 
 
 class Denoiser:
-    """One stage's velocity at given noise levels: time embeddings, masks, RoPE and context are fixed."""
+    """One stage's velocity at given noise levels and length: time embeddings, masks and RoPE are fixed."""
 
     def __init__(
         self,
         stage: Stage,
         sigmas: Sequence[float],
-        context: Tensor,
         rope: tuple[Tensor, Tensor],
         cancelled: Callable[[], bool] | None,
     ) -> None:
         self.transformer = stage.transformer
-        self.context = context
         self.rope = rope
         self.cancelled = cancelled
         self.band = _Band(rope[0].shape[1], self.transformer.config.sliding_window, stage.like)
@@ -246,13 +244,16 @@ class Denoiser:
         self.modulation = modulation + modulation_r  # [steps, 6, D]
 
     @torch.no_grad()
-    def __call__(self, step: int, x: Tensor, branches: Sequence[Branch]) -> list[Tensor]:
-        """Velocity at noise level number `step` for x [R, T, C], under each branch: [R, T, C] each."""
+    def __call__(self, step: int, x: Tensor, given: Sequence[tuple[Branch, Tensor]]) -> list[Tensor]:
+        """Velocity at noise level number `step` for x [R, T, C] under each branch with its context latents
+        [1 or R, T, ·]: [R, T, C] each.
+        """
         model, frames = self.transformer, x.shape[1]
-        hidden = torch.cat([self.context.expand(x.shape[0], -1, -1), x.to(self.context)], dim=-1)
+        branches, contexts = zip(*given, strict=True)
+        context = torch.cat([each.expand(x.shape[0], -1, -1) for each in contexts])
+        hidden = torch.cat([context, x.repeat(len(given), 1, 1).to(context)], dim=-1)
         hidden = F.pad(hidden, (0, 0, 0, -frames % model.patch_size))
         hidden = model.proj_in_conv(hidden.transpose(1, 2)).transpose(1, 2)
-        hidden = hidden.repeat(len(branches), 1, 1)
         modulation = self.modulation[step : step + 1]
         for i, layer in enumerate(model.layers):
             if self.cancelled is not None and self.cancelled():

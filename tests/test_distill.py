@@ -129,7 +129,7 @@ def test_the_teacher_is_heard_as_the_engine_plays_it_and_a_whole_student_equals_
         made = student(x, t, context.expand(2, -1, -1), batch)
         for row in range(2):
             branch = stage.branch(("test", row), words[row], lambda: stage.timbre(None, None, 750))
-            asked = stage.denoiser([0.9], context)(0, x[row : row + 1], [branch])[0]
+            asked = stage.denoiser([0.9], 25)(0, x[row : row + 1], [(branch, context)])[0]
             assert torch.allclose(made[row : row + 1], asked, atol=1e-4)
     masked = condition_states(stage.condition_encoder, batch, False, torch.float32)
     assert masked.mask.sum(1).tolist() == [w.text.shape[1] + w.lyrics.shape[1] + 1 for w in words]

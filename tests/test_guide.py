@@ -1,5 +1,6 @@
 """The guide channels: where beats, bars and keys lie in them."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -8,10 +9,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from acestep.cascade import Cascade
 from acestep.grid import Grid, Signature
 from acestep.guide import guide_audio, guide_channels
 from acestep.key import Key
 from acestep.measure import measure
+from acestep.nano.checkpoint import TINY, write_untrained
+from acestep.request import GenerateRequest
 
 
 def test_every_beat_starts_at_phase_zero():
@@ -80,3 +84,19 @@ def test_the_guide_as_audio_is_quiet_and_measures_as_what_it_says(bpm, signature
     quiet = np.abs(clicks[0, round(0.7 * grid.beat_s * 48_000)])
     assert quiet < 1e-3
     assert 0 < np.abs(audio - clicks).max() < 0.1
+
+
+def test_guidance_moves_away_from_no_key_at_all(tmp_path):
+    """One step is linear in the velocity: two scales tell the one that guidance moves away from."""
+    write_untrained(tmp_path, TINY)
+    cascade = Cascade.load(tmp_path, device="cpu")
+    plain, away = {}, {}
+    for key in (None, Key.parse("C minor"), Key.parse("F# major")):
+        request = GenerateRequest(prompt="house", bars=1, key=key, seed=3, steps=1, stages=("s",))
+        plain[key], double = (
+            cascade.latents(dataclasses.replace(request, guidance=scale)) for scale in (1.0, 2.0)
+        )
+        away[key] = 2 * plain[key] - double
+    for key in (Key.parse("C minor"), Key.parse("F# major")):
+        assert not torch.allclose(plain[key], plain[None], atol=1e-3)
+        assert torch.allclose(away[key], away[None], atol=1e-4)

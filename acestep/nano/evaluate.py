@@ -33,7 +33,8 @@ from acestep.spectral import SpectralCodec
 
 FIRST_SEED = 5000  # of held-out loops: none of these are encoded for training
 CODEC_SEED = 500_000 + FIRST_SEED
-PER_COMPARISON = 4  # every fourth case is compared with a reference and a context, every sixteenth by takes
+PER_COMPARISON = 2  # every second case, a whole mix, is compared with a reference and a context
+PER_TAKES = 16  # and every sixteenth by takes
 SHOWN = 24  # cases whose audio is kept for the page
 
 
@@ -197,7 +198,7 @@ def _judge_case(index: int) -> Verdict:
         made=hear(made, case, _cascade.codec),
         comparisons=compare(
             _cascade, _bank, case, stems, made,
-            with_others=index % PER_COMPARISON == 0, by_takes=index % PER_COMPARISON**2 == 0,
+            with_others=index % PER_COMPARISON == 0, by_takes=index % PER_TAKES == 0,
         ),
         audio=(real, made) if index < SHOWN else None,
     )  # fmt: skip

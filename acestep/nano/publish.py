@@ -16,7 +16,7 @@ from acestep.spectral import SpectralCodec
 
 SCHEDULE = {"steps": 9, "shift": 1.0, "solver": "adams"}
 CUTS = (3, 6)  # sigma 0.67 and 0.33: where `train_stages.LEVELS` meet
-GUIDANCE = {"scale": 4.0, "mode": "apg", "interval": [0.0, 1.0]}
+GUIDANCE = {"scale": 6.0, "mode": "apg", "interval": [0.0, 1.0]}
 TRAINED_ON = (
     "loops composed and rendered by acestep/nano/data from MIT and CC0 sounds and code; see README.md"
 )
