@@ -249,9 +249,9 @@ class Denoiser:
         [1 or R, T, ·]: [R, T, C] each.
         """
         model, frames = self.transformer, x.shape[1]
-        branches, contexts = zip(*given, strict=True)
-        context = torch.cat([each.expand(x.shape[0], -1, -1) for each in contexts])
-        hidden = torch.cat([context, x.repeat(len(given), 1, 1).to(context)], dim=-1)
+        branches = [branch for branch, _ in given]
+        seen = ((context.expand(x.shape[0], -1, -1), x.to(context)) for _, context in given)
+        hidden = torch.cat([torch.cat(pair, dim=-1) for pair in seen])
         hidden = F.pad(hidden, (0, 0, 0, -frames % model.patch_size))
         hidden = model.proj_in_conv(hidden.transpose(1, 2)).transpose(1, 2)
         modulation = self.modulation[step : step + 1]
