@@ -158,9 +158,9 @@ class Song:
 
         return stage.branch((text, self.lyrics, heard, strength), self.words(text), timbre)
 
-    def contexts_for(self, stage: Stage) -> tuple[Tensor, Tensor]:
-        """The stage's context latents [1, T, ·], source, mask and guide: as asked, and for guidance to move
-        away from. There the guide names no key: against the same guide, guidance would not press for one.
+    def contexts_for(self, stage: Stage) -> tuple[Tensor, Tensor | None]:
+        """The stage's context latents [1, T, ·], source, mask and guide: as asked, and, where the guide names
+        a key, without it. Guidance moves away from those: against the same guide it could not press for it.
         """
         frames, region = self.outline.frames, self.outline.region
         source = stage.silence(frames)
@@ -178,7 +178,7 @@ class Song:
             source = torch.where(mask > 0.5, stage.silence(frames), source)
         asked = conditions.context_latents(source, mask, self._guide(stage, self.request.key))
         if self.cascade.spec.guide is None or self.request.key is None:
-            return asked, asked
+            return asked, None
         return asked, conditions.context_latents(source, mask, self._guide(stage, None))
 
     def _guide(self, stage: Stage, key: Key | None) -> Tensor | None:
@@ -230,11 +230,12 @@ class _Walk:
         stage = self.song.cascade.stages[leg.stage]
         if leg is not self._leg:
             self.song.cascade.bring(stage)
-            asked, keyless = (
-                self._blend.cut(context).repeat(self.takes, 1, 1) for context in self.song.contexts_for(stage)
-            )
-            self._contexts = {"asked": asked, "null": keyless, "free": asked}
-            self._denoiser = stage.denoiser(leg.sigmas[:-1], asked.shape[1], self.pace.cancelled)
+            asked, keyless = self.song.contexts_for(stage)
+            self._contexts = dict.fromkeys(("asked", "null", "free"), self._spread(asked))
+            if keyless is not None:
+                self._contexts["null"] = self._spread(keyless)
+            frames = self._contexts["asked"].shape[1]
+            self._denoiser = stage.denoiser(leg.sigmas[:-1], frames, self.pace.cancelled)
             self._leg = leg
         names = self._names(leg, step, stage)
         given = [(self._branch(name, stage), self._contexts[name]) for name in names]
@@ -250,6 +251,10 @@ class _Walk:
             result = torch.lerp(found["free"], result, self.song.request.strength)
         self.pace.advance(leg.stage, self.takes * self.song.outline.frames)
         return result
+
+    def _spread(self, context: Tensor) -> Tensor:
+        """Context latents [1, T, ·] for every window of every take."""
+        return self._blend.cut(context).repeat(self.takes, 1, 1)
 
     def _names(self, leg: Leg, step: int, stage: Stage) -> list[str]:
         names = ["asked"]

@@ -250,10 +250,7 @@ class Denoiser:
         """
         model, frames = self.transformer, x.shape[1]
         branches = [branch for branch, _ in given]
-        seen = ((context.expand(x.shape[0], -1, -1), x.to(context)) for _, context in given)
-        hidden = torch.cat([torch.cat(pair, dim=-1) for pair in seen])
-        hidden = F.pad(hidden, (0, 0, 0, -frames % model.patch_size))
-        hidden = model.proj_in_conv(hidden.transpose(1, 2)).transpose(1, 2)
+        hidden = self._tokens(x, [context for _, context in given])
         modulation = self.modulation[step : step + 1]
         for i, layer in enumerate(model.layers):
             if self.cancelled is not None and self.cancelled():
@@ -263,6 +260,19 @@ class Denoiser:
         hidden = _modulated(model.norm_out, hidden, scale, shift)
         velocity = model.proj_out_conv(hidden.transpose(1, 2)).transpose(1, 2)[:, :frames]
         return list(velocity.to(x.dtype).chunk(len(branches)))
+
+    def _tokens(self, x: Tensor, contexts: Sequence[Tensor]) -> Tensor:
+        """x [R, T, C] beside each of the context latents, as tokens [contexts · R, L, D].
+
+        A context that is there twice is read once: guidance multiplies what rounding makes of two readings.
+        """
+        model, tokens = self.transformer, dict[int, Tensor]()
+        for context in contexts:
+            if id(context) not in tokens:
+                rows = torch.cat([context.expand(x.shape[0], -1, -1), x.to(context)], dim=-1)
+                rows = F.pad(rows, (0, 0, 0, -x.shape[1] % model.patch_size))
+                tokens[id(context)] = model.proj_in_conv(rows.transpose(1, 2)).transpose(1, 2)
+        return torch.cat([tokens[id(context)] for context in contexts])
 
     def _layer(
         self, i: int, layer: Any, hidden: Tensor, modulation: Tensor, branches: Sequence[Branch]
