@@ -1,4 +1,4 @@
-"""The guide channels: where beats, bars and keys lie in them."""
+"""The guide channels: where beats, bars and keys lie in them, and how guidance presses for the key."""
 
 import dataclasses
 import math
