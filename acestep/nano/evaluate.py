@@ -62,7 +62,7 @@ class Heard:
     downbeat: bool
     outside_tempo: bool | None
     outside_key: bool | None
-    features: np.ndarray  # [512], see judges.features
+    features: np.ndarray  # [808], see judges.features
 
 
 @dataclass

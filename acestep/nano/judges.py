@@ -54,20 +54,52 @@ def summary(frames: np.ndarray) -> np.ndarray:
 
 def rhythm(frames: np.ndarray, grid: Grid, places: int = 16, channels: int = 8) -> np.ndarray:
     """[S, 64] → [places · 2 · channels]: where in the bar the leading channels rise and fall, mean 1 each."""
-    values = frames[:, :channels].astype(np.float32)
-    moved = np.diff(values, axis=0, prepend=values[:1])
-    bar = np.arange(len(values)) / RATE_HZ / grid.bar_s
-    place = np.round(bar * places).astype(int) % places
-    both = np.concatenate([moved.clip(0), (-moved).clip(0)], 1)
-    sums = np.zeros((places, 2 * channels), np.float32)
-    np.add.at(sums, place, both)
-    mean = sums / np.bincount(place, minlength=places).clip(1)[:, None]
+    moved = _moved(frames, channels)
+    place = np.round(_bars(frames, grid) * places).astype(int) % places
+    mean = _by_place(moved, place, places)
     return (mean / (mean.mean(0, keepdims=True) + 1e-3)).ravel()
 
 
+def levels(frames: np.ndarray, grid: Grid, places: int = 32, channels: int = 8) -> np.ndarray:
+    """[S, 64] → [places · channels]: how high the leading channels stand along the bar, in deviations."""
+    values = frames[:, :channels].astype(np.float32)
+    place = np.floor(_bars(frames, grid) * places).astype(int) % places
+    mean = _by_place(values, place, places)
+    return ((mean - mean.mean(0)) / (values.std(0) + 1e-3)).ravel()
+
+
+def pulse(frames: np.ndarray, lags: int = 40, channels: int = 8) -> np.ndarray:
+    """[S, 64] → [lags]: autocorrelation of all movement at 0.12–2.2 s: how fast it is, whatever was asked."""
+    moved = _moved(frames, channels)
+    moved = moved - moved.mean(0)
+    spectrum = (np.abs(np.fft.rfft(moved, 2 * len(moved), axis=0)) ** 2).sum(1)
+    alike = np.fft.irfft(spectrum)[: len(moved)] / np.arange(len(moved), 0, -1)
+    wanted = RATE_HZ * np.geomspace(0.12, 2.2, lags)
+    return np.interp(wanted, np.arange(len(moved)), alike / (alike[0] + 1e-6))
+
+
 def features(frames: np.ndarray, grid: Grid) -> np.ndarray:
-    """[S, 64] → [512]: how a clip sounds and when it moves, for probes."""
-    return np.concatenate([summary(frames), rhythm(frames, grid)])
+    """[S, 64] → [808]: how a clip sounds, when it moves and how fast, for probes."""
+    parts = (summary(frames), rhythm(frames, grid), levels(frames, grid), pulse(frames))
+    return np.concatenate(parts)
+
+
+def _moved(frames: np.ndarray, channels: int) -> np.ndarray:
+    """[S, 64] → [S, 2 · channels]: by how much the leading channels rise, then by how much they fall."""
+    values = frames[:, :channels].astype(np.float32)
+    moved = np.diff(values, axis=0, prepend=values[:1])
+    return np.concatenate([moved.clip(0), (-moved).clip(0)], 1)
+
+
+def _bars(frames: np.ndarray, grid: Grid) -> np.ndarray:
+    return np.arange(len(frames)) / RATE_HZ / grid.bar_s
+
+
+def _by_place(values: np.ndarray, place: np.ndarray, places: int) -> np.ndarray:
+    """[S, n] → [places, n]: the mean of what falls on each place of the bar."""
+    sums = np.zeros((places, values.shape[1]), np.float32)
+    np.add.at(sums, place, values)
+    return sums / np.bincount(place, minlength=places).clip(1)[:, None]
 
 
 @dataclass
@@ -81,7 +113,7 @@ class Probe:
     bias: Tensor
 
     def tell(self, clips: np.ndarray) -> list[str]:
-        """Features [n, 512] → the name of each."""
+        """Features [n, 808] → the name of each."""
         x = (torch.from_numpy(clips).float() - self.mean) / self.deviation
         return [self.names[index] for index in (x @ self.weight + self.bias).argmax(-1)]
 
