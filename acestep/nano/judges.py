@@ -70,10 +70,11 @@ def levels(frames: np.ndarray, grid: Grid, places: int = 32, channels: int = 8) 
 
 def pulse(frames: np.ndarray, lags: int = 40, channels: int = 8) -> np.ndarray:
     """[S, 64] → [lags]: autocorrelation of all movement at 0.12–2.2 s: how fast it is, whatever was asked."""
+    import librosa
+
     moved = _moved(frames, channels)
     moved = moved - moved.mean(0)
-    spectrum = (np.abs(np.fft.rfft(moved, 2 * len(moved), axis=0)) ** 2).sum(1)
-    alike = np.fft.irfft(spectrum)[: len(moved)] / np.arange(len(moved), 0, -1)
+    alike = librosa.autocorrelate(moved, axis=0).sum(1) / np.arange(len(moved), 0, -1)
     wanted = RATE_HZ * np.geomspace(0.12, 2.2, lags)
     return np.interp(wanted, np.arange(len(moved)), alike / (alike[0] + 1e-6))
 
@@ -158,10 +159,10 @@ def mean_distance(summaries: np.ndarray) -> float:
 
 
 def onset_curve(frames: np.ndarray) -> np.ndarray:
-    """[S] at 100 Hz: how much the leading components rise, zero mean, unit length."""
-    rise = np.abs(np.diff(frames[:, :8].astype(np.float32), axis=0, prepend=frames[:1, :8])).sum(1)
-    rise = rise - rise.mean()
-    return rise / (np.linalg.norm(rise) + 1e-6)
+    """[S] at 100 Hz: how much the leading components move, zero mean, unit length."""
+    moved = _moved(frames, 8).sum(1)
+    moved = moved - moved.mean()
+    return moved / (np.linalg.norm(moved) + 1e-6)
 
 
 def agreement(curve: np.ndarray, other: np.ndarray) -> float:
