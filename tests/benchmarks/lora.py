@@ -210,10 +210,17 @@ def quality(base: str, minutes: float, keep: Path | None = None) -> dict[str, An
         result = train(config, on_tick=_tell)
         total_s = time.monotonic() - started
         print(f"quality: folder to adapter in {total_s / 60:.1f} minutes")
+        strength, heard = result.summary["strength"], result.summary["kept"]
+        print(f"kept at {strength:g} of what was trained; energy on the key's tones, clips in tempo:")
+        for one in heard:
+            print(f"  at {one['strength']:g}: {one['in_key']:.1%}, {one['in_tempo']:.0%}")
         losses = held_out_losses(base, result.folder, folder)
         style = np.stack([timbre(soundfile.read(path)[0].T) for path in held_out])
         clips = compare_clips(base, result.folder, style)
-        return {"minutes": total_s / 60, "training": result.summary["stages"], **losses, **clips}
+        return {
+            "minutes": total_s / 60, "strength": strength, "training": result.summary["stages"],
+            **losses, **clips,
+        }  # fmt: skip
 
 
 def _tell(tick: Any) -> None:
