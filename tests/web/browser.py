@@ -82,13 +82,16 @@ class Tab:
         return self
 
     def until(self, found: Callable[[], Any], what: str) -> Any:
-        """Waits until it is true; what was missing is told."""
+        """Waits until it is true, even if the page draws anew what is looked at; what was missing is told."""
+        from selenium.common.exceptions import StaleElementReferenceException
+
         deadline = time.monotonic() + WAIT_S
-        while not (value := found()):
-            if time.monotonic() > deadline:
-                raise AssertionError(f"no {what}; the page says: {self.said()}")
+        while time.monotonic() < deadline:
+            with contextlib.suppress(StaleElementReferenceException):
+                if value := found():
+                    return value
             time.sleep(0.03)
-        return value
+        raise AssertionError(f"no {what}; the page says: {self.said()}")
 
     def all(self, selector: str) -> list[Any]:
         """Every element that fits."""
@@ -103,22 +106,25 @@ class Tab:
         text = "return [...document.querySelectorAll(arguments[0])].map((one) => one.innerText)"
         return [str(one) for one in self.script(text, selector)]
 
+    def attributes(self, selector: str, name: str) -> list[str]:
+        """What their attribute of that name holds, all at one moment."""
+        text = (
+            "return [...document.querySelectorAll(arguments[0])].map((one) => one.getAttribute(arguments[1]))"
+        )
+        return [str(one) for one in self.script(text, selector, name)]
+
     def press(self, text: str, within: str = "body") -> None:
         """Clicks the first visible button of that text."""
         self.click(f"{within} button, {within} a.b", text)
 
     def click(self, selector: str, text: str | None = None) -> None:
-        """Clicks what fits, even if the page draws it anew meanwhile."""
-        from selenium.common.exceptions import StaleElementReferenceException
+        """Clicks the first visible one that fits."""
 
         def clicked() -> bool:
-            try:
-                for element in self.all(selector):
-                    if element.is_displayed() and text in (None, element.text):
-                        element.click()
-                        return True
-            except StaleElementReferenceException:
-                pass
+            for element in self.all(selector):
+                if element.is_displayed() and text in (None, element.text):
+                    element.click()
+                    return True
             return False
 
         self.until(clicked, f"{selector} {text or ''}")
@@ -129,9 +135,14 @@ class Tab:
 
     def fill(self, selector: str, text: str) -> None:
         """Replaces what a field holds."""
-        field = self.one(selector)
-        field.clear()
-        field.send_keys(text)
+
+        def filled() -> bool:
+            field = self.one(selector)
+            field.clear()
+            field.send_keys(text)
+            return True
+
+        self.until(filled, selector)
 
     def script(self, text: str, *arguments: Any) -> Any:
         """Runs JavaScript in the page."""

@@ -92,7 +92,11 @@ def generate(tab: Tab, prompt: str, **fields: str) -> None:
     tab.until(lambda: tab.all(".run"), "run")
 
 
-def cards(tab: Tab, count: int) -> list[Any]:
-    """That many takes, loaded."""
-    tab.until(lambda: len(tab.all(".card[data-samples]")) >= count, f"{count} loaded takes")
-    return tab.all(".card[data-samples]")
+def cards(tab: Tab, count: int) -> list[Path]:
+    """The files of the takes in the page, once that many are loaded."""
+
+    def loaded() -> list[str]:
+        files = tab.attributes(".card[data-samples]", "data-clip")
+        return files if len(files) >= count else []
+
+    return [Path(file) for file in tab.until(loaded, f"{count} loaded takes")]

@@ -49,7 +49,7 @@ def tab(made: Tab) -> Tab:
 
 def clip(tab: Tab) -> Path:
     """The oldest take's file."""
-    return Path(tab.all(".card")[-1].get_attribute("data-clip"))
+    return Path(tab.attributes(".card", "data-clip")[-1])
 
 
 def sidecar(path: Path) -> Any:
@@ -59,17 +59,10 @@ def sidecar(path: Path) -> Any:
 
 def newest(tab: Tab) -> Path:
     """The file of the take that the button Generate makes now."""
-    before = {card.get_attribute("data-clip") for card in tab.all(".card")}
+    before = set(tab.attributes(".card", "data-clip"))
     tab.click("#go")
-    found = tab.until(
-        lambda: [
-            path
-            for card in tab.all(".card[data-samples]")
-            if (path := card.get_attribute("data-clip")) not in before
-        ],
-        "new take",
-    )
-    return Path(found[0])
+    found = tab.until(lambda: set(tab.attributes(".card[data-samples]", "data-clip")) - before, "new take")
+    return Path(found.pop())
 
 
 def more(tab: Tab) -> None:
@@ -190,12 +183,13 @@ def test_a_deleted_take_comes_back_where_it_was(tab: Tab) -> None:
     assert path.exists()
 
 
-def test_the_library_filters_by_tempo_key_and_date(tab: Tab) -> None:
+def test_the_library_filters_by_tempo_key_and_date(tab: Tab, studio: Studio) -> None:
     tab.show("Library")
-    shown = tab.until(lambda: tab.all(".clip-row"), "rows")
-    rows = len(shown)
+    files = {path.removesuffix(".json") for path in map(str, studio.made.samples.glob("*.json"))}
+    tab.until(lambda: set(tab.attributes(".clip-row", "data-clip")) == files, "a row for every clip")
+    rows = len(files)
     # A clip without an asked key carries the one that was heard, and every seed sounds in another.
-    heard = {sidecar(Path(row.get_attribute("data-clip")))["clip"]["key"] for row in shown}
+    heard = {sidecar(Path(file))["clip"]["key"] for file in files}
     keys = (str(Key(tonic, mode)) for mode in MODES for tonic in range(12))
     absent = next(key for key in keys if key not in heard)
     for label, empty, full in (("tempo from", "399", ""), ("tempo to", "1", "")):
@@ -217,6 +211,23 @@ def _set(tab: Tab, selector: str, value: str) -> None:
         selector,
         value,
     )
+
+
+def test_a_new_search_leaves_rows_that_stay_as_they_are_and_an_open_one_open(tab: Tab) -> None:
+    tab.show("Library")
+    tab.click(".clip-row .line button", "▸")
+    tab.one(".clip-row .card[data-samples]")
+    tab.script("document.querySelectorAll('.clip-row').forEach((row, place) => { row.place = place; })")
+    places = "return [...document.querySelectorAll('.clip-row')].map((row) => row.place)"
+    before = tab.script(places)
+    tab.click(".clip-row .line .star")
+    tab.until(lambda: tab.texts(".clip-row .line .star")[0] == "★", "star in the row")
+    assert tab.all(".clip-row .card[data-samples]")
+    assert tab.script(places) == before
+    tab.click(".clip-row .line .star")
+    tab.until(lambda: tab.texts(".clip-row .line .star")[0] == "☆", "row without a star")
+    tab.click(".clip-row .line button", "▾")
+    tab.until(lambda: not tab.all(".clip-row .card"), "closed row")
 
 
 def test_more_like_this_and_fit_to_this_reach_the_request(tab: Tab) -> None:

@@ -46,7 +46,7 @@ def test_a_run_is_looked_at_started_stopped_goes_on_and_its_adapter_is_used(tab:
     tab.until(lambda: tab.all(".curve"), "curve")
     tab.click("#train-stop")
     tab.until(lambda: tab.all(ENDED), "end of the first part")
-    assert tab.one(".training").get_attribute("data-state") == "stopped", tab.texts(".training")
+    assert tab.attributes(".training", "data-state") == ["stopped"], tab.texts(".training")
     reached = steps(tab)
     assert not (studio.made.home / "adapters" / "tiny").exists()
     tab.click("#train-start")
@@ -64,9 +64,8 @@ def test_a_run_is_looked_at_started_stopped_goes_on_and_its_adapter_is_used(tab:
         "fader.dispatchEvent(new Event('input', { bubbles: true }))"
     )
     generate(tab, "with the adapter", takes="1", bars="1")
-    [card] = cards(tab, 1)
-    assert "tiny × 0.5" in card.text
-    path = Path(card.get_attribute("data-clip"))
+    [path] = cards(tab, 1)
+    assert "tiny × 0.5" in tab.texts(".card")[0]
     told = json.loads(path.with_name(path.name + ".json").read_text())["request"]
     assert told["adapters"] == [["tiny", 0.5]]
     tab.show("Library")

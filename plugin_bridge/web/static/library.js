@@ -56,15 +56,25 @@ async function search() {
   draw();
 }
 
+// A row whose clip is as it was stays in the page untouched: it may be under the pointer or have the focus.
 function draw() {
-  const open = new Map([...rows.children].filter((row) => row.detail).map((row) => [row.dataset.clip, row]));
-  const old = new Map([...rows.children].map((row) => [row.dataset.clip, row]));
+  const old = new Map([...rows.children].map((node) => [node.dataset.clip, node]));
   const shown = found.slice(0, Math.max(PAGE, Math.min(rows.children.length, found.length)));
-  rows.replaceChildren(...shown.map((clip) => open.get(clip.path) ?? row(clip, old.get(clip.path))));
+  const wanted = shown.map((clip) => row(clip, old.get(clip.path)));
   if (!found.length) {
-    rows.append(el("p.empty", {}, trashed.checked ? "The trash is empty." : "No clip matches. Clips of every job land here, whoever asked for them."));
+    wanted.push(el("p.empty", {}, trashed.checked ? "The trash is empty." : "No clip matches. Clips of every job land here, whoever asked for them."));
   }
+  const staying = new Set(wanted);
+  for (const node of [...rows.children]) if (!staying.has(node)) drop(node);
+  wanted.forEach((node, place) => {
+    if (rows.children[place] !== node) rows.insertBefore(node, rows.children[place] ?? null);
+  });
   more.hidden = shown.length >= found.length;
+}
+
+function drop(node) {
+  node.detail?.remove();
+  node.remove();
 }
 
 function drawMore() {
@@ -73,10 +83,12 @@ function drawMore() {
   more.hidden = rows.children.length >= found.length;
 }
 
-function row(clip) {
-  const node = el("div.clip-row");
+function row(clip, node = el("div.clip-row")) {
+  const drawn = JSON.stringify(clip);
+  if (node.drawn === drawn) return node;
+  node.drawn = drawn;
   node.dataset.clip = clip.path;
-  const toggle = button("▸", "Waveform and everything that can be done with it", () => expand(node, clip, toggle), "small");
+  const toggle = button(node.detail ? "▾" : "▸", "Waveform and everything that can be done with it", () => expand(node, clip, toggle), "small");
   const star = button(clip.starred ? "★" : "☆", "Star", () => post("/bridge/clips/star", { clip: clip.path, starred: !clip.starred }), "small star");
   star.setAttribute("aria-pressed", String(clip.starred));
   const act = clip.trashed
@@ -86,7 +98,8 @@ function row(clip) {
   const date = el("time", { dateTime: clip.created }, Number.isNaN(when.getTime()) ? "" : when.toLocaleString([], { dateStyle: "short", timeStyle: "short" }));
   const line = el("div.line", {}, toggle, el("div.what", {}, el("strong", { title: clip.name }, clip.prompt || clip.name), badges(clip)), date, star, act);
   line.addEventListener("dblclick", () => toggle.click());
-  node.append(line);
+  node.querySelector(".line")?.remove();
+  node.prepend(line);
   return node;
 }
 
