@@ -28,6 +28,7 @@ from acestep.checkpoint import FORMAT, cascades_folder, home
 from acestep.compose import Chosen, parse_stage, path_from
 from acestep.distill_material import Batch, Material
 from acestep.errors import AceStepError, AlreadyExists, CheckpointError, InvalidRequest
+from acestep.loading import choose_device
 from acestep.nano.network import Conditions, velocity
 from acestep.pruning import begin_from, smaller_config
 from acestep.sampling import Momentum, guided
@@ -152,9 +153,10 @@ class Distillation:
 
         self.recipe, self.folder = recipe, folder
         self.chosen: Chosen = parse_stage(f"teacher={recipe.teacher}")
+        kind = choose_device(device).type
         claim(folder, recipe)
-        half = device != "cpu" and torch.cuda.is_available()
-        self.accelerator = Accelerator(cpu=device == "cpu", mixed_precision="bf16" if half else "no")
+        half = kind == "cuda"
+        self.accelerator = Accelerator(cpu=kind == "cpu", mixed_precision="bf16" if half else "no")
         place = str(self.accelerator.device)
         source = self.chosen.source
         self.cascade: Cascade = Cascade.load(source.folder, stages=(self.chosen.stage.name,), device=place)

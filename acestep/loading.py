@@ -17,7 +17,7 @@ import torch
 
 from acestep.checkpoint import CascadeSpec, StageSpec
 from acestep.codec import load_codec, silence_of
-from acestep.errors import CheckpointError, NotFound
+from acestep.errors import CheckpointError, InvalidRequest, NotFound
 from acestep.quantise import quantise
 from acestep.stage import Stage
 
@@ -25,12 +25,18 @@ log = logging.getLogger(__name__)
 
 
 def choose_device(device: str = "auto") -> torch.device:
-    """For "auto" the first of CUDA, MPS and CPU that is here."""
-    if device != "auto":
-        return torch.device(device)
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    """For "auto" the first of CUDA, MPS and CPU that is here. Raises InvalidRequest for one that is not."""
+    found = [f"cuda:{index}".removesuffix(":0") for index in range(torch.cuda.device_count())]
+    found += ["mps"] if torch.backends.mps.is_available() else []
+    found += ["cpu"]
+    if device == "auto":
+        return torch.device(found[0])
+    if device.removesuffix(":0") not in found:
+        raise InvalidRequest(
+            f"there is no device {device!r} here: expected auto or one of {', '.join(found)}, "
+            f"as PyTorch {torch.__version__} sees this machine"
+        )
+    return torch.device(device)
 
 
 def choose_dtype(device: torch.device, dtype: torch.dtype | None = None) -> torch.dtype:

@@ -21,6 +21,7 @@ import torch
 from acestep import checkpoint
 from acestep.cascade import Cascade
 from acestep.errors import AdapterError, AlreadyExists, InvalidRequest
+from acestep.loading import choose_device
 from acestep.schedule import legs
 from acestep.stage import Stage
 from lora_studio import preflight, results, strength
@@ -133,7 +134,10 @@ def train(
 def _accelerator(config: TrainConfig) -> Any:
     from accelerate import Accelerator
 
-    on_cpu = config.device == "cpu" or (config.device == "auto" and not torch.cuda.is_available())
+    device = choose_device(config.device)
+    if device.index:
+        torch.cuda.set_device(device)  # accelerate takes the current one
+    on_cpu = device.type == "cpu" or (config.device == "auto" and device.type != "cuda")
     return Accelerator(cpu=on_cpu, mixed_precision="no")  # the weights' precision decides, not an autocast
 
 

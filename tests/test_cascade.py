@@ -210,6 +210,11 @@ def test_a_clip_is_continued_by_repainting_behind_its_end(cascade, tone):
     assert take.audio[:, 96_000:192_000].std() > 0
 
 
+def test_a_device_that_is_not_here_is_refused(folder):
+    with pytest.raises(errors.InvalidRequest, match="no device 'cuda:99' here: expected auto"):
+        Cascade.load(folder, device="cuda:99")
+
+
 def test_a_region_behind_the_clip_is_refused(cascade, tone):
     with pytest.raises(errors.InvalidRequest, match="lies behind"):
         cascade.generate(request(task="repaint", context=tone, repaint_s=(50, 60)))

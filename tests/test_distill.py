@@ -108,6 +108,7 @@ def test_another_recipe_does_not_take_over_a_run(home, capsys):
         (("--captions", "nowhere.txt"), "cannot be read"),
         (("--audio", "nowhere"), "no readable audio"),
         (("--captions", "x", "--width", "2"), "out of range"),
+        (("--captions", "x", "--device", "cuda:99"), "no device 'cuda:99' here"),
     ],
 )
 def test_what_cannot_be_distilled_is_refused(home, capsys, options, message):

@@ -384,6 +384,12 @@ def test_a_data_set_without_usable_samples_never_succeeds(base: Path, tmp_path: 
         train(config(tmp_path / "d.json", home=str(tmp_path / "home"), base=str(base)))
 
 
+def test_a_device_that_is_not_here_is_refused_before_anything_is_made(loops: Path, tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequest, match="no device 'cuda:99' here: expected auto"):
+        train(config(loops, home=str(tmp_path / "home"), device="cuda:99"))
+    assert not (tmp_path / "home").exists()
+
+
 def test_a_name_that_is_taken_is_refused_and_nothing_is_touched(loops: Path, tmp_path: Path) -> None:
     taken = tmp_path / "home" / "adapters" / "test"
     taken.mkdir(parents=True)

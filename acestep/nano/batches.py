@@ -32,6 +32,13 @@ class Batch:
     references: list[Tensor | None]
     null: Tensor  # [B] bool
 
+    def to(self, device: torch.device) -> "Batch":
+        """The same batch there."""
+        references = [None if item is None else item.to(device) for item in self.references]
+        return Batch(
+            self.x0.to(device), self.context.to(device), self.texts, references, self.null.to(device)
+        )
+
 
 def draw_batch(
     examples: list[Example], silence: Tensor, random: np.random.Generator, frames_per_batch: int = 3_072

@@ -3,17 +3,24 @@ runs.
 """
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from acestep.errors import AceStepError
 from acestep.nano import WEIGHTS
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one step of the recipe; returns the exit code."""
     arguments = _parser().parse_args(argv)
-    return {"init": _init, "data": _data, "train": _train, "evaluate": _evaluate}[arguments.step](arguments)
+    steps = {"init": _init, "data": _data, "train": _train, "evaluate": _evaluate}
+    try:
+        return steps[arguments.step](arguments)
+    except AceStepError as error:
+        print(f"acestep nano: {error}", file=sys.stderr)
+        return 2
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -25,23 +32,44 @@ def _parser() -> argparse.ArgumentParser:
     init.add_argument("--seed", type=int, default=0, help="of the random weights (default 0)")
     data = steps.add_parser("data", help="record the sounds, compose and render loops")
     data.add_argument("work", type=Path, help="a folder with 5 GB to spare")
-    data.add_argument("--shards", type=int, default=20, help="of 50 loops each (default 20)")
+    data.add_argument("--shards", type=_count, default=20, help="of 50 loops each (default 20)")
     train = steps.add_parser("train", help="train codec, text encoder and stages, and write WORK/checkpoint")
     train.add_argument("work", type=Path, help="the folder that `data` filled")
     train.add_argument(
         "--part", choices=("all", "codec", "latents", "text", "stages", "publish"), default="all"
     )
-    train.add_argument("--minutes", type=float, default=120, help="of training (default 120)")
-    train.add_argument("--steps", type=int, default=3000, help="of the stages' schedule (default 3000)")
-    train.add_argument("--only", default="", help="train these stages only, e.g. l or ms: one process each")
-    train.add_argument("--shards", type=int, default=24, help="of 25 loops as latents (default 24)")
+    train.add_argument("--minutes", type=_minutes, default=120, help="of training (default 120)")
+    train.add_argument("--steps", type=_count, default=3000, help="of the stages' schedule (default 3000)")
+    train.add_argument(
+        "--only", choices=("l", "m", "s", "lm", "ls", "ms"), default="", help="these stages: a process each"
+    )
+    train.add_argument("--shards", type=_count, default=24, help="of 25 loops as latents (default 24)")
+    train.add_argument(
+        "--device", default="auto", help="cpu, cuda, cuda:1, mps or auto: the first there is (default: auto)"
+    )
     train.add_argument("--resume", action="store_true", help="go on from WORK's states")
     evaluate = steps.add_parser("evaluate", help="print the table of figures and write a page to listen to")
     evaluate.add_argument("work", type=Path, help="the folder that `data` and `train` filled")
     evaluate.add_argument("--checkpoint", type=Path, default=WEIGHTS, help="default: the shipped one")
-    evaluate.add_argument("--clips", type=int, default=200, help="prompts (default 200)")
+    evaluate.add_argument("--clips", type=_count, default=200, help="prompts (default 200)")
     evaluate.add_argument("--page", type=Path, default=None, help="folder of the page (default WORK/page)")
     return parser
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
+    return int(text)
+
+
+def _minutes(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"expected a number above 0, got {text!r}")
+    return value
 
 
 def _init(arguments: argparse.Namespace) -> int:
@@ -60,22 +88,24 @@ def _data(arguments: argparse.Namespace) -> int:
 
 
 def _train(arguments: argparse.Namespace) -> int:
+    from acestep.loading import choose_device
     from acestep.nano import recipe
     from acestep.nano.publish import publish
     from acestep.nano.train_codec import CodecRecipe, train_codec
     from acestep.nano.train_stages import StageRecipe
+    from acestep.nano.train_text import TextRecipe
 
-    work, seconds = arguments.work, arguments.minutes * 60
+    work, seconds, device = arguments.work, arguments.minutes * 60, str(choose_device(arguments.device))
     if arguments.part == "all":
-        print(recipe.train_everything(work, arguments.minutes, arguments.shards, arguments.resume))
+        print(recipe.train_everything(work, arguments.minutes, arguments.shards, arguments.resume, device))
     elif arguments.part == "codec":
-        print(train_codec(work, CodecRecipe(), seconds, arguments.resume))
+        print(train_codec(work, CodecRecipe(device=device), seconds, arguments.resume))
     elif arguments.part == "latents":
         recipe.prepare_latents(work, arguments.shards, lambda line: print(line, file=sys.stderr))
     elif arguments.part == "text":
-        print(recipe.prepare_text(work))
+        print(recipe.prepare_text(work, recipe=TextRecipe(device=device)))
     elif arguments.part == "stages":
-        stages = StageRecipe(steps=arguments.steps, only=arguments.only)
+        stages = StageRecipe(steps=arguments.steps, only=arguments.only, device=device)
         print(recipe.train_stages(work, stages, seconds, arguments.resume))
     else:
         print(publish(work, work / "checkpoint"))
@@ -83,17 +113,21 @@ def _train(arguments: argparse.Namespace) -> int:
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
+    from acestep.checkpoint import read_spec
     from acestep.nano.data.latents import Shards
     from acestep.nano.data.sounds import build_bank
     from acestep.nano.evaluate import evaluate
     from acestep.nano.report import table, write_page
+    from acestep.nano.states import needed
 
+    read_spec(arguments.checkpoint)  # what is wrong with it is said before the minutes of work
+    latents = needed(arguments.work / "latents", "train WORK --part latents")
     bank = arguments.work / "bank"
     build_bank(bank)
     rows, verdicts = evaluate(
         arguments.checkpoint,
         bank,
-        Shards(arguments.work / "latents").examples(),
+        Shards(latents).examples(),
         arguments.clips,
         lambda line: print(line, file=sys.stderr),
     )

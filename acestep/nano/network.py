@@ -44,16 +44,17 @@ def conditions(
     text_encoder: Any, encoder: Any, tokenizer: Any, texts: list[str], references: list[Tensor | None]
 ) -> Conditions:
     """Prompts and references (latents [frames, 192] or None) → condition tokens: lyrics, timbre, text."""
-    ids, mask = tokenise(tokenizer, texts)
+    device = encoder.silence_latent.device
+    ids, mask = (part.to(device) for part in tokenise(tokenizer, texts))
     text = encoder.text_projector(text_encoder(input_ids=ids).last_hidden_state)
-    lyric_ids, lyric_mask = tokenise(tokenizer, [LYRICS])
+    lyric_ids, lyric_mask = (part.to(device) for part in tokenise(tokenizer, [LYRICS]))
     lyric = encoder.lyric_encoder(
         inputs_embeds=text_encoder.get_input_embeddings()(lyric_ids), attention_mask=lyric_mask
     )
     timbre = _timbre(encoder, references)
     count = len(texts)
     states = torch.cat([lyric.expand(count, -1, -1), timbre, text], 1)
-    there = torch.ones(count, lyric.shape[1] + 1, dtype=torch.bool)
+    there = torch.ones(count, lyric.shape[1] + 1, dtype=torch.bool, device=device)
     return Conditions(states, torch.cat([there, mask], 1))
 
 
@@ -140,7 +141,7 @@ def _timbre(encoder: Any, references: list[Tensor | None]) -> Tensor:
     """[B, 1, C]: the silence token where there is no reference, computed once for all of them."""
     silence = encoder.silence_latent[:, : reference_frames()]
     packed = torch.cat([silence, *(reference[None] for reference in references if reference is not None)])
-    tokens, _ = encoder.timbre_encoder(packed, torch.arange(len(packed)))
+    tokens, _ = encoder.timbre_encoder(packed, torch.arange(len(packed), device=packed.device))
     places, following = [], 1
     for reference in references:
         places.append(0 if reference is None else following)

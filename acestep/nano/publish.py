@@ -11,6 +11,7 @@ from torch import nn
 
 from acestep.errors import NotFound
 from acestep.nano.checkpoint import STAGES, NanoConfig, NanoModules, describe, save_checkpoint
+from acestep.nano.states import needed
 from acestep.nano.train_stages import split_stages
 from acestep.spectral import SpectralCodec
 
@@ -51,10 +52,10 @@ def publish(
     from transformers import AutoTokenizer, Qwen3Model
 
     files = {name: _state_of(work, name) for name in STAGES}
-    states = {name: torch.load(path, weights_only=True) for name, path in files.items()}
-    tokenizer = AutoTokenizer.from_pretrained(work / "tokenizer")
-    text_encoder = Qwen3Model.from_pretrained(work / "text_encoder")
-    codec = SpectralCodec.load(work / "codec")
+    states = {name: torch.load(path, map_location="cpu", weights_only=True) for name, path in files.items()}
+    tokenizer = AutoTokenizer.from_pretrained(needed(work / "tokenizer", "train WORK --part text"))
+    text_encoder = Qwen3Model.from_pretrained(needed(work / "text_encoder", "train WORK --part text"))
+    codec = SpectralCodec.load(needed(work / "codec", "train WORK --part codec"))
     modules = averaged(states, config or NanoConfig(), text_encoder, len(tokenizer), kind)
     description = describe(SCHEDULE, GUIDANCE, CUTS, TRAINED_ON)
     save_checkpoint(folder, modules, tokenizer, codec, description)

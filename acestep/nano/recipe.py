@@ -18,6 +18,7 @@ from acestep.nano.data.latents import Shards, label, latent_shard
 from acestep.nano.data.prepare import feature_shard
 from acestep.nano.data.sounds import Bank, build_bank
 from acestep.nano.publish import publish
+from acestep.nano.states import needed, read_state, write_state
 from acestep.nano.train_codec import CodecRecipe, fitted_codec, train_codec
 from acestep.nano.train_stages import StageRecipe, StageTraining, caption_texts, log_line
 from acestep.nano.train_text import TextRecipe, train_text
@@ -69,15 +70,16 @@ def train_stages(work: Path, recipe: StageRecipe, seconds: float, resume: bool =
     """
     from transformers import AutoTokenizer, Qwen3Model
 
-    tokenizer = AutoTokenizer.from_pretrained(work / "tokenizer")
-    encoder = Qwen3Model.from_pretrained(work / "text_encoder")
+    tokenizer = AutoTokenizer.from_pretrained(needed(work / "tokenizer", "train WORK --part text"))
+    encoder = Qwen3Model.from_pretrained(needed(work / "text_encoder", "train WORK --part text"))
+    latents = needed(work / "latents", "train WORK --part latents")
     codec = fitted_codec(work)
     silence = silence_of(codec)[0, 0].clone()
-    shards = Shards(work / "latents")
+    shards = Shards(latents)
     training = StageTraining(recipe, NanoConfig(), shards.examples(), tokenizer, silence, encoder)
     state = work / f"{recipe.only or 'lms'}.pt"
-    if resume and state.exists():
-        training.restore(torch.load(state, weights_only=True))
+    if (earlier := read_state(state, resume)) is not None:
+        training.restore(earlier)
     start, first, saved = time.monotonic(), training.step, time.monotonic()
 
     def watch(at: StageTraining) -> None:
@@ -87,28 +89,24 @@ def train_stages(work: Path, recipe: StageRecipe, seconds: float, resume: bool =
             log_line(at, state.with_suffix(".log"), pace)
         if time.monotonic() - saved > SAVE_EVERY_S:
             saved = time.monotonic()
-            _save(at, state)
+            write_state(at.state(), state)
             at.examples = shards.examples()  # with the shards that were finished meanwhile
 
     training.run(seconds, watch)
-    _save(training, state)
+    write_state(training.state(), state)
     return training.step
 
 
-def train_everything(work: Path, minutes: float, shards: int, resume: bool = True) -> Path:
+def train_everything(
+    work: Path, minutes: float, shards: int, resume: bool = True, device: str = "cpu"
+) -> Path:
     """Codec, latents, text and stages in one process; a tenth of the time is the codec's, and up to another
     the text encoder's.
     """
-    train_codec(work, CodecRecipe(), minutes * 6, resume)
+    train_codec(work, CodecRecipe(device=device), minutes * 6, resume)
     prepare_latents(work, shards)
     steps = min(max(round(TEXT_STEPS_PER_MINUTE * minutes), 100), TextRecipe.steps)
-    prepare_text(work, min(2000, 10 * steps), TextRecipe(steps=steps))
-    train_stages(work, StageRecipe(), minutes * 54, resume)
+    prepare_text(work, min(2000, 10 * steps), TextRecipe(steps=steps, device=device))
+    train_stages(work, StageRecipe(device=device), minutes * 54, resume)
     publish(work, work / "checkpoint")
     return work / "checkpoint"
-
-
-def _save(training: StageTraining, path: Path) -> None:
-    temporary = path.with_suffix(".tmp")
-    torch.save(training.state(), temporary)
-    temporary.replace(path)

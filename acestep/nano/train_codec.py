@@ -13,7 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from acestep.errors import NotFound
 from acestep.grid import SAMPLE_RATE_HZ
+from acestep.nano.states import read_state, write_state
 from acestep.phase import BINS, FFT
 from acestep.spectral import GROUP, SpectralCodec, band_edges
 
@@ -37,6 +39,7 @@ class CodecRecipe:
     stereo_weight: float = 0.15
     seed: int = 0
     bfloat16: bool = True
+    device: str = "cpu"
 
     def rate_at(self, step: int) -> float:
         """Warm up, then fall to 2 % in a cosine."""
@@ -54,13 +57,14 @@ class CodecTraining:
         self.recipe = recipe
         self.features = features
         self.shards = open_features(features)
-        self.codec = codec.train().requires_grad_()
+        self.device = torch.device(recipe.device)
+        self.codec = codec.to(self.device).train().requires_grad_()
         # `fused` is the same arithmetic in one pass over the weights
         self.optimizer = torch.optim.AdamW(
             self.codec.parameters(), lr=recipe.rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True
         )
         self.step = 0
-        self.mel = mel_of_bands()
+        self.mel = mel_of_bands().to(self.device)
         self.loss = 0.0
 
     def run(self, seconds: float, on_step: Callable[["CodecTraining"], None] | None = None) -> None:
@@ -76,14 +80,14 @@ class CodecTraining:
         random = np.random.default_rng([self.recipe.seed, self.step])
         if self.step % 200 == 0:
             self.shards = open_features(self.features)  # newly rendered shards join
-        target = self._batch(random)
+        target = self._batch(random).to(self.device)
         shape = len(target), target.shape[1] // GROUP, self.codec.channels
         noise = torch.from_numpy(random.standard_normal(shape, dtype=np.float32))
         for group in self.optimizer.param_groups:
             group["lr"] = self.recipe.rate_at(self.step)
         amount = torch.from_numpy(random.random((len(target), 1, 1), dtype=np.float32)) * self.recipe.noise
-        latents = self.codec.analyse(target) + amount * noise
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.recipe.bfloat16):
+        latents = self.codec.analyse(target) + (amount * noise).to(self.device)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.bfloat16):
             correction = self.codec.correction(latents)
         made = self.codec.synthesise(latents)[..., : self.codec.heard] + correction.float()
         loss = self._loss(made, target)
@@ -136,7 +140,7 @@ def open_features(folder: Path) -> list[np.ndarray]:
     """The feature shards there are, mapped."""
     shards = [np.load(path, mmap_mode="r") for path in sorted(folder.glob("train-*.npy"))]
     if not shards:
-        raise FileNotFoundError(f"no feature shards in {folder}: run `acestep nano data` first")
+        raise NotFound(f"no feature shards in {folder}: run `acestep nano data` first")
     return shards
 
 
@@ -176,8 +180,8 @@ def train_codec(work: Path, recipe: CodecRecipe, seconds: float, resume: bool = 
     """Train for a while and write `work/codec` and `work/codec.pt`; goes on from the latter."""
     training = CodecTraining(recipe, work / "features", fitted_codec(work))
     state = work / "codec.pt"
-    if resume and state.exists():
-        training.restore(torch.load(state, weights_only=True))
+    if (saved := read_state(state, resume)) is not None:
+        training.restore(saved)
     start, first = time.monotonic(), training.step
 
     def report(at: CodecTraining) -> None:
@@ -187,10 +191,10 @@ def train_codec(work: Path, recipe: CodecRecipe, seconds: float, resume: bool = 
             with (work / "codec.log").open("a") as log:
                 log.write(json.dumps(line) + "\n")
         if at.step % 100 == 0:
-            torch.save(at.state(), state)
+            write_state(at.state(), state)
             at.codec.save(work / "codec-latest")
 
     training.run(seconds, report)
-    torch.save(training.state(), state)
+    write_state(training.state(), state)
     training.codec.save(work / "codec")
     return work / "codec"

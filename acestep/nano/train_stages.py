@@ -53,6 +53,7 @@ class StageRecipe:
     seed: int = 0
     only: str = ""  # after the split: train these stages only ("l", "ms"), so that each can have its process
     bfloat16: bool = True  # compute in a half-precision copy; weights and optimizers stay in single precision
+    device: str = "cpu"  # of what is computed; batches are drawn on the CPU, and a state goes on anywhere
 
     def rate_factor(self, step: int) -> float:
         """Warm up, hold, and fall linearly over the last two fifths."""
@@ -78,6 +79,7 @@ class StageTraining:
     ) -> None:
         torch.manual_seed(recipe.seed)
         self.recipe, self.config, self.tokenizer = recipe, config, tokenizer
+        self.device = torch.device(recipe.device)
         self.examples, self.silence = examples, silence
         self.modules = NanoModules(config, len(tokenizer), names=("l",))
         if text_encoder is not None:
@@ -87,10 +89,11 @@ class StageTraining:
             encoder.silence_latent = silence.expand(1, encoder.silence_latent.shape[1], -1).clone()
         self.step = 0
         self.losses: dict[str, float] = {}
-        self.weights = channel_weights(examples)
+        self.weights = channel_weights(examples).to(self.device)
         if recipe.shared_steps == 0:  # each stage starts with the gain of its own interval
             self.modules = split_stages(self.modules, config)
             _calm(self.modules)
+        self.modules.to(self.device)
         self._begin()
 
     @property
@@ -112,7 +115,7 @@ class StageTraining:
             self.part()
         random = np.random.default_rng([self.recipe.seed, self.step])
         stage = self._draw_stage(random)
-        batch = draw_batch(self.examples, self.silence, random, self.recipe.frames_per_batch)
+        batch = draw_batch(self.examples, self.silence, random, self.recipe.frames_per_batch).to(self.device)
         factor = self.recipe.rate_factor(self.step)
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
@@ -133,8 +136,8 @@ class StageTraining:
 
     def part(self) -> None:
         """Split the shared transformer into the stages, in the weights and in their running mean."""
-        self.modules = split_stages(self.modules, self.config)
-        averaged = split_stages(self.averaged, self.config)
+        self.modules = split_stages(self.modules, self.config).to(self.device)
+        averaged = split_stages(self.averaged, self.config).to(self.device)
         self._begin()
         self.averaged = averaged
 
@@ -158,11 +161,6 @@ class StageTraining:
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
         self.step, self.losses = state["step"], dict(state["losses"])
-
-    def finished(self) -> NanoModules:
-        """The running mean as separate stages, whether or not they have parted yet."""
-        modules = self.averaged if self.split else split_stages(self.averaged, self.config)
-        return modules.eval()
 
     def _draw_stage(self, random: np.random.Generator) -> str:
         names = [name for name in STAGES if not (self.split and self.recipe.only) or name in self.recipe.only]
@@ -195,8 +193,9 @@ class StageTraining:
         count = len(batch.texts)
         # one level from each part of the interval: less noise in the gradient than independent draws
         places = (np.arange(count) + random.random(count)) / count
-        t = torch.from_numpy(low + (high - low) * places).float()
+        t = torch.from_numpy(low + (high - low) * places).float().to(self.device)
         noise = torch.from_numpy(random.standard_normal(tuple(batch.x0.shape), dtype=np.float32))
+        noise = noise.to(self.device)
         x = (1 - t)[:, None, None] * batch.x0 + t[:, None, None] * noise
         name = stage if self.split else "l"
         worker = self._worker()

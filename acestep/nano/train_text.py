@@ -32,6 +32,7 @@ class TextRecipe:
     batch: int = 48
     rate: float = 2e-3
     seed: int = 0
+    device: str = "cpu"
 
 
 class Reader(nn.Module):
@@ -62,9 +63,9 @@ class Reader(nn.Module):
 
 
 def train_text(text_encoder: Any, tokenizer: Any, loops: list[Loop], recipe: TextRecipe) -> dict[str, float]:
-    """Train in place; returns the accuracy of the last batches by label."""
+    """Train in place; returns the accuracy of the last batches by label. The encoder ends on the CPU."""
     torch.manual_seed(recipe.seed)
-    reader = Reader(text_encoder).train()
+    reader = Reader(text_encoder).to(recipe.device).train()
     optimizer = torch.optim.AdamW(reader.parameters(), lr=recipe.rate, weight_decay=0.01, fused=True)
     scores: dict[str, float] = {}
     for step in range(recipe.steps):
@@ -73,7 +74,8 @@ def train_text(text_encoder: Any, tokenizer: Any, loops: list[Loop], recipe: Tex
         for group in optimizer.param_groups:
             group["lr"] = recipe.rate * factor
         texts, labels = _batch(loops, recipe.batch, random)
-        made = reader(*tokenise(tokenizer, texts))
+        labels = {name: label.to(recipe.device) for name, label in labels.items()}
+        made = reader(*(part.to(recipe.device) for part in tokenise(tokenizer, texts)))
         loss = _loss(made, labels)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -84,7 +86,7 @@ def train_text(text_encoder: Any, tokenizer: Any, loops: list[Loop], recipe: Tex
             scores[name] = hit if name not in scores else 0.95 * scores[name] + 0.05 * hit
         hit = float(((made["roles"] > 0) == (labels["roles"] > 0.5)).all(-1).float().mean())
         scores["roles"] = hit if "roles" not in scores else 0.95 * scores["roles"] + 0.05 * hit
-    text_encoder.eval()
+    text_encoder.cpu().eval()
     return scores
 
 
