@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from acestep.attack import attack_start
 from acestep.grid import Signature
 from acestep.hearing import chances, weights
 from acestep.onsets import CURVE_RATE_HZ, OnsetCurve, Onsets
@@ -20,6 +21,8 @@ WHOLE = 0.003  # a piece whose length is this near (relative) to whole bars is a
 MOST_PHASES = 3
 MIN_DENSITY = 0.3
 ON_BAR = 2.0  # log odds for a clip made to begin with a bar; with more, a late beat goes unheard
+MIN_ATTACKS = 4
+AGREEING_S = 0.006  # half of the attacks lie within this: hits do, notes that swell or overlap do not
 TIGHTNESS = 120.0  # how strongly a beat is held to the period, against onset strength of spread 1
 
 
@@ -44,16 +47,20 @@ def find_beats(
     signature: Signature,
     duration_s: float,
     *,
+    level_db: np.ndarray,
     on_bar: bool = False,
 ) -> Beats:
-    """Beats of a piece with a known tempo; `on_bar`: it was made to begin with a bar."""
+    """Beats of a piece with a known tempo; `level_db` is `attack.levels` of it, `on_bar` says that it was
+    made to begin with a bar."""
     quarter_s = 60 / bpm
     slot_s = quarter_s / 4
     bar = read_bar(curve, onsets, harmony, bpm, signature, duration_s, on_bar=on_bar)
     best = int(np.argmax(bar.scores))
     downbeat_s = bar.phase_s + best * slot_s
     beats_s, steady, drift = _follow(curve, onsets, downbeat_s, quarter_s)
-    downbeat_s += find_beat_offset(onsets, downbeat_s, quarter_s)
+    heard_s = downbeat_s + find_beat_offset(onsets, downbeat_s, quarter_s)  # by the onsets' own clock
+    begun_s = attack_offset(level_db, onsets, downbeat_s, quarter_s)
+    downbeat_s = heard_s if begun_s is None else downbeat_s + begun_s
     downbeat_s = (downbeat_s + 0.03) % (bar.slots * slot_s) - 0.03
     return Beats(
         bpm,
@@ -62,7 +69,7 @@ def find_beats(
         beats_s,
         drift,
         steady,
-        _swing(onsets, downbeat_s, quarter_s),
+        _swing(onsets, heard_s, quarter_s),
     )
 
 
@@ -232,6 +239,21 @@ def rotation_scores(evidence: np.ndarray, signature: Signature, kind: str = "") 
     return np.array([(np.roll(evidence, -r, axis=1) * wanted).sum() for r in range(slots)])
 
 
+def attack_offset(level_db: np.ndarray, onsets: Onsets, downbeat_s: float, quarter_s: float) -> float | None:
+    """How far the attacks on quarters begin from where the grid has them, in seconds (median; early is
+    negative). None where fewer than four begin clearly, or do not agree."""
+    near = np.flatnonzero(_near_quarters(onsets, downbeat_s, quarter_s)[1])
+    starts = [(attack_start(level_db, float(onsets.times_s[i])), float(onsets.strengths[i])) for i in near]
+    clear = np.array([(start, strength) for start, strength in starts if start is not None])
+    if len(clear) < MIN_ATTACKS:
+        return None
+    away = (clear[:, 0] - downbeat_s + quarter_s / 2) % quarter_s - quarter_s / 2
+    order = np.argsort(away)
+    sums = np.cumsum(clear[order, 1])
+    lowest, middle, highest = away[order][np.searchsorted(sums, np.array([0.25, 0.5, 0.75]) * sums[-1])]
+    return float(middle) if highest - lowest < AGREEING_S else None
+
+
 def find_beat_offset(onsets: Onsets, downbeat_s: float, quarter_s: float) -> float:
     """How far the beats lie from where the grid has them, in seconds: the median of the onsets on quarters,
     less what such sounds are heard late by."""
@@ -245,8 +267,7 @@ def find_beat_offset(onsets: Onsets, downbeat_s: float, quarter_s: float) -> flo
 def on_quarters(onsets: Onsets, downbeat_s: float, quarter_s: float) -> tuple[float, np.ndarray] | None:
     """How far onsets lie from the quarters near them (median, s), and what tells how late they are heard: how
     steeply they rise, how far the earliest fifth lies before the median (ms), and 1. None for too few."""
-    away = (onsets.times_s - downbeat_s + quarter_s / 2) % quarter_s - quarter_s / 2
-    near = np.abs(away) < min(WIDE_S, quarter_s / 10)
+    away, near = _near_quarters(onsets, downbeat_s, quarter_s)
     if near.sum() < 3:
         return None
     order = np.argsort(away[near])
@@ -255,6 +276,12 @@ def on_quarters(onsets: Onsets, downbeat_s: float, quarter_s: float) -> tuple[fl
     early_s = float(np.interp(0.2 * sums[-1], sums, away)) - middle_s
     steep = float(np.average(np.log(onsets.rises[near]), weights=onsets.strengths[near]))
     return middle_s, np.array([steep, 1000 * early_s, 1.0])
+
+
+def _near_quarters(onsets: Onsets, downbeat_s: float, quarter_s: float) -> tuple[np.ndarray, np.ndarray]:
+    """How far every onset is from its nearest quarter, and which are near enough to be meant for it."""
+    away = (onsets.times_s - downbeat_s + quarter_s / 2) % quarter_s - quarter_s / 2
+    return away, np.abs(away) < min(WIDE_S, quarter_s / 10)
 
 
 def _follow(

@@ -9,7 +9,6 @@ Shapes: B takes, T latent frames, C latent channels, N samples.
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,7 +44,7 @@ ROWS_AT_ONCE = {"cpu": 4, "mps": 4, "cuda": 8}  # takes made as one batch
 class Take:
     """One result: `audio` float32 [2, N] starts at the downbeat and is at least as long as the grid.
 
-    Its level is the decoder's; only what would exceed full scale is turned down, with a note.
+    Its level is the decoder's: samples may exceed full scale. `lead` [2, n] leads into it as a loop.
     """
 
     index: int
@@ -55,6 +54,7 @@ class Take:
     seconds: dict[str, float]
     notes: tuple[str, ...] = ()
     on_bar: bool = False  # made by stages that were given the grid as input
+    lead: NDArray[np.float32] | None = None
 
 
 class Cascade:
@@ -152,8 +152,8 @@ class Cascade:
         """All takes of one request or of several, in order; `Take.index` counts through.
 
         Take k of a request is made with seed + k and does not depend on what it is made together with.
-        `on_audio(index, start_sample, audio [2, n])` gives pieces as they are decoded, not yet turned down.
-        `cancelled` is asked between layers and decode windows; then Cancelled is raised.
+        `on_audio(index, start_sample, audio [2, n])` gives pieces as they are decoded; samples may
+        exceed full scale. `cancelled` is asked between layers and decode windows; then Cancelled is raised.
         """
         wanted = [requests] if isinstance(requests, GenerateRequest) else list(requests)
         takes: list[Take] = []
@@ -213,7 +213,9 @@ class Cascade:
             batch = range(done, min(done + at_once, song.request.takes))
             before, failed = dict(pace.seconds), None
             try:
-                audio = self._decode(song, song.denoise(batch, pace), pace, on_audio, first_index + done)
+                audio, ahead = self._decode(
+                    song, song.denoise(batch, pace), pace, on_audio, first_index + done
+                )
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
@@ -223,16 +225,17 @@ class Cascade:
                 continue
             seconds = {part: (total - before.get(part, 0.0)) for part, total in pace.seconds.items()}
             for k, samples in zip(batch, audio, strict=True):
-                samples, notes = _limited(samples, song)
+                lead, samples = samples[:, :ahead], samples[:, ahead:]
                 takes.append(
                     Take(
                         first_index + k,
                         song.seed + k,
-                        samples,
+                        np.ascontiguousarray(song.spliced(samples, 0), dtype=np.float32),
                         self.codec.sample_rate_hz,
                         {part: spent / len(batch) for part, spent in seconds.items()},
-                        (*song.notes, *notes),
+                        song.notes,
                         song.knows_the_grid,
+                        lead if ahead else None,
                     )
                 )
             done += len(batch)
@@ -240,18 +243,26 @@ class Cascade:
 
     def _decode(
         self, song: Song, latents: Tensor, pace: Pace, on_audio: Any, first_index: int
-    ) -> NDArray[np.float32]:
-        """Latents [B, T, C] → audio [B, 2, N], window by window."""
-        pieces, at = [], 0
-        for piece in _windows_of(self.codec, latents):
+    ) -> tuple[NDArray[np.float32], int]:
+        """Latents [B, T, C] → audio [B, 2, N], window by window, and how many samples of it lead in.
+
+        The end of a loop is decoded before its beginning as well: a first attack is whole then, with what of
+        it the codec puts before its first sample.
+        """
+        ending = song.ending()
+        lead = latents[:, ending]
+        ahead = round(lead.shape[1] * self.codec.sample_rate_hz / self.codec.latent_rate_hz)
+        pieces, at = [], -ahead
+        for piece in _windows_of(self.codec, torch.cat([lead, latents], dim=1)):
             audio = piece.float().cpu().numpy()
             pieces.append(audio)
+            heard = audio[..., max(0, -at) :]
             if on_audio is not None:
-                for row, samples in enumerate(audio):
-                    on_audio(first_index + row, at, song.spliced(samples, at))
+                for row, samples in enumerate(heard):
+                    on_audio(first_index + row, max(0, at), song.spliced(samples, max(0, at)))
             at += audio.shape[-1]
-            pace.advance("decode", len(audio) * audio.shape[-1] / self.codec.sample_rate_hz)
-        return np.concatenate(pieces, axis=-1)
+            pace.advance("decode", len(audio) * heard.shape[-1] / self.codec.sample_rate_hz)
+        return np.concatenate(pieces, axis=-1), ahead
 
 
 def _size(model: Any) -> float:
@@ -261,13 +272,3 @@ def _size(model: Any) -> float:
 def _windows_of(codec: Any, latents: Tensor) -> Iterator[Tensor]:
     with torch.inference_mode():
         yield from codec.decode_windows(latents)
-
-
-def _limited(samples: NDArray[np.float32], song: Song) -> tuple[NDArray[np.float32], tuple[str, ...]]:
-    """Audio that does not exceed full scale, with the untouched part of a repaint put back."""
-    notes: tuple[str, ...] = ()
-    peak = float(np.abs(samples).max(initial=0.0))
-    if peak > 1.0:
-        samples = samples / np.float32(peak)
-        notes = (f"turned down by {20 * math.log10(peak):.1f} dB to stay within full scale",)
-    return np.ascontiguousarray(song.spliced(samples, 0), dtype=np.float32), notes

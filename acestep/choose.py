@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from acestep.fit import DOWNBEAT_TOLERANCE_MS, TEMPO_TOLERANCE_PCT, Fit
+from acestep.fit import Fit
+from acestep.verdict import DOWNBEAT_TOLERANCE_MS, OTHER_KEY, TEMPO_TOLERANCE_PCT
 
 KEY_PENALTY = 1.0
 SILENCE_PENALTY = 10.0
@@ -49,8 +50,8 @@ def fit_parts(fit: Fit) -> dict[str, float]:
     before_pct = abs(fit.before.bpm / fit.after.bpm - 1) * 100 if fit.before.bpm and fit.after.bpm else 0.0
     return {
         "tempo": (fit.tempo_error_pct or 0.0) / TEMPO_TOLERANCE_PCT,
-        "downbeat": (fit.downbeat_error_ms or 0.0) / DOWNBEAT_TOLERANCE_MS,
-        "key": KEY_PENALTY if fit.key_match is False else 0.0,
+        "downbeat": abs(fit.downbeat_error_ms or 0.0) / DOWNBEAT_TOLERANCE_MS,
+        "key": KEY_PENALTY if fit.key_match == OTHER_KEY else 0.0,
         "stretch": STRETCH_WEIGHT * min(before_pct, 40.0),
         "drift": 0.0 if fit.before.steady else 0.2,
         "unsure": 0.3 * (1 - fit.after.tempo_confidence) if fit.after.bpm else 0.3,

@@ -47,13 +47,14 @@ class Clip:
     samples: int
     sample_rate_hz: int
     tempo_error_pct: float | None
-    downbeat_error_ms: float | None
-    key_match: bool | None
+    downbeat_error_ms: float | None  # negative is early
+    key_match: str | None  # same key, same notes, other
     fit: str  # good, poor, untouched, off
     prompt: str
     cascade: str
     adapters: tuple[tuple[str, float], ...] = ()
     created: str = ""  # ISO 8601
+    lufs: float | None = None  # integrated loudness
     starred: bool = False
     trashed: bool = False
     sidecar_json: str = ""
@@ -71,6 +72,8 @@ class Clip:
             values = {name: value for name, value in sidecar["clip"].items() if name in fields}
             values["adapters"] = tuple((name, float(scale)) for name, scale in values.get("adapters", ()))
             values |= {"name": Path(path).name, "path": str(path)}
+            if isinstance(values.get("key_match"), bool):  # version 0.1 told two cases apart
+                values["key_match"] = "same key" if values["key_match"] else "other"
             return cls(**values, sidecar_json=json.dumps(sidecar, ensure_ascii=False, sort_keys=True))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InvalidRequest(f"{path}{SIDECAR_ENDING} is no sidecar of a clip: {error}") from error

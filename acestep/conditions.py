@@ -66,7 +66,7 @@ def metas(grid: Grid | None, key: Key | None, duration_s: float) -> str:
     signature = SIGNATURES.get(str(grid.signature), "N/A") if grid else "N/A"
     duration = int(duration_s) if duration_s > 0 else 30
     return (
-        f"- bpm: {bpm}\n- timesignature: {signature}\n- keyscale: {key or 'N/A'}\n"
+        f"- bpm: {bpm}\n- timesignature: {signature}\n- keyscale: {key.sharp if key else 'N/A'}\n"
         f"- duration: {duration} seconds\n"
     )
 

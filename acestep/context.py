@@ -14,6 +14,7 @@ from acestep.audio import read_audio
 from acestep.grid import SAMPLE_RATE_HZ, Grid
 from acestep.groove import straighten
 from acestep.key import Key
+from acestep.loudness import integrated_lufs
 from acestep.measure import Measurement, measure
 from acestep.request import AudioRange, GenerateRequest
 from acestep.tempo_map import TempoMap
@@ -43,6 +44,13 @@ class Context:
             "swing": None if self.swing is None else round(self.swing, 2),
             "measured": self.measured.to_dict(),
         }
+
+    def level_for(self, audio: np.ndarray, sample_rate_hz: int) -> float | None:
+        """The loudness that brings `audio` to the context's, at most MAX_GAIN_DB away from its own."""
+        wanted, heard = self.measured.lufs, integrated_lufs(audio, sample_rate_hz)
+        if wanted is None or heard is None or wanted < QUIETEST_LUFS:
+            return None
+        return float(np.clip(wanted, heard - MAX_GAIN_DB, heard + MAX_GAIN_DB))
 
     def notes(self, grid: Grid) -> tuple[str, ...]:
         """What a musician should know: the song and the request do not agree."""
@@ -82,16 +90,3 @@ def _measured(
     if tempo_map is not None:
         audio = straighten(audio, grid, tempo_map)
     return measure(audio, SAMPLE_RATE_HZ, grid=grid, key=key)
-
-
-def matched_level(audio: np.ndarray, lufs: float | None, context: Context) -> tuple[np.ndarray, list[str]]:
-    """`audio` brought to the context's loudness, by 12 dB at most and never into clipping; and a note."""
-    wanted = context.measured.lufs
-    if wanted is None or lufs is None or wanted < QUIETEST_LUFS:
-        return audio, []
-    peak = float(np.abs(audio).max(initial=0.0))
-    room_db = -20 * np.log10(max(peak, 1e-6)) - 0.3
-    gain_db = float(np.clip(min(wanted - lufs, room_db), -MAX_GAIN_DB, MAX_GAIN_DB))
-    if abs(gain_db) < 0.5:
-        return audio, []
-    return audio * np.float32(10 ** (gain_db / 20)), [f"level matched to the context: {gain_db:+.1f} dB"]

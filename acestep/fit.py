@@ -3,25 +3,27 @@
 Measures, changes only what is off, cuts to the exact length, measures again. Knows no files or models.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from acestep import groove
+from acestep.attack import LATEST_S, freed, loop_attack
 from acestep.audio import repair
 from acestep.grid import SAMPLE_RATE_HZ, Grid
 from acestep.key import Key
+from acestep.limiter import Level
 from acestep.loudness import seam_error
-from acestep.measure import Measurement, measure
+from acestep.measure import Measurement
 from acestep.onsets import mono, onset_curve, pick_onsets
-from acestep.seam import cut_loop, smooth_seam
+from acestep.seam import cut_loop, smooth_seam, start_moved
 from acestep.stretch import ATTACK_S, TRANSPOSED_ATTACK_S, paste_attacks, stretch, warp
-from acestep.tempo_map import TempoMap
+from acestep.verdict import Aim, judge
 
-TEMPO_TOLERANCE_PCT = 0.5
-DOWNBEAT_TOLERANCE_MS = 25.0
-IN_PLACE_S = 0.010  # a start nearer than this to where it belongs is left alone: attacks are heard no finer
+IN_PLACE_S = 0.010  # a start nearer than this to where it belongs is left alone: attacks are heard no finer …
+IN_PLACE_LED_S = 0.002  # … where something leads into it, moving it costs nothing
 STEADY_S = 0.012  # … and so is a tempo that is off by no more than this over the whole clip
 WHOLE_LOOP = 0.006  # a file this near (relative) to whole bars is taken to be a loop
 MIN_TEMPO_CONFIDENCE = 0.08
@@ -33,7 +35,20 @@ CLICK = 1.0
 CLICK_TO_TOUCH = 2.0  # what is in place is left alone unless its seam really clicks
 MAX_STRETCH = 1.35
 HIGH_BANDS = 5  # from 1.6 kHz up
+PLACED_S = 0.0005  # behind the first sample: where a clip's first attack is put
 STRUCK = 0.15  # rise there that only percussion has, relative to the strongest onsets
+
+
+Levelling = Callable[[np.ndarray], tuple[np.ndarray, Level]]
+
+
+@dataclass(frozen=True)
+class Made:
+    """What is known of how audio was made: `on_bar` (see `measure`), and what leads into it [C, n] when it is
+    played as a loop."""
+
+    on_bar: bool = False
+    lead: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -46,8 +61,9 @@ class Fit:
     after: Measurement
     changes: tuple[str, ...]
     tempo_error_pct: float | None
-    downbeat_error_ms: float | None
-    key_match: bool | None
+    downbeat_error_ms: float | None  # negative is early
+    key_match: str | None  # same key, same notes, other
+    level: Level | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """For the sidecar: verdict, errors, changes and both measurements."""
@@ -57,6 +73,7 @@ class Fit:
             "tempo_error_pct": self.tempo_error_pct,
             "downbeat_error_ms": self.downbeat_error_ms,
             "key_match": self.key_match,
+            "level": self.level.to_dict() if self.level else None,
             "before": self.before.to_dict(),
             "after": self.after.to_dict(),
         }
@@ -85,71 +102,75 @@ def fit(
     *,
     change: bool = True,
     downbeat_s: float | None = None,
-    on_bar: bool = False,
+    made: Made | None = None,
+    level: Levelling | None = None,
 ) -> Fit:
     """`audio` [C, N] brought to `grid` and `key`; with `change=False` only measured and cut to length.
 
     `downbeat_s` says where the first bar begins in the clip when that is not its start: a part made in a
-    context, which is moved to the nearest beat and never rotated. `on_bar`: see `measure`.
+    context, which is moved to the nearest beat and never rotated. `level` is applied before the result is
+    measured.
     """
-    grid = grid or Grid()
+    grid, made = grid or Grid(), made or Made()
     audio, _ = repair(np.atleast_2d(audio).astype(np.float32, copy=False))
-    length = grid.samples(sample_rate_hz)
-    before = measure(audio, sample_rate_hz, grid=grid, key=key, on_bar=on_bar)
-    plan = plan_fit(before, grid, key, downbeat_s) if change else Plan()
-    result, changes = _carry_out(audio, sample_rate_hz, grid, before, plan)
-    if change and (changes or audio.shape[1] != length) and seam_error(result) > CLICK:
-        result = smooth_seam(result, sample_rate_hz)
-    elif change and seam_error(result) > CLICK_TO_TOUCH:
-        result = smooth_seam(result, sample_rate_hz)
-        changes.append("loop seam smoothed")
-    untouched = result is audio or (result.shape == audio.shape and not changes)
-    after = before if untouched else measure(result, sample_rate_hz, grid=grid, key=key, on_bar=on_bar)
-    judged = _judged(result, before, after, changes, grid, key, downbeat_s or 0.0)
-    return judged if change else replace(judged, verdict="off")
+    aim = Aim(grid, key, None, downbeat_s or 0.0, made.on_bar)
+    before, found = judge(audio, sample_rate_hz, aim)
+    in_place_s = IN_PLACE_S if made.lead is None else IN_PLACE_LED_S
+    plan = plan_fit(before, grid, key, downbeat_s, in_place_s) if change else Plan()
+    result, changes = _carry_out(audio, made.lead if change else None, sample_rate_hz, grid, before, plan)
+    if change:
+        bent = bool(changes) or audio.shape[1] != result.shape[1]
+        if seam_error(result, sample_rate_hz) > (CLICK if bent else CLICK_TO_TOUCH):
+            result = smooth_seam(result, sample_rate_hz)
+            changes += [] if bent else ["loop seam smoothed"]
+        if downbeat_s is None:
+            result, notes = _attack_placed(result, sample_rate_hz)
+            changes += notes
+    result, levelled = level(result) if level else (result, None)
+    if result is not audio:
+        after, found = judge(result, sample_rate_hz, aim)
+    else:
+        after = before
+    verdict = found.verdict(bool(changes)) if change else "off"
+    return Fit(result, verdict, before, after, tuple(changes), **vars(found), level=levelled)
 
 
 def moved(
     result: Fit,
-    grid: Grid,
-    key: Key | None,
+    aim: Aim,
     *,
     sample_rate_hz: int = SAMPLE_RATE_HZ,
     swing: float | None = None,
-    downbeat_s: float = 0.0,
-    tempo_map: TempoMap | None = None,
-    on_bar: bool = False,
+    level: Levelling | None = None,
 ) -> Fit:
-    """A fitted clip brought into a swing and onto a tempo map, and measured there; itself if there is
+    """A fitted clip brought into a swing and onto the aim's tempo map, and measured there; itself if there is
     nothing to move. With a map the errors are those against the map."""
     audio, changes = result.audio, list(result.changes)
     heard = result.after.swing
     if swing is not None and heard is not None:
-        audio = groove.swing(audio, grid, heard, swing, downbeat_s, sample_rate_hz)
+        audio = groove.swing(audio, aim.grid, heard, swing, aim.downbeat_s, sample_rate_hz)
         if audio is not result.audio:
             changes.append(f"off-beats moved from a swing of {heard:.2f} to {swing:.2f}")
     straight = audio
-    if tempo_map is not None:
-        audio = groove.follow(audio, grid, tempo_map, sample_rate_hz)
+    if aim.tempo_map is not None:
+        audio = groove.follow(audio, aim.grid, aim.tempo_map, sample_rate_hz)
         if audio is not straight:
             changes.append("moved onto the tempo map")
     if audio is result.audio:
         return result
-    after = measure(audio, sample_rate_hz, grid=grid, key=key, on_bar=on_bar)
-    judged = _judged(audio, result.before, after, changes, grid, key, downbeat_s)
-    if audio is straight:
-        return judged
-    assert tempo_map is not None
-    on_map = groove.errors_on(audio, grid, tempo_map, sample_rate_hz)
-    bar_ms = result.downbeat_error_ms
-    if on_map is not None and bar_ms is not None and bar_ms > DOWNBEAT_TOLERANCE_MS:
-        on_map = on_map[0], bar_ms  # the beats lie on the map, but the bar begins on another beat
-    tempo, downbeat = on_map or (None, None)
-    verdict = _verdict(tempo, downbeat, judged.key_match, changes)
-    return replace(judged, verdict=verdict, tempo_error_pct=tempo, downbeat_error_ms=downbeat)
+    audio, levelled = level(audio) if level else (audio, None)
+    after, found = judge(audio, sample_rate_hz, aim)
+    verdict = found.verdict(changed=True)
+    return Fit(audio, verdict, result.before, after, tuple(changes), **vars(found), level=levelled)
 
 
-def plan_fit(before: Measurement, grid: Grid, key: Key | None, downbeat_s: float | None = None) -> Plan:
+def plan_fit(
+    before: Measurement,
+    grid: Grid,
+    key: Key | None,
+    downbeat_s: float | None = None,
+    in_place_s: float = IN_PLACE_S,
+) -> Plan:
     """The smallest change that puts what was measured onto the grid and into the key."""
     semitones = transposition(before, key)
     if before.bpm is None or before.tempo_confidence < MIN_TEMPO_CONFIDENCE or before.downbeat_s is None:
@@ -168,7 +189,7 @@ def plan_fit(before: Measurement, grid: Grid, key: Key | None, downbeat_s: float
     if off_s < STEADY_S and before.steady:
         factor = 1.0
     untouched = factor == 1 and before.steady and not semitones
-    if untouched and abs(shift_s) < IN_PLACE_S:
+    if untouched and abs(shift_s) < in_place_s:
         shift_s = 0.0
     if not 1 / MAX_STRETCH < factor < MAX_STRETCH:
         return Plan(semitones=semitones)
@@ -189,19 +210,39 @@ def transposition(before: Measurement, key: Key | None) -> float:
     return step - (cents / 100 if abs(cents) > TUNING_TOLERANCE_CENTS else 0.0)
 
 
+def _attack_placed(audio: np.ndarray, sample_rate_hz: int) -> tuple[np.ndarray, list[str]]:
+    """The loop with the attack it begins with on its first samples, and nothing of it at its end."""
+    start_s = loop_attack(audio, sample_rate_hz)
+    if start_s is None:
+        return audio, []
+    late = round((start_s - PLACED_S) * sample_rate_hz)
+    if -PLACED_S <= start_s <= LATEST_S:
+        return freed(audio, sample_rate_hz), []
+    placed = freed(start_moved(audio, late, sample_rate_hz), sample_rate_hz)
+    return placed, [f"first attack moved by {-1000 * late / sample_rate_hz:+.1f} ms"]
+
+
 def _carry_out(
-    audio: np.ndarray, sample_rate_hz: int, grid: Grid, before: Measurement, plan: Plan
+    audio: np.ndarray,
+    lead: np.ndarray | None,
+    sample_rate_hz: int,
+    grid: Grid,
+    before: Measurement,
+    plan: Plan,
 ) -> tuple[np.ndarray, list[str]]:
     """The changed clip, exactly as long as the grid, and what was done in words."""
     length = grid.samples(sample_rate_hz)
     changes: list[str] = []
+    lead_s = 0.0
+    if lead is not None:
+        audio, lead_s = np.concatenate([lead, audio], axis=1), lead.shape[1] / sample_rate_hz
     if plan.semitones:
         changes.append(f"moved by {plan.semitones:+.2f} semitones")
     if plan.drifts:
-        audio, start = _straightened(audio, sample_rate_hz, grid, before, plan)
+        audio, start = _straightened(audio, lead_s, sample_rate_hz, grid, before, plan)
         changes.append("beats straightened")
     else:
-        start = round(plan.shift_s * plan.factor * sample_rate_hz)
+        start = round((lead_s + plan.shift_s) * plan.factor * sample_rate_hz)
         if plan.factor != 1 or plan.semitones:
             audio = _stretched(audio, sample_rate_hz, plan)
         if abs(plan.factor - 1) > 1e-9:
@@ -210,7 +251,7 @@ def _carry_out(
         changes.append(f"downbeat moved by {-plan.shift_s * 1000:+.1f} ms")
     if start == 0 and audio.shape[1] == length:
         return audio, changes
-    if plan.whole_loop:
+    if plan.whole_loop and lead is None:
         audio = _exact(audio, length)
         return np.roll(audio, -start, axis=1), changes
     clip = cut_loop(audio, start, length, sample_rate_hz)
@@ -231,12 +272,12 @@ def _stretched(audio: np.ndarray, sample_rate_hz: int, plan: Plan) -> np.ndarray
 
 
 def _straightened(
-    audio: np.ndarray, sample_rate_hz: int, grid: Grid, before: Measurement, plan: Plan
+    audio: np.ndarray, lead_s: float, sample_rate_hz: int, grid: Grid, before: Measurement, plan: Plan
 ) -> tuple[np.ndarray, int]:
     """Every beat put where the grid has it; and where the first bar starts then."""
-    beats = np.array(before.beats_s)
+    beats = np.array(before.beats_s) + lead_s
     quarter_s = 60 / grid.bpm
-    first = int(np.argmin(np.abs(beats - plan.shift_s)))
+    first = int(np.argmin(np.abs(beats - lead_s - plan.shift_s)))
     targets = (np.arange(len(beats)) - first) * quarter_s
     end_s = audio.shape[1] / sample_rate_hz
     step = np.median(np.diff(beats))
@@ -252,42 +293,3 @@ def _straightened(
 def _exact(audio: np.ndarray, length: int) -> np.ndarray:
     missing = length - audio.shape[1]
     return np.pad(audio, ((0, 0), (0, missing)), mode="wrap") if missing > 0 else audio[:, :length]
-
-
-def _judged(
-    audio: np.ndarray,
-    before: Measurement,
-    after: Measurement,
-    changes: list[str],
-    grid: Grid,
-    key: Key | None,
-    downbeat_s: float,
-) -> Fit:
-    tempo, downbeat, match = errors(after, grid, key, downbeat_s)
-    verdict = _verdict(tempo, downbeat, match, changes)
-    return Fit(audio, verdict, before, after, tuple(changes), tempo, downbeat, match)
-
-
-def _verdict(tempo: float | None, downbeat: float | None, match: bool | None, changes: list[str]) -> str:
-    if tempo is None and downbeat is None and match is None:
-        return "unmeasured"
-    fits = (
-        (tempo is None or tempo <= TEMPO_TOLERANCE_PCT)
-        and (downbeat is None or downbeat <= DOWNBEAT_TOLERANCE_MS)
-        and match is not False
-    )
-    return "poor" if not fits else "good" if changes else "untouched"
-
-
-def errors(
-    after: Measurement, grid: Grid, key: Key | None, downbeat_s: float = 0.0
-) -> tuple[float | None, float | None, bool | None]:
-    """Tempo error in %, downbeat error in ms, and whether the key matches; None: not measurable."""
-    if after.bpm is None or after.downbeat_s is None:
-        tempo, downbeat = None, None
-    else:
-        tempo = round(abs(after.bpm / grid.bpm - 1) * 100, 3)
-        offset_s = (after.downbeat_s - downbeat_s + grid.bar_s / 2) % grid.bar_s - grid.bar_s / 2
-        downbeat = round(abs(offset_s) * 1000, 2)
-    match = None if key is None or after.key is None else after.key == key
-    return tempo, downbeat, match

@@ -74,8 +74,10 @@ def swing(
 def errors_on(
     audio: np.ndarray, grid: Grid, tempo_map: TempoMap, sample_rate_hz: int = SAMPLE_RATE_HZ
 ) -> tuple[float, float] | None:
-    """How far a clip is from its map: mean tempo in %, median of the beats in ms; None when none is heard.
+    """How far a clip is from its map: mean tempo in %, median distance of the beats in ms, negative when most
+    are early.
 
+    None when none is heard.
     The onsets' times are read through the map: where it is followed, they lie on the straight grid.
     """
     onsets = pick_onsets(onset_curve(mono(audio), sample_rate_hz))
@@ -83,13 +85,16 @@ def errors_on(
         return None
     quarters = np.array([tempo_map.quarters(at) for at in onsets.times_s])
     bpm = refine_tempo(replace(onsets, times_s=quarters * 60 / grid.bpm), grid.bpm)
-    away = np.abs(quarters - np.rint(quarters))
-    near = away < BEAT_SHARE
+    away = quarters - np.rint(quarters)
+    near = np.abs(away) < BEAT_SHARE
     if near.sum() < 4:
         return None
-    order = np.argsort(away[near])
+    far = np.abs(away[near])
+    order = np.argsort(far)
     sums = np.cumsum(onsets.strengths[near][order])
-    beat = float(away[near][order][np.searchsorted(sums, sums[-1] / 2)])
+    beat = float(far[order][np.searchsorted(sums, sums[-1] / 2)])
+    early = float(np.average(away[near], weights=onsets.strengths[near])) < 0
+    beat = -beat if early else beat
     return round(abs(bpm / grid.bpm - 1) * 100, 3), round(beat * 60_000 / grid.bpm, 2)
 
 
@@ -116,4 +121,4 @@ def _moved(
     onsets = pick_onsets(onset_curve(mono(audio), sample_rate_hz)).times_s
     at_s = np.interp(onsets, source_s, target_s)
     result = paste_attacks(result, audio, at_s, onsets, sample_rate_hz, ATTACK_S)
-    return smooth_seam(result, sample_rate_hz) if seam_error(result) > CLICK else result
+    return smooth_seam(result, sample_rate_hz) if seam_error(result, sample_rate_hz) > CLICK else result

@@ -4,6 +4,7 @@ Reads only. Knows nothing of daemons or models; matplotlib is loaded only for `-
 """
 
 import argparse
+import dataclasses
 import json
 import sys
 from dataclasses import dataclass
@@ -16,14 +17,14 @@ from acestep.audio import load_audio, probe
 from acestep.clip import read_sidecar, write_file
 from acestep.companion import bass_line, clip_midi
 from acestep.errors import InvalidRequest, NotFound
-from acestep.fit import errors
 from acestep.grid import Grid, Signature
-from acestep.groove import errors_on, straighten
+from acestep.groove import straighten
 from acestep.key import Key
 from acestep.measure import Measurement, measure
 from acestep.riff import read_chunks
 from acestep.tags import read_tags
 from acestep.tempo_map import TempoMap
+from acestep.verdict import Aim, judge
 
 PLOT_WIDTH_IN, PLOT_HEIGHT_IN = 14, 7
 SPECTROGRAM_DB = 80.0
@@ -34,23 +35,28 @@ LABELS_UP_TO = 33  # bars that still get a number each
 
 @dataclass(frozen=True)
 class Claim:
-    """What a file says it is: its sidecar, else its acid chunk. With a map the grid's tempo is its mean."""
+    """What a file says it is: its sidecar, else its acid chunk. `key` is on its label, the aim's was asked
+    for."""
 
-    grid: Grid
+    aim: Aim
     key: Key | None
-    tempo_map: TempoMap | None = None
+
+    @property
+    def grid(self) -> Grid:
+        """The grid; with a map its tempo is the mean."""
+        return self.aim.grid
 
     def samples(self, sample_rate_hz: int) -> int:
         """The exact length."""
-        if self.tempo_map is None:
+        if self.aim.tempo_map is None:
             return self.grid.samples(sample_rate_hz)
-        return self.tempo_map.samples(self.grid.signature, self.grid.bars, sample_rate_hz=sample_rate_hz)
+        return self.aim.tempo_map.samples(self.grid.signature, self.grid.bars, sample_rate_hz=sample_rate_hz)
 
     def times_s(self, straight_s: list[float]) -> list[float]:
         """Where times on the straight grid lie in the file."""
-        if self.tempo_map is None:
+        if self.aim.tempo_map is None:
             return straight_s
-        return [self.tempo_map.seconds(at * self.grid.bpm / 60) for at in straight_s]
+        return [self.aim.tempo_map.seconds(at * self.grid.bpm / 60) for at in straight_s]
 
 
 def describe(path: str | Path) -> dict[str, Any]:
@@ -64,8 +70,10 @@ def _described(path: Path) -> tuple[dict[str, Any], np.ndarray, Measurement, Cla
     chunks = read_chunks(path) or read_tags(path)
     sidecar = _sidecar(path)
     claim = _claimed(chunks, sidecar)
-    grid, key = (claim.grid, claim.key) if claim else (None, None)
-    measured = measure(audio.samples, audio.sample_rate_hz, grid=grid, key=key)
+    if claim is None:
+        measured, errors = measure(audio.samples, audio.sample_rate_hz), None
+    else:
+        measured, errors = judge(audio.samples, audio.sample_rate_hz, claim.aim)
     found: dict[str, Any] = {
         "path": str(path),
         "container": info.container,
@@ -78,21 +86,17 @@ def _described(path: Path) -> tuple[dict[str, Any], np.ndarray, Measurement, Cla
         "measured": measured.to_dict(),
         "chunks": chunks,
     }
-    if claim is not None:
-        tempo, downbeat, match = errors(measured, claim.grid, key)
-        if claim.tempo_map is not None:
-            on_map = errors_on(audio.samples, claim.grid, claim.tempo_map, audio.sample_rate_hz)
-            tempo, downbeat = on_map or (None, None)
+    if claim is not None and errors is not None:
         found["claimed"] = {
             "bpm": claim.grid.bpm,
             "signature": str(claim.grid.signature),
             "bars": claim.grid.bars,
-            "key": str(key) if key else None,
+            "key": str(claim.key) if claim.key else None,
             "exact_length": info.frames == claim.samples(info.sample_rate_hz),
         }
-        if claim.tempo_map is not None:
-            found["claimed"]["tempo_map"] = claim.tempo_map.to_list()
-        found["errors"] = {"tempo_error_pct": tempo, "downbeat_error_ms": downbeat, "key_match": match}
+        if claim.aim.tempo_map is not None:
+            found["claimed"]["tempo_map"] = claim.aim.tempo_map.to_list()
+        found["errors"] = dataclasses.asdict(errors)
     if sidecar:
         found["sidecar"] = sidecar
     return found, audio.samples, measured, claim
@@ -135,8 +139,8 @@ def _write_midi(out: Path, audio: np.ndarray, measured: Measurement, claim: Clai
         if measured.bpm is None:
             raise InvalidRequest("no beat was heard, so there is no tempo to write into a MIDI file")
         bpm = round(measured.bpm, 3)
-        claim = Claim(Grid(bpm, bars=max(0.25, round(measured.duration_s * bpm / 60 / 4 * 4) / 4)), None)
-    grid, tempo_map = claim.grid, claim.tempo_map
+        claim = Claim(Aim(Grid(bpm, bars=max(0.25, round(measured.duration_s * bpm / 60 / 4 * 4) / 4))), None)
+    grid, tempo_map = claim.grid, claim.aim.tempo_map
     if tempo_map is not None:
         audio = straighten(audio, grid, tempo_map, rate_hz)
     write_file(out, clip_midi(grid, measured.key, bass_line(audio, grid, rate_hz), tempo_map))
@@ -154,20 +158,21 @@ def _claimed(chunks: dict[str, Any], sidecar: dict[str, Any] | None) -> Claim | 
     try:
         if sidecar:
             clip = sidecar["clip"]
+            key = Key.parse(clip["key"]) if clip["key"] else None
+            if "aim" in sidecar:
+                return Claim(Aim.from_dict(sidecar["aim"]), key)
+            # version 0.1 wrote no aim
             grid = Grid(clip["bpm"], Signature.parse(clip["signature"]), clip["bars"])
             points = sidecar["request"].get("tempo_map")
             moved = points and clip["fit"] != "off"
-            return Claim(
-                grid,
-                Key.parse(clip["key"]) if clip["key"] else None,
-                TempoMap.parse(points) if moved else None,
-            )
+            return Claim(Aim(grid, key, TempoMap.parse(points) if moved else None), key)
         acid = chunks.get("acid")
         if isinstance(acid, dict) and not acid["one_shot"] and acid["quarters"]:
             signature = Signature.parse(acid["signature"])
             name = chunks.get("info", {}).get("IKEY")
             grid = Grid(round(acid["bpm"], 4), signature, acid["quarters"] / signature.quarters_per_bar)
-            return Claim(grid, Key.parse(name) if name else None)
+            key = Key.parse(name) if name else None
+            return Claim(Aim(grid, key), key)
     except (InvalidRequest, KeyError, TypeError):
         pass
     return None
@@ -212,7 +217,7 @@ def _lines(found: dict[str, Any]) -> list[str]:
         )
         lines.append(
             f"  errors    tempo {_or_unknown(off['tempo_error_pct'], '%')}, downbeat "
-            f"{_or_unknown(off['downbeat_error_ms'], 'ms')}, key match {off['key_match']}"
+            f"{_or_unknown(off['downbeat_error_ms'], 'ms', '+')}, {off['key_match'] or 'key unknown'}"
         )
     if found["chunks"]:
         lines.append(f"  chunks    {', '.join(found['chunks'])}")
@@ -227,8 +232,8 @@ def _sure(confidence: float) -> str:
     return f"{word}, {confidence:.2f}"
 
 
-def _or_unknown(value: float | None, unit: str) -> str:
-    return "unknown" if value is None else f"{value:g} {unit}"
+def _or_unknown(value: float | None, unit: str, sign: str = "") -> str:
+    return "unknown" if value is None else f"{value:{sign}g} {unit}"
 
 
 def _draw(audio: np.ndarray, measured: Measurement, claim: Claim | None, title: str, out: Path) -> None:

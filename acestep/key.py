@@ -1,10 +1,11 @@
 """Musical keys: a tonic and major or minor, written `F# minor`.
 
-Reads the spellings people and files use (`Am`, `F# minor`, `Gb maj`); writes one. Knows nothing of audio.
+Reads the spellings people and files use (`Am`, `F# minor`, `Gb maj`) and writes the tonic as it was read.
+Knows nothing of audio.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from acestep.errors import InvalidRequest
 
@@ -28,10 +29,14 @@ _MODES = {
 
 @dataclass(frozen=True)
 class Key:
-    """A key: `tonic` is a pitch class (0 = C … 11 = B), `mode` is "major" or "minor"."""
+    """A key: `tonic` is a pitch class (0 = C … 11 = B), `mode` is "major" or "minor".
+
+    `spelling` is how the tonic was asked for (`Eb`); it is written, but E♭ and D♯ are the same key.
+    """
 
     tonic: int
     mode: str = "major"
+    spelling: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
         if self.tonic not in range(12) or self.mode not in MODES:
@@ -54,14 +59,27 @@ class Key:
             raise InvalidRequest(
                 f"key {text!r} is not one: expected a tonic A–G, # or b, and major or minor: F# minor"
             )
-        tonic = (_LETTERS[match[1].upper()] + _ACCIDENTALS[match[2] or ""]) % 12
-        return cls(tonic, _MODES[match[3] or ""])
+        step = _ACCIDENTALS[match[2] or ""]
+        tonic = (_LETTERS[match[1].upper()] + step) % 12
+        return cls(tonic, _MODES[match[3] or ""], match[1].upper() + ("b", "", "#")[step + 1])
 
     @property
     def pitch_classes(self) -> tuple[int, ...]:
         """The seven pitch classes of the scale, from the tonic up (natural minor)."""
         steps = MAJOR_STEPS if self.mode == "major" else MINOR_STEPS
         return tuple((self.tonic + step) % 12 for step in steps)
+
+    @property
+    def relative(self) -> "Key":
+        """The key of the other mode with the same notes: A minor for C major."""
+        if self.mode == "major":
+            return Key((self.tonic + 9) % 12, "minor")
+        return Key((self.tonic + 3) % 12, "major")
+
+    @property
+    def sharp(self) -> "Key":
+        """The same key, written with a sharp: the one spelling that models and indexes know."""
+        return Key(self.tonic, self.mode)
 
     def semitones_to(self, other: "Key") -> int:
         """Shortest transposition from this tonic to the other's, −5 … +6 semitones."""
@@ -70,7 +88,11 @@ class Key:
     @property
     def short(self) -> str:
         """For file names: `F#m`, `C`."""
-        return PITCH_NAMES[self.tonic] + ("m" if self.mode == "minor" else "")
+        return self._tonic_name + ("m" if self.mode == "minor" else "")
+
+    @property
+    def _tonic_name(self) -> str:
+        return self.spelling or PITCH_NAMES[self.tonic]
 
     def __str__(self) -> str:
-        return f"{PITCH_NAMES[self.tonic]} {self.mode}"
+        return f"{self._tonic_name} {self.mode}"

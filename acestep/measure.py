@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from acestep.attack import levels
 from acestep.audio import repair
 from acestep.beats import Beats, Harmony, find_beats, read_bar
 from acestep.grid import SAMPLE_RATE_HZ, Grid, Signature
@@ -45,6 +46,7 @@ class Measurement:
     key_runner_up: Key | None = None
     key_scores: tuple[float, ...] = ()
     tuning_cents: float | None = None
+    pitch_classes: tuple[float, ...] = ()  # share of the tones by pitch class, C first; () without a key
     lufs: float | None = None
     true_peak_db: float | None = None
     seam_error: float = 0.0
@@ -77,6 +79,7 @@ class Measurement:
             "meter": self.meter,
             "steady": self.steady,
             "key": str(self.key) if self.key else None,
+            "pitch_classes": [round(share, 3) for share in self.pitch_classes],
             "key_runner_up": str(self.key_runner_up) if self.key_runner_up else None,
             "notes": list(self.notes),
         }
@@ -118,9 +121,10 @@ def measure(
         key_runner_up=tonality.runner_up,
         key_scores=tuple(float(score) for score in tonality.scores) if tonality.key else (),
         tuning_cents=tonality.tuning_cents,
+        pitch_classes=tonality.pitch_classes,
         lufs=integrated_lufs(audio, sample_rate_hz),
-        true_peak_db=true_peak_db(audio, sample_rate_hz),
-        seam_error=seam_error(audio),
+        true_peak_db=true_peak_db(audio),
+        seam_error=seam_error(audio, sample_rate_hz),
         notes=tuple(notes),
     )
 
@@ -161,7 +165,10 @@ def _rhythm(
     bpm = loop_tempo(onsets, tempo.bpm, duration_s, signature.quarters_per_bar)
     if grid is not None:
         bpm = asked_tempo(onsets, bpm, grid.bpm)
-    beats: Beats = find_beats(curve, onsets, harmony, bpm, signature, duration_s, on_bar=on_bar)
+    level_db = levels(samples[None], sample_rate_hz)
+    beats: Beats = find_beats(
+        curve, onsets, harmony, bpm, signature, duration_s, level_db=level_db, on_bar=on_bar
+    )
     confidence = tempo.confidence
     if not beats.steady:
         notes.append(f"the tempo moves by {beats.drift_pct:.1f} %")

@@ -98,7 +98,7 @@ class Planner:
         thought = f"<think>\n{before}caption:"
         caption = self._caption(asked + thought, on_token) or request.prompt
         thought += f" {caption}\n{after[0]}keyscale:"
-        named = str(request.key) if request.key else self._choice(asked + thought, KEYS)
+        named = str(request.key.sharp) if request.key else self._choice(asked + thought, KEYS)
         thought += f" {named}\n{after[1]}</think>\n\n"
         written: tuple[int, ...] = ()
         if codes:

@@ -14,24 +14,26 @@ import numpy as np
 import acestep
 from acestep.choose import Rank, rank
 from acestep.clip import SIDECAR_FORMAT, Clip, clip_stem, read_sidecar, remove_clip, write_clip
-from acestep.context import LAYERS, matched_level, read_context
+from acestep.context import LAYERS, read_context
 from acestep.encode import encode
 from acestep.errors import Cancelled, InvalidRequest, PoorFit, UnreadableAudio
 from acestep.fingerprint import origin, versions
-from acestep.fit import Fit, fit, moved
+from acestep.fit import Fit, Made, fit, moved
 from acestep.grid import SAMPLE_RATE_HZ
 from acestep.key import Key
+from acestep.limiter import CEILING_DB, Level, levelled
 from acestep.memory import CHOICES
 from acestep.pace import Progress
 from acestep.request import MAX_SEED, MOVED_TASKS, GenerateRequest
 from acestep.riff import MusicalData, read_chunks
+from acestep.tempo_map import TempoMap
+from acestep.verdict import OTHER_KEY, Aim, Errors
 
 if TYPE_CHECKING:
     from acestep.cascade import Cascade, Take
 
 MAX_BATCH = 16  # takes made in one call; fixed, so that a sidecar's batch can be made again
 FIT_SHARE = 0.1  # of the progress bar
-CEILING = 10 ** (-0.3 / 20)  # −0.3 dB: louder clips are turned down to here
 
 
 def produce(
@@ -152,58 +154,63 @@ class _Production:
 
     def _fit(self, take: "Take") -> Fit:
         """Fitted to the grid, or to the context; what must stay aligned with its source is only measured."""
-        request, context = self.request, self.context
-        if context is None:
-            return fit(
-                take.audio,
-                take.sample_rate_hz,
-                request.grid,
-                request.key,
-                change=request.fit,
-                on_bar=take.on_bar,
-            )
-        layer = request.task in LAYERS and context.downbeat_s is not None
-        result = fit(
+        request, aim = self.request, self._aim(take)
+        layer = self.context is None or (request.task in LAYERS and self.context.downbeat_s is not None)
+        return fit(
             take.audio,
             take.sample_rate_hz,
-            request.grid,
-            context.key,
+            aim.grid,
+            aim.key,
             change=request.fit and layer,
-            downbeat_s=context.downbeat_s,
+            downbeat_s=self.context.downbeat_s if self.context else None,
+            made=Made(aim.on_bar, take.lead),
+            level=lambda audio: self._level(audio, take.sample_rate_hz),
         )
-        if request.task in LAYERS and request.fit:
-            audio, notes = matched_level(result.audio, result.after.lufs, context)
-            result = dataclasses.replace(result, audio=audio, changes=(*result.changes, *notes))
-        return result
+
+    def _aim(self, take: "Take", tempo_map: TempoMap | None = None) -> Aim:
+        """What the take is to become; on the straight grid unless a map is given."""
+        request, context = self.request, self.context
+        if context is None:
+            return Aim(request.grid, request.key, tempo_map, on_bar=take.on_bar)
+        return Aim(request.grid, context.key, tempo_map, context.downbeat_s or 0.0)
+
+    def _level(self, audio: np.ndarray, rate_hz: int) -> tuple[np.ndarray, Level]:
+        """As loud as was asked for; a part as loud as its context, what stays in place as it is."""
+        request, context = self.request, self.context
+        if context is None and request.loudness_lufs is not None:
+            return levelled(audio, rate_hz, request.loudness_lufs)
+        if context is not None and request.task in LAYERS and request.fit:
+            return levelled(audio, rate_hz, context.level_for(audio, rate_hz))
+        if request.sample_format == "float32":
+            return audio, Level(0.0, 0.0, None)  # which holds samples beyond full scale
+        # only what is new may be held back: the rest of a repaint stays to the sample, however loud it is
+        kept_db = context.measured.true_peak_db if context and request.task == "repaint" else None
+        return levelled(audio, rate_hz, None, max(CEILING_DB, kept_db or -np.inf))
 
     def _placed(self, result: Fit, take: "Take") -> Fit:
         """What lies on the straight grid, moved into the swing and onto the tempo map that were asked for."""
         request, context, rate_hz = self.request, self.context, take.sample_rate_hz
         if not request.fit or request.task not in MOVED_TASKS:
             return result
-        layer = context is not None and request.task in LAYERS
-        swing = context.swing if request.swing is None and context and layer else request.swing
+        swing = context.swing if request.swing is None and context else request.swing
         return moved(
             result,
-            request.grid,
-            context.key if context else request.key,
+            self._aim(take, request.tempo_map),
             sample_rate_hz=rate_hz,
             swing=swing,
-            downbeat_s=(context.downbeat_s or 0.0) if context and layer else 0.0,
-            tempo_map=request.tempo_map,
-            on_bar=take.on_bar and context is None,
+            level=lambda audio: self._level(audio, rate_hz),
         )
 
     def _refuse_poor(self, chosen: "list[tuple[int, Take, Fit, list[Rank]]]") -> None:
         if not self.request.strict:
             return
         for take, _, result, _ in chosen:
-            if result.verdict == "poor" or (result.verdict == "off" and _misses(result)):
+            missed = Errors(result.tempo_error_pct, result.downbeat_error_ms, result.key_match).misses()
+            if missed:
                 raise PoorFit(
                     f"take {take + 1} does not fit {self.request.bpm:g} bpm"
-                    f"{f' in {self.request.key}' if self.request.key else ''}: tempo off by "
-                    f"{result.tempo_error_pct} %, downbeat by {result.downbeat_error_ms} ms, key match "
-                    f"{result.key_match}; try more candidates, another seed, or a request that is not strict"
+                    f"{f' in {self.request.key}' if self.request.key else ''}: {'; '.join(missed)}. Try more "
+                    "candidates, another seed, or a request that is not strict"
                 )
 
     def _write(
@@ -225,7 +232,7 @@ class _Production:
         request, grid = self.request, self.request.grid
         rate_hz = made.sample_rate_hz
         checkpoint = origin(self.cascade, request)
-        audio, notes = _safe_level(result.audio, request.sample_format)
+        audio = result.audio
         key = _key_on_label(result, request.key)
         created = time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(self.started))
         values = Clip(
@@ -249,11 +256,17 @@ class _Production:
             cascade=request.cascade or checkpoint["name"],
             adapters=request.adapters,
             created=created,
+            lufs=result.after.lufs and round(result.after.lufs, 2),
         )
         sidecar = self._sidecar(values, checkpoint, result, ranks)
         sidecar["seconds"] = {name: round(value, 3) for name, value in made.seconds.items()}
-        sidecar["notes"] = [*made.notes, *notes, *(self.context.notes(grid) if self.context else ())]
-        data = self._musical_data(values, key, result.after.lufs)
+        levelling = result.level.notes() if result.level else ()
+        heard = self.context.notes(grid) if self.context else ()
+        sidecar["notes"] = [*made.notes, *levelling, *heard]
+        on_map = request.tempo_map if request.fit else None
+        sidecar["aim"] = self._aim(made, on_map).to_dict()
+        pitched = key if result.after.key else None  # a host would transpose drums that have a root
+        data = self._musical_data(values, pitched, result.after.lufs)
         stem = clip_stem(request.prompt, grid, key, take, time.localtime(self.started))
         body = encode(audio, rate_hz, request.format, request.sample_format, data)
         return write_clip(self.folder, stem, f".{request.format}", body, sidecar)
@@ -318,37 +331,16 @@ def _stop_if(cancelled: Callable[[], bool] | None) -> None:
         raise Cancelled("the job was cancelled")
 
 
-def _misses(result: Fit) -> bool:
-    return (
-        (result.tempo_error_pct or 0) > 0.5
-        or (result.downbeat_error_ms or 0) > 25
-        or result.key_match is False
-    )
-
-
 def _key_on_label(result: Fit, asked: Key | None) -> Key | None:
-    """The key to write on the clip: what is heard when it is sure, none for unpitched material."""
-    heard = result.after.key
-    if heard is None:
-        return None
-    return asked if asked is not None and result.key_match else heard
+    """The key to write on the clip: the asked one unless the notes are of another; else what is heard."""
+    return asked if asked is not None and result.key_match != OTHER_KEY else result.after.key
 
 
 def _label(clip: Clip) -> str:
     parts = [f"{clip.bpm:g} bpm {clip.signature}", f"{clip.bars:g} bars", clip.key, f"fit {clip.fit}"]
     if clip.tempo_error_pct is not None:
-        parts.append(f"tempo off by {clip.tempo_error_pct:g} %, downbeat by {clip.downbeat_error_ms:g} ms")
+        parts.append(f"tempo off by {clip.tempo_error_pct:g} %, downbeat by {clip.downbeat_error_ms:+g} ms")
     return "; ".join(part for part in parts if part)
-
-
-def _safe_level(audio: np.ndarray, sample_format: str) -> tuple[np.ndarray, list[str]]:
-    """Turned down when it would clip, and said so."""
-    peak = float(np.abs(audio).max(initial=0.0))
-    if peak <= 1.0 or sample_format == "float32":
-        return audio, []
-    return audio * np.float32(CEILING / peak), [
-        f"turned down by {20 * np.log10(peak / CEILING):.1f} dB: it would clip"
-    ]
 
 
 def _reference(request: GenerateRequest) -> np.ndarray | None:

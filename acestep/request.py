@@ -32,6 +32,8 @@ MAX_SEED = 2**32 - 1
 MAX_STEPS = 200
 MAX_ADAPTERS = 8
 MAX_ADAPTER_SCALE = 4.0
+TARGET_LUFS = -14.0  # integrated: what streaming services play at, so that takes compare fairly
+LOUDNESS_RANGE_LUFS = (-40.0, -6.0)
 SWING_RANGE = (1.0, 2.8)  # long to short eighth, as far as off-beats are recognised as such
 
 
@@ -87,6 +89,7 @@ class GenerateRequest:
     steps: int | None = None  # None: the checkpoint's own
     guidance: float | None = None  # None: the checkpoint's own
     fit: bool = True  # bring the result to the grid (and key)
+    loudness_lufs: float | None = TARGET_LUFS  # of a clip without context; None: as the checkpoint made it
     strict: bool = False  # refuse a clip that does not fit within tolerance
     guide: bool | None = None  # grid and key as context; None: where a checkpoint has channels for it
     format: str = "wav"
@@ -140,6 +143,8 @@ class GenerateRequest:
         _number("strength", self.strength, 0, 1)
         if self.swing is not None:
             _number("swing", self.swing, *SWING_RANGE)
+        if self.loudness_lufs is not None:
+            _number("loudness", self.loudness_lufs, *LOUDNESS_RANGE_LUFS)
         if self.seed is not None:
             _whole("seed", self.seed, 0, MAX_SEED)
         if self.steps is not None:

@@ -22,10 +22,9 @@ from acestep.conditions import Words
 from acestep.errors import Unsupported
 from acestep.outline import Outline, check, outline
 from acestep.pace import Pace
-from acestep.request import AudioRange, GenerateRequest
+from acestep.request import MOVED_TASKS, AudioRange, GenerateRequest
 from acestep.sampling import Momentum, follow, guided
 from acestep.schedule import Leg, legs
-from acestep.spectral import soft_limit
 from acestep.stage import Branch, Denoiser, Stage
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
 
 MAX_CONTEXT_S = 600  # of a context that is straightened: no clip is longer
 FADE_S = 0.02  # at the edges of a repainted region, inside it
-FADE_PEAK = 0.96  # of full scale: production turns down what is louder than 0.966
+LEAD_FRAMES = 4  # of a loop's end are decoded before its beginning
 
 
 @dataclass
@@ -134,14 +133,19 @@ class Song:
         part = self.context[:, at : at + samples.shape[-1]]
         kept[:, : part.shape[1]] = part
         mixed = np.sqrt(gain) * samples + np.sqrt(1 - gain) * kept
-        # the sum of two loud sounds would turn the whole clip down, and what is to stay with it
-        mixed = soft_limit(torch.from_numpy(mixed), FADE_PEAK).numpy()
         return np.where(gain == 0, kept, np.where(gain == 1, samples, mixed)).astype(np.float32)
 
     @property
     def knows_the_grid(self) -> bool:
         """Whether the stages are given the grid as input, so that what they make begins with a bar."""
         return self.cascade.spec.guide is not None and self.request.guide is not False
+
+    def ending(self) -> slice:
+        """The frames of a loop's end, where this song is made as a loop; else none."""
+        if not self.knows_the_grid or self.request.task not in MOVED_TASKS:
+            return slice(0, 0)
+        end = int(self.request.grid.duration_s * self.cascade.codec.latent_rate_hz)
+        return slice(max(0, end - LEAD_FRAMES), end)
 
     def words(self, text: str) -> Words:
         """Embeddings of a prompt of this song."""

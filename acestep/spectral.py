@@ -43,7 +43,6 @@ PAN_LIMIT = 3.0  # natural log of left over right amplitude
 WIDTH_LIMITS = (-4.0, 1.5)  # natural log of side over mid amplitude
 GRADING = 0.25  # 0: all channels of equal variance; 1: as the components have it, 27 to 1
 LOUDEST = 6.1  # natural log of amplitude; the most in any band of 650 rendered loops, some turned up 3 dB
-LIMIT_FROM, LIMIT = 0.8, 0.97  # louder samples are bent to stay below, as in the loops it learned from
 WINDOW_FRAMES = 100  # latent frames decoded at once: 4 s
 
 _EXACT = ("mean", "analysis", "synthesis")
@@ -66,13 +65,6 @@ def stereo_edges() -> list[int]:
     for point in points:
         edges.append(max(point, edges[-1] + 1))
     return edges
-
-
-def soft_limit(audio: Tensor, limit: float = LIMIT) -> Tensor:
-    """Untouched up to LIMIT_FROM, bent above, never beyond `limit`."""
-    room = limit - LIMIT_FROM
-    bent = LIMIT_FROM + room * ((audio.abs() - LIMIT_FROM) / room).tanh()
-    return torch.where(audio.abs() > LIMIT_FROM, audio.sign() * bent, audio)
 
 
 class Block(nn.Module):
@@ -208,7 +200,7 @@ class SpectralCodec(nn.Module):
 
     @torch.inference_mode()
     def decode(self, latents: Tensor) -> Tensor:
-        """Latents [B, T, C] → audio [B, 2, T·1920]."""
+        """Latents [B, T, C] → audio [B, 2, T·1920]; samples may exceed 1."""
         return torch.cat(list(self.decode_windows(latents)), -1)
 
     def decode_windows(self, latents: Tensor, frames: int = WINDOW_FRAMES) -> Iterator[Tensor]:
@@ -231,7 +223,7 @@ class SpectralCodec(nn.Module):
 
             # each window's spectra arrive right after its features, so `stereo` holds one item at a time
             for end, spectrum in zip(ends, stream_phases(magnitudes(), self.rounds), strict=True):
-                yield soft_limit(stream.push(self._stereo(spectrum, stereo.pop()), end == total))
+                yield stream.push(self._stereo(spectrum, stereo.pop()), end == total)
 
     def save(self, folder: str | Path) -> None:
         """Write `config.json` and half-precision `model.safetensors` (the linear part stays float32)."""

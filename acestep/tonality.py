@@ -31,6 +31,9 @@ PROFILES = {
     "minor": np.array([6.6, 1.9, 3.5, 5.2, 1.9, 3.8, 1.9, 5.2, 3.8, 2.0, 3.6, 2.2]),
 }
 CHORD_S = 0.5
+SAME_KEY, SAME_NOTES, OTHER_KEY = "same key", "same notes", "other"
+# Of the tones: partials of fifths and thirds put this much beside a scale that is played alone.
+SCALE_MARGIN = 0.05
 EXPECTED_BONUS = 1.1  # a key that was asked for is three times as likely as another
 
 
@@ -46,6 +49,14 @@ class Tonality:
     bass: np.ndarray  # [T, 12]
     frame_s: float
     scores: np.ndarray  # [24] major keys from C, then minor keys; higher is likelier
+
+    @property
+    def pitch_classes(self) -> tuple[float, ...]:
+        """Share of all tones by pitch class, C first; () for unpitched material."""
+        if self.key is None:
+            return ()
+        shares = _share(self.chroma.sum(axis=0)) + 0.5 * _share(self.bass.sum(axis=0))
+        return tuple(float(share) for share in _share(shares))
 
 
 @dataclass(frozen=True)
@@ -226,3 +237,21 @@ def _folded(
     index = frame[chosen] * 12 + nearest.astype(int) % 12
     sums = np.bincount(index, weight[chosen] * centred, minlength=frames * 12)
     return sums[: frames * 12].reshape(frames, 12)
+
+
+def compare_keys(asked: Key, heard: Key | None, pitch_classes: tuple[float, ...]) -> str | None:
+    """ "same key", "same notes" or "other": how what is heard goes with the key that was asked for.
+
+    A minor and C major are the same notes, and so are neighbours when the one note that tells them apart is
+    hardly played: the asked scale then holds as much of the tones as the best. None: nothing is heard.
+    """
+    if heard is None:
+        return None
+    if heard == asked:
+        return SAME_KEY
+    if heard == asked.relative or not pitch_classes:
+        return SAME_NOTES if heard == asked.relative else OTHER_KEY
+    shares = np.array(pitch_classes)
+    held = [shares[list(Key(tonic).pitch_classes)].sum() for tonic in range(12)]
+    mine = shares[list(asked.pitch_classes)].sum()
+    return SAME_NOTES if mine >= max(held) - SCALE_MARGIN else OTHER_KEY

@@ -24,6 +24,7 @@ class Settings(TypedDict, total=False):
     signature: str  # "7/8"
     bars: float
     tempo_map: Sequence[Sequence[float]]  # (quarters, bpm) or (quarters, bpm, True) for a ramp to the next
+    loudness_lufs: float  # of a clip without context, −14; 0 leaves the checkpoint's own level
     swing: float  # long to short eighth: 1 straight, 2 triplets
     key: str  # "F# minor"
     seed: int

@@ -30,8 +30,9 @@ class Clip:
     samples: int
     sample_rate_hz: int
     tempo_error_pct: float | None
-    downbeat_error_ms: float | None
-    key_match: bool | None
+    downbeat_error_ms: float | None  # negative is early
+    key_match: str | None  # same key, same notes, other
+    lufs: float | None  # integrated loudness
     fit: str  # good, poor, untouched, unmeasured, off
     prompt: str
     cascade: str

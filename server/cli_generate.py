@@ -39,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     music.add_argument(
         "--swing", type=float, metavar="X", help="long to short eighth: 1 straight, 2 triplets"
     )
+    music.add_argument("--loudness", metavar="LUFS", help='default −14; "off": as the cascade makes it')
     music.add_argument("--lyrics", metavar="TEXT", help="words to sing, where the cascade can")
     music.add_argument("--midi", metavar="FILE.mid", help="follow this file's tempo map, signature and key")
     music.add_argument(
@@ -161,11 +162,22 @@ def _given(arguments: argparse.Namespace) -> dict[str, Any]:
         if arguments.cascade:
             raise InvalidRequest(f"--variant {arguments.variant} and --cascade: name one of them")
         values["cascade"] = arguments.variant
+    if arguments.loudness is not None:
+        values["loudness_lufs"] = _loudness(arguments.loudness)
     if arguments.repaint:
         values["repaint_s"] = tuple(arguments.repaint)
     if arguments.adapter:
         values["adapters"] = tuple(_adapter(text) for text in arguments.adapter)
     return values
+
+
+def _loudness(text: str) -> float | None:
+    if text.strip().lower() == "off":
+        return None
+    try:
+        return float(text.replace("−", "-"))
+    except ValueError:
+        raise InvalidRequest(f'--loudness {text!r}: expected LUFS, for example -14, or "off"') from None
 
 
 def _adapter(text: str) -> tuple[str, float]:

@@ -98,7 +98,7 @@ def _show(clip: Clip) -> None:
     def figure(value: float | None, unit: str) -> str:
         return "not measurable" if value is None else f"{value:.2f} {unit}"
 
-    key = {True: "as asked", False: "another", None: "not measurable"}[clip.key_match]
+    key = clip.key_match or "not measurable"
     print(
         f"{clip.path}\n  {clip.bpm:g} bpm {clip.signature}, {clip.bars:g} bars, {clip.samples} samples, "
         f"seed {clip.seed}\n  fit {clip.fit}: tempo error {figure(clip.tempo_error_pct, '%')}, downbeat "

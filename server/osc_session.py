@@ -75,6 +75,7 @@ _SINGLE: dict[str, Setting] = {
     "cascade": _single("s", "cascade", "cascade"),
     "stages": _single("s", "names", "stages"),
     "strength": _single("f", "strength", "strength"),
+    "loudness": Setting((("f", "lufs"),), lambda lufs: {"loudness_lufs": lufs or None}),
     "swing": Setting((("f", "swing"),), lambda swing: {"swing": swing or None}),
     "task": _single("s", "task", "task", ""),
     "track": _single("s", "track", "track"),

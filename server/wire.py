@@ -32,6 +32,8 @@ def request_from_proto(message: pb.GenerateRequest) -> GenerateRequest:
         (use.name, use.scale if use.HasField("scale") else 1.0) for use in message.adapters
     )
     values["stages"] = tuple(message.stages)
+    if message.HasField("loudness_lufs"):
+        values["loudness_lufs"] = message.loudness_lufs or None
     if message.tempo_map:
         values["tempo_map"] = [(point.quarters, point.bpm, point.ramp) for point in message.tempo_map]
     return GenerateRequest(**values)
@@ -51,6 +53,7 @@ def request_to_proto(request: GenerateRequest) -> pb.GenerateRequest:
     for name in (*_OPTIONAL, *_SWITCHES):
         if getattr(request, name) is not None:
             setattr(message, name, getattr(request, name))
+    message.loudness_lufs = request.loudness_lufs or 0.0
     for name in ("reference", "context"):
         audio = getattr(request, name)
         if audio is not None:

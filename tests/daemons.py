@@ -95,7 +95,7 @@ def write_short_clip(job: Job, take: int) -> Clip:
         sample_rate_hz=48_000,
         tempo_error_pct=0.02,
         downbeat_error_ms=None,
-        key_match=True,
+        key_match="same key",
         fit="good",
         prompt=request.prompt,
         cascade=request.cascade,

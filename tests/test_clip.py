@@ -44,7 +44,7 @@ def sidecar() -> dict:
             "sample_rate_hz": 48000,
             "tempo_error_pct": 0.1,
             "downbeat_error_ms": None,
-            "key_match": True,
+            "key_match": "same key",
             "fit": "good",
             "prompt": "dusty",
             "cascade": "nano",

@@ -32,7 +32,7 @@ ACTIONS = {"ping", "session", "generate", "cancel", "status", "subscribe", "unsu
 SETTINGS = {
     *("tempo", "signature", "bars", "key", "seed", "takes", "candidates", "lyrics", "cascade", "stages"),
     *("reference", "context", "strength", "adapter", "folder", "task", "track", "repaint", "steps"),
-    *("guidance", "fit", "strict", "guide", "format", "sample_format", "swing"),
+    *("guidance", "fit", "strict", "guide", "format", "sample_format", "swing", "loudness"),
 }
 NAMES = (SETTINGS - {"repaint"}) | {
     "bpm",

@@ -1,4 +1,4 @@
-"""Keys: every spelling that files and people use, one spelling out."""
+"""Keys: every spelling that files and people use; the tonic is written as it was read."""
 
 import pytest
 from hypothesis import given
@@ -15,15 +15,15 @@ keys = st.builds(Key, st.integers(0, 11), st.sampled_from(["major", "minor"]))
     [
         ("F# minor", "F# minor"),
         ("f#m", "F# minor"),
-        ("Gb", "F# major"),
-        ("Gb maj", "F# major"),
+        ("Gb", "Gb major"),
+        ("Gb maj", "Gb major"),
         ("A", "A major"),
         ("am", "A minor"),
         ("AM", "A major"),
-        ("B♭ minor", "A# minor"),
+        ("B♭ minor", "Bb minor"),
         ("c-sharp minor".replace("-", " "), "C# minor"),
-        ("E-flat major".replace("-", ""), "D# major"),
-        ("Cb", "B major"),
+        ("E-flat major".replace("-", ""), "Eb major"),
+        ("Cb", "Cb major"),
         ("  d   min ", "D minor"),
     ],
 )
@@ -40,6 +40,20 @@ def test_what_is_no_key_is_refused(text):
 @given(keys)
 def test_a_key_reads_what_it_writes(key):
     assert Key.parse(str(key)) == key == Key.parse(key.short)
+
+
+def test_a_flat_and_its_sharp_are_one_key():
+    flat, sharp = Key.parse("Eb minor"), Key.parse("D# minor")
+    assert flat == sharp
+    assert hash(flat) == hash(sharp)
+    assert (str(flat), flat.short, str(flat.sharp)) == ("Eb minor", "Ebm", "D# minor")
+
+
+@given(keys)
+def test_a_relative_key_has_the_same_notes(key):
+    assert sorted(key.relative.pitch_classes) == sorted(key.pitch_classes)
+    assert key.relative.mode != key.mode
+    assert key.relative.relative == key
 
 
 @given(keys, keys)

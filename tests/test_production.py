@@ -34,6 +34,7 @@ class Played:
     seconds: dict = dataclasses.field(default_factory=lambda: {"l": 0.1})
     notes: tuple = ()
     on_bar: bool = False
+    lead: np.ndarray | None = None
 
 
 class SmallBand:
@@ -71,7 +72,7 @@ def test_a_clip_has_exact_length_chunks_and_sidecar(tmp_path):
     assert clip.samples == REQUEST.grid.samples() == soundfile.info(clip.path).frames
     assert (clip.job, clip.take, clip.seed, clip.fit) == ("j7", 0, 1, "good")
     assert clip.tempo_error_pct < 0.5
-    assert clip.downbeat_error_ms < 25
+    assert abs(clip.downbeat_error_ms) < 25
     assert clip.name.endswith("_dusty-breakbeat_92.5bpm_Am_4bars_t1.wav")
     chunks = read_chunks(clip.path)
     assert chunks["acid"]["bpm"] == 92.5
@@ -150,7 +151,7 @@ def test_a_strict_request_that_does_not_fit_is_refused_and_an_ordinary_one_is_ma
     (clip,) = produce(SmallBand(), off, tmp_path / "a")
     assert clip.fit == "off"
     assert clip.tempo_error_pct == pytest.approx(3, abs=0.3)
-    with pytest.raises(PoorFit, match="tempo off by"):
+    with pytest.raises(PoorFit, match="the tempo is off by"):
         produce(SmallBand(), dataclasses.replace(off, strict=True), tmp_path / "b")
     assert not (tmp_path / "b").exists() or [file.name for file in (tmp_path / "b").iterdir()] == []
 
@@ -167,7 +168,7 @@ def test_a_sidecar_that_says_too_little_is_refused(tmp_path):
 
 
 def test_float_clips_keep_every_bit(tmp_path):
-    request = dataclasses.replace(REQUEST, sample_format="float32", fit=False, seed=2)
+    request = dataclasses.replace(REQUEST, sample_format="float32", fit=False, loudness_lufs=None, seed=2)
     cascade = SmallBand()
     (clip,) = produce(cascade, request, tmp_path)
     written, _ = soundfile.read(clip.path, dtype="float32")
@@ -188,7 +189,7 @@ def test_a_clip_over_a_ramp_follows_it_and_says_so(tmp_path):
     assert clip.bpm == pytest.approx(RAMP.mean_bpm(request.signature, 3))
     assert clip.fit == "good"
     assert clip.tempo_error_pct < 0.3
-    assert clip.downbeat_error_ms < 12
+    assert abs(clip.downbeat_error_ms) < 12
     assert read_chunks(clip.path)["cue"] == [round(RAMP.seconds(4 * bar) * 48_000) for bar in range(3)]
     assert GenerateRequest.from_dict(clip.sidecar["request"]).tempo_map == RAMP
     again = reproduce(clip.path + ".json", SmallBand(), tmp_path / "again")
@@ -228,10 +229,10 @@ def test_a_part_made_in_a_context_keeps_its_place_and_takes_key_and_level(tmp_pa
     cascade.late_s = late_s + 0.02
     request = GenerateRequest(prompt="x", task="complete", context=context, bpm=112.0, bars=4, seed=2)
     (clip,) = produce(cascade, request, tmp_path / "out")
-    assert clip.downbeat_error_ms < 12
+    assert abs(clip.downbeat_error_ms) < 12
     assert clip.sidecar["context"]["key"] == "A minor"
     assert clip.sidecar["context"]["downbeat_s"] == pytest.approx(late_s, abs=0.012)
-    assert any("level matched" in change for change in clip.sidecar["measured"]["changes"])
+    assert abs(clip.sidecar["measured"]["level"]["gain_db"]) > 1
     loud, song = soundfile.read(clip.path)[0].std(), soundfile.read(context)[0].std()
     assert loud == pytest.approx(song, rel=0.5)
 
@@ -255,7 +256,7 @@ def test_a_part_takes_the_swing_of_its_context_unless_the_request_names_another(
     audio = soundfile.read(clip.path, dtype="float32")[0].T
     assert measure(audio, grid=grid).swing == pytest.approx(wanted, abs=0.1)
     assert clip.fit in ("good", "untouched")
-    assert clip.downbeat_error_ms < 12
+    assert abs(clip.downbeat_error_ms) < 12
 
 
 def test_a_repainted_song_stays_aligned_with_its_source(tmp_path):
@@ -308,4 +309,4 @@ def test_a_clip_made_on_the_grid_is_not_turned_on_a_guess(tmp_path):
     (clip,) = produce(Guided(), dataclasses.replace(REQUEST, key=None), tmp_path)
     changes = clip.sidecar["measured"]["changes"]
     assert not any("downbeat" in change for change in changes)
-    assert clip.downbeat_error_ms < 12
+    assert abs(clip.downbeat_error_ms) < 12

@@ -163,7 +163,8 @@ export function badges(clip) {
     add(`tempo ${signed(clip.tempo_error_pct)} %`, "measured before it was brought to the grid", Math.abs(clip.tempo_error_pct) <= 0.5 ? "good" : "warn");
   }
   if (clip.downbeat_error_ms !== null) add(`downbeat ${signed(clip.downbeat_error_ms)} ms`, "measured", Math.abs(clip.downbeat_error_ms) <= 25 ? "good" : "warn");
-  if (clip.key_match !== null) add(clip.key_match ? "key ✓" : "key ✗", "the measured key is the asked one, or not", clip.key_match ? "good" : "warn");
+  if (clip.key_match !== null) add(clip.key_match === "other" ? "other key" : clip.key_match, "how the notes that are heard go with the key that was asked for", clip.key_match === "other" ? "warn" : "good");
+  if (clip.lufs !== null) add(`${round(clip.lufs)} LUFS`, "integrated loudness");
   if (clip.fit) add(`fit: ${clip.fit}`, "", clip.fit === "poor" ? "warn" : clip.fit === "good" ? "good" : "");
   for (const [name, scale] of clip.adapters) add(`${name} × ${round(scale)}`, "adapter");
   add(`seed ${clip.seed}`);

@@ -43,7 +43,7 @@ class Region(_message.Message):
     def __init__(self, start_s: _Optional[float] = ..., end_s: _Optional[float] = ...) -> None: ...
 
 class GenerateRequest(_message.Message):
-    __slots__ = ("prompt", "lyrics", "task", "bpm", "signature", "bars", "key", "seed", "takes", "candidates", "reference", "context", "strength", "track", "repaint", "adapters", "cascade", "stages", "steps", "guidance", "fit", "strict", "guide", "format", "sample_format", "tempo_map", "swing", "detached", "stream_audio", "client", "folder", "only_take")
+    __slots__ = ("prompt", "lyrics", "task", "bpm", "signature", "bars", "key", "seed", "takes", "candidates", "reference", "context", "strength", "track", "repaint", "adapters", "cascade", "stages", "steps", "guidance", "fit", "strict", "guide", "format", "sample_format", "tempo_map", "loudness_lufs", "swing", "detached", "stream_audio", "client", "folder", "only_take")
     PROMPT_FIELD_NUMBER: _ClassVar[int]
     LYRICS_FIELD_NUMBER: _ClassVar[int]
     TASK_FIELD_NUMBER: _ClassVar[int]
@@ -70,6 +70,7 @@ class GenerateRequest(_message.Message):
     FORMAT_FIELD_NUMBER: _ClassVar[int]
     SAMPLE_FORMAT_FIELD_NUMBER: _ClassVar[int]
     TEMPO_MAP_FIELD_NUMBER: _ClassVar[int]
+    LOUDNESS_LUFS_FIELD_NUMBER: _ClassVar[int]
     SWING_FIELD_NUMBER: _ClassVar[int]
     DETACHED_FIELD_NUMBER: _ClassVar[int]
     STREAM_AUDIO_FIELD_NUMBER: _ClassVar[int]
@@ -102,13 +103,14 @@ class GenerateRequest(_message.Message):
     format: str
     sample_format: str
     tempo_map: _containers.RepeatedCompositeFieldContainer[TempoPoint]
+    loudness_lufs: float
     swing: float
     detached: bool
     stream_audio: bool
     client: str
     folder: str
     only_take: int
-    def __init__(self, prompt: _Optional[str] = ..., lyrics: _Optional[str] = ..., task: _Optional[str] = ..., bpm: _Optional[float] = ..., signature: _Optional[str] = ..., bars: _Optional[float] = ..., key: _Optional[str] = ..., seed: _Optional[int] = ..., takes: _Optional[int] = ..., candidates: _Optional[int] = ..., reference: _Optional[_Union[AudioRange, _Mapping]] = ..., context: _Optional[_Union[AudioRange, _Mapping]] = ..., strength: _Optional[float] = ..., track: _Optional[str] = ..., repaint: _Optional[_Union[Region, _Mapping]] = ..., adapters: _Optional[_Iterable[_Union[AdapterUse, _Mapping]]] = ..., cascade: _Optional[str] = ..., stages: _Optional[_Iterable[str]] = ..., steps: _Optional[int] = ..., guidance: _Optional[float] = ..., fit: _Optional[bool] = ..., strict: _Optional[bool] = ..., guide: _Optional[bool] = ..., format: _Optional[str] = ..., sample_format: _Optional[str] = ..., tempo_map: _Optional[_Iterable[_Union[TempoPoint, _Mapping]]] = ..., swing: _Optional[float] = ..., detached: _Optional[bool] = ..., stream_audio: _Optional[bool] = ..., client: _Optional[str] = ..., folder: _Optional[str] = ..., only_take: _Optional[int] = ...) -> None: ...
+    def __init__(self, prompt: _Optional[str] = ..., lyrics: _Optional[str] = ..., task: _Optional[str] = ..., bpm: _Optional[float] = ..., signature: _Optional[str] = ..., bars: _Optional[float] = ..., key: _Optional[str] = ..., seed: _Optional[int] = ..., takes: _Optional[int] = ..., candidates: _Optional[int] = ..., reference: _Optional[_Union[AudioRange, _Mapping]] = ..., context: _Optional[_Union[AudioRange, _Mapping]] = ..., strength: _Optional[float] = ..., track: _Optional[str] = ..., repaint: _Optional[_Union[Region, _Mapping]] = ..., adapters: _Optional[_Iterable[_Union[AdapterUse, _Mapping]]] = ..., cascade: _Optional[str] = ..., stages: _Optional[_Iterable[str]] = ..., steps: _Optional[int] = ..., guidance: _Optional[float] = ..., fit: _Optional[bool] = ..., strict: _Optional[bool] = ..., guide: _Optional[bool] = ..., format: _Optional[str] = ..., sample_format: _Optional[str] = ..., tempo_map: _Optional[_Iterable[_Union[TempoPoint, _Mapping]]] = ..., loudness_lufs: _Optional[float] = ..., swing: _Optional[float] = ..., detached: _Optional[bool] = ..., stream_audio: _Optional[bool] = ..., client: _Optional[str] = ..., folder: _Optional[str] = ..., only_take: _Optional[int] = ...) -> None: ...
 
 class JobEvent(_message.Message):
     __slots__ = ("job", "accepted", "progress", "audio", "clip", "done", "failed")
@@ -161,7 +163,7 @@ class Audio(_message.Message):
     def __init__(self, take: _Optional[int] = ..., start_sample: _Optional[int] = ..., sample_rate_hz: _Optional[int] = ..., channels: _Optional[int] = ..., pcm_f32le: _Optional[bytes] = ...) -> None: ...
 
 class Clip(_message.Message):
-    __slots__ = ("name", "path", "job", "take", "seed", "bpm", "signature", "key", "bars", "duration_s", "samples", "sample_rate_hz", "tempo_error_pct", "downbeat_error_ms", "key_match", "fit", "prompt", "cascade", "adapters", "created", "starred", "trashed", "sidecar_json")
+    __slots__ = ("name", "path", "job", "take", "seed", "bpm", "signature", "key", "bars", "duration_s", "samples", "sample_rate_hz", "tempo_error_pct", "downbeat_error_ms", "fit", "prompt", "cascade", "adapters", "created", "starred", "trashed", "sidecar_json", "key_match", "lufs")
     NAME_FIELD_NUMBER: _ClassVar[int]
     PATH_FIELD_NUMBER: _ClassVar[int]
     JOB_FIELD_NUMBER: _ClassVar[int]
@@ -176,7 +178,6 @@ class Clip(_message.Message):
     SAMPLE_RATE_HZ_FIELD_NUMBER: _ClassVar[int]
     TEMPO_ERROR_PCT_FIELD_NUMBER: _ClassVar[int]
     DOWNBEAT_ERROR_MS_FIELD_NUMBER: _ClassVar[int]
-    KEY_MATCH_FIELD_NUMBER: _ClassVar[int]
     FIT_FIELD_NUMBER: _ClassVar[int]
     PROMPT_FIELD_NUMBER: _ClassVar[int]
     CASCADE_FIELD_NUMBER: _ClassVar[int]
@@ -185,6 +186,8 @@ class Clip(_message.Message):
     STARRED_FIELD_NUMBER: _ClassVar[int]
     TRASHED_FIELD_NUMBER: _ClassVar[int]
     SIDECAR_JSON_FIELD_NUMBER: _ClassVar[int]
+    KEY_MATCH_FIELD_NUMBER: _ClassVar[int]
+    LUFS_FIELD_NUMBER: _ClassVar[int]
     name: str
     path: str
     job: str
@@ -199,7 +202,6 @@ class Clip(_message.Message):
     sample_rate_hz: int
     tempo_error_pct: float
     downbeat_error_ms: float
-    key_match: bool
     fit: str
     prompt: str
     cascade: str
@@ -208,7 +210,9 @@ class Clip(_message.Message):
     starred: bool
     trashed: bool
     sidecar_json: str
-    def __init__(self, name: _Optional[str] = ..., path: _Optional[str] = ..., job: _Optional[str] = ..., take: _Optional[int] = ..., seed: _Optional[int] = ..., bpm: _Optional[float] = ..., signature: _Optional[str] = ..., key: _Optional[str] = ..., bars: _Optional[float] = ..., duration_s: _Optional[float] = ..., samples: _Optional[int] = ..., sample_rate_hz: _Optional[int] = ..., tempo_error_pct: _Optional[float] = ..., downbeat_error_ms: _Optional[float] = ..., key_match: _Optional[bool] = ..., fit: _Optional[str] = ..., prompt: _Optional[str] = ..., cascade: _Optional[str] = ..., adapters: _Optional[_Iterable[_Union[AdapterUse, _Mapping]]] = ..., created: _Optional[str] = ..., starred: _Optional[bool] = ..., trashed: _Optional[bool] = ..., sidecar_json: _Optional[str] = ...) -> None: ...
+    key_match: str
+    lufs: float
+    def __init__(self, name: _Optional[str] = ..., path: _Optional[str] = ..., job: _Optional[str] = ..., take: _Optional[int] = ..., seed: _Optional[int] = ..., bpm: _Optional[float] = ..., signature: _Optional[str] = ..., key: _Optional[str] = ..., bars: _Optional[float] = ..., duration_s: _Optional[float] = ..., samples: _Optional[int] = ..., sample_rate_hz: _Optional[int] = ..., tempo_error_pct: _Optional[float] = ..., downbeat_error_ms: _Optional[float] = ..., fit: _Optional[str] = ..., prompt: _Optional[str] = ..., cascade: _Optional[str] = ..., adapters: _Optional[_Iterable[_Union[AdapterUse, _Mapping]]] = ..., created: _Optional[str] = ..., starred: _Optional[bool] = ..., trashed: _Optional[bool] = ..., sidecar_json: _Optional[str] = ..., key_match: _Optional[str] = ..., lufs: _Optional[float] = ...) -> None: ...
 
 class Done(_message.Message):
     __slots__ = ("clips",)
