@@ -16,7 +16,7 @@ import numpy as np
 from acestep.errors import InvalidRequest
 from lora_studio.names import STEM_WORDS
 from lora_studio.sound import BAND_EDGES_HZ, FRAME_S, Survey
-from lora_studio.tags import Tags
+from lora_studio.tags import Tags, is_caption
 
 MAX_SIDECAR_BYTES = 100_000
 _TAGGED = re.compile(
@@ -115,7 +115,7 @@ def _text(path: Path, found: SidecarText) -> str:
 def caption_from(path: Path, tags: Tags, stem: str, survey: Survey) -> tuple[str, str]:
     """(caption, where it came from) when the musician wrote none."""
     measured = describe(survey, stem)
-    if tags.comment and len(tags.comment) > 8 and not tags.comment.startswith("http"):
+    if is_caption(tags.comment):
         return tags.comment, "tags"
     words = name_words(path.stem)
     if tags.genre or tags.title:
