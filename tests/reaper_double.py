@@ -63,7 +63,7 @@ class Reaper:
     def add_section(
         self, track: Thing, path: str, offset: float, length: float, reverse: bool, **values: float
     ) -> Thing:
-        """An item whose source is a part of a file, or the file backwards: it has a parent and no file name."""
+        """An item whose source is a part of a file, or it backwards: it has a parent and no file name."""
         item = self.add_item(track, "", **values)
         source = item.children[0].values["source"]
         source.values["parent"] = Thing("PCM_source*", path=path)

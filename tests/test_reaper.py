@@ -191,7 +191,7 @@ def asked(reaper: Reaper, port: int) -> list[Any]:
                 packet, script = peer.recvfrom(65536)
             except BlockingIOError:
                 return bool(found)
-            address, values = osc.decode(packet)
+            address, values = codec()["decode"](packet)
             if address == "/acestep/ping":
                 peer.sendto(osc.encode("/acestep/pong", "0", "1"), script)
             elif address == "/acestep/generate":

@@ -91,8 +91,8 @@ def there(pointer: Any) -> bool:
 def tempo_at(seconds: float) -> tuple[float, int, int]:
     """Quarter notes per minute (REAPER's own bpm may count other notes), numerator, denominator.
 
-    Looked at over an instant, so that a tempo marker just behind the cursor has no say; a cursor that stands a
-    rounding error before a marker stands on it.
+    Looked at over an instant, so that a tempo marker just behind the cursor has no say; a cursor that stands
+    a rounding error before a marker stands on it.
     """
     at = seconds + ON_A_MARKER_S
     quarters = rpr.RPR_TimeMap2_timeToQN(0, at + INSTANT_S) - rpr.RPR_TimeMap2_timeToQN(0, at)
