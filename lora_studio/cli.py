@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from acestep.errors import AceStepError, Cancelled, InvalidRequest
+from acestep.terminal import write_plainly
 from lora_studio.config import NOISES, PRECISIONS, TARGETS, TrainConfig
 from lora_studio.console import Console
 
@@ -60,6 +61,7 @@ _HELP = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; gives its exit code."""
+    write_plainly()
     parser = _parser()
     try:
         arguments = parser.parse_args(argv)
