@@ -65,13 +65,19 @@ def probe(path: str | Path) -> AudioInfo:
             sound.samplerate,
             sound.channels,
             int(sound.frames),
-            view.notes,
+            (*view.notes, *_folded(view, sound.channels)),
         )
     if not 0 < info.sample_rate_hz <= MAX_RATE_HZ:
         raise UnreadableAudio(f"{file} has a sample rate of {info.sample_rate_hz} Hz, which is none")
     if info.frames <= 0:
         raise UnreadableAudio(f"{file} holds no samples")
     return info
+
+
+def source_notes(*sources: AudioRange | None) -> tuple[str, ...]:
+    """What had to be assumed about the files that a request names, each note with its file's name."""
+    files = dict.fromkeys(Path(source.path).expanduser() for source in sources if source is not None)
+    return tuple(f"{file.name}: {note}" for file in files for note in probe(file).notes)
 
 
 def audio_blocks(path: str | Path, frames: int) -> Iterator[np.ndarray]:
@@ -172,6 +178,12 @@ def _view_once(file: Path, size: int, modified_ns: int) -> View:
     return view_of(file)
 
 
+def _folded(view: View, channels: int) -> tuple[str, ...]:
+    if channels <= 2:
+        return ()
+    return (fold_note(channels, *speakers(channels, view.mask, view.ogg)),)
+
+
 def _blocks(info: AudioInfo, first: int, last: int, notes: list[str]) -> Iterator[np.ndarray]:
     """Stereo blocks [n, 2] of the file, repaired."""
     import soundfile
@@ -179,8 +191,7 @@ def _blocks(info: AudioInfo, first: int, last: int, notes: list[str]) -> Iterato
     bad = 0
     left = last - first
     view = _view(Path(info.path))
-    named, assumed = speakers(info.channels, view.mask, view.ogg)
-    weights = fold_weights(info.channels, named)
+    weights = fold_weights(info.channels, speakers(info.channels, view.mask, view.ogg)[0])
     with opened(Path(info.path), view) as sound:
         try:
             sound.seek(first)
@@ -200,8 +211,6 @@ def _blocks(info: AudioInfo, first: int, last: int, notes: list[str]) -> Iterato
         )
     if bad:
         notes.append(f"{bad} samples were not numbers and are silent now")
-    if info.channels > 2:
-        notes.append(fold_note(info.channels, named, assumed))
 
 
 def _stereo(block: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -35,7 +35,7 @@ def _frames(body: bytes, version: int, unsynchronised: bool) -> list[bytes]:
     """The frames that are wanted, each with a plain header."""
     name_size, header_size = (3, 6) if version == 2 else (4, 10)
     found, at = [], 0
-    while at + header_size <= len(body) and body[at : at + name_size].isalnum():
+    while at + header_size <= len(body) and _is_name(body[at : at + name_size]):
         name = body[at : at + name_size]
         size = _frame_size(body, at, version)
         start = at + header_size
@@ -65,7 +65,11 @@ def _frame_size(body: bytes, at: int, version: int) -> int:
 
 def _is_end_or_frame(body: bytes, at: int) -> bool:
     name = body[at : at + 4]
-    return at == len(body) or (at < len(body) and (not any(name) or (len(name) == 4 and name.isalnum())))
+    return at == len(body) or (at < len(body) and (not any(name) or (len(name) == 4 and _is_name(name))))
+
+
+def _is_name(name: bytes) -> bool:
+    return name.isalnum() and name.isupper()
 
 
 def _opened(content: bytes, flags: int, version: int, unsynchronised: bool) -> bytes:

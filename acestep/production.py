@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import acestep
+from acestep.audio import source_notes
 from acestep.choose import Rank, rank
 from acestep.clip import SIDECAR_FORMAT, Clip, clip_stem, read_sidecar, remove_clip, write_clip
 from acestep.context import LAYERS, matched_level, read_context
@@ -253,6 +254,7 @@ class _Production:
         sidecar = self._sidecar(values, checkpoint, result, ranks)
         sidecar["seconds"] = {name: round(value, 3) for name, value in made.seconds.items()}
         sidecar["notes"] = [*made.notes, *notes, *(self.context.notes(grid) if self.context else ())]
+        sidecar["notes"] += source_notes(request.reference, request.context)
         data = self._musical_data(values, key, result.after.lufs)
         stem = clip_stem(request.prompt, grid, key, take, time.localtime(self.started))
         body = encode(audio, rate_hz, request.format, request.sample_format, data)

@@ -18,7 +18,7 @@ _BY_MACHINES = re.compile(
     r"|\b(created|made|rendered|exported|recorded|written)( \w+)? (by|with|in|from|using|on)( \w+)? ("
     + _PROGRAMS.replace("\n", "")
     + r")\b"
-    r"|^\W*(lavf|lavc|lame|libsndfile|ffmpeg|sox|audacity|exact audio copy|eac|itunes|itunnorm|xiph\.org)\b"
+    r"|^\W*(lavf|lavc|lame|libsndfile|ffmpeg|sox|audacity|exact audio copy|eac|itunes|itunnorm)(?![a-z])"
     r"|https?:|www\.|\.com\b|copyright|\(c\)|©|all rights|royalty|^track \d|^energy \d|replaygain",
     re.IGNORECASE,
 )
