@@ -73,7 +73,8 @@ def _json_rows(text: str) -> list[tuple[int, dict[str, Any]]]:
 
 
 def _csv_rows(text: str, names: set[str]) -> list[tuple[int, dict[str, Any]]]:
-    first, _, rest = text.lstrip("\ufeff\r\n").partition("\n")
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    first, _, rest = text.lstrip("\ufeff\n").partition("\n")
     told = first.strip().lower()
     separator = ""
     if told.startswith("sep=") and len(told) == 5:  # Excel's own first line
