@@ -104,7 +104,7 @@ def _of_aiff(file: Path, layout: Chunks, common: Chunk, sound: Chunk) -> View:
         skip = int.from_bytes(stream.read(4), "big")
     frame = int.from_bytes(content[0:2], "big") * -(-int.from_bytes(content[6:8], "big") // 8)
     if frame and content[18:22] in (b"", b"NONE", b"sowt", b"twos", b"fl32", b"FL32", b"fl64"):
-        content[2:6] = ((sound.size - 8 - skip) // frame).to_bytes(4, "big")
+        content[2:6] = (max(0, sound.size - 8 - skip) // frame).to_bytes(4, "big")
     chunks = b"FVER" + struct.pack(">II", 4, 0xA2805140) if layout.form == b"AIFC" else b""
     chunks += _chunk(b"COMM", bytes(content), layout)
     head = b"FORM" + (4 + len(chunks) + 8 + sound.size).to_bytes(4, "big") + layout.form + chunks

@@ -323,3 +323,13 @@ def test_a_file_that_is_as_it_says_is_read_as_it_is(tmp_path: Path) -> None:
         written(tmp_path / name, noise(), **options)
         view = view_of(tmp_path / name)
         assert (view.head, view.notes) == (b"", ())
+
+
+def test_an_aiff_whose_sound_begins_behind_its_end_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "a.aiff"
+    content = written(file, noise())
+    at = content.index(b"SSND")
+    content[at + 4 : at + 12] = struct.pack(">II", 0, 0x7FFFFFFF)
+    file.write_bytes(content)
+    with pytest.raises(UnreadableAudio):
+        load_audio(file)
