@@ -75,9 +75,17 @@ def probe(path: str | Path) -> AudioInfo:
 
 
 def source_notes(*sources: AudioRange | None) -> tuple[str, ...]:
-    """What had to be assumed about the files that a request names, each note with its file's name."""
-    files = dict.fromkeys(Path(source.path).expanduser() for source in sources if source is not None)
-    return tuple(f"{file.name}: {note}" for file in files for note in probe(file).notes)
+    """What had to be assumed about the files that a request names, each note with its file's name.
+
+    Nothing of a file that has gone since it was read: a finished clip does not fail for a note.
+    """
+    notes = []
+    for file in dict.fromkeys(Path(source.path).expanduser() for source in sources if source is not None):
+        try:
+            notes += [f"{file.name}: {note}" for note in probe(file).notes]
+        except UnreadableAudio:
+            continue
+    return tuple(notes)
 
 
 def audio_blocks(path: str | Path, frames: int) -> Iterator[np.ndarray]:

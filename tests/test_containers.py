@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import soundfile
 
-from acestep.audio import load_audio, probe
+from acestep.audio import load_audio, probe, source_notes
 from acestep.chunks import read_layout
 from acestep.containers import view_of
 from acestep.errors import UnreadableAudio
 from acestep.inspect import describe
 from acestep.onsets import mono
+from acestep.request import AudioRange
 from lora_studio.sound import survey
 
 RATE_HZ, FRAMES = 44_100, 44_100
@@ -333,3 +334,11 @@ def test_an_aiff_whose_sound_begins_behind_its_end_is_refused(tmp_path: Path) ->
     file.write_bytes(content)
     with pytest.raises(UnreadableAudio):
         load_audio(file)
+
+
+def test_what_was_assumed_about_the_files_of_a_request_is_said_with_their_names(tmp_path: Path) -> None:
+    file = wav(tmp_path / "kick.wav", FMT, chunk(b"data", PCM, 0))
+    whole = wav(tmp_path / "whole.wav", FMT, chunk(b"data", PCM))
+    gone = AudioRange(str(tmp_path / "gone.wav"))
+    (note,) = source_notes(AudioRange(str(file)), AudioRange(str(whole)), None, gone)
+    assert note.startswith("kick.wav: its header does not say how long it is")
