@@ -20,6 +20,7 @@ READABLE = "WAV, AIFF, FLAC, OGG, MP3, CAF and others that libsndfile reads"
 TO_THE_END = "its header does not say how long it is: it was read to the end of the file"
 EXTENSIBLE = 0xFFFE
 ID3V1_BYTES = 128
+OGG_FIRST_PAGE = 2  # a flag of pages
 FLAC_TOTAL = slice(13, 18)  # in STREAMINFO: four bits of something else and 36 of the number of samples
 
 
@@ -202,7 +203,20 @@ def _of_caf(file: Path) -> View:
     return View()
 
 
-_OF_MAGIC = {b"OggS": lambda file: View(ogg=True), b".snd": _of_au, b"caff": _of_caf}
+def _of_ogg(file: Path) -> View:
+    """OGG streams may be joined behind one another; libsndfile reads the first, so the others are told of."""
+    with file.open("rb") as stream:
+        began = False
+        while len(head := stream.read(27)) == 27 and head[:4] == b"OggS":
+            first = head[5] & OGG_FIRST_PAGE
+            if first and began:
+                return View(notes=("several streams are joined in it: only the first was read",), ogg=True)
+            began = began or not first
+            stream.seek(sum(stream.read(head[26])), 1)
+    return View(ogg=True)
+
+
+_OF_MAGIC = {b"OggS": _of_ogg, b".snd": _of_au, b"caff": _of_caf}
 
 
 class _Viewed(io.RawIOBase):

@@ -342,3 +342,11 @@ def test_what_was_assumed_about_the_files_of_a_request_is_said_with_their_names(
     gone = AudioRange(str(tmp_path / "gone.wav"))
     (note,) = source_notes(AudioRange(str(file)), AudioRange(str(whole)), None, gone)
     assert note.startswith("kick.wav: its header does not say how long it is")
+
+
+def test_an_ogg_of_several_joined_streams_says_that_the_first_was_read(tmp_path: Path) -> None:
+    file = tmp_path / "a.ogg"
+    content = bytes(written(file, noise()))
+    assert probe(file).notes == ()
+    file.write_bytes(content * 2)
+    assert "only the first" in probe(file).notes[0]
