@@ -1,6 +1,7 @@
 """Reading audio files: what is in them, and their samples as float32 stereo at 48 kHz.
 
-Knows soundfile and soxr, and every way a file can be broken; knows nothing of tempo, keys or clips.
+Knows soundfile and soxr; knows nothing of tempo, keys or clips. What a file really holds, whatever its header
+says, is found out in `containers`.
 Arrays are [C, N]: C = 2 channels, N samples.
 """
 
@@ -9,25 +10,25 @@ import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
 
+from acestep.containers import View, opened, view_of
 from acestep.errors import UnreadableAudio
 from acestep.grid import SAMPLE_RATE_HZ
 from acestep.request import AudioRange
+from acestep.surround import fold_note, fold_weights, speakers
 
 MAX_READ_S = 900.0  # longest stretch held in memory: 15 min of stereo float32 are 345 MB
 MAX_RATE_HZ = 768_000
 BLOCK_FRAMES = 65_536
-UNKNOWN_SIZE = 0xFFFFFFFF  # what a WAV written to a pipe says about its length
-READABLE = "WAV, AIFF, FLAC, OGG, MP3, CAF and others that libsndfile reads"
 
 
 @dataclass(frozen=True)
 class AudioInfo:
-    """What a file says about itself."""
+    """What a file holds. `notes` say what had to be assumed, because it does not say so itself."""
 
     path: str
     container: str  # "WAV", "FLAC" …
@@ -35,6 +36,7 @@ class AudioInfo:
     sample_rate_hz: int
     channels: int
     frames: int
+    notes: tuple[str, ...] = ()
 
     @property
     def duration_s(self) -> float:
@@ -54,16 +56,52 @@ class Audio:
 def probe(path: str | Path) -> AudioInfo:
     """What is in the file, without reading its samples. Raises UnreadableAudio."""
     file = _existing_file(path)
-    with _opened(file) as sound:
+    view = _view(file)
+    with opened(file, view) as sound:
         info = AudioInfo(
-            str(file), sound.format, sound.subtype, sound.samplerate, sound.channels, int(sound.frames)
+            str(file),
+            sound.format,
+            sound.subtype,
+            sound.samplerate,
+            sound.channels,
+            int(sound.frames),
+            (*view.notes, *_folded(view, sound.channels)),
         )
     if not 0 < info.sample_rate_hz <= MAX_RATE_HZ:
         raise UnreadableAudio(f"{file} has a sample rate of {info.sample_rate_hz} Hz, which is none")
     if info.frames <= 0:
         raise UnreadableAudio(f"{file} holds no samples")
-    _check_whole(file, info)
     return info
+
+
+def source_notes(*sources: AudioRange | None) -> tuple[str, ...]:
+    """What had to be assumed about the files that a request names, each note with its file's name.
+
+    Nothing of a file that has gone since it was read: a finished clip does not fail for a note.
+    """
+    notes = []
+    for file in dict.fromkeys(Path(source.path).expanduser() for source in sources if source is not None):
+        try:
+            notes += [f"{file.name}: {note}" for note in probe(file).notes]
+        except UnreadableAudio:
+            continue
+    return tuple(notes)
+
+
+def audio_blocks(path: str | Path, frames: int) -> Iterator[np.ndarray]:
+    """The file's own channels and rate as blocks [n, C] float32 of `frames` (the last is shorter), repaired.
+
+    Raises UnreadableAudio where it is broken.
+    """
+    import soundfile
+
+    file = _existing_file(path)
+    with opened(file, _view(file)) as sound:
+        try:
+            while len(block := sound.read(frames, dtype="float32", always_2d=True)):
+                yield repair(block)[0]
+        except (soundfile.SoundFileError, RuntimeError) as error:
+            raise UnreadableAudio(f"{file} is broken: {error}") from error
 
 
 def read_audio(
@@ -89,7 +127,7 @@ def load_audio(
     sample_rate_hz: int = SAMPLE_RATE_HZ,
     max_s: float = MAX_READ_S,
 ) -> Audio:
-    """Like `read_audio`, with notes on what was repaired: NaNs, more than two channels.
+    """Like `read_audio`, with notes on what was assumed or repaired: lengths, NaNs, more than two channels.
 
     Raises UnreadableAudio for a missing, broken, cut-off or too long file and for an empty range.
     """
@@ -106,7 +144,7 @@ def load_audio(
             f"{info.path} lasts {(last - first) / info.sample_rate_hz:.0f} s: expected at most {max_s:g} s: "
             f"name a part of it by start and end"
         )
-    notes: list[str] = []
+    notes = list(info.notes)
     samples = _resampled(_blocks(info, first, last, notes), info, last - first, sample_rate_hz)
     return Audio(samples, sample_rate_hz, tuple(notes))
 
@@ -137,43 +175,21 @@ def _existing_file(path: str | Path) -> Path:
     return file
 
 
-def _opened(file: Path) -> Any:
-    import soundfile
-
-    try:
-        return soundfile.SoundFile(file)
-    except (soundfile.SoundFileError, RuntimeError, TypeError, ValueError) as error:
-        raise UnreadableAudio(f"{file} is not audio that can be read: expected {READABLE}") from error
+def _view(file: Path) -> View:
+    """How to read the file; found out once for as long as it stays as it is."""
+    status = file.stat()
+    return _view_once(file.absolute(), status.st_size, status.st_mtime_ns)
 
 
-def _check_whole(file: Path, info: AudioInfo) -> None:
-    """A WAV or AIFF whose header promises more than the file holds is cut off."""
-    promised = _promised_bytes(file)
-    if promised is not None and promised > file.stat().st_size:
-        raise UnreadableAudio(
-            f"{file} is cut off: its header promises {promised} bytes, {file.stat().st_size} are there"
-        )
+@lru_cache(maxsize=1024)
+def _view_once(file: Path, size: int, modified_ns: int) -> View:
+    return view_of(file)
 
 
-def _promised_bytes(file: Path) -> int | None:
-    order: Literal["little", "big"]
-    with file.open("rb") as stream:
-        head = stream.read(12)
-        if head[:4] == b"RIFF" and head[8:] == b"WAVE":
-            order, wanted = "little", b"data"
-        elif head[:4] == b"FORM" and head[8:] in (b"AIFF", b"AIFC"):
-            order, wanted = "big", b"SSND"
-        else:
-            return None
-        size = file.stat().st_size
-        position = 12
-        while position + 8 <= size:
-            stream.seek(position)
-            name, length = stream.read(4), int.from_bytes(stream.read(4), order)
-            if name == wanted:
-                return None if length in (0, UNKNOWN_SIZE) else position + 8 + length
-            position += 8 + length + length % 2
-    return position - size % 2 if position > size + 1 else None
+def _folded(view: View, channels: int) -> tuple[str, ...]:
+    if channels <= 2:
+        return ()
+    return (fold_note(channels, *speakers(channels, view.mask, view.ogg)),)
 
 
 def _blocks(info: AudioInfo, first: int, last: int, notes: list[str]) -> Iterator[np.ndarray]:
@@ -182,7 +198,9 @@ def _blocks(info: AudioInfo, first: int, last: int, notes: list[str]) -> Iterato
 
     bad = 0
     left = last - first
-    with _opened(Path(info.path)) as sound:
+    view = _view(Path(info.path))
+    weights = fold_weights(info.channels, speakers(info.channels, view.mask, view.ogg)[0])
+    with opened(Path(info.path), view) as sound:
         try:
             sound.seek(first)
             while left > 0:
@@ -192,7 +210,7 @@ def _blocks(info: AudioInfo, first: int, last: int, notes: list[str]) -> Iterato
                 left -= len(block)
                 block, count = repair(block)
                 bad += count
-                yield _stereo(block)
+                yield _stereo(block, weights)
         except (soundfile.SoundFileError, RuntimeError) as error:
             raise UnreadableAudio(f"{info.path} is broken: {error}") from error
     if left > max(1152, 0.001 * (last - first)):  # one MP3 frame: its declared length is an estimate
@@ -201,17 +219,16 @@ def _blocks(info: AudioInfo, first: int, last: int, notes: list[str]) -> Iterato
         )
     if bad:
         notes.append(f"{bad} samples were not numbers and are silent now")
-    if info.channels > 2:
-        notes.append(f"{info.channels} channels folded to two")
 
 
-def _stereo(block: np.ndarray) -> np.ndarray:
+def _stereo(block: np.ndarray, weights: np.ndarray) -> np.ndarray:
     channels = block.shape[1]
     if channels == 1:
         return np.repeat(block, 2, axis=1)
     if channels == 2:
         return block
-    return np.stack([block[:, 0::2].mean(axis=1), block[:, 1::2].mean(axis=1)], axis=1)
+    folded: np.ndarray = block @ weights
+    return folded
 
 
 def _resampled(blocks: Iterator[np.ndarray], info: AudioInfo, frames: int, sample_rate_hz: int) -> np.ndarray:

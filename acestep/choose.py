@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from acestep.fit import Fit
+from acestep.onsets import mono
 from acestep.verdict import DOWNBEAT_TOLERANCE_MS, OTHER_KEY, TEMPO_TOLERANCE_PCT
 
 KEY_PENALTY = 1.0
@@ -61,11 +62,11 @@ def fit_parts(fit: Fit) -> dict[str, float]:
 
 def spectrum_shape(audio: np.ndarray) -> np.ndarray:
     """[BANDS] mean and spread of the level per band in dB, without the overall level: a sound's colour."""
-    mono = np.atleast_2d(audio).mean(axis=0)
+    samples = mono(audio)
     size = 2048
-    if len(mono) < size:
-        mono = np.pad(mono, (0, size - len(mono)))
-    frames = np.lib.stride_tricks.sliding_window_view(mono, size)[:: max(size, len(mono) // 400)]
+    if len(samples) < size:
+        samples = np.pad(samples, (0, size - len(samples)))
+    frames = np.lib.stride_tricks.sliding_window_view(samples, size)[:: max(size, len(samples) // 400)]
     power = np.square(np.abs(np.fft.rfft(frames * np.hanning(size).astype(np.float32), axis=1)))
     edges = np.unique(np.geomspace(2, size // 2, BANDS + 1).astype(int))
     level = 10 * np.log10(np.add.reduceat(power[:, : size // 2], edges[:-1], axis=1).mean(axis=0) + 1e-9)

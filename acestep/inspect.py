@@ -20,9 +20,10 @@ from acestep.errors import InvalidRequest, NotFound
 from acestep.grid import Grid, Signature
 from acestep.groove import straighten
 from acestep.key import Key
+from acestep.labels import key_in, read_labels
 from acestep.measure import Measurement, measure
-from acestep.riff import read_chunks
-from acestep.tags import read_tags
+from acestep.onsets import mono
+from acestep.riff import chunks_and_notes
 from acestep.tempo_map import TempoMap
 from acestep.verdict import Aim, judge
 
@@ -67,7 +68,8 @@ def describe(path: str | Path) -> dict[str, Any]:
 def _described(path: Path) -> tuple[dict[str, Any], np.ndarray, Measurement, Claim | None]:
     info = probe(path)
     audio = load_audio(path, 0.0, min(info.duration_s, MEASURED_S))
-    chunks = read_chunks(path) or read_tags(path)
+    chunks, notes = chunks_and_notes(path)
+    labels = read_labels(path)
     sidecar = _sidecar(path)
     claim = _claimed(chunks, sidecar)
     if claim is None:
@@ -82,9 +84,13 @@ def _described(path: Path) -> tuple[dict[str, Any], np.ndarray, Measurement, Cla
         "channels": info.channels,
         "samples": info.frames,
         "duration_s": round(info.duration_s, 6),
-        "notes": [*audio.notes, *([ONLY_BEGINNING] if info.duration_s > MEASURED_S else [])],
+        "notes": [
+            *dict.fromkeys((*audio.notes, *notes, *labels.unread)),
+            *([ONLY_BEGINNING] if info.duration_s > MEASURED_S else []),
+        ],
         "measured": measured.to_dict(),
         "chunks": chunks,
+        "tags": labels.to_dict(),
     }
     if claim is not None and errors is not None:
         found["claimed"] = {
@@ -167,11 +173,12 @@ def _claimed(chunks: dict[str, Any], sidecar: dict[str, Any] | None) -> Claim | 
             moved = points and clip["fit"] != "off"
             return Claim(Aim(grid, key, TempoMap.parse(points) if moved else None), key)
         acid = chunks.get("acid")
-        if isinstance(acid, dict) and not acid["one_shot"] and acid["quarters"]:
+        if isinstance(acid, dict) and not acid["one_shot"] and acid["quarters"] and acid["bpm"]:
             signature = Signature.parse(acid["signature"])
             name = chunks.get("info", {}).get("IKEY")
             grid = Grid(round(acid["bpm"], 4), signature, acid["quarters"] / signature.quarters_per_bar)
-            key = Key.parse(name) if name else None
+            text = key_in(name) if name else ""
+            key = Key.parse(text) if text else None
             return Claim(Aim(grid, key), key)
     except (InvalidRequest, KeyError, TypeError):
         pass
@@ -221,6 +228,12 @@ def _lines(found: dict[str, Any]) -> list[str]:
         )
     if found["chunks"]:
         lines.append(f"  chunks    {', '.join(found['chunks'])}")
+    if found["tags"]:
+        words = (
+            f"{name} {value:g}" if name == "bpm" else f"{name} {value}"
+            for name, value in found["tags"].items()
+        )
+        lines.append(f"  tags      {'; '.join(words)[:200]}")
     if "sidecar" in found:
         lines.append(f"  sidecar   prompt “{found['sidecar']['clip'].get('prompt', '')}”")
     lines += [f"  note      {note}" for note in (*found["notes"], *m["notes"])]
@@ -286,9 +299,9 @@ def _draw_grid(axes: Any, measured: Measurement, claim: Claim | None) -> None:
 def _spectrogram(audio: np.ndarray, rate_hz: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Level in dB below the loudest [bins, frames] with the edges of its cells."""
     size = 2048
-    mono = np.pad(audio.mean(axis=0), (size // 2, size // 2))
-    hop = max(256, len(mono) // 1200)
-    frames = np.lib.stride_tricks.sliding_window_view(mono, size)[::hop]
+    samples = np.pad(mono(audio), (size // 2, size // 2))
+    hop = max(256, len(samples) // 1200)
+    frames = np.lib.stride_tricks.sliding_window_view(samples, size)[::hop]
     magnitude = np.abs(np.fft.rfft(frames * np.hanning(size).astype(np.float32), axis=1)).T
     level = 20 * np.log10(magnitude / max(float(magnitude.max()), 1e-9) + 1e-9)
     edges_s = (np.arange(level.shape[1] + 1) - 0.5) * hop / rate_hz

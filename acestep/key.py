@@ -1,6 +1,6 @@
 """Musical keys: a tonic and major or minor, written `F# minor`.
 
-Reads the spellings people and files use (`Am`, `F# minor`, `Gb maj`) and writes the tonic as it was read.
+Reads the spellings people and files use (`Am`, `Gb maj`, `8A`, `1m`) and writes the tonic as it was read.
 Knows nothing of audio.
 """
 
@@ -16,6 +16,7 @@ MINOR_STEPS = (0, 2, 3, 5, 7, 8, 10)  # natural minor
 
 _LETTERS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 _ACCIDENTALS = {"": 0, "#": 1, "♯": 1, "b": -1, "♭": -1, "sharp": 1, "flat": -1}
+_WHEEL = r"0?([1-9]|1[0-2])([ABDM])"
 _MODES = {
     "": "major",
     "maj": "major",
@@ -49,7 +50,9 @@ class Key:
         """`"F# minor"`, `"f#m"`, `"Gb"` … → Key. Raises InvalidRequest for anything else (`H minor`)."""
         if isinstance(text, Key):
             return text
-        pattern = r"\s*([A-Ga-g])\s*(#|♯|b|♭|sharp|flat)?\s*[-_ ]?\s*(major|minor|maj|min|M|m)?\s*"
+        if isinstance(text, str) and (place := re.fullmatch(_WHEEL, text.strip(), re.IGNORECASE)):
+            return cls._on_wheel(int(place[1]), place[2].lower())
+        pattern = r"\s*([A-Ga-g])[-_ ]?(#|♯|b|♭|sharp|flat)?\s*[-_ ]?\s*(major|minor|maj|min|M|m)?\s*"
         match = (
             re.fullmatch(pattern, text) or re.fullmatch(pattern, text.lower())
             if isinstance(text, str)
@@ -62,6 +65,12 @@ class Key:
         step = _ACCIDENTALS[match[2] or ""]
         tonic = (_LETTERS[match[1].upper()] + step) % 12
         return cls(tonic, _MODES[match[3] or ""], match[1].upper() + ("b", "", "#")[step + 1])
+
+    @classmethod
+    def _on_wheel(cls, hour: int, letter: str) -> "Key":
+        """DJ programs number the circle of fifths: Camelot (8A = A minor) and Open Key (1m = A minor)."""
+        steps = hour - (8 if letter in "ab" else 1)
+        return cls((steps * 7 + (9 if letter in "am" else 0)) % 12, "minor" if letter in "am" else "major")
 
     @property
     def pitch_classes(self) -> tuple[int, ...]:

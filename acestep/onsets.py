@@ -17,6 +17,8 @@ BAND_EDGES_HZ = (0, 100, 200, 400, 800, 1600, 3200, 6400, 16000)
 FRAMES_AT_ONCE = 1024
 DYNAMIC_RANGE = 1000.0  # 60 dB below the loudest band counts as silence
 MIN_GAP_S = 0.03
+MONO_BLOCK = 12_000  # samples over which channels are compared: a quarter of a second
+CANCELLED = 0.05  # of the loudest channel's power: opposites, or nearly
 FAINTEST_ATTACK = 4.0  # of the summed logarithmic rise: below, swelling and beating are not attacks
 
 
@@ -59,12 +61,26 @@ class Onsets:
 
 
 def mono(audio: np.ndarray) -> np.ndarray:
-    """[C, N] → [N]; the louder channel when the mix cancels out."""
+    """[C, N] → [N]: the mean of the channels; the loudest of them wherever the mean cancels out."""
     if audio.ndim == 1:
         return audio
     mixed = audio.mean(axis=0)
-    loudest = audio[np.argmax(np.square(audio).mean(axis=1))]
-    return mixed if np.square(mixed).mean() > 0.05 * np.square(loudest).mean() else loudest
+    whole = -(-mixed.size // MONO_BLOCK) * MONO_BLOCK
+    power, mixed_power = (
+        np.square(np.pad(part, ((0, 0), (0, whole - mixed.size))))
+        .reshape(len(part), -1, MONO_BLOCK)
+        .mean(axis=2)
+        for part in (audio, mixed[None])
+    )
+    cancels = mixed_power[0] <= CANCELLED * power.max(axis=0, initial=0)
+    if not (cancels & (power.max(axis=0, initial=0) > 0)).any():
+        return mixed
+    loudest = audio[np.argmax(power.sum(axis=1))]
+    if np.square(mixed).mean() <= CANCELLED * np.square(loudest).mean():
+        return loudest
+    middles = (np.arange(cancels.size) + 0.5) * MONO_BLOCK  # faded from block to block, not switched
+    share = np.interp(np.arange(mixed.size), middles, cancels.astype(np.float32)).astype(mixed.dtype)
+    return mixed + share * (loudest - mixed)
 
 
 def onset_curve(samples: np.ndarray, sample_rate_hz: int) -> OnsetCurve:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import acestep
+from acestep.audio import source_notes
 from acestep.choose import Rank, rank
 from acestep.clip import SIDECAR_FORMAT, Clip, clip_stem, read_sidecar, remove_clip, write_clip
 from acestep.context import LAYERS, read_context
@@ -262,7 +263,8 @@ class _Production:
         sidecar["seconds"] = {name: round(value, 3) for name, value in made.seconds.items()}
         levelling = result.level.notes() if result.level else ()
         heard = self.context.notes(grid) if self.context else ()
-        sidecar["notes"] = [*made.notes, *levelling, *heard]
+        sources = source_notes(request.reference, request.context)
+        sidecar["notes"] = [*made.notes, *levelling, *heard, *sources]
         on_map = request.tempo_map if request.fit else None
         sidecar["aim"] = self._aim(made, on_map).to_dict()
         pitched = key if result.after.key else None  # a host would transpose drums that have a root

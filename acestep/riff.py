@@ -4,6 +4,7 @@ Knows the byte layouts only (the RIFF/WAVE specification, EBU Tech 3285 for bext
 libsndfile documents it); which values belong into them is decided by its caller.
 """
 
+import math
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,11 +14,12 @@ from xml.sax.saxutils import escape
 
 import numpy as np
 
-from acestep.errors import UnreadableAudio
+from acestep.chunks import read_layout
 
 PCM, IEEE_FLOAT = 1, 3
 ACID_ONE_SHOT, ACID_ROOT_SET, ACID_STRETCH = 0x01, 0x02, 0x04
 MIDDLE_C = 60
+MAX_NOTE = 127
 MAX_CHUNK_BYTES = 1 << 24  # of metadata; anything larger is not ours to read
 
 
@@ -173,72 +175,107 @@ def read_chunks(path: str | Path) -> dict[str, Any]:
 
     `acid`, `smpl`, `bext` and `info` are dictionaries, `cue` is a list of sample positions, `iXML` text.
     """
+    return chunks_and_notes(path)[0]
+
+
+def chunks_and_notes(path: str | Path) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The same, and a note for every chunk that could not be read, or not whole. Never fails for a chunk."""
+    layout = read_layout(path)
+    if layout is None or layout.form != b"WAVE":
+        return {}, ()
     found: dict[str, Any] = {}
+    notes: list[str] = []
     with Path(path).open("rb") as stream:
-        head = stream.read(12)
-        if head[:4] != b"RIFF" or head[8:12] != b"WAVE":
-            return {}
-        while len(header := stream.read(8)) == 8:
-            name, size = header[:4], struct.unpack("<I", header[4:])[0]
-            if name in _READERS and size <= MAX_CHUNK_BYTES:
-                payload = stream.read(size)
-                try:
-                    _READERS[name](payload, found)
-                except (struct.error, IndexError) as error:
-                    raise UnreadableAudio(f"{path}: its {name.decode().strip()} chunk is broken") from error
-                stream.seek(size % 2, 1)
-            else:
-                stream.seek(size + size % 2, 1)
-    return found
+        for chunk in layout.chunks:
+            if chunk.name not in _READERS or chunk.size > MAX_CHUNK_BYTES:
+                continue
+            stream.seek(chunk.start)
+            payload = stream.read(chunk.size)
+            name = chunk.name.decode().strip()
+            try:
+                note = _READERS[chunk.name](payload, found, layout.order)
+            except (struct.error, IndexError):
+                note = f"has {len(payload)} bytes, which is too short, and was passed over"
+            if note:
+                notes.append(f"its {name} chunk {note}")
+    return found, tuple(notes)
 
 
-def _read_acid(payload: bytes, found: dict[str, Any]) -> None:
-    flags, root, _, _, beats, denominator, numerator, bpm = struct.unpack("<IHHfIHHf", payload[:24])
+Found = dict[str, Any]
+
+
+def _unpacked(layout: str, payload: bytes, order: str, at: int = 0) -> tuple[Any, ...]:
+    return struct.unpack_from((">" if order == "big" else "<") + layout, payload, at)
+
+
+def _read_acid(payload: bytes, found: Found, order: str) -> str:
+    flags, root, _, _, beats, denominator, numerator, bpm = _unpacked("IHHfIHHf", payload, order)
     found["acid"] = {
         "one_shot": bool(flags & ACID_ONE_SHOT),
         "stretch": bool(flags & ACID_STRETCH),
-        "root_note": root if flags & ACID_ROOT_SET else None,
+        "root_note": root if flags & ACID_ROOT_SET and root <= MAX_NOTE else None,
         "quarters": beats,
         "signature": f"{numerator}/{denominator}",
-        "bpm": bpm,
+        "bpm": bpm if math.isfinite(bpm) else None,
     }
+    return "" if math.isfinite(bpm) else "has a tempo that is no number"
 
 
-def _read_smpl(payload: bytes, found: dict[str, Any]) -> None:
-    values = struct.unpack("<9I", payload[:36])
-    loops = [struct.unpack_from("<6I", payload, 36 + 24 * i)[2:4] for i in range(values[7])]
+def _read_smpl(payload: bytes, found: Found, order: str) -> str:
+    values = _unpacked("9I", payload, order)
+    there = (len(payload) - 36) // 24
+    loops = [_unpacked("6I", payload, order, 36 + 24 * i)[2:4] for i in range(min(values[7], there))]
     found["smpl"] = {"root_note": values[3], "loops": [list(loop) for loop in loops]}
+    return f"counts {values[7]} loops and has {there}" if values[7] > there else ""
 
 
-def _read_cue(payload: bytes, found: dict[str, Any]) -> None:
-    count = struct.unpack("<I", payload[:4])[0]
-    found["cue"] = [struct.unpack_from("<II4sIII", payload, 4 + 24 * i)[5] for i in range(count)]
+def _read_cue(payload: bytes, found: Found, order: str) -> str:
+    count = _unpacked("I", payload, order)[0]
+    there = (len(payload) - 4) // 24
+    points = range(min(count, there))
+    found["cue"] = [_unpacked("II4sIII", payload, order, 4 + 24 * i)[5] for i in points]
+    return f"counts {count} points and has {there}" if count > there else ""
 
 
-def _read_bext(payload: bytes, found: dict[str, Any]) -> None:
+def _read_bext(payload: bytes, found: Found, order: str) -> str:
     texts = [
         payload[a:b].split(b"\0")[0].decode("utf-8", "replace")
         for a, b in ((0, 256), (256, 288), (288, 320), (320, 330), (330, 338))
     ]
     names = ("description", "originator", "reference", "date", "time")
-    found["bext"] = dict(zip(names, texts, strict=True)) | {
-        "time_reference": struct.unpack_from("<Q", payload, 338)[0]
-    }
+    whole = len(payload) >= 346
+    time_reference = _unpacked("Q", payload, order, 338)[0] if whole else 0
+    found["bext"] = dict(zip(names, texts, strict=True)) | {"time_reference": time_reference}
+    return "" if whole else f"has {len(payload)} of at least 602 bytes"
 
 
-def _read_list(payload: bytes, found: dict[str, Any]) -> None:
+def _read_list(payload: bytes, found: Found, order: str) -> str:
     if payload[:4] != b"INFO":
-        return
+        return ""
     info, position = found.setdefault("info", {}), 4
     while position + 8 <= len(payload):
-        size = struct.unpack_from("<I", payload, position + 4)[0]
+        name, size = payload[position : position + 4], _unpacked("I", payload, order, position + 4)[0]
+        if not name.isascii() or size > len(payload) - position - 8:
+            return "has an entry of a wrong length"
         text = payload[position + 8 : position + 8 + size].split(b"\0")[0]
-        info[payload[position : position + 4].decode("latin-1")] = text.decode("utf-8", "replace")
-        position += 8 + size + size % 2
+        info[name.decode("ascii")] = decoded(text)
+        position += 8 + size
+        while position < len(payload) and payload[position] == 0:  # padding, or what should have been
+            position += 1
+    return ""
 
 
-def _read_ixml(payload: bytes, found: dict[str, Any]) -> None:
+def decoded(text: bytes) -> str:
+    """UTF-8 where it is, else the code page that Western programs write."""
+    try:
+        return text.decode("utf-8").strip()
+    except UnicodeDecodeError:
+        return text.decode("cp1252", "replace").strip()
+
+
+def _read_ixml(payload: bytes, found: Found, order: str) -> str:
     found["iXML"] = payload.decode("utf-8", "replace")
+    return ""
 
 
 _READERS = {

@@ -1,15 +1,22 @@
-"""Tags of FLAC, MP3 and AIFF files: title, tempo, key and what else a DJ program or DAW looks for.
+"""Tags of FLAC, OGG, MP3 and AIFF files: title, tempo, key and what else a DJ program or DAW looks for.
 
-Writes Vorbis comments and ID3v2.4; reads both and Apple's basc chunk. Knows byte layouts only.
+Writes Vorbis comments and ID3v2.4; reads them, older ID3 and Apple's basc chunk as names and values.
+What the values mean is found out in `labels`.
 """
 
+import io
 import struct
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
+from acestep.chunks import after_id3
+from acestep.id3 import plain_id3
 from acestep.riff import MusicalData
 
 VORBIS_COMMENT, PADDING = 4, 1
-MAX_TAG_BYTES = 1 << 20
+MAX_TAG_BYTES = 1 << 26  # with large pictures
+ID3V1_BYTES = 128
 UTF_8 = 3
 
 
@@ -87,75 +94,56 @@ def _safe_size(size: int) -> bytes:
     return bytes((size >> shift) & 0x7F for shift in (21, 14, 7, 0))
 
 
-def _plain_size(four: bytes) -> int:
-    return sum((byte & 0x7F) << shift for byte, shift in zip(four, (21, 14, 7, 0), strict=True))
+def fields_of_file(path: Path) -> Iterator[tuple[str, str]]:
+    """Names and values of a FLAC, OGG or MP3 file's tags. Raises TagError for broken ones, OSError."""
+    with path.open("rb") as stream:
+        offset = after_id3(stream)
+        stream.seek(0)
+        if offset:
+            yield from fields_of_id3(stream.read(min(offset, MAX_TAG_BYTES)))
+        stream.seek(offset)
+        magic = stream.read(4)
+        if magic in (b"fLaC", b"OggS"):
+            stream.seek(offset)
+            yield from _fields(io.BytesIO(stream.read(MAX_TAG_BYTES)) if offset else stream)
+        elif magic[:1] == b"\xff" and stream.seek(0, 2) >= offset + ID3V1_BYTES:
+            stream.seek(-ID3V1_BYTES, 2)
+            last = stream.read()
+            if last[:3] == b"TAG":
+                yield from _fields(io.BytesIO(magic + last))
 
 
-def read_tags(path: str | Path) -> dict[str, str]:
-    """Tags of a FLAC or MP3 file and the basc chunk of an AIFF file; {} for others and for broken ones."""
+def fields_of_id3(tag: bytes) -> Iterator[tuple[str, str]]:
+    """Names and values of an ID3v2 tag of whatever kind."""
+    plain = plain_id3(tag)
+    if plain:
+        yield from _fields(io.BytesIO(plain))
+
+
+class TagError(Exception):
+    """Tags that are broken."""
+
+
+def _fields(stream: BinaryIO) -> Iterator[tuple[str, str]]:
+    from tinytag import TinyTag, TinyTagException
+
     try:
-        with Path(path).open("rb") as stream:
-            content = stream.read(MAX_TAG_BYTES)
-        if content[:4] == b"fLaC":
-            return _read_flac(content)
-        if content[:3] == b"ID3":
-            return _read_id3(content)
-        if content[:4] == b"FORM":
-            return _read_basc(content)
-    except (OSError, struct.error, IndexError, ValueError):
-        pass
-    return {}
+        found = TinyTag.get(file_obj=stream, duration=False).as_dict()
+    except TinyTagException as error:
+        raise TagError(str(error)) from error
+    for name, values in found.items():
+        if isinstance(values, list):
+            yield from ((name, value) for value in values)
 
 
-def _read_flac(content: bytes) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for kind, block in _flac_blocks(content)[0]:
-        if kind != VORBIS_COMMENT:
-            continue
-        at = 4 + struct.unpack_from("<I", block)[0]
-        count = struct.unpack_from("<I", block, at)[0]
-        at += 4
-        for _ in range(min(count, 1000)):
-            size = struct.unpack_from("<I", block, at)[0]
-            name, _, value = block[at + 4 : at + 4 + size].decode("utf-8", "replace").partition("=")
-            found[name.upper()] = value
-            at += 4 + size
-    return found
-
-
-def _read_id3(content: bytes) -> dict[str, str]:
-    found: dict[str, str] = {}
-    at, end = 10, min(len(content), 10 + _plain_size(content[6:10]))
-    while at + 10 <= end and content[at] != 0:
-        name = content[at : at + 4].decode("latin-1")
-        size = (
-            _plain_size(content[at + 4 : at + 8])
-            if content[3] == 4
-            else int.from_bytes(content[at + 4 : at + 8], "big")
-        )
-        body = content[at + 10 : at + 10 + size]
-        if name == "TXXX" and body[:1] == bytes([UTF_8]):
-            name, _, value = body[1:].decode("utf-8", "replace").partition("\0")
-            found[name] = value
-        elif name.startswith("T") and body[:1] == bytes([UTF_8]):
-            found[name] = body[1:].decode("utf-8", "replace")
-        at += 10 + size
-    return found
-
-
-def _read_basc(content: bytes) -> dict[str, str]:
-    at = 12
-    while at + 8 <= len(content):
-        name, size = content[at : at + 4], struct.unpack_from(">I", content, at + 4)[0]
-        if name == b"basc":
-            _, beats, root, scale, top, bottom, loop = struct.unpack_from(">IIHHHHH", content, at + 8)
-            modes = {1: "minor", 2: "major"}
-            return {
-                "beats": str(beats),
-                "root_note": str(root) if scale in modes else "",
-                "scale": modes.get(scale, ""),
-                "signature": f"{top}/{bottom}",
-                "loop": str(bool(loop)).lower(),
-            }
-        at += 8 + size + size % 2
-    return {}
+def read_basc(content: bytes) -> dict[str, str]:
+    """Apple's basc chunk. Raises struct.error where it is too short."""
+    _, beats, root, scale, top, bottom, loop = struct.unpack_from(">IIHHHHH", content)
+    modes = {1: "minor", 2: "major"}
+    return {
+        "beats": str(beats),
+        "root_note": str(root) if scale in modes else "",
+        "scale": modes.get(scale, ""),
+        "signature": f"{top}/{bottom}",
+        "loop": str(bool(loop)).lower(),
+    }

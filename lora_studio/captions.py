@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from acestep.errors import InvalidRequest
+from lora_studio.manifests import read_text_of
 from lora_studio.names import STEM_WORDS
 from lora_studio.sound import BAND_EDGES_HZ, FRAME_S, Survey
-from lora_studio.tags import Tags
+from lora_studio.tags import Tags, is_caption
 
 MAX_SIDECAR_BYTES = 100_000
 _TAGGED = re.compile(
@@ -91,7 +92,7 @@ def _json(path: Path, found: SidecarText) -> Mapping[str, Any]:
         return {}
     try:
         document = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         found.notes.append(f"{path.name} is not JSON ({error}) and is ignored")
         return {}
     return document if isinstance(document, dict) else {}
@@ -104,9 +105,7 @@ def _text(path: Path, found: SidecarText) -> str:
         if path.stat().st_size > MAX_SIDECAR_BYTES:
             found.notes.append(f"{path.name} is larger than {MAX_SIDECAR_BYTES // 1000} kB and is ignored")
             return ""
-        return path.read_text(encoding="utf-8-sig").strip()
-    except UnicodeDecodeError:
-        return path.read_text(encoding="latin-1").strip()
+        return read_text_of(path).strip()
     except OSError as error:
         found.notes.append(f"{path.name} cannot be read ({error.strerror}) and is ignored")
         return ""
@@ -115,7 +114,7 @@ def _text(path: Path, found: SidecarText) -> str:
 def caption_from(path: Path, tags: Tags, stem: str, survey: Survey) -> tuple[str, str]:
     """(caption, where it came from) when the musician wrote none."""
     measured = describe(survey, stem)
-    if tags.comment and len(tags.comment) > 8 and not tags.comment.startswith("http"):
+    if is_caption(tags.comment):
         return tags.comment, "tags"
     words = name_words(path.stem)
     if tags.genre or tags.title:

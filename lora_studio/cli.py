@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from acestep.errors import AceStepError, Cancelled, InvalidRequest
+from acestep.terminal import write_plainly
 from lora_studio.config import NOISES, PRECISIONS, TARGETS, TrainConfig
 from lora_studio.console import Console
 
@@ -60,6 +61,7 @@ _HELP = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; gives its exit code."""
+    write_plainly()
     parser = _parser()
     try:
         arguments = parser.parse_args(argv)
@@ -222,10 +224,13 @@ def _tell_dataset(dataset: "Dataset", console: Console, written: Path) -> None:
     )
     for sample in [s for s in used if s.sources.get("bpm", {}).get("confidence", 0) < 0.6][:10]:
         console.say(f"  unsure of the tempo: {sample.audio_path} ({sample.bpm or 'none'} bpm)")
+    for note in dataset.notes[:20]:
+        console.say(f"  note: {note}")
     for entry in dataset.skipped[:20]:
         console.say(f"  skipped {entry.path}: {entry.reason}")
-    if len(dataset.skipped) > 20:
-        console.say(f"  … {len(dataset.skipped) - 20} more; all of them are in the file and the report")
+    more = max(0, len(dataset.skipped) - 20) + max(0, len(dataset.notes) - 20)
+    if more:
+        console.say(f"  … {more} more; all of them are in the file and the report")
     console.say(f"written: {written} – edit it, then: lora_studio train {dataset.root} --name …")
 
 

@@ -16,6 +16,7 @@ from acestep.errors import InvalidRequest, StorageError
 from acestep.grid import BPM_RANGE, Signature
 from acestep.key import Key
 from lora_studio.files import write_atomically
+from lora_studio.manifests import read_text_of
 from lora_studio.segments import Segment
 
 FORMAT = "lora_studio/1"
@@ -219,7 +220,7 @@ def read_dataset(path: Path) -> Dataset:
     metadata = metadata if isinstance(metadata, dict) else {}
     dataset = Dataset(
         name=str(metadata.get("name") or document.get("name") or path.parent.name),
-        root=(path.parent / document.get("root", ".")).resolve(),
+        root=(path.parent / str(document.get("root") or ".")).resolve(),
         custom_tag=str(metadata.get("custom_tag") or ""),
         tag_position=str(metadata.get("tag_position") or "prepend"),
     )
@@ -272,7 +273,7 @@ def is_own(path: Path) -> bool:
     """Whether a JSON file was written by us, and may be written again."""
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return False
     return isinstance(document, dict) and document.get("format") == FORMAT
 
@@ -280,10 +281,10 @@ def is_own(path: Path) -> bool:
 def read_json(path: Path) -> Any:
     """A JSON document. Raises InvalidRequest with the place of the mistake."""
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
+        return json.loads(read_text_of(path).lstrip("\ufeff"))
     except OSError as error:
         raise InvalidRequest(f"{path} cannot be read: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidRequest(f"{path} is not JSON: {error}") from error
 
 

@@ -36,14 +36,13 @@ _SEPARATOR = r"[\s_\-.,()\[\]]+"
 _BPM = re.compile(
     r"(?<![\d.])(\d{2,3}(?:[.,]\d{1,3})?)[\s_-]?bpm|bpm[\s_-]?(\d{2,3}(?:[.,]\d{1,3})?)(?!\d)", re.I
 )
-_KEY = re.compile(
-    r"(?:(?<=[\s_\-.(\[])|^)"
-    r"([A-G](?:#|b|♯|♭|sharp|flat)?)[\s_-]?(maj(?:or)?|min(?:or)?|m|M)?(?=[\s_\-.)\]]|$)"
-)
-_KEY_WORDS = re.compile(
-    r"(?:(?<=[\s_\-.(\[])|^)([a-gA-G](?:#|b|♯|♭|sharp|flat)?)[\s_-]?(maj|major|min|minor)(?=[\s_\-.)\]]|$)",
-    re.I,
-)
+_START, _END = r"(?:(?<=[\s_\-.,(\[])|^)", r"(?=[\s_\-.,)\]]|$)"
+_TONIC = r"[A-Ga-g][\s_-]?(?:sharp|flat)|[A-Ga-g](?:#|b|♯|♭)?"
+_KEY_WORDS = re.compile(rf"{_START}({_TONIC})[\s_-]?(maj|major|min|minor){_END}", re.I)
+_KEY_SHORT = re.compile(rf"{_START}([A-G](?:#|b|♯|♭)?)(m|M){_END}")
+_KEY_LOWER = re.compile(rf"{_START}([a-g](?:#|b|♯|♭)?)(m){_END}")  # `am` is a word as well
+_NOTE = re.compile(rf"{_START}([A-G](?:#|b|♯|♭|[\s_-]?sharp|[\s_-]?flat)?)(?:-?\d)?{_END}")
+_WHEEL = re.compile(rf"{_START}((?:0?[1-9]|1[0-2])[AB]|(?:0?[1-9]|1[0-2])[md]){_END}")  # Camelot, Open Key
 _SIGNATURE = re.compile(
     r"(?<!\d)(\d{1,2})[-_ ]?(?:/|over|-|_)[-_ ]?(2|4|8|16)(?:[\s_-]?(?:time|sig)\b)", re.I
 )
@@ -58,17 +57,19 @@ class NameFacts:
     key: str = ""
     key_confidence: float = 0.0
     signature: str = ""
+    root: int | None = None  # pitch class of a note name without a mode
 
 
 def read_name(stem_of_file: str) -> NameFacts:
     """Tempo, key and signature in a file name: `_120bpm_Am`, `92.5 BPM F# minor`, `loop_174_Dm`."""
     bpm, bpm_confidence = _bpm(stem_of_file)
     key, key_confidence = _key(stem_of_file, bpm is not None)
-    if bpm is None and key:
+    if bpm is None and (key or _note(stem_of_file) is not None):
         bpm, bpm_confidence = _bare_bpm(stem_of_file), 0.6
     found = _SIGNATURE.search(stem_of_file)
     signature = f"{int(found[1])}/{found[2]}" if found and 1 <= int(found[1]) <= 32 else ""
-    return NameFacts(bpm, bpm_confidence if bpm else 0.0, key, key_confidence, signature)
+    root = None if key else _note(stem_of_file)
+    return NameFacts(bpm, bpm_confidence if bpm else 0.0, key, key_confidence, signature, root)
 
 
 def _bpm(name: str) -> tuple[float | None, float]:
@@ -87,20 +88,42 @@ def _bare_bpm(name: str) -> float | None:
 
 
 def _key(name: str, has_bpm: bool) -> tuple[str, float]:
-    found = _KEY_WORDS.search(name)
-    if found:
-        return _parsed(found[1], found[2].lower()), 0.95
-    for found in _KEY.finditer(name):
-        if found[2]:
-            return _parsed(found[1], found[2]), 0.9
-        if len(found[1]) > 1 or has_bpm:  # a lone letter is a key only beside a tempo, and unsure even there
-            return _parsed(found[1], ""), 0.7 if len(found[1]) > 1 else 0.4
+    """A key needs a word or an `m` for its mode: a note name alone is a note (`808_F#`), not F# major."""
+    if found := _KEY_WORDS.search(name):
+        return _parsed(f"{found[1]} {found[2].lower()}"), 0.95
+    if found := _KEY_SHORT.search(name):
+        return _parsed(found[1] + found[2]), 0.9
+    for found in _KEY_LOWER.finditer(name):
+        if len(found[1]) > 1 or (has_bpm and _stands_by_tempo(name, found)):
+            return _parsed(found[1] + found[2]), 0.8 if len(found[1]) > 1 else 0.6
+    for found in _WHEEL.finditer(name):
+        alone = name[: found.start()].strip(" ([") == "" or name[found.end() :].strip(" )]") == ""
+        bracketed = name[max(0, found.start() - 1) : found.start()] in ("(", "[")
+        if bracketed or (has_bpm and (alone or _stands_by_tempo(name, found))):
+            return _parsed(found[1]), 0.75
     return "", 0.0
 
 
-def _parsed(tonic: str, mode: str) -> str:
+def _stands_by_tempo(name: str, found: re.Match[str]) -> bool:
+    """`pad_am_124bpm`, `124bpm_am`: where a word so short is a key."""
+    tempo = _BPM.search(name)
+    if tempo is None:
+        return False
+    after = tempo.start() >= found.end()
+    between = name[found.end() : tempo.start()] if after else name[tempo.end() : found.start()]
+    return re.fullmatch(_SEPARATOR, between) is not None
+
+
+def _note(name: str) -> int | None:
+    """The pitch class of a note name that stands alone: the last one, as names end in what was played."""
+    notes = [found[1] for found in _NOTE.finditer(name) if len(found[1]) > 1 or found.end() == len(name)]
+    key = _parsed(notes[-1]) if notes else ""
+    return Key.parse(key).tonic if key else None
+
+
+def _parsed(text: str) -> str:
     try:
-        return str(Key.parse(f"{tonic[0].upper()}{tonic[1:].lower()} {mode}".strip()))
+        return str(Key.parse(text[0].upper() + text[1:]))
     except InvalidRequest:
         return ""
 

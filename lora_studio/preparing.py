@@ -21,6 +21,10 @@ from lora_studio.tags import Tags, read_tags
 
 HELD_OUT_PART = 0.1
 MAX_HELD_OUT = 32
+SAID_AT_LEAST = 0.6  # how sure a source must be of a tempo for another to contradict it
+SAME_TEMPO = 0.005
+BY_LENGTH = 0.98  # above a tag alone
+BY_BEATS = "beats in tags"
 MIN_SECONDS = 10.0  # of audio, to train on
 OnFile = Callable[[int, int, str], None]
 
@@ -35,6 +39,7 @@ class _Facts:
     name: NameFacts
     file: Found
     heard: hearing.Heard | None = None
+    tempo_by_length: str = ""  # of several sources, the one that the length speaks for
 
 
 @dataclass
@@ -109,6 +114,8 @@ def _add_group(work: _Work, group: Group, again: bool) -> None:
             facts.append(made)
     if not facts:
         return
+    for one in facts:
+        work.dataset.notes += _contradictions(one)
     _settle_tempo(facts)
     _settle_key(facts)
     for one in facts:
@@ -159,6 +166,7 @@ def _facts(work: _Work, group: Group, file: Found) -> _Facts | None:
         skip.append(Skipped(file.relative, f"the same audio as {twin}"))
         return None
     tags, name = read_tags(file.path), read_name(file.path.stem)
+    work.dataset.notes += [f"{file.relative}: {note}" for note in (*seen.notes, *tags.unread)]
     sample = _described(work, file, seen, tags, group.stems.get(file.relative, ""))
     sample.song = group.song
     sample.content = seen.content
@@ -187,6 +195,8 @@ def _described(work: _Work, file: Found, seen: Survey, tags: Tags, stem: str) ->
     cut_at = sample.sources.get("cut")
     if cut_at and cut_at.get("bpm") != sample.bpm:
         sample.sources["bpm"] = {"from": "edited", "confidence": 1.0}
+    if sample.bpm is not None:
+        sample.sources.setdefault("bpm", {"from": "manifest", "confidence": 1.0})
     if sample.bpm is None and beside.bpm is not None:
         sample.bpm, sample.sources["bpm"] = beside.bpm, {"from": "sidecar", "confidence": 1.0}
     if beside.lyrics and not manifest.lyrics:
@@ -206,6 +216,7 @@ def _settle_tempo(facts: list[_Facts]) -> None:
     signature = ""
     for one in facts:
         for bpm, confidence, source in _tempo_claims(one):
+            confidence = BY_LENGTH if source == one.tempo_by_length else confidence
             if bpm and (best is None or confidence > best[0]):
                 best = (confidence, float(bpm), source)
         signature = signature or one.sample.timesignature or _signature(one)
@@ -226,6 +237,25 @@ def _settle_tempo(facts: list[_Facts]) -> None:
     _settle_downbeat(facts)
 
 
+def _contradictions(one: _Facts) -> list[str]:
+    """Says where tag, name and length name different tempi, and which of them is used."""
+    named = {
+        source: bpm for bpm, confidence, source in _tempo_claims(one) if bpm and confidence >= SAID_AT_LEAST
+    }
+    if len(named) < 2 or max(named.values()) <= min(named.values()) * (1 + SAME_TEMPO):
+        return []
+    first = next(iter(named))
+    said = ", ".join(f"{bpm:g} ({source})" for source, bpm in named.items())
+    fitting = [
+        source for source, bpm in named.items() if is_loop(one.survey.seconds, bpm, one.sample.signature)
+    ]
+    length = f"; its length is whole bars at {', '.join(f'{named[s]:g}' for s in fitting)}" if fitting else ""
+    if fitting and first not in fitting and one.sample.bpm is None:
+        first = fitting[0]  # two witnesses against one
+        one.tempo_by_length = first
+    return [f"{one.sample.audio_path}: its tempo is said to be {said}{length}: {named[first]:g} is used"]
+
+
 def _rounded(bpm: float) -> float:
     """A measured tempo within 0.05 % of a whole number is that number: music is made on whole tempi."""
     return float(round(bpm)) if abs(bpm - round(bpm)) < 0.0005 * bpm else round(bpm, 3)
@@ -240,7 +270,7 @@ def _tempo_claims(one: _Facts) -> list[tuple[float | None, float, str]]:
         (one.sample.bpm, 1.0, one.sample.sources.get("bpm", {}).get("from", "manifest")),
         (one.tags.bpm, 0.97, "tags"),
         (one.name.bpm, one.name.bpm_confidence, "file name"),
-        (beats_bpm if beats_bpm and 30 <= beats_bpm <= 300 else None, 0.8, "tags"),
+        (beats_bpm if beats_bpm and 30 <= beats_bpm <= 300 else None, 0.8, BY_BEATS),
     ]
 
 
@@ -287,7 +317,7 @@ def _settle_key(facts: list[_Facts]) -> None:
         for one in tonal:
             heard = _hear(one)
             if heard.key:
-                claims.append((heard.key_confidence, hearing.key_on(heard.key, one.tags.root), "measured"))
+                claims.append((heard.key_confidence, hearing.key_on(heard.key, _root(one)), "measured"))
     if not claims:
         return
     confidence, key, source = max(claims)
@@ -295,6 +325,10 @@ def _settle_key(facts: list[_Facts]) -> None:
         if not one.sample.keyscale:
             one.sample.keyscale = key
             one.sample.sources["keyscale"] = {"from": source, "confidence": round(confidence, 2)}
+
+
+def _root(one: _Facts) -> int | None:
+    return one.name.root if one.tags.root is None else one.tags.root
 
 
 def _hear(one: _Facts) -> hearing.Heard:

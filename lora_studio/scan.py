@@ -3,19 +3,17 @@
 Looks at names, sizes and headers. Knows nothing of tempo, captions or training.
 """
 
-import csv
 import dataclasses
-import json
 import os
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
-from typing import Any
 
 from acestep.audio import probe
 from acestep.errors import InvalidRequest, NotFound, UnreadableAudio
-from lora_studio.dataset import Dataset, Sample, Skipped, is_own, read_dataset, sample_from
+from lora_studio.dataset import ALIASES, Dataset, Sample, Skipped, is_own, read_dataset, sample_from
+from lora_studio.manifests import Places, table_rows
 from lora_studio.names import read_part
 from lora_studio.sound import AUDIO_SUFFIXES
 
@@ -71,23 +69,21 @@ def scan(folder: Path) -> Scan:
     if not folder.is_dir():
         raise InvalidRequest(f"{folder} is a file: expected the folder it is in")
     result = Scan(folder)
-    manifest = _manifest(folder, result)
-    files: list[Found] = []
+    audio: dict[str, Path] = {}
     for path in _walk(folder):
         if path.suffix.lower() not in AUDIO_SUFFIXES:
             result.other_files += 1
             continue
-        if len(files) >= MAX_FILES:
+        if len(audio) >= MAX_FILES:
             raise InvalidRequest(f"{folder} holds more than {MAX_FILES} audio files: name a smaller folder")
-        relative = path.relative_to(folder).as_posix()
+        audio[path.relative_to(folder).as_posix()] = path
+    manifest = _manifest(folder, Places(list(audio)), result)
+    files: list[Found] = []
+    for relative, path in audio.items():
         try:
             files.append(Found(path, relative, probe(path).duration_s, manifest.pop(relative, None)))
         except UnreadableAudio as error:
             result.skipped.append(Skipped(relative, str(error).replace(str(path), path.name)))
-    for relative in manifest:
-        result.skipped.append(
-            Skipped(relative, "the manifest names it, but there is no such audio file here")
-        )
     if not files and not result.skipped:
         raise InvalidRequest(
             f"{folder} holds no audio ({result.other_files} other files): "
@@ -106,21 +102,32 @@ def _walk(folder: Path) -> Iterator[Path]:
                 yield Path(here) / name
 
 
-def _manifest(folder: Path, result: Scan) -> dict[str, Sample]:
-    """Relative path → what the manifests say; the first manifest to name a file wins."""
+def _manifest(folder: Path, places: Places, result: Scan) -> dict[str, Sample]:
+    """Relative path → what the manifests say; the first manifest to name a file wins.
+
+    One that cannot be read is listed and the next is read; only our own data set must be right, as it is what
+    the musician edits.
+    """
     found: dict[str, Sample] = {}
     for name in MANIFESTS:
         path = folder / name
         if not path.is_file():
             continue
-        samples = _read_manifest(path, result)
+        try:
+            samples = _read_manifest(path, result)
+        except InvalidRequest as error:
+            if path.suffix == ".json" and is_own(path):
+                raise
+            result.skipped.append(Skipped(name, str(error).replace(str(path), name)))
+            continue
         result.notes.append(f"{name}: {len(samples)} entries read")
         for sample in samples:
-            relative = _relative(sample.audio_path, folder)
+            relative = places.find(sample.audio_path)
             if relative:
                 found.setdefault(relative, dataclasses.replace(sample, audio_path=relative))
             else:
-                result.skipped.append(Skipped(sample.audio_path, f"named in {name}, but not in this folder"))
+                reason = f"named in {name}, but there is no such audio file in this folder"
+                result.skipped.append(Skipped(sample.audio_path, reason))
     return found
 
 
@@ -137,41 +144,15 @@ def _read_manifest(path: Path, result: Scan) -> list[Sample]:
             for sample in dataset.samples
         ]
     samples = []
-    for number, row in enumerate(_rows(path), 1):
-        sample, notes = sample_from(row, f"{path.name}, row {number}")
+    for number, row in table_rows(path, ALIASES["audio_path"]):
+        try:
+            sample, notes = sample_from(row, f"{path.name}, row {number}")
+        except InvalidRequest as error:
+            result.notes.append(f"{error}; the row was passed over")
+            continue
         result.notes += notes
         samples.append(sample)
     return samples
-
-
-def _rows(path: Path) -> list[dict[str, Any]]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        if path.suffix == ".csv":
-            return [{k: v for k, v in row.items() if k} for row in csv.DictReader(text.splitlines())]
-        rows = [json.loads(line) for line in text.splitlines() if line.strip()]
-    except (OSError, ValueError, csv.Error) as error:
-        raise InvalidRequest(f"{path} cannot be read as a manifest: {error}") from error
-    if not all(isinstance(row, dict) for row in rows):
-        raise InvalidRequest(f"{path} is no manifest: expected an object on every line")
-    return rows
-
-
-def _relative(named: str, folder: Path) -> str:
-    """The path inside the folder, tried as named, and by its file name (data sets move between machines)."""
-    path = Path(named.replace("\\", "/") if "\\" in named and "/" not in named else named)
-    for candidate in (path, folder / path, folder / path.name, *_tails(path, folder)):
-        if candidate.is_file():
-            try:
-                return candidate.resolve().relative_to(folder.resolve()).as_posix()
-            except ValueError:
-                continue
-    return path.name if not path.is_absolute() else ""
-
-
-def _tails(path: Path, folder: Path) -> Iterator[Path]:
-    parts = PurePath(path).parts
-    return (folder.joinpath(*parts[start:]) for start in range(1, len(parts)))
 
 
 def group(files: list[Found], notes: list[str]) -> list[Group]:

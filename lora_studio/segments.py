@@ -12,6 +12,7 @@ import numpy as np
 
 from acestep.errors import InvalidRequest
 from acestep.grid import Signature
+from acestep.onsets import mono
 from lora_studio.sound import FRAME_S, Floats, Survey
 
 SILENT_PEAK_DB = -60.0
@@ -170,8 +171,8 @@ class _Shelf:
 
 def _thinned(audio: Floats) -> Floats:
     """Stereo [2, N] at 48 kHz → mono at 8 kHz, by averaging."""
-    mono = audio.mean(axis=0)
-    whole: Floats = mono[: len(mono) // THINNED * THINNED].reshape(-1, THINNED).mean(axis=1)
+    samples = mono(audio)
+    whole: Floats = samples[: len(samples) // THINNED * THINNED].reshape(-1, THINNED).mean(axis=1)
     return whole
 
 

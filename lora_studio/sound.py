@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile
 
-from acestep.audio import probe, read_audio, repair
+from acestep.audio import audio_blocks, probe, read_audio
 from acestep.errors import UnreadableAudio
 from acestep.grid import SAMPLE_RATE_HZ
 
@@ -37,6 +36,7 @@ class Survey:
     peak: float
     content: str  # hash of the samples, the same for the same audio in another lossless file
     bands: Floats
+    notes: tuple[str, ...] = ()  # what had to be assumed
 
     @property
     def levels_db(self) -> Floats:
@@ -56,23 +56,19 @@ def survey(path: Path) -> Survey:
     rate = info.sample_rate_hz
     step = max(1, round(rate * FRAME_S))
     weights = _band_weights(step, rate)
-    try:
-        blocksize = step * round(BLOCK_S / FRAME_S)
-        for block in soundfile.blocks(str(path), blocksize, dtype="float32", always_2d=True):
-            block, _ = repair(block)
-            frames += len(block)
-            peak = max(peak, float(np.abs(block).max(initial=0)))
-            digest.update(np.round(block * 32767).astype("<i4").tobytes())
-            columns.append(_band_levels(block.mean(axis=1), step, weights))
-    except (soundfile.SoundFileError, RuntimeError) as error:
-        raise UnreadableAudio(f"{path.name} cannot be decoded to its end: {error}") from error
+    for block in audio_blocks(path, step * round(BLOCK_S / FRAME_S)):
+        frames += len(block)
+        peak = max(peak, float(np.abs(block).max(initial=0)))
+        digest.update(np.round(block * 32767).astype("<i4").tobytes())
+        columns.append(_band_levels(block, step, weights))
     if frames == 0:
         raise UnreadableAudio(f"{path.name} holds no audio")
     if frames < info.frames * 0.98:
         raise UnreadableAudio(
             f"{path.name} is truncated: {frames / rate:.1f} s of {info.duration_s:.1f} s can be read"
         )
-    return Survey(frames / rate, rate, info.channels, peak, digest.hexdigest()[:32], np.concatenate(columns))
+    bands = np.concatenate(columns)
+    return Survey(frames / rate, rate, info.channels, peak, digest.hexdigest()[:32], bands, info.notes)
 
 
 def read_piece(path: Path, start_s: float, seconds: float) -> Floats:
@@ -90,12 +86,15 @@ def _band_weights(step: int, rate: int) -> Floats:
     return np.stack(rows, axis=1).astype(np.float32)
 
 
-def _band_levels(mono: Floats, step: int, weights: Floats) -> Floats:
-    """[frames, bands] in dB relative to a full-scale sine (about)."""
-    frames = -(-len(mono) // step)
-    padded = np.zeros(frames * step, dtype=np.float32)
-    padded[: len(mono)] = mono
+def _band_levels(block: Floats, step: int, weights: Floats) -> Floats:
+    """[frames, bands] in dB relative to a full-scale sine (about): the mean power of the channels [n, C].
+
+    Their sum would call a file silent whose channels are opposites.
+    """
+    frames, channels = -(-len(block) // step), block.shape[1]
+    padded = np.zeros((channels, frames * step), dtype=np.float32)
+    padded[:, : len(block)] = block.T
     window = np.hanning(step).astype(np.float32)
-    spectrum = np.abs(np.fft.rfft(padded.reshape(frames, step) * window, axis=1)) ** 2
-    power = spectrum @ weights * (4 / step**2)
+    spectrum = np.abs(np.fft.rfft(padded.reshape(channels, frames, step) * window, axis=2)) ** 2
+    power = spectrum.mean(axis=0) @ weights * (4 / step**2)
     return np.asarray(np.maximum(10 * np.log10(np.maximum(power, 1e-9)), FLOOR_DB), dtype=np.float32)

@@ -16,6 +16,7 @@ import numpy as np
 from acestep.cascade import Cascade
 from acestep.key import Key
 from acestep.measure import measure
+from acestep.onsets import mono
 from acestep.request import GenerateRequest
 
 STRENGTHS = (1.0, 0.7, 0.5, 0.4, 0.3)
@@ -82,7 +83,7 @@ def _kept(strength: float, requests: Sequence[GenerateRequest], takes: Sequence[
         found = measure(audio, take.sample_rate_hz, grid=request.grid, on_bar=take.on_bar)
         in_tempo.append(found.bpm is not None and abs(found.bpm / request.bpm - 1) <= TEMPO_ERROR)
         if request.key is not None:
-            in_key.append(energy_in_key(audio.mean(0), take.sample_rate_hz, request.key))
+            in_key.append(energy_in_key(mono(audio), take.sample_rate_hz, request.key))
     return Kept(strength, float(np.mean(in_key)) if in_key else None, float(np.mean(in_tempo)))
 
 

@@ -4,6 +4,7 @@ Parses and prints. Exit codes: 0 done, 1 failed or something is wrong, 2 bad inp
 """
 
 import argparse
+import io
 import json
 import sys
 from collections.abc import Sequence
@@ -14,6 +15,9 @@ from plugin_bridge import folders
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a code page that lacks a letter is no reason to fail
     try:
         arguments = _parser().parse_args(argv)
     except SystemExit as end:  # argparse: help and usage errors

@@ -14,6 +14,7 @@ from typing import Any
 
 from acestep import __version__
 from acestep.errors import AceStepError, Cancelled, InvalidRequest, NotFound, OutOfMemory, Unavailable
+from acestep.terminal import write_plainly
 from server import config as configuration
 
 # Commands that other parts bring: name → (module with main(argv) -> int, what it does)
@@ -29,6 +30,7 @@ DELEGATED = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit code."""
+    write_plainly()
     argv = list(sys.argv[1:] if argv is None else argv)
     try:
         if argv and argv[0] in DELEGATED:

@@ -30,9 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags: one for each setting of a request."""
     parser.add_argument("prompt", nargs="?", help="what it should sound like, in words")
     music = parser.add_argument_group("music")
-    music.add_argument(
-        "--bpm", type=float, metavar="BPM", help="tempo in quarter notes per minute (default 120)"
-    )
+    music.add_argument("--bpm", type=float, metavar="BPM", help="quarter notes per minute (default 120)")
     music.add_argument("--signature", metavar="N/D", help="time signature (default 4/4)")
     music.add_argument("--bars", type=float, metavar="N", help="length in bars (default 4)")
     music.add_argument("--key", metavar="KEY", help='for example "F# minor" (default: open)')

@@ -4,6 +4,7 @@ The follower and the triggers are plain arithmetic over messages; only `MidiInpu
 nothing of jobs: what a trigger does is given to it.
 """
 
+import itertools
 import math
 import re
 import time
@@ -17,12 +18,15 @@ from server import logs
 
 TICKS_PER_QUARTER = 24
 TICKS_PER_SONG_POSITION = 6  # a sixteenth note
-WINDOW_TICKS = 192  # eight quarters: with 1 ms of jitter the slope is right within 0.01 %
+WINDOW_TICKS = 180  # with 1 ms of jitter the slope is right within 0.01 %; gone after eight quarters
 FIRST_TICKS = 24  # a quarter before the first answer
 UPDATE_TICKS = 6
 LOST_S = 1.0  # a clock that is silent for longer has stopped
 JUMP = 0.2  # intervals this far off, several in a row, are another tempo and no jitter
-JUMP_TICKS = 6
+JUMP_POINTS = 5
+MIN_POINTS = 4
+BURST = 0.35  # of the mean interval: what comes so soon behind another came together with it
+ROUND_WITHIN = 0.15
 CC_ON = 64
 log = logs.get("midi")
 
@@ -36,7 +40,6 @@ class ClockFollower:
         self._ticks = 0  # since the song's start
         self._times: deque[float] = deque(maxlen=WINDOW_TICKS)
         self._since_update = 0
-        self._odd = 0
 
     @property
     def quarters(self) -> float:
@@ -61,16 +64,8 @@ class ClockFollower:
     def _clock(self, time_s: float) -> bool:
         if self.playing:
             self._ticks += 1
-        if self._times and not 0 < time_s - self._times[-1] < LOST_S:
+        if self._times and not 0 <= time_s - self._times[-1] < LOST_S:
             self._times.clear()
-        if len(self._times) >= FIRST_TICKS:
-            usual = (self._times[-1] - self._times[0]) / (len(self._times) - 1)
-            odd = abs((time_s - self._times[-1]) / usual - 1) > JUMP
-            self._odd = self._odd + 1 if odd else 0
-            if self._odd >= JUMP_TICKS:
-                for _ in range(len(self._times) - JUMP_TICKS + 1):
-                    self._times.popleft()
-                self._odd = 0
         self._times.append(time_s)
         self._since_update += 1
         if len(self._times) < FIRST_TICKS or self._since_update < UPDATE_TICKS:
@@ -79,7 +74,17 @@ class ClockFollower:
         return self._update()
 
     def _update(self) -> bool:
-        interval_s, error_s = _slope(list(self._times))
+        points = _on_time(list(self._times))
+        jump = _jump(points)
+        if jump is not None:
+            for _ in range(jump):
+                self._times.popleft()
+            return False
+        if len(points) < MIN_POINTS:
+            return False
+        interval_s, error_s = _slope(points)
+        if interval_s <= 0:
+            return False
         bpm = 60 / (interval_s * TICKS_PER_QUARTER)
         error = 3 * bpm * error_s / interval_s
         # No new tempo for what may be jitter: only what is surely another counts.
@@ -89,9 +94,32 @@ class ClockFollower:
         return True
 
 
-def _slope(times: list[float]) -> tuple[float, float]:
+Point = tuple[int, float]  # number of a tick, and when it came in seconds
+
+
+def _on_time(times: list[float]) -> list[Point]:
+    """The ticks that were not held up: of a burst that comes at once, only the last was on time.
+
+    Whether the newest is the last of its burst cannot be known yet.
+    """
+    held_s = BURST * (times[-1] - times[0]) / max(1, len(times) - 1)
+    return [(n, at) for n, at in enumerate(times[:-1]) if times[n + 1] - at > held_s]
+
+
+def _jump(points: list[Point]) -> int | None:
+    """The tick from which on another tempo holds: the last intervals all differ one way from those before."""
+    steps = [(b[1] - a[1]) / (b[0] - a[0]) for a, b in itertools.pairwise(points)]
+    if len(steps) < 2 * JUMP_POINTS:
+        return None
+    usual = sorted(steps[:-JUMP_POINTS])[(len(steps) - JUMP_POINTS) // 2]
+    last = [step / usual - 1 for step in steps[-JUMP_POINTS:]]
+    if min(last) > JUMP or max(last) < -JUMP:
+        return points[-JUMP_POINTS - 1][0]
+    return None
+
+
+def _slope(points: list[Point]) -> tuple[float, float]:
     """Seconds per tick by least squares without the ticks that came far too late, and its standard error."""
-    points = list(enumerate(times))
     slope = error = 0.0
     for _ in range(2):
         count = len(points)
@@ -103,16 +131,16 @@ def _slope(times: list[float]) -> tuple[float, float]:
         error = math.sqrt(sum(value**2 for value in off) / max(1, count - 2) / spread)
         limit = max(3 * sorted(off)[count // 2], 1e-5)
         kept = [point for point, value in zip(points, off, strict=True) if value <= limit]
-        if len(kept) < FIRST_TICKS // 2 or len(kept) == count:
+        if len(kept) < max(MIN_POINTS, count // 2) or len(kept) == count:
             break
         points = kept
     return slope, error
 
 
 def _rounded(bpm: float, error: float) -> float:
-    """The roundest tempo within the error: hosts run at 120 or 92.5 rather than at 119.98."""
-    for digits in range(3):
-        if abs(round(bpm, digits) - bpm) <= max(error, 0.005):
+    """The roundest tempo that is as likely: hosts run at 120 or 92.5 rather than at 119.98."""
+    for digits in range(2):
+        if abs(round(bpm, digits) - bpm) <= max(0.005, min(error, ROUND_WITHIN / 10**digits)):
             return round(bpm, digits)
     return round(bpm, 2)
 
@@ -184,7 +212,7 @@ class MidiInput:
         self._port.close()
 
     def _receive(self, message: Any) -> None:
-        if self.follower.feed(message, time.monotonic()) and self.follower.bpm is not None:
+        if self.follower.feed(message, time.perf_counter()) and self.follower.bpm is not None:
             log.debug("midi_tempo", bpm=self.follower.bpm)
             self._on_tempo(self.follower.bpm)
         self._triggers.feed(message)

@@ -1,20 +1,19 @@
 """What a MIDI file says about a song: tempo map, time signatures and key.
 
-Reads the file (mido) and answers for a bar; knows nothing of ports or clocks.
+Answers for a bar; how a file is written down is `smf`'s. Knows nothing of ports or clocks.
 """
 
-import struct
 from dataclasses import dataclass
 from pathlib import Path
 
 from acestep.errors import InvalidRequest
 from acestep.grid import Signature
-from acestep.key import Key
+from acestep.key import MODES, Key
 from acestep.tempo_map import MAX_POINTS, TempoMap, TempoPoint
+from server.smf import KEY_SIGNATURE, SET_TEMPO, TIME_SIGNATURE, MidiFile, read_smf
 
 MAX_BYTES = 16 << 20
 DEFAULT_US_PER_QUARTER = 500_000  # 120 bpm, by the MIDI file standard
-_BROKEN = (EOFError, OSError, ValueError, IndexError, KeyError, TypeError, struct.error)
 
 
 @dataclass(frozen=True)
@@ -97,44 +96,47 @@ class Song:
 
 
 def read_song(path: Path) -> Song:
-    """Reads a `.mid`. Raises InvalidRequest for what is none, cut off, or of format 2."""
-    import mido
+    """Reads a `.mid`. Raises InvalidRequest for what is none, cut off, or of format 2.
 
+    What others pass over is passed over, with a note: unknown chunks, a wrong number of tracks, events
+    with values that cannot be.
+    """
     try:
         if path.stat().st_size > MAX_BYTES:
             raise InvalidRequest(f"{path} is larger than {MAX_BYTES >> 20} MB: expected a MIDI file")
-        file = mido.MidiFile(path, clip=True)
-    except InvalidRequest:
-        raise
+        data = path.read_bytes()
     except FileNotFoundError:
         raise InvalidRequest(f"{path} is not there: expected a MIDI file") from None
-    except _BROKEN as error:
-        raise InvalidRequest(f"{path} is no MIDI file or is cut off ({error or 'too short'})") from None
-    if file.type == 2:
+    except OSError as error:
+        raise InvalidRequest(f"{path} is no MIDI file or cannot be read ({error.strerror})") from None
+    try:
+        file = read_smf(data)
+    except ValueError as error:
+        raise InvalidRequest(f"{path} is no MIDI file or is cut off ({error})") from None
+    if file.format == 2:
         raise InvalidRequest(f"{path} has format 2, which has no common time: save it as format 0 or 1")
-    if file.ticks_per_beat <= 0:
+    if file.ticks_per_quarter <= 0:
         raise InvalidRequest(f"{path} counts time in film frames, not in beats: save it with a tempo")
     return _song(file)
 
 
-def _song(file: "object") -> Song:
+def _song(file: MidiFile) -> Song:
     tempos: list[Change] = []
     signatures: list[Change] = []
     keys: list[Change] = []
-    length = 0.0
-    for track in file.tracks:  # type: ignore[attr-defined]
-        ticks = 0
-        for message in track:
-            ticks += message.time
-            quarters = ticks / file.ticks_per_beat  # type: ignore[attr-defined]
-            if message.type == "set_tempo" and message.tempo > 0:
-                tempos.append(Change(quarters, bpm_meant(message.tempo)))
-            elif message.type == "time_signature":
-                signatures.append(Change(quarters, Signature(message.numerator, message.denominator)))
-            elif message.type == "key_signature":
-                keys.append(Change(quarters, Key.parse(message.key)))
-        length = max(length, ticks / file.ticks_per_beat)  # type: ignore[attr-defined]
-    notes = []
+    notes = list(file.notes)
+    for event in file.events:
+        quarters = event.ticks / file.ticks_per_quarter
+        try:
+            if event.kind == SET_TEMPO:
+                tempos.append(Change(quarters, bpm_meant(_tempo(event.data))))
+            elif event.kind == TIME_SIGNATURE:
+                signatures.append(Change(quarters, _signature(event.data)))
+            elif event.kind == KEY_SIGNATURE:
+                keys.append(Change(quarters, _key(event.data)))
+        except ValueError as error:
+            note = f"{error}: it was passed over"
+            notes += [note] if note not in notes else []
     if not tempos:
         notes.append("it names no tempo: 120 is what MIDI means then")
     if not signatures:
@@ -143,9 +145,36 @@ def _song(file: "object") -> Song:
         _from_start(tempos, 60e6 / DEFAULT_US_PER_QUARTER),
         _from_start(signatures, Signature(4, 4)),
         tuple(sorted(keys, key=lambda change: change.quarters)),
-        length,
+        file.ticks / file.ticks_per_quarter,
         tuple(notes),
     )
+
+
+def _tempo(data: bytes) -> int:
+    tempo = int.from_bytes(data[:3], "big")
+    if len(data) < 3 or not tempo:
+        raise ValueError("a tempo in it is none")
+    return tempo
+
+
+def _signature(data: bytes) -> Signature:
+    if len(data) < 2 or data[1] > 6:
+        raise ValueError("a time signature in it is none")
+    try:
+        return Signature(data[0], 2 ** data[1])
+    except InvalidRequest:
+        raise ValueError(f"a time signature in it is {data[0]}/{2 ** data[1]}, which is none") from None
+
+
+def _key(data: bytes) -> Key:
+    """Sharps (negative: flats) and 0 for major, 1 for minor."""
+    if len(data) < 2:
+        raise ValueError("a key signature in it is empty")
+    sharps = data[0] - 256 if data[0] > 127 else data[0]
+    if abs(sharps) > 7 or data[1] > 1:
+        what = f"{abs(sharps)} {'flats' if sharps < 0 else 'sharps'} and mode {data[1]}"
+        raise ValueError(f"a key signature in it has {what}, which is none")
+    return Key((sharps * 7 + (9 if data[1] else 0)) % 12, MODES[data[1]])
 
 
 def bpm_meant(us_per_quarter: int) -> float:

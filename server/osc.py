@@ -17,14 +17,18 @@ from protos import WIRE_VERSION
 from server import logs
 from server.events import Accepted, ClipWritten, Done, Event, Failed, Hub, Progress
 from server.intake import Intake
+from server.osc_address import PREFIX, is_pattern, matching, pressed
 from server.osc_codec import MAX_MESSAGE_BYTES, Message, encode, parse
-from server.osc_session import MESSAGES, Address, Sessions, Setting, describe, read
+from server.osc_session import MESSAGES, Address, Fields, Sessions, Setting, describe, read
 from server.ports import taken_message
 from server.queue import Job
 from server.security import RateLimit, Senders
 
 MAX_ERROR_CHARS = 1_500
 MAX_SUBSCRIBERS = 64
+BUTTONS = ("ping", "generate", "cancel", "status", "subscribe", "unsubscribe")  # 1 acts, 0 is the release
+PATTERN_ACTIONS = ("ping", "status", "subscribe", "unsubscribe")
+BUTTON_PROMPT = "instrumental loop"  # for a page that never sent one: tempo, key and bars say the rest
 THIS_MACHINE = "127.0.0.1"
 RECEIVE_BUFFER_BYTES = 1 << 20  # a burst of a thousand messages waits here
 log = logs.get("osc")
@@ -124,26 +128,57 @@ class OscServer:
                 self._refuse(sender, AceStepError(f"an error inside the daemon ({error}): see its log"))
 
     def _act(self, message: Message, sender: Address) -> None:
-        name = message.address.removeprefix("/acestep/")
+        name = message.address.removeprefix(PREFIX)
         if name in self._actions:
-            self._actions[name](sender, message.values)
-        elif name in MESSAGES and message.address.startswith("/acestep/"):
-            fields = read(message.address, MESSAGES[name], message.values)
-            for audio in ("reference", "context"):
-                if fields.get(audio) is not None:
-                    fields[audio] = self._intake.check_audio(fields[audio])
-            if fields.get("folder"):
-                self._intake.folders.check(fields["folder"])
-            if name == "adapter" and fields["adapter"][0]:
-                self._intake.check_adapter(fields["adapter"][0])
-            if fields.get("cascade"):
-                self._intake.check_cascade(fields["cascade"])
-            self.sessions.of(sender).change(fields)
+            down = pressed(message.values) if name in BUTTONS else None
+            if down is None:
+                self._actions[name](sender, message.values)
+            elif down:
+                self._press(name, sender)
+        elif name in MESSAGES and message.address.startswith(PREFIX):
+            self.sessions.of(sender).change(self._checked(name, message.values))
+        elif is_pattern(message.address):
+            self._act_on_all(message, sender)
         else:
             raise InvalidRequest(
                 f"address {message.address[:80]!r} is unknown: expected /acestep/ and one of "
                 f"{', '.join([*self._actions, *MESSAGES])}"
             )
+
+    def _checked(self, name: str, values: Sequence[Any]) -> Fields:
+        """The fields that a setting's message sets, its files and names looked up."""
+        fields = read(PREFIX + name, MESSAGES[name], values)
+        for audio in ("reference", "context"):
+            if fields.get(audio) is not None:
+                fields[audio] = self._intake.check_audio(fields[audio])
+        if fields.get("folder"):
+            self._intake.folders.check(fields["folder"])
+        if name == "adapter" and fields["adapter"][0]:
+            self._intake.check_adapter(fields["adapter"][0])
+        if fields.get("cascade"):
+            self._intake.check_cascade(fields["cascade"])
+        return fields
+
+    def _act_on_all(self, message: Message, sender: Address) -> None:
+        """A pattern: all it matches or nothing. What makes, ends or renames something must be named."""
+        names = matching(message.address, [*PATTERN_ACTIONS, *MESSAGES])
+        fields: Fields = {}
+        for name in names:
+            if name in MESSAGES:
+                fields.update(self._checked(name, message.values))
+        if fields:
+            self.sessions.of(sender).change(fields)
+        for name in names:
+            if name in PATTERN_ACTIONS and pressed(message.values) is not False:
+                self._actions[name](sender, () if pressed(message.values) else message.values)
+
+    def _press(self, name: str, sender: Address) -> None:
+        """A button of a fader page went down; it has no text to send, and nothing to cancel is no mistake."""
+        session = self.sessions.of(sender)
+        if name == "generate":
+            self._generate(sender, (session.last_prompt or self._pad_prompt or BUTTON_PROMPT,))
+        elif name != "cancel" or self._intake.queue.unfinished_of(session.client):
+            self._actions[name](sender, ())
 
     def _ping(self, sender: Address, values: Sequence[Any]) -> None:
         _expect("/acestep/ping", values)
@@ -227,6 +262,9 @@ class OscServer:
         jobs = [job for job in self._intake.queue.jobs() if not job.finished]
         state["jobs"] = [{"job": job.id, "state": job.state, "fraction": job.fraction} for job in jobs][:40]
         text = json.dumps(state)
+        if len(text) > MAX_MESSAGE_BYTES - 200:
+            state["session"]["settings"] = session.to_dict(longest=200)
+            text = json.dumps(state)
         while len(text) > MAX_MESSAGE_BYTES - 200:
             for optional in ("jobs", "session", "folders"):
                 if state.pop(optional, None) is not None:

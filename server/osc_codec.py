@@ -76,8 +76,8 @@ def _message(packet: bytes) -> Message:
         if tag in _NUMBERS:
             values.append(struct.unpack_from(_NUMBERS[tag], packet, at)[0])
             at += struct.calcsize(_NUMBERS[tag])
-        elif tag == "s":
-            text, at = _text(packet, at)
+        elif tag in ("s", "S"):  # a symbol, as Max writes it, is text
+            text, at = _text(packet, at, any_encoding=True)
             values.append(text)
         elif tag == "b":
             (size,) = struct.unpack_from(">i", packet, at)
@@ -94,13 +94,21 @@ def _message(packet: bytes) -> Message:
     return Message(address, tuple(values))
 
 
-def _text(packet: bytes, at: int) -> tuple[str, int]:
-    """The zero-terminated text at `at`, and where what follows begins (the next multiple of four)."""
+def _text(packet: bytes, at: int, any_encoding: bool = False) -> tuple[str, int]:
+    """The zero-terminated text at `at`, and where what follows begins (the next multiple of four).
+
+    With `any_encoding` what is no UTF-8 is read as Windows and old fader apps write it.
+    """
     end = packet.find(b"\0", at)
     after = end + 4 - (end - at) % 4
     if end < 0 or after > len(packet):
         raise IndexError
-    return packet[at:end].decode("utf-8"), after
+    try:
+        return packet[at:end].decode("utf-8"), after
+    except UnicodeDecodeError:
+        if not any_encoding:
+            raise
+        return packet[at:end].decode("cp1252", "replace"), after
 
 
 def encode(address: str, *values: str | float | int) -> bytes:

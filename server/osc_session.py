@@ -127,6 +127,7 @@ def read(what: str, setting: Setting, values: Sequence[Any]) -> Fields:
         raise InvalidRequest(f"{what} has {len(values)} values: expected {setting.usage or 'none'}")
     read_values = []
     for (kind, name), value in zip(arguments, values, strict=False):
+        value = _meant(kind, value)
         if not _TYPES[kind][1](value):
             raise InvalidRequest(
                 f"{what}: {name} is {describe(value)}: expected {_TYPES[kind][0]} ({setting.usage})"
@@ -135,6 +136,13 @@ def read(what: str, setting: Setting, values: Sequence[Any]) -> Fields:
             value = shortest(value)
         read_values.append(bool(value) if kind == "b" else value)
     return setting.fields(*read_values)
+
+
+def _meant(kind: str, value: Any) -> Any:
+    """Fader apps send every number as a float, and switches as true and false."""
+    if kind in ("i", "b") and isinstance(value, float) and value.is_integer():
+        return int(value)
+    return int(value) if kind == "b" and isinstance(value, bool) else value
 
 
 def _is_number(value: Any) -> bool:
@@ -208,9 +216,9 @@ class Session:
         self.last_prompt = prompt
         return request, folder
 
-    def to_dict(self) -> dict[str, Any]:
-        """For /acestep/state: only what was set, as plain values."""
-        return {name: _plain(value) for name, value in self.fields.items()}
+    def to_dict(self, longest: int | None = None) -> dict[str, Any]:
+        """For /acestep/state: only what was set, as plain values; texts are cut after `longest` letters."""
+        return {name: _plain(value, longest) for name, value in self.fields.items()}
 
 
 def merged(old: Fields, new: Fields) -> Fields:
@@ -260,12 +268,14 @@ def check(fields: Fields) -> None:
             GenerateRequest(prompt="-", **{name: value})
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, longest: int | None) -> Any:
     if isinstance(value, AudioRange):
         return {"path": value.path, "start_s": value.start_s, "end_s": value.end_s}
-    if value is None or isinstance(value, bool | int | float | str):
-        return value[:200] if isinstance(value, str) else value
-    return [list(item) for item in value] if isinstance(value, tuple) else str(value)
+    if isinstance(value, tuple | list):
+        return [_plain(item, longest) for item in value]
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    return str(value)[:longest]
 
 
 class Sessions:

@@ -36,13 +36,13 @@ class AllowedFolders:
             raise InvalidRequest("a path is empty, too long or holds a zero byte: expected an absolute path")
         try:
             given = Path(path).expanduser()
-            if not given.is_absolute():
-                raise InvalidRequest(f"path {path!r} is relative: expected an absolute path")
             resolved = given.resolve()
         except (OSError, RuntimeError, ValueError) as error:  # symlink loops, unknown ~user
             raise ForbiddenPath(
                 f"path {path!r} cannot be resolved ({error}): expected a plain path"
             ) from None
+        if not given.is_absolute():
+            raise InvalidRequest(f"path {path!r} is relative: expected an absolute path")
         if not self._allows(resolved):
             where = f"{resolved} (behind {path})" if resolved != given else str(resolved)
             raise ForbiddenPath(

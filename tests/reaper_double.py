@@ -60,6 +60,16 @@ class Reaper:
         track.children.append(item)
         return item
 
+    def add_section(
+        self, track: Thing, path: str, offset: float, length: float, reverse: bool, **values: float
+    ) -> Thing:
+        """An item whose source is a part of a file, or it backwards: it has a parent and no file name."""
+        item = self.add_item(track, "", **values)
+        source = item.children[0].values["source"]
+        source.values["parent"] = Thing("PCM_source*", path=path)
+        source.values["section"] = (offset, length, reverse)
+        return item
+
     def run(self, script: Path, until: Callable[[], bool] = lambda: False, timeout_s: float = 200.0) -> None:
         """Runs the script as an action, then its deferred code, until there is none (or `until` holds)."""
         module = ModuleType("reaper_python")
@@ -146,6 +156,15 @@ class Reaper:
 
     def RPR_GetMediaSourceFileName(self, source: str, buffer: str, size: int) -> tuple:  # noqa: N802
         return source, self._in(source, "PCM_source*").values["path"], size
+
+    def RPR_GetMediaSourceParent(self, source: str) -> str:  # noqa: N802
+        return self._out(self._in(source, "PCM_source*").values.get("parent"), "PCM_source*")
+
+    def RPR_PCM_Source_GetSectionInfo(  # noqa: N802
+        self, source: str, offset: float, length: float, reverse: bool
+    ) -> tuple:
+        section = self._in(source, "PCM_source*").values.get("section")
+        return (1, source, *section) if section else (0, source, offset, length, reverse)
 
     def RPR_GetMediaItemTakeInfo_Value(self, take: str, name: str) -> float:  # noqa: N802
         return float(self._in(take, "MediaItem_Take*").values[name])

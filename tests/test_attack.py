@@ -11,7 +11,7 @@ RATE_HZ = 48_000
 
 
 def hits(at_s: list[float], seconds: float = 2.0, rise_s: float = 0.003, hz: float = 180.0) -> np.ndarray:
-    """A loop of hits that swell from nothing within `rise_s` and die away; what is over its end comes round."""
+    """A loop of hits that swell from nothing within `rise_s` and die away; what is left over comes round."""
     total = round(seconds * RATE_HZ)
     t = np.arange(round(0.4 * RATE_HZ)) / RATE_HZ
     noise = np.random.default_rng(1).standard_normal(len(t))

@@ -8,10 +8,10 @@ from acestep.fit import fit, moved
 from acestep.grid import SAMPLE_RATE_HZ, Grid, Signature
 from acestep.groove import errors_on, follow, straighten, swing
 from acestep.loudness import seam_error
-from acestep.verdict import Aim
 from acestep.measure import measure
 from acestep.onsets import mono, onset_curve, pick_onsets
 from acestep.tempo_map import TempoMap, TempoPoint
+from acestep.verdict import Aim
 from tests.band import drums
 
 RAMP = TempoMap((TempoPoint(0, 100, ramp=True), TempoPoint(16, 120), TempoPoint(24, 90)))

@@ -25,13 +25,23 @@ keys = st.builds(Key, st.integers(0, 11), st.sampled_from(["major", "minor"]))
         ("E-flat major".replace("-", ""), "Eb major"),
         ("Cb", "Cb major"),
         ("  d   min ", "D minor"),
+        ("F-sharp-minor", "F# minor"),
+        ("C_sharp_minor", "C# minor"),
+        ("8A", "A minor"),
+        ("08b", "C major"),
+        ("1A", "G# minor"),
+        ("1m", "A minor"),
+        ("2d", "G major"),
+        ("12m", "D minor"),
     ],
 )
 def test_common_spellings_are_read(text, written):
     assert str(Key.parse(text)) == written
 
 
-@pytest.mark.parametrize("text", ["H minor", "", "A dorian", "F##", "minor", "1A", None, 5, "A" * 10_000])
+@pytest.mark.parametrize(
+    "text", ["H minor", "", "A dorian", "F##", "minor", "13A", "0d", None, 5, "A" * 10_000]
+)
 def test_what_is_no_key_is_refused(text):
     with pytest.raises(InvalidRequest, match="key"):
         Key.parse(text)

@@ -8,6 +8,7 @@ import pytest
 import soundfile
 
 from acestep.errors import InvalidRequest, NotFound, StorageError
+from acestep.key import Key
 from lora_studio.captions import read_text, with_trigger
 from lora_studio.dataset import Dataset, Sample, read_dataset, write_dataset
 from lora_studio.names import read_name, read_part
@@ -32,7 +33,19 @@ def reasons(dataset: Dataset) -> dict[str, str]:
         ("Loop 92.5 BPM F# minor", 92.5, "F# minor"),
         ("break-174-Dm", 174.0, "D minor"),
         ("BPM128_Gbmaj_pad", 128.0, "F# major"),
-        ("pad_Bb", None, "A# major"),
+        ("pad_Bb", None, ""),
+        ("808_F#_120bpm", 120.0, ""),
+        ("loop_174_C", 174.0, ""),
+        ("deep_am_124bpm", 124.0, "A minor"),
+        ("i am the walrus 124bpm", 124.0, ""),
+        ("fm bass 120 bpm", 120.0, ""),
+        ("pad f#m", None, "F# minor"),
+        ("keys F-sharp-minor 90bpm", 90.0, "F# minor"),
+        ("keys_E-flat_major", None, "Eb major"),
+        ("strings a minor", None, "A minor"),
+        ("8A - 128bpm - Night", 128.0, "A minor"),
+        ("Night (6d) 121bpm", 121.0, "B major"),
+        ("take 2B final", None, ""),
         ("take 3 final", None, ""),
         ("808 kick", None, ""),
         ("A day in May", None, ""),
@@ -41,7 +54,15 @@ def reasons(dataset: Dataset) -> dict[str, str]:
 )
 def test_tempo_and_key_are_read_from_file_names(name: str, bpm: float | None, key: str) -> None:
     facts = read_name(name)
-    assert (facts.bpm, facts.key) == (bpm, key)
+    assert facts.bpm == bpm
+    assert (Key.parse(facts.key) if facts.key else None) == (Key.parse(key) if key else None)
+
+
+@pytest.mark.parametrize(
+    ("name", "root"), [("pad_Bb", 10), ("808_F#_120bpm", 6), ("Bass C2", 0), ("A day", None)]
+)
+def test_a_note_name_is_a_note_and_no_key(name: str, root: int | None) -> None:
+    assert read_name(name).root == root
 
 
 @pytest.mark.parametrize(

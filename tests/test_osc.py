@@ -116,7 +116,7 @@ def test_named_settings_are_for_one_job_only(osc: Osc, daemon: Daemon) -> None:
         140.5,
         "6/8",
         2.5,
-        "F# major",
+        "Gb major",
     )
     osc.send("generate", "p")
     assert daemon.queue.get(osc.until("accepted")[1][0]).request.bpm == 100
@@ -274,16 +274,16 @@ WRONG_VALUES = [
     ("reference", ["/no/such.wav"], "outside the allowed folders"),
     ("reference", ["relative.wav"], "absolute"),
     ("folder", ["/"], "outside the allowed folders"),
-    ("subscribe", [0], "1–65535"),
+    ("subscribe", [70_000], "1–65535"),
     ("session", [1], "expected text"),
     ("session", ["x" * 100], "at most 80"),
     ("generate", [], "expected s prompt"),
-    ("generate", [1], "expected s prompt"),
+    ("generate", [2], "expected s prompt"),
     ("generate", [""], "prompt is empty"),
     ("generate", ["   "], "prompt is empty"),
     ("generate", ["x" * 2001], "at most 2000"),
     ("generate", ["p", "tempo"], "pairs"),
-    ("generate", ["p", "loudness", 3], "no setting"),
+    ("generate", ["p", "sparkle", 3], "no setting"),
     ("generate", ["p", 3, 3], "no setting"),
     ("generate", ["p", "tempo", "x"], "expected a number"),
     ("generate", ["p", "bars", 10_000], "0.0625–512"),
@@ -294,8 +294,15 @@ WRONG_VALUES = [
     ("cancel", [], "nothing to cancel"),
     ("cancel", ["no-such"], "no job"),
     ("cancel", [3], "expected text"),
-    ("ping", [1], "expected none"),
+    ("ping", [2], "expected none"),
     ("nonsense", [], "is unknown"),
+    ("{tempo,bars}", [5.0], "30–300"),
+    ("x*", [5.0], "matches none of"),
+    ("{tempo", [99.0], "open bracket"),
+    ("*a*a*a*a*a*a", [99.0], "too long"),
+    ("gen*", ["p"], "matches none of"),
+    ("takes", [float("inf")], "whole number"),
+    ("fit", [0.5], "0 or 1"),
 ]
 
 
@@ -345,6 +352,139 @@ def test_broken_packets_are_answered_and_change_nothing(guest: Osc, name: str) -
     guest.send_bytes(BROKEN_PACKETS[name])
     assert guest.receive()[0] == "error"
     assert stored(guest) == {}
+
+
+EXAMPLES: dict[str, tuple[list[object], dict[str, object]]] = {
+    "tempo": ([127.37], {"bpm": 127.37}),
+    "bars": ([2.5], {"bars": 2.5}),
+    "key": (["F# minor"], {"key": "F# minor"}),
+    "seed": ([7], {"seed": 7}),
+    "takes": ([2], {"takes": 2}),
+    "candidates": ([3], {"candidates": 3}),
+    "lyrics": (["la " * 400], {"lyrics": "la " * 400}),
+    "cascade": (["nano"], {"cascade": "nano"}),
+    "stages": (["l"], {"stages": "l"}),
+    "strength": ([0.5], {"strength": 0.5}),
+    "swing": ([1.5], {"swing": 1.5}),
+    "loudness": ([-16.0], {"loudness_lufs": -16}),
+    "task": (["text"], {"task": "text"}),
+    "track": (["bass"], {"track": "bass"}),
+    "steps": ([8], {"steps": 8}),
+    "guidance": ([3.5], {"guidance": 3.5}),
+    "fit": ([0], {"fit": False}),
+    "strict": ([1], {"strict": True}),
+    "guide": ([1], {"guide": True}),
+    "format": (["flac"], {"format": "flac"}),
+    "sample_format": (["float32"], {"sample_format": "float32"}),
+    "signature": ([7, 8], {"signature": "7/8"}),
+    "repaint": ([1.0, 2.5], {"repaint_s": [1.0, 2.5]}),
+}
+WITH_FILES = {"folder", "reference", "context", "adapter"}  # each has tests of its own
+
+
+def test_every_setting_has_an_example() -> None:
+    assert set(EXAMPLES) | WITH_FILES == set(MESSAGES)
+
+
+@pytest.mark.parametrize("name", sorted(EXAMPLES))
+def test_every_setting_is_told_by_the_status_as_it_was_made(osc: Osc, name: str) -> None:
+    values, expected = EXAMPLES[name]
+    osc.send(name, *values)
+    assert stored(osc) == expected
+
+
+def test_files_and_folders_are_told_by_the_status(osc: Osc, tmp_path: Path) -> None:
+    file = tmp_path / "samples" / "a.wav"
+    soundfile.write(file, np.zeros((48_000, 2)), 48_000)
+    osc.send("reference", str(file), 0.25, 0.75)
+    osc.send("context", str(file))
+    osc.send("folder", str(tmp_path / "samples" / "x"))
+    assert stored(osc) == {
+        "reference": {"path": str(file), "start_s": 0.25, "end_s": 0.75},
+        "context": {"path": str(file), "start_s": 0.0, "end_s": None},
+        "folder": str(tmp_path / "samples" / "x"),
+    }
+
+
+def test_a_repaint_is_taken_back_and_the_longest_settings_still_fit_into_a_status(osc: Osc) -> None:
+    osc.send("repaint", 1.0, 2.0)
+    osc.send("repaint", 0.0, 0.0)
+    assert stored(osc) == {"repaint_s": None}
+    osc.send("lyrics", "ö" * 3000)
+    osc.send("tempo", 90)
+    assert stored(osc)["bpm"] == 90
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "expected"),
+    [
+        ("takes", [2.0], {"takes": 2}),
+        ("seed", [7.0], {"seed": 7}),
+        ("steps", [8.0], {"steps": 8}),
+        ("fit", [0.0], {"fit": False}),
+        ("strict", [1.0], {"strict": True}),
+        ("guide", [True], {"guide": True}),
+        ("signature", [3.0, 4.0], {"signature": "3/4"}),
+        ("key", ["8A"], {"key": "8A"}),
+        ("{tempo,bars}", [60.0], {"bpm": 60.0, "bars": 60.0}),
+        ("temp?", [61.0], {"bpm": 61.0}),
+        ("t[a-f]mpo", [62.0], {"bpm": 62.0}),
+        ("[!x]empo", [63.0], {"bpm": 63.0}),
+        ("candid*", [2.0], {"candidates": 2}),
+    ],
+)
+def test_what_fader_apps_send_is_understood(
+    osc: Osc, name: str, values: list[object], expected: dict[str, object]
+) -> None:
+    tags = "".join("f" if isinstance(v, float) else "T" if v is True else "s" for v in values)
+    body = b"".join(
+        b"" if v is True else struct.pack(">f", v) if isinstance(v, float) else padded(str(v).encode())
+        for v in values
+    )
+    osc.send_bytes(padded(f"/acestep/{name}".encode()) + padded(f",{tags}".encode()) + body)
+    assert stored(osc) == expected
+
+
+def test_symbols_and_texts_of_other_encodings_are_text(osc: Osc) -> None:
+    osc.send_bytes(padded(b"/acestep/key") + padded(b",S") + padded(b"A minor"))
+    osc.send_bytes(padded(b"/acestep/lyrics") + padded(b",s") + padded("café – “ça”".encode("cp1252")))
+    assert stored(osc) == {"key": "A minor", "lyrics": "café – “ça”"}
+
+
+@pytest.mark.parametrize("down", [1, 1.0])
+def test_a_button_acts_when_it_goes_down_and_not_when_it_comes_up(
+    osc: Osc, daemon: Daemon, engine: StandIn, down: float
+) -> None:
+    for name in ("ping", "status", "cancel", "subscribe", "unsubscribe", "generate"):
+        osc.send(name, down * 0)
+    assert osc.waiting() == []
+    osc.send("ping", down)
+    assert osc.receive()[0] == "pong"
+    osc.send("status", down)
+    assert osc.receive()[0] == "state"
+    osc.send("cancel", down)  # nothing runs: no mistake
+    osc.send("generate", "warm pad")
+    assert osc.until("done", "error")[0] == "done"
+    engine.hold.clear()
+    osc.send("generate", down)
+    job = osc.until("accepted", "error")[1][0]
+    assert daemon.queue.get(job).request.prompt == "warm pad"
+    osc.send("cancel", down)
+    assert osc.until("cancelled", "error") == ("cancelled", [job])
+
+
+def test_a_button_on_a_page_that_sent_no_prompt_makes_something_of_the_settings(
+    osc: Osc, daemon: Daemon
+) -> None:
+    osc.send("tempo", 98)
+    osc.send("generate", 1.0)
+    request = daemon.queue.get(osc.until("accepted", "error")[1][0]).request
+    assert (request.prompt, request.bpm) == ("instrumental loop", 98)
+
+
+def test_a_relative_path_is_refused_in_one_sentence(osc: Osc) -> None:
+    osc.send("reference", "loop.wav")
+    assert osc.receive()[1][1].count("loop.wav") == 1
 
 
 def test_bundles_are_read_in_order(osc: Osc) -> None:

@@ -177,3 +177,89 @@ def test_a_refused_request_is_told_and_adds_nothing(here: Daemon) -> None:
     reaper.run(SCRIPT)
     assert "bars" in reaper.console[-1]
     assert (track.children, reaper.undo) == ([], [])
+
+
+def asked(reaper: Reaper, port: int) -> list[Any]:
+    """What the script asks a daemon for that greets it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+        peer.bind(("127.0.0.1", port))
+        peer.setblocking(False)
+        found: list[Any] = []
+
+        def answered() -> bool:
+            try:
+                packet, script = peer.recvfrom(65536)
+            except BlockingIOError:
+                return bool(found)
+            address, values = codec()["decode"](packet)
+            if address == "/acestep/ping":
+                peer.sendto(osc.encode("/acestep/pong", "0", "1"), script)
+            elif address == "/acestep/generate":
+                found.extend(values)
+            return bool(found)
+
+        reaper.run(SCRIPT, until=answered)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("section", "start_end"),
+    [
+        ((0.5, 2.0, False), (0.75, 1.75)),  # a section from 0.5 s, the item begins 0.25 s into it
+        ((0.0, 3.0, True), (1.75, 2.75)),  # the whole file backwards: 0.25 s from its end
+        ((0.5, 2.0, True), (1.25, 2.25)),
+    ],
+)
+def test_a_section_or_a_reversed_item_uses_the_file_of_its_parent(
+    tmp_path: Path, no_daemon: int, section: tuple[float, float, bool], start_end: tuple[float, float]
+) -> None:
+    file = tmp_path / "loop.wav"
+    write_wav(file, 3.0)
+    reaper = Reaper(["bass", "1", "1", "", "context"])
+    item = reaper.add_section(reaper.add_track(), str(file), *section, D_STARTOFFS=0.25, D_LENGTH=1.0)
+    reaper.selected_item = item
+    values = asked(reaper, no_daemon)
+    named = dict(zip(values[1::2], values[2::2], strict=True))
+    assert named["context"] == str(file)
+    assert (named["context_start"], named["context_end"]) == pytest.approx(start_end)
+    assert any("backwards" in line for line in reaper.console) == section[2]
+
+
+def test_an_item_whose_source_and_parents_have_no_file_is_told(no_daemon: int) -> None:
+    reaper = Reaper(["bass", "1", "1", "", "context"])
+    reaper.selected_item = reaper.add_item(reaper.add_track(), "")
+    reaper.run(SCRIPT)
+    assert "no audio file" in reaper.console[-1]
+
+
+class Marked(Reaper):
+    """A project whose tempo and meter change at a marker."""
+
+    marker_s = 4.0
+
+    def RPR_TimeMap2_timeToQN(self, project: int, seconds: float) -> float:  # noqa: N802
+        return seconds * 2 if seconds < self.marker_s else self.marker_s * 2 + (seconds - self.marker_s) * 1.5
+
+    def RPR_TimeMap_GetTimeSigAtTime(  # noqa: N802
+        self, project: int, seconds: float, num: int, denom: int, bpm: float
+    ) -> tuple:
+        return project, seconds, *((4, 4) if seconds < self.marker_s else (3, 4)), bpm
+
+
+@pytest.mark.parametrize(
+    ("cursor", "bpm", "signature"),
+    [
+        (3.995, 120, "4/4"),
+        (3.9999, 120, "4/4"),
+        (3.9999999, 90, "3/4"),  # stands on the marker, but for a rounding error
+        (4.0, 90, "3/4"),
+        (4.001, 90, "3/4"),
+    ],
+)
+def test_a_tempo_marker_just_behind_the_cursor_does_not_bend_the_tempo(
+    no_daemon: int, cursor: float, bpm: float, signature: str
+) -> None:
+    values = asked(Marked(["bass", "1", "1", "", "none"], cursor), no_daemon)
+    named = dict(zip(values[1::2], values[2::2], strict=True))
+    assert named["tempo"] == pytest.approx(bpm, rel=1e-5)
+    assert named["signature"] == signature

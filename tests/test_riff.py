@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from acestep.errors import UnreadableAudio
-from acestep.riff import MusicalData, read_chunks, wav_bytes
+from acestep.riff import MusicalData, chunks_and_notes, read_chunks, wav_bytes
 
 DATA = MusicalData(
     bpm=127.37,
@@ -87,14 +86,14 @@ def test_unpitched_one_shots_have_neither_root_nor_loop(tmp_path):
     assert "cue" not in chunks
 
 
-def test_other_files_have_no_chunks_and_broken_ones_are_errors(tmp_path):
+def test_other_files_have_no_chunks_and_broken_ones_are_passed_over_with_a_note(tmp_path):
     text = tmp_path / "a.txt"
     text.write_text("hello")
     assert read_chunks(text) == {}
     broken = tmp_path / "b.wav"
     broken.write_bytes(b"RIFF\0\0\0\0WAVE" + b"acid" + struct.pack("<I", 4) + b"1234")
-    with pytest.raises(UnreadableAudio, match="acid"):
-        read_chunks(broken)
+    note = "its acid chunk has 4 bytes, which is too short, and was passed over"
+    assert chunks_and_notes(broken) == ({}, (note,))
 
 
 def test_values_outside_the_range_are_clipped_not_wrapped(tmp_path):

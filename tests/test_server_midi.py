@@ -1,6 +1,7 @@
 """MIDI: following a clock with jitter, jumps and stops; triggers; songs; a port of a test's own backend."""
 
 import random
+import struct
 import sys
 import types
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ import mido
 import pytest
 
 from acestep.errors import InvalidRequest
+from acestep.key import Key
 from acestep.tempo_map import TempoMap, TempoPoint
 from server.midi import ClockFollower, Trigger, Triggers
 from server.midi_file import bpm_meant, read_song
@@ -60,6 +62,53 @@ def test_a_new_tempo_is_followed_within_two_quarters() -> None:
     later = ticks(140, 48, start_s=200 * 60 / 90 / 24)
     follower, told = follow(later, follower)
     assert told[-1] == pytest.approx(140, rel=0.002)
+
+
+def in_bursts(times: list[float], size: int) -> list[float]:
+    """Delivered `size` at a time, when the last of them is due."""
+    return [times[min(len(times) - 1, n - n % size + size - 1)] for n in range(len(times))]
+
+
+BEFORE: dict[str, list[float]] = {
+    "nothing": [],
+    "another tempo": ticks(90, 200),
+    "a slower tempo in bursts": in_bursts(ticks(60, 200), 6),
+    "all at once": [5.0] * 300,
+    "noise": sorted(random.Random(3).uniform(0, 6) for _ in range(400)),
+    "a time that runs backwards": [9.0 - n / 50 for n in range(200)],
+    "a few": ticks(200, 7),
+    "stops": [n * 1.5 for n in range(40)],
+}
+
+
+@pytest.mark.parametrize("before", list(BEFORE))
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 6, 8, 12])
+@pytest.mark.parametrize("bpm", [60.0, 127.5, 174.0])
+def test_bursts_and_equal_times_end_at_the_right_tempo_whatever_came_before(
+    before: str, size: int, bpm: float
+) -> None:
+    follower, _ = follow(BEFORE[before])
+    start_s = max(BEFORE[before], default=0.0) + 0.02
+    follow(in_bursts(ticks(bpm, 192, start_s=start_s), size), follower)
+    assert follower.bpm == pytest.approx(bpm, rel=0.001)
+
+
+@pytest.mark.parametrize("step_s", [0.001, 0.005, 0.0156])
+@pytest.mark.parametrize("bpm", [92.5, 120.0, 240.0])
+def test_a_coarse_clock_of_the_system_gives_the_tempo(bpm: float, step_s: float) -> None:
+    times = [at // step_s * step_s for at in ticks(bpm, 192)]
+    assert follow(times)[0].bpm == pytest.approx(bpm, rel=0.004 if step_s > 0.01 else 0.001)
+
+
+def test_bursts_of_changing_size_with_jitter_give_the_tempo() -> None:
+    chance = random.Random(5)
+    due = ticks(128, 200)
+    times: list[float] = []
+    while len(times) < 192:
+        size = chance.randint(1, 5)
+        came = due[len(times) + size - 1] + abs(chance.gauss(0, 0.001))
+        times += [max(came, times[-1] if times else 0.0)] * size
+    assert follow(times[:192])[0].bpm == pytest.approx(128, rel=0.002)
 
 
 def test_a_clock_that_stops_keeps_its_tempo_and_starts_anew() -> None:
@@ -179,6 +228,54 @@ def test_files_that_are_none_are_refused(tmp_path: Path) -> None:
     ):  # fmt: skip
         with pytest.raises(InvalidRequest, match=expected):
             read_song(path)
+
+
+def chunk(name: bytes, content: bytes) -> bytes:
+    return name + struct.pack(">I", len(content)) + content
+
+
+def smf(*meta: tuple[int, bytes], tracks: int = 1, before: bytes = b"", behind: bytes = b"") -> bytes:
+    """A file of one track with these meta events at its start, then four quarters at 96 ticks each."""
+    events = b"".join(bytes((0, 0xFF, kind, len(data))) + data for kind, data in meta)
+    track = events + b"\x83\x00\xff\x2f\x00"
+    return chunk(b"MThd", struct.pack(">HHH", 1, tracks, 96)) + before + chunk(b"MTrk", track) + behind
+
+
+TEMPO = (0x51, (400_000).to_bytes(3, "big"))  # 150 bpm
+
+
+@pytest.mark.parametrize(
+    ("data", "note"),
+    [
+        (smf(TEMPO, (0x59, b"\x08\x00")), "8 sharps"),
+        (smf(TEMPO, (0x59, b"\xf7\x01")), "9 flats"),
+        (smf(TEMPO, (0x59, b"\x00\xff")), "mode 255"),
+        (smf(TEMPO, (0x59, b"")), "empty"),
+        (smf(TEMPO, (0x58, b"\x00\x02\x18\x08")), "0/4"),
+        (smf(TEMPO, (0x58, b"\x04\x2a\x18\x08")), "time signature"),
+        (smf(TEMPO, (0x51, b"\x00\x00\x00")), "tempo in it is none"),
+        (smf(TEMPO, before=chunk(b"XFIH", b"abcd")), "XFIH"),
+        (smf(TEMPO, behind=chunk(b"XFKM", b"abcd")), "XFKM"),
+        (smf(TEMPO, behind=b"\0" * 11), "11 bytes"),
+        (smf(TEMPO, tracks=5), "5 tracks and it has 1"),
+        (smf(TEMPO, tracks=0), "0 tracks and it has 1"),
+        (b"RIFF\x40\0\0\0RMIDdata\x34\0\0\0" + smf(TEMPO), "RMID"),
+    ],
+)
+def test_what_other_programs_pass_over_is_passed_over_with_a_note(
+    tmp_path: Path, data: bytes, note: str
+) -> None:
+    path = tmp_path / "song.mid"
+    path.write_bytes(data)
+    found = read_song(path)
+    assert (found.at_bar(1).bpm, str(found.at_bar(1).signature), found.at_bar(1).key) == (150, "4/4", None)
+    assert any(note in said for said in found.notes), found.notes
+
+
+@pytest.mark.parametrize("key", ["C", "F#m", "Bb", "C#", "Abm", "G"])
+def test_every_key_signature_is_read(tmp_path: Path, key: str) -> None:
+    path = song(tmp_path / "song.mid", mido.MetaMessage("key_signature", key=key))
+    assert read_song(path).at_bar(1).key == Key.parse(key)
 
 
 class Keyboard:

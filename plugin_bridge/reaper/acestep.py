@@ -23,6 +23,8 @@ WIRE_VERSION = "1"  # as in the daemon's protos package; a test keeps them equal
 OSC_PORT = 9127
 ANSWER_WITHIN_S = 3.0
 MESSAGES_A_TURN = 32
+ON_A_MARKER_S, INSTANT_S = 1e-6, 2e-5  # shorter than a sample, and long enough for a double's digits
+MAX_PARENTS = 16
 FIELDS = ("Prompt", "Bars", "Takes", "Key (A minor)", "Selected item (none, reference, context)")
 FIRST_ANSWERS = ("dusty breakbeat", "4", "1", "", "none")
 PROJECT_SUBFOLDER = "ACE-Step"
@@ -87,10 +89,38 @@ def there(pointer: Any) -> bool:
 
 
 def tempo_at(seconds: float) -> tuple[float, int, int]:
-    """Quarter notes per minute (REAPER's own bpm may count other notes), numerator, denominator."""
-    quarters = rpr.RPR_TimeMap2_timeToQN(0, seconds + 0.01) - rpr.RPR_TimeMap2_timeToQN(0, seconds)
-    _, _, numerator, denominator, _ = rpr.RPR_TimeMap_GetTimeSigAtTime(0, seconds, 0, 0, 0.0)
-    return round(quarters * 6000.0, 4), int(numerator), int(denominator)
+    """Quarter notes per minute (REAPER's own bpm may count other notes), numerator, denominator.
+
+    Looked at over an instant, so that a tempo marker just behind the cursor has no say; a cursor that stands
+    a rounding error before a marker stands on it.
+    """
+    at = seconds + ON_A_MARKER_S
+    quarters = rpr.RPR_TimeMap2_timeToQN(0, at + INSTANT_S) - rpr.RPR_TimeMap2_timeToQN(0, at)
+    _, _, numerator, denominator, _ = rpr.RPR_TimeMap_GetTimeSigAtTime(0, at, 0, 0, 0.0)
+    return round(quarters / INSTANT_S * 60.0, 3), int(numerator), int(denominator)
+
+
+def source_file(source: Any) -> tuple[str, float, float, bool]:
+    """Path of a source, where in the file it begins, how long it is (0: to the end), and whether backwards.
+
+    A section or a reversed item has no file of its own: its parent has.
+    """
+    start = length = 0.0
+    backwards = False
+    path = ""
+    for _ in range(MAX_PARENTS):
+        path = rpr.RPR_GetMediaSourceFileName(source, "", 4096)[1]
+        section = getattr(rpr, "RPR_PCM_Source_GetSectionInfo", None)
+        if section is not None:
+            is_section, _, offset, size, reverse = section(source, 0.0, 0.0, False)[:5]
+            if is_section:
+                start, length = start + float(offset), length or float(size)
+                backwards = backwards != bool(reverse)
+        parent = rpr.RPR_GetMediaSourceParent(source) if not path else None
+        if not there(parent):
+            break
+        source = parent
+    return path, start, length, backwards
 
 
 def selected_audio() -> tuple[str, float, float, float]:
@@ -99,12 +129,17 @@ def selected_audio() -> tuple[str, float, float, float]:
     take = rpr.RPR_GetActiveTake(item) if there(item) else None
     if not there(take):
         raise Told("select an audio item first, or answer none")
-    path = rpr.RPR_GetMediaSourceFileName(rpr.RPR_GetMediaItemTake_Source(take), "", 4096)[1]
+    path, begins, length, backwards = source_file(rpr.RPR_GetMediaItemTake_Source(take))
     if not path or not Path(path).is_file():
         raise Told(f"the selected item has no audio file ({path or 'MIDI or empty'})")
     start = rpr.RPR_GetMediaItemTakeInfo_Value(take, "D_STARTOFFS")
     rate = rpr.RPR_GetMediaItemTakeInfo_Value(take, "D_PLAYRATE")
-    return path, max(0.0, start), start + rpr.RPR_GetMediaItemInfo_Value(item, "D_LENGTH") * rate, rate
+    end = start + rpr.RPR_GetMediaItemInfo_Value(item, "D_LENGTH") * rate
+    start = max(0.0, start)
+    if backwards:
+        tell("the item plays backwards; the daemon hears its file forwards")
+        start, end = (length - end, length - start) if length else (start, end)
+    return path, max(0.0, begins + start), begins + end, rate
 
 
 def target_track() -> Any:

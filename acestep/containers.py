@@ -1,0 +1,276 @@
+"""Audio files as the decoder should see them: with true lengths, and without chunks that could upset it.
+
+`opened` gives libsndfile the file itself, or a view of it whose header says what is really there: streams
+from pipes, recorders that crashed, joined MP3s, BW64. What was assumed is told. Nothing is copied.
+"""
+
+import io
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from acestep.chunks import UNKNOWN_FROM, Chunk, Chunks, read_layout
+from acestep.errors import UnreadableAudio
+from acestep.frames import mpeg_tag, read_flac, read_mpeg
+
+READABLE = "WAV, AIFF, FLAC, OGG, MP3, CAF and others that libsndfile reads"
+TO_THE_END = "its header does not say how long it is: it was read to the end of the file"
+EXTENSIBLE = 0xFFFE
+ID3V1_BYTES = 128
+OGG_FIRST_PAGE = 2  # a flag of pages
+FLAC_TOTAL = slice(13, 18)  # in STREAMINFO: four bits of something else and 36 of the number of samples
+
+
+@dataclass(frozen=True)
+class View:
+    """How to read a file: `head`, then its bytes from `start` to `end`; as it is where `head` is empty."""
+
+    head: bytes = b""
+    start: int = 0
+    end: int | None = None
+    notes: tuple[str, ...] = ()
+    mask: int | None = None  # loudspeakers of the channels, as the file names them
+    ogg: bool = False
+
+
+def view_of(file: Path) -> View:
+    """How to read a file. Raises UnreadableAudio for one that is cut off."""
+    try:
+        with file.open("rb") as stream:
+            magic = stream.read(4)
+        if magic in _OF_MAGIC:
+            return _OF_MAGIC[magic](file)
+        layout = read_layout(file)
+        if layout is not None:
+            return _of_chunks(file, layout)
+        flac = _of_flac(file)
+        if flac is not None:
+            return flac
+        return _of_mpeg(file) if magic.startswith((b"ID3", b"\xff")) or _is_mp3(file) else View()
+    except OSError as error:
+        raise UnreadableAudio(f"{file} cannot be read: {error.strerror}") from error
+
+
+def _of_chunks(file: Path, layout: Chunks) -> View:
+    sound, size = layout.first(b"data", b"SSND"), file.stat().st_size
+    if layout.form not in (b"WAVE", b"AIFF", b"AIFC"):
+        return View()
+    if sound is None:
+        raise UnreadableAudio(f"{file} is cut off: it ends before its sound begins")
+    if sound.start + sound.size > size:
+        raise UnreadableAudio(
+            f"{file} is cut off: its header promises {sound.start + sound.size} bytes, {size} are there"
+        )
+    if layout.form == b"WAVE":
+        return _of_wave(file, layout, sound)
+    if sound.size == sound.declared:
+        return View(notes=layout.notes)
+    common = layout.first(b"COMM")
+    return View(notes=layout.notes) if common is None else _of_aiff(file, layout, common, sound)
+
+
+def _of_wave(file: Path, layout: Chunks, sound: Chunk) -> View:
+    """Only format and sound, under a header of the right length: the decoder needs no more."""
+    form = layout.first(b"fmt ")
+    if form is None:
+        raise UnreadableAudio(f"{file} is not audio that can be read: it has no fmt chunk")
+    content = _content(file, form)
+    mask = None
+    if len(content) >= 24 and int.from_bytes(content[:2], layout.order) == EXTENSIBLE:
+        mask = int.from_bytes(content[20:24], layout.order)
+    chunks = _chunk(b"fmt ", content, layout)
+    fact = layout.first(b"fact")
+    if fact is not None and fact.size >= 4:
+        chunks += _chunk(b"fact", _content(file, fact)[:4], layout)
+    total = 4 + len(chunks) + 8 + sound.size
+    if total < 0xFFFF_FFFF:
+        magic = b"RIFX" if layout.order == "big" else b"RIFF"
+        head = magic + total.to_bytes(4, layout.order) + b"WAVE" + chunks
+        head += b"data" + sound.size.to_bytes(4, layout.order)
+    else:
+        long = struct.pack("<QQQI", total + 36, sound.size, 0, 0)
+        head = b"RF64\xff\xff\xff\xffWAVE" + b"ds64" + struct.pack("<I", len(long)) + long + chunks
+        head += b"data\xff\xff\xff\xff"
+    return View(head, sound.start, sound.start + sound.size, layout.notes, mask)
+
+
+def _of_aiff(file: Path, layout: Chunks, common: Chunk, sound: Chunk) -> View:
+    """The same chunks up to the sound, whose length and number of frames are put right."""
+    content = bytearray(_content(file, common))
+    with file.open("rb") as stream:
+        stream.seek(sound.start)
+        skip = int.from_bytes(stream.read(4), "big")
+    frame = int.from_bytes(content[0:2], "big") * -(-int.from_bytes(content[6:8], "big") // 8)
+    if frame and content[18:22] in (b"", b"NONE", b"sowt", b"twos", b"fl32", b"FL32", b"fl64"):
+        content[2:6] = (max(0, sound.size - 8 - skip) // frame).to_bytes(4, "big")
+    chunks = b"FVER" + struct.pack(">II", 4, 0xA2805140) if layout.form == b"AIFC" else b""
+    chunks += _chunk(b"COMM", bytes(content), layout)
+    head = b"FORM" + (4 + len(chunks) + 8 + sound.size).to_bytes(4, "big") + layout.form + chunks
+    head += b"SSND" + sound.size.to_bytes(4, "big")
+    return View(head, sound.start, sound.start + sound.size, layout.notes)
+
+
+def _content(file: Path, chunk: Chunk) -> bytes:
+    with file.open("rb") as stream:
+        stream.seek(chunk.start)
+        return stream.read(min(chunk.size, 1 << 16))
+
+
+def _chunk(name: bytes, content: bytes, layout: Chunks) -> bytes:
+    return name + len(content).to_bytes(4, layout.order) + content + b"\0" * (len(content) % 2)
+
+
+def _of_flac(file: Path) -> View | None:
+    stream = read_flac(file)
+    if stream is None:
+        return None
+    if not stream.found or stream.found == stream.declared:
+        return View(mask=stream.mask)
+    rate_hz = int.from_bytes(stream.info[10:13], "big") >> 4
+    if stream.found < stream.declared and stream.end < file.stat().st_size - ID3V1_BYTES:
+        raise UnreadableAudio(
+            f"{file} is cut off: its header promises {stream.declared / rate_hz:.2f} s, "
+            f"{stream.found / rate_hz:.2f} s are there"
+        )
+    note = TO_THE_END
+    if stream.declared:
+        note = (
+            f"its header promises {stream.declared / rate_hz:.2f} s and {stream.found / rate_hz:.2f} s are "
+            "there: it was read to the end of the file"
+        )
+    info = bytearray(stream.info)
+    total = int.from_bytes(info[FLAC_TOTAL], "big") & ~0xF_FFFF_FFFF | stream.found
+    info[FLAC_TOTAL] = total.to_bytes(5, "big")
+    with file.open("rb") as content:
+        content.seek(stream.offset)
+        head = content.read(8) + bytes(info)
+    return View(head, stream.offset + len(head), stream.end, (note,), stream.mask)
+
+
+def _is_mp3(file: Path) -> bool:
+    return file.suffix.lower() in (".mp3", ".mp2", ".mp1", ".mpga")
+
+
+def _of_mpeg(file: Path) -> View:
+    """An MP3 whose own count is right is read as it is; without a count or with a wrong one by its frames."""
+    stream = read_mpeg(file)
+    if stream is None or not stream.frames or stream.tag_frames == stream.frames:
+        return View()
+    size = file.stat().st_size
+    missing = (stream.tag_frames or 0) - stream.frames
+    promised = stream.first - len(stream.tag) + (stream.tag_bytes or 0)
+    if missing > 0.001 * stream.frames + 1 and promised > size:
+        raise UnreadableAudio(f"{file} is cut off: its header promises {promised} bytes, {size} are there")
+    notes: tuple[str, ...] = ()
+    if stream.tag_frames is not None and abs(missing) > 1:
+        counts = f"its header counts {stream.tag_frames} frames and {stream.frames} are there"
+        notes = (f"{counts}: it was read to the end",)
+    return View(mpeg_tag(stream), stream.first, stream.end, notes)
+
+
+def _of_au(file: Path) -> View:
+    """Sun's format, in which a length of 0 or more than there is means that nobody knew."""
+    with file.open("rb") as stream:
+        head, size = stream.read(24), stream.seek(0, 2)
+    start, declared = int.from_bytes(head[4:8], "big"), int.from_bytes(head[8:12], "big")
+    if not 24 <= start < size or 0 < declared <= size - start:
+        return View()
+    if 0 < declared < UNKNOWN_FROM:
+        raise UnreadableAudio(
+            f"{file} is cut off: its header promises {start + declared} bytes, {size} are there"
+        )
+    plain = b".snd" + struct.pack(">II", 24, size - start) + head[12:24]
+    return View(plain, start, size, (TO_THE_END,))
+
+
+def _of_caf(file: Path) -> View:
+    """Apple's format, in which a length of −1 means: to the end of the file."""
+    with file.open("rb") as stream:
+        size, at = stream.seek(0, 2), 8
+        while at + 12 <= size:
+            stream.seek(at)
+            name, length = struct.unpack(">4sq", stream.read(12))
+            if name == b"data" and (length == -1 or (length >= UNKNOWN_FROM and length > size - at - 12)):
+                stream.seek(0)
+                head = stream.read(at) + struct.pack(">4sq", name, size - at - 12)
+                return View(head, at + 12, size, (TO_THE_END,))
+            if length < 0:
+                break
+            at += 12 + length
+    return View()
+
+
+def _of_ogg(file: Path) -> View:
+    """OGG streams may be joined behind one another; libsndfile reads the first, so the others are told of."""
+    with file.open("rb") as stream:
+        began = False
+        while len(head := stream.read(27)) == 27 and head[:4] == b"OggS":
+            first = head[5] & OGG_FIRST_PAGE
+            if first and began:
+                return View(notes=("several streams are joined in it: only the first was read",), ogg=True)
+            began = began or not first
+            stream.seek(sum(stream.read(head[26])), 1)
+    return View(ogg=True)
+
+
+_OF_MAGIC = {b"OggS": _of_ogg, b".snd": _of_au, b"caff": _of_caf}
+
+
+class _Viewed(io.RawIOBase):
+    """A file behind other first bytes, for reading."""
+
+    def __init__(self, file: Path, view: View) -> None:
+        self._stream = file.open("rb")
+        end = self._stream.seek(0, 2)
+        self._head, self._start = view.head, view.start
+        self._length = len(view.head) + (end if view.end is None else min(view.end, end)) - view.start
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        self._at = max(0, offset + (0, self._at, self._length)[whence])
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        wanted = max(0, min(len(buffer), self._length - self._at))
+        if self._at < len(self._head):
+            content = self._head[self._at : self._at + wanted]
+        else:
+            self._stream.seek(self._start + self._at - len(self._head))
+            content = self._stream.read(wanted)
+        buffer[: len(content)] = content
+        self._at += len(content)
+        return len(content)
+
+    def close(self) -> None:
+        self._stream.close()
+        super().close()
+
+
+@contextmanager
+def opened(file: Path, view: View) -> Iterator[Any]:
+    """An open SoundFile. Raises UnreadableAudio for what libsndfile cannot read."""
+    import soundfile
+
+    source = io.BufferedReader(_Viewed(file, view), 1 << 18) if view.head else file
+    try:
+        try:
+            sound = soundfile.SoundFile(source)
+        except (soundfile.SoundFileError, RuntimeError, TypeError, ValueError) as error:
+            raise UnreadableAudio(f"{file} is not audio that can be read: expected {READABLE}") from error
+        with sound:
+            yield sound
+    finally:
+        if isinstance(source, io.BufferedReader):
+            source.close()

@@ -1,0 +1,57 @@
+"""More than two channels folded to stereo by where their loudspeakers stand.
+
+Weights are those of ITU-R BS.775 (−3 dB for the centre and for what is behind, nothing of the low effects),
+made so that no sum can be louder than full scale.
+"""
+
+import math
+
+import numpy as np
+
+HALF_POWER = math.sqrt(0.5)
+# Loudspeakers in the order of their bits in a WAV's channel mask: [left, right]
+SPEAKERS: dict[str, tuple[float, float]] = {
+    "FL": (1, 0), "FR": (0, 1), "FC": (HALF_POWER, HALF_POWER), "LFE": (0, 0),
+    "BL": (HALF_POWER, 0), "BR": (0, HALF_POWER), "FLC": (1, 0), "FRC": (0, 1),
+    "BC": (0.5, 0.5), "SL": (HALF_POWER, 0), "SR": (0, HALF_POWER), "TC": (0.5, 0.5),
+    "TFL": (HALF_POWER, 0), "TFC": (0.5, 0.5), "TFR": (0, HALF_POWER),
+    "TBL": (0.5, 0), "TBC": (0.35, 0.35), "TBR": (0, 0.5),
+}  # fmt: skip
+USUAL = {  # in WAV, FLAC and AIFF files that do not say
+    3: "FL FR FC", 4: "FL FR BL BR", 5: "FL FR FC BL BR", 6: "FL FR FC LFE BL BR",
+    7: "FL FR FC LFE BC SL SR", 8: "FL FR FC LFE BL BR SL SR",
+}  # fmt: skip
+OF_OGG = {  # Vorbis and Opus put the centre between left and right
+    3: "FL FC FR", 4: "FL FR BL BR", 5: "FL FC FR BL BR", 6: "FL FC FR BL BR LFE",
+    7: "FL FC FR SL SR BC LFE", 8: "FL FC FR SL SR BL BR LFE",
+}  # fmt: skip
+
+
+def speakers(channels: int, mask: int | None, ogg: bool = False) -> tuple[tuple[str, ...], bool]:
+    """The loudspeaker of each channel, and whether that was only assumed; () where nobody can know."""
+    if ogg:
+        return tuple(OF_OGG.get(channels, "").split()), False
+    if mask:
+        named = tuple(name for bit, name in enumerate(SPEAKERS) if mask >> bit & 1)
+        if len(named) == channels:
+            return named, False
+    return tuple(USUAL.get(channels, "").split()), True
+
+
+def fold_weights(channels: int, named: tuple[str, ...]) -> np.ndarray:
+    """[C, 2]: what of each channel goes left and right. Channels of unknown place go to the middle."""
+    weights = np.array([SPEAKERS[name] for name in named] or [(1.0, 1.0)] * channels, np.float32)
+    loudest = float(weights.sum(axis=0).max())
+    return weights / loudest if loudest > 0 else np.full((channels, 2), 1 / channels, np.float32)
+
+
+def fold_note(channels: int, named: tuple[str, ...], assumed: bool) -> str:
+    """What was done, for the musician."""
+    if not named:
+        return (
+            f"{channels} channels folded to two, all in the middle: the file does not say where they belong"
+        )
+    note = f"{channels} channels folded to two ({' '.join(named)})"
+    if assumed:
+        note += "; the file does not say where they belong, so the usual order was assumed"
+    return f"{note}; the LFE channel was left out" if "LFE" in named else note
