@@ -13,13 +13,18 @@ import sys
 import webbrowser
 from collections.abc import Sequence
 
+from plugin_bridge.command import port, run
+
 PORT = 7960
 NEEDED = ("gradio", "uvicorn", "wsproto")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Serves until Ctrl-C. 0: ended well, 1: could not serve, 2: bad flags."""
-    arguments = _parser().parse_args(argv)
+    return run("acestep web", lambda: _web(_parser().parse_args(argv)))
+
+
+def _web(arguments: argparse.Namespace) -> int:
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         print(
@@ -45,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
         "--host", default="127.0.0.1", help="address to serve on; beyond loopback a token is asked for"
     )
     parser.add_argument(
-        "--port", type=int, default=PORT, help=f"port to serve on, default {PORT}; 0: a free one"
+        "--port", type=port, default=PORT, help=f"port to serve on, default {PORT}; 0: a free one"
     )
     parser.add_argument(
         "--daemon",
@@ -57,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--samples", default="", metavar="DIR", help="samples folder of a daemon started here"
     )
-    parser.add_argument("--osc-port", type=int, default=None, help="OSC port of a daemon started here")
+    parser.add_argument("--osc-port", type=port, default=None, help="OSC port of a daemon started here")
     parser.add_argument("--open", action="store_true", help="open the page in the browser")
     parser.add_argument(
         "--certificate", default="", metavar="FILE", help="serve by https with this certificate"
@@ -105,9 +110,9 @@ def _serve(arguments: argparse.Namespace, listener: socket.socket) -> int:
         own.start()
     token = "" if is_loopback(arguments.host) else secrets.token_urlsafe(24)
     scheme = "https" if arguments.certificate else "http"
-    port = listener.getsockname()[1]
+    served = listener.getsockname()[1]
     shown = f"[{arguments.host}]" if ":" in arguments.host else arguments.host
-    address = f"{scheme}://{shown}:{port}/" + (f"?token={token}" if token else "")
+    address = f"{scheme}://{shown}:{served}/" + (f"?token={token}" if token else "")
     app = create_app(address=target.address, hosts={*LOOPBACK_NAMES, arguments.host}, token=token, own=own)
     config = uvicorn.Config(
         app,
