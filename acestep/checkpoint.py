@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
+from acestep.command import expanded
 from acestep.errors import CheckpointError, NotFound
 from acestep.grid import Grid
 from acestep.request import CONTEXT_TASKS
@@ -102,7 +103,7 @@ class CascadeSpec:
 def home() -> Path:
     """Where checkpoints, adapters and the library live: ACESTEP_HOME, else the platform's data folder."""
     if os.environ.get("ACESTEP_HOME"):
-        return Path(os.environ["ACESTEP_HOME"]).expanduser()
+        return expanded(os.environ["ACESTEP_HOME"])
     import platformdirs
 
     return Path(platformdirs.user_data_dir("acestep", appauthor=False))
@@ -188,7 +189,7 @@ def find(name_or_path: str | Path) -> Path:
     here = available()
     if str(name_or_path) in here:
         return here[str(name_or_path)]
-    folder = Path(name_or_path).expanduser()
+    folder = expanded(name_or_path)
     if is_checkpoint(folder):
         return folder
     if folder.is_dir():

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from acestep.checkpoint import home
+from acestep.command import expanded
 from acestep.conditions import SIGNATURES
 from acestep.errors import CheckpointError, NotFound
 from acestep.grid import Grid
@@ -60,7 +61,7 @@ class Planner:
     def load(cls, name_or_path: str | Path, device: torch.device) -> Planner:
         """By its name in ACESTEP_HOME/planners, or a folder in transformers' layout (safetensors only)."""
         folder = home() / "planners" / str(name_or_path)
-        folder = folder if folder.is_dir() else Path(name_or_path).expanduser()
+        folder = folder if folder.is_dir() else expanded(name_or_path)
         if not (folder / "config.json").is_file():
             raise NotFound(f"no planner {str(name_or_path)!r} here: `acestep pull lm-0.6b` fetches one")
         from transformers import AutoModelForCausalLM, AutoTokenizer

@@ -6,7 +6,6 @@ checkpoint decides ("auto" and None) is resolved where the checkpoint is known, 
 
 import dataclasses
 import json
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from acestep.errors import InvalidRequest
+from acestep.grid import is_number
 from lora_studio.segments import Limits
 
 TARGETS: dict[str, tuple[str, ...]] = {
@@ -148,9 +148,9 @@ class TrainConfig:
         if value is None and optional:
             return
         kind: Any = int if whole else (int, float)
-        if isinstance(value, bool) or not isinstance(value, kind) or not math.isfinite(value):
+        if not is_number(value) or not isinstance(value, kind):
             what = "a whole number" if whole else "a number"
-            raise InvalidRequest(f"{name} {value!r} is not {what}: expected {low:g}–{high:g}")
+            raise InvalidRequest(f"{name} {value!r:.40} is not {what}: expected {low:g}–{high:g}")
         if not low <= value <= high:
             raise InvalidRequest(f"{name} {value:g} is out of range: expected {low:g}–{high:g}")
 
@@ -208,5 +208,5 @@ class TrainConfig:
             return json.loads(text)
         except OSError as error:
             raise InvalidRequest(f"{path} cannot be read: {error.strerror}") from error
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InvalidRequest(f"{path} is neither JSON nor TOML: {error}") from error

@@ -16,6 +16,7 @@ import grpc
 import platformdirs
 
 from plugin_bridge import words
+from plugin_bridge.command import expanded
 from plugin_bridge.errors import InvalidRequest, Unavailable, Unsupported
 from protos import WIRE_VERSION
 from protos.acestep.v1 import acestep_pb2 as pb
@@ -54,7 +55,7 @@ class Target:
         address = address or os.environ.get("ACESTEP_ADDRESS", "") or _announced()
         token = token or os.environ.get("ACESTEP_TOKEN", "") or _read(home() / "token").decode().strip()
         file = certificate or os.environ.get("ACESTEP_CERTIFICATE", "")
-        path = Path(file).expanduser() if file else home() / "tls" / "cert.pem"
+        path = expanded(file) if file else home() / "tls" / "cert.pem"
         pem = _read(path)
         if not pem and (file or not cls(address).is_local):
             raise Unavailable(
@@ -213,7 +214,7 @@ class Download:
         safe = Path(name.replace("\\", "/")).name  # a daemon's name never leads out of the folder
         if not safe or safe.startswith("."):
             raise InvalidRequest(f"clip name {name!r} is not a file name")
-        self.path = _free(Path(folder).expanduser() / safe)
+        self.path = _free(expanded(folder) / safe)
         self._hidden = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}")
         self._hidden.parent.mkdir(parents=True, exist_ok=True)
         self._file = self._hidden.open("xb")

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TextIO
 
 DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
@@ -78,6 +79,11 @@ def port(text: str) -> int:
     return int(text)
 
 
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """The path with `~` made whole; behind the name of no user it stays as it is, and is then not found."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 (pathlib's raises RuntimeError for such a name)
+
+
 def explain(error: Exception) -> tuple[str, str]:
     """(reason, sentence) of any error. What nobody expected is written to a file, named in the sentence."""
     reason = getattr(type(error), "reason", None)
@@ -90,7 +96,7 @@ def explain(error: Exception) -> tuple[str, str]:
     if isinstance(error, MemoryError):
         return "out_of_memory", "there is not enough memory for this: close other programs, or ask for less"
     if isinstance(error, OSError) and error.strerror:
-        where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
+        where = f"{os.fsdecode(error.filename):.300}: " if isinstance(error.filename, str | bytes) else ""
         return "storage_error", f"{where}{error.strerror}"
     what = one_line(f"{type(error).__name__}: {error}")[:300]
     return "internal", f"this is a fault of the program, not of what you asked for ({what}). {_kept(error)}"

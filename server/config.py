@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from acestep.command import expanded
 from acestep.errors import InvalidRequest
 
 GRPC_PORT = 50551
@@ -74,14 +75,14 @@ class Config:
     log_level: str = _setting("info", "debug, info, warning or error")
 
     def __post_init__(self) -> None:
-        home = self.home.expanduser().absolute()
+        home = expanded(self.home).absolute()
         set_ = object.__setattr__
         set_(self, "home", home)
-        set_(self, "samples", self.samples.expanduser().absolute())
-        set_(self, "allowed_folders", tuple(p.expanduser().absolute() for p in self.allowed_folders))
+        set_(self, "samples", expanded(self.samples).absolute())
+        set_(self, "allowed_folders", tuple(expanded(p).absolute() for p in self.allowed_folders))
         for name, file in (("tls_cert", "cert.pem"), ("tls_key", "key.pem")):
             path = getattr(self, name) or (home / "tls" / file if (home / "tls" / file).exists() else None)
-            set_(self, name, path.expanduser().absolute() if path else None)
+            set_(self, name, expanded(path).absolute() if path else None)
         for name in ("grpc_port", "osc_port"):
             _within(name, getattr(self, name), 0, 65535)
         _within("max_queue", self.max_queue, 1, 10_000)
@@ -141,7 +142,7 @@ def load(flags: Mapping[str, Any] | None = None, environ: Mapping[str, str] | No
     from_environment = {
         name: environ[f"ACESTEP_{name.upper()}"] for name in FIELDS if environ.get(f"ACESTEP_{name.upper()}")
     }
-    home = Path(given.get("home") or from_environment.get("home") or default_home()).expanduser()
+    home = expanded(given.get("home") or from_environment.get("home") or default_home())
     values: dict[str, Any] = {}
     for source, settings in (
         (str(home / "config.toml"), _read(home / "config.toml")),
@@ -157,8 +158,12 @@ def load(flags: Mapping[str, Any] | None = None, environ: Mapping[str, str] | No
 def _read(path: Path) -> dict[str, Any]:
     try:
         settings = tomllib.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
+    except OSError as error:
+        raise InvalidRequest(
+            f"{path} cannot be read ({error.strerror}): expected a file of settings"
+        ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InvalidRequest(f"{path} is not TOML: {error}") from None
     valid = sorted(set(FIELDS) - {"home"})

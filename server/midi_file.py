@@ -3,7 +3,10 @@
 Reads the file (mido) and answers for a bar; knows nothing of ports or clocks.
 """
 
+import io
+import math
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +16,23 @@ from acestep.key import Key
 from acestep.tempo_map import MAX_POINTS, TempoMap, TempoPoint
 
 MAX_BYTES = 16 << 20
+MAX_EVENTS = 250_000  # a song has some ten thousand; so many are read in about a second
+MAX_QUARTERS = 1_000_000  # a week of music: what goes on longer has broken times
+MAX_BAR = 100 * MAX_QUARTERS  # behind the end of any song, and no rounding trouble yet
 DEFAULT_US_PER_QUARTER = 500_000  # 120 bpm, by the MIDI file standard
 _BROKEN = (EOFError, OSError, ValueError, IndexError, KeyError, TypeError, struct.error)
+
+
+class _Bounded(io.BytesIO):
+    """The bytes of a file, of which only so many events are read: mido asks where it is once for each."""
+
+    asked = 0
+
+    def tell(self) -> int:
+        self.asked += 1
+        if self.asked > MAX_EVENTS:
+            raise InvalidRequest(f"more than {MAX_EVENTS} events")
+        return super().tell()
 
 
 @dataclass(frozen=True)
@@ -49,10 +67,10 @@ class Song:
     def at_bar(self, bar: int, bars: float = 4) -> Bar:
         """What holds at a bar (the first is 1), with the tempo map if it changes in the bars from there."""
         if bar < 1:
-            raise InvalidRequest(f"bar {bar} is none: the first bar of a song is 1")
-        start, signature = self._bar_start(bar)
+            raise InvalidRequest(f"bar {bar:.6g} is none: the first bar of a song is 1")
+        start, signature = self._bar_start(min(bar, MAX_BAR))
         if bar > 1 and start >= self.length_quarters:
-            raise InvalidRequest(f"bar {bar} is behind the end of the song ({self.bar_count} bars)")
+            raise InvalidRequest(f"bar {bar:.6g} is behind the end of the song ({self.bar_count} bars)")
         end = start + bars * signature.quarters_per_bar
         bpm = _value_at(self.tempos, start)
         assert isinstance(bpm, float)
@@ -75,25 +93,32 @@ class Song:
     def bar_count(self) -> int:
         """How many bars the file has, the last perhaps unfinished."""
         count = 0
-        while self._bar_start(count + 1)[0] < self.length_quarters - 1e-6:
-            count += 1
+        for bars, at, signature in self._stretches():
+            left = max(0, math.ceil((self.length_quarters - 1e-6 - at) / signature.quarters_per_bar))
+            count += left if bars is None else min(bars, left)
         return max(1, count)
 
     def _bar_start(self, bar: int) -> tuple[float, Signature]:
-        """Where a bar starts, in quarters, and its signature; signatures change at bar lines."""
-        at = 0.0
+        """Where a bar starts, in quarters, and its signature."""
         remaining = bar - 1
-        for change, following in zip(self.signatures, [*self.signatures[1:], None], strict=True):
-            signature = change.value
-            assert isinstance(signature, Signature)
-            if following is None:
+        for bars, at, signature in self._stretches():
+            if bars is None or remaining < bars:
                 return at + remaining * signature.quarters_per_bar, signature
-            here = max(0, round((following.quarters - at) / signature.quarters_per_bar))
-            if remaining < here:
-                return at + remaining * signature.quarters_per_bar, signature
-            remaining -= here
-            at = following.quarters
+            remaining -= bars
         raise AssertionError
+
+    def _stretches(self) -> Iterator[tuple[int | None, float, Signature]]:
+        """How many bars keep a signature (None: all that follow), from which quarter on, and which it is.
+
+        Signatures change at bar lines.
+        """
+        for change, following in zip(self.signatures, [*self.signatures[1:], None], strict=True):
+            signature, at = change.value, change.quarters
+            assert isinstance(signature, Signature)
+            bars = None
+            if following is not None:
+                bars = max(0, round((following.quarters - at) / signature.quarters_per_bar))
+            yield bars, at, signature
 
 
 def read_song(path: Path) -> Song:
@@ -102,10 +127,10 @@ def read_song(path: Path) -> Song:
 
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise InvalidRequest(f"{path} is larger than {MAX_BYTES >> 20} MB: expected a MIDI file")
-        file = mido.MidiFile(path, clip=True)
-    except InvalidRequest:
-        raise
+            raise InvalidRequest(f"more than {MAX_BYTES >> 20} MB")
+        file = mido.MidiFile(file=_Bounded(path.read_bytes()), clip=True)
+    except InvalidRequest as error:
+        raise InvalidRequest(f"{path} has {error}: expected a song") from None
     except FileNotFoundError:
         raise InvalidRequest(f"{path} is not there: expected a MIDI file") from None
     except _BROKEN as error:
@@ -114,7 +139,10 @@ def read_song(path: Path) -> Song:
         raise InvalidRequest(f"{path} has format 2, which has no common time: save it as format 0 or 1")
     if file.ticks_per_beat <= 0:
         raise InvalidRequest(f"{path} counts time in film frames, not in beats: save it with a tempo")
-    return _song(file)
+    try:
+        return _song(file)
+    except InvalidRequest as error:
+        raise InvalidRequest(f"{path}: {error}") from None
 
 
 def _song(file: "object") -> Song:
@@ -127,6 +155,8 @@ def _song(file: "object") -> Song:
         for message in track:
             ticks += message.time
             quarters = ticks / file.ticks_per_beat  # type: ignore[attr-defined]
+            if quarters > MAX_QUARTERS:
+                raise InvalidRequest(f"it lasts over {MAX_QUARTERS} quarter notes: its times are broken")
             if message.type == "set_tempo" and message.tempo > 0:
                 tempos.append(Change(quarters, bpm_meant(message.tempo)))
             elif message.type == "time_signature":

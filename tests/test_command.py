@@ -48,7 +48,7 @@ def test_every_error_of_ours_is_its_own_sentence_and_a_code(kind: type[Exception
         (RecursionError("maximum recursion depth exceeded"), BAD_INPUT, "nested too deeply"),
         (MemoryError(), FAILED, "memory"),
         (FileNotFoundError(2, "No such file or directory", "/no/such"), FAILED, "/no/such: No such file"),
-        (OSError(36, "File name too long", "x" * 9000), FAILED, "xxx …"),
+        (OSError(36, "File name too long", "x" * 9000), FAILED, "xxx: File name too long"),
         (UnicodeEncodeError("utf-8", "\udcff", 0, 1, "surrogates"), BAD_INPUT, "UTF-8"),
         (SystemExit(2), 2, ""),
         (SystemExit(None), 0, ""),

@@ -1,6 +1,8 @@
 """MIDI: following a clock with jitter, jumps and stops; triggers; songs; a port of a test's own backend."""
 
+import math
 import random
+import struct
 import sys
 import types
 from collections.abc import Iterator
@@ -13,7 +15,7 @@ import pytest
 from acestep.errors import InvalidRequest
 from acestep.tempo_map import TempoMap, TempoPoint
 from server.midi import ClockFollower, Trigger, Triggers
-from server.midi_file import bpm_meant, read_song
+from server.midi_file import MAX_EVENTS, bpm_meant, read_song
 from tests.daemons import Osc, StandIn, running, settings
 
 CLOCK = mido.Message("clock")
@@ -179,6 +181,44 @@ def test_files_that_are_none_are_refused(tmp_path: Path) -> None:
     ):  # fmt: skip
         with pytest.raises(InvalidRequest, match=expected):
             read_song(path)
+
+
+def smf(path: Path, track: bytes, ticks_per_quarter: int = 480) -> Path:
+    """A file of one track, byte by byte: what no program would write."""
+    head = b"MThd" + struct.pack(">IHHH", 6, 0, 1, ticks_per_quarter)
+    path.write_bytes(head + b"MTrk" + struct.pack(">I", len(track)) + track)
+    return path
+
+
+END = b"\0\xff\x2f\0"
+TEMPO = b"\0\xff\x51\3\7\xa1\x20"
+
+
+@pytest.mark.parametrize("event", [TEMPO, b"\0\xff\x01\0", b"\0\xf7\0"])
+def test_a_file_of_endless_events_is_refused_after_so_many(tmp_path: Path, event: bytes) -> None:
+    path = smf(tmp_path / "many.mid", event * (MAX_EVENTS + 1) + END)
+    with pytest.raises(InvalidRequest, match=f"more than {MAX_EVENTS} events"):
+        read_song(path)
+
+
+def test_a_file_that_is_too_large_or_lasts_for_years_is_refused(tmp_path: Path) -> None:
+    large = tmp_path / "large.mid"
+    with large.open("wb") as file:
+        file.truncate(64 << 20)
+    with pytest.raises(InvalidRequest, match="16 MB"):
+        read_song(large)
+    with pytest.raises(InvalidRequest, match="quarter notes"):
+        read_song(smf(tmp_path / "long.mid", b"\xff\xff\xff\x7f\xff\x06\0" * 4 + END, 1))
+
+
+def test_any_bar_number_is_answered_at_once(tmp_path: Path) -> None:
+    seven = b"\0\xff\x58\4\7\3\x18\x08"
+    track = seven + (b"\x8d\x10" + seven[1:]) * 999 + b"\xbd\x84\x40\xff\x2f\0"  # then a million ticks
+    found = read_song(smf(tmp_path / "song.mid", track))
+    assert found.bar_count == math.ceil(found.length_quarters / 3.5)
+    for bar in (10**6, 999_999_999_999, 10**400):
+        with pytest.raises(InvalidRequest, match="behind the end"):
+            found.at_bar(bar)
 
 
 class Keyboard:

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from plugin_bridge.command import expanded
 from plugin_bridge.errors import Busy, InvalidRequest, NotFound, StorageError
 from plugin_bridge.web.live import Feed, Message
 
@@ -204,7 +205,7 @@ def flags_of(values: dict[str, Any]) -> dict[str, str]:
 def _folder(text: str) -> str:
     if not text.strip():
         raise InvalidRequest("no folder is named: expected the path of a folder with audio")
-    path = Path(text.strip()).expanduser()
+    path = expanded(text.strip())
     if not path.exists():
         raise NotFound(f"there is no {path}: expected a folder with audio on the machine of this page")
     return str(path)
@@ -213,7 +214,7 @@ def _folder(text: str) -> str:
 def subfolders(text: str) -> Message:
     """What a folder holds, for choosing one: its folders, and how many audio files. Never hidden ones."""
     home = Path.home()
-    path = Path(text).expanduser().resolve() if text.strip() else home
+    path = expanded(text).resolve() if text.strip() else home
     inside = path.relative_to(home).parts if path.is_relative_to(home) else path.parts
     if not path.is_dir() or any(part.startswith(".") for part in inside):
         raise NotFound(f"there is no folder {path} to look into")
