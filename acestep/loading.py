@@ -21,6 +21,8 @@ from acestep.errors import CheckpointError, InvalidRequest, NotFound
 from acestep.quantise import quantise
 from acestep.stage import Stage
 
+# A checkpoint is data: code that it brings along (`auto_map`) is never run, and nobody is asked whether to.
+ONLY_DATA = {"local_files_only": True, "trust_remote_code": False}
 log = logging.getLogger(__name__)
 
 
@@ -148,8 +150,8 @@ def _load_text_encoder(folder: Path, dtype: torch.dtype) -> Any:
     from transformers import AutoModel
 
     try:
-        model = AutoModel.from_pretrained(folder, dtype=dtype, local_files_only=True, use_safetensors=True)
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        model = AutoModel.from_pretrained(folder, dtype=dtype, use_safetensors=True, **ONLY_DATA)
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"the text encoder in {folder} cannot be loaded: {_short(error)}") from error
     return model.eval().requires_grad_(False)
 
@@ -158,8 +160,8 @@ def _load_tokenizer(folder: Path) -> Any:
     from transformers import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, KeyError) as error:
+        return AutoTokenizer.from_pretrained(folder, **ONLY_DATA)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"the tokenizer in {folder} cannot be loaded: {_short(error)}") from error
 
 

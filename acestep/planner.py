@@ -24,6 +24,7 @@ from acestep.conditions import SIGNATURES
 from acestep.errors import CheckpointError, NotFound
 from acestep.grid import Grid
 from acestep.key import PITCH_NAMES, Key
+from acestep.loading import ONLY_DATA
 from acestep.request import GenerateRequest
 
 CODES_HZ = 5
@@ -69,10 +70,10 @@ class Planner:
         kind = torch.bfloat16 if device.type == "cuda" else torch.float32
         try:
             model = AutoModelForCausalLM.from_pretrained(
-                folder, dtype=kind, local_files_only=True, use_safetensors=True
+                folder, dtype=kind, use_safetensors=True, **ONLY_DATA
             )
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        except (OSError, ValueError, RuntimeError, KeyError) as error:
+            tokenizer = AutoTokenizer.from_pretrained(folder, **ONLY_DATA)
+        except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(f"the planner in {folder} cannot be loaded: {error}") from error
         return cls(folder.name, model.eval().requires_grad_(False).to(device), tokenizer)
 

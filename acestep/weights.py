@@ -101,8 +101,13 @@ def weight_files(folder: Path) -> list[Path]:
     if indexes:
         try:
             names = sorted(set(json.loads(indexes[0].read_text(encoding="utf-8"))["weight_map"].values()))
-        except (OSError, ValueError, KeyError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
             raise CheckpointError(f"{indexes[0]} is not an index of shards: {error}") from error
+        foreign = [name for name in names if not isinstance(name, str) or Path(name).name != name]
+        if foreign:
+            raise CheckpointError(
+                f"{indexes[0]} names shards outside of its folder: {str(foreign[0])[:80]!r}"
+            )
         missing = [name for name in names if not (folder / name).is_file()]
         if missing:
             listed = ", ".join(missing[:5])

@@ -16,7 +16,7 @@ from acestep.key import Key
 from acestep.tempo_map import MAX_POINTS, TempoMap, TempoPoint
 
 MAX_BYTES = 16 << 20
-MAX_EVENTS = 250_000  # a song has some ten thousand; so many are read in about a second
+MAX_EVENTS = 100_000  # a song has some ten thousand; so many are read within a second
 MAX_QUARTERS = 1_000_000  # a week of music: what goes on longer has broken times
 MAX_BAR = 100 * MAX_QUARTERS  # behind the end of any song, and no rounding trouble yet
 DEFAULT_US_PER_QUARTER = 500_000  # 120 bpm, by the MIDI file standard
@@ -66,11 +66,12 @@ class Song:
 
     def at_bar(self, bar: int, bars: float = 4) -> Bar:
         """What holds at a bar (the first is 1), with the tempo map if it changes in the bars from there."""
+        bar = min(bar, MAX_BAR)
         if bar < 1:
-            raise InvalidRequest(f"bar {bar:.6g} is none: the first bar of a song is 1")
-        start, signature = self._bar_start(min(bar, MAX_BAR))
+            raise InvalidRequest("a bar before the first one: the first bar of a song is 1")
+        start, signature = self._bar_start(bar)
         if bar > 1 and start >= self.length_quarters:
-            raise InvalidRequest(f"bar {bar:.6g} is behind the end of the song ({self.bar_count} bars)")
+            raise InvalidRequest(f"bar {bar} is behind the end of the song ({self.bar_count} bars)")
         end = start + bars * signature.quarters_per_bar
         bpm = _value_at(self.tempos, start)
         assert isinstance(bpm, float)
