@@ -25,6 +25,11 @@ from server.security import RateLimit, Senders
 
 MAX_ERROR_CHARS = 1_500
 MAX_SUBSCRIBERS = 64
+# What a host is answered, beside what its jobs tell it. A sender's name in UDP may be a lie, and whoever
+# bears that name must not drown in answers that it never asked for.
+ANSWER_BYTES_PER_S = 256 << 10
+ANSWER_BYTES_AT_ONCE = 64 << 10
+MAX_REFUSALS = 8  # of the messages in one bundle that are answered one by one
 THIS_MACHINE = "127.0.0.1"
 RECEIVE_BUFFER_BYTES = 1 << 20  # a burst of a thousand messages waits here
 log = logs.get("osc")
@@ -49,6 +54,7 @@ class OscServer:
         self._rate = rate
         self._pad_prompt = pad_prompt
         self._complaints = RateLimit(1, 1)  # one "too fast" a second
+        self._answers = RateLimit(ANSWER_BYTES_PER_S, ANSWER_BYTES_AT_ONCE)
         self.sessions = Sessions()
         self._lock = threading.Lock()
         self._subscribers: OrderedDict[Address, Address] = OrderedDict()  # target → who asked
@@ -114,14 +120,20 @@ class OscServer:
         except InvalidRequest as error:
             self._refuse(sender, error)
             return
+        refused = 0
         for message in messages:
             try:
                 self._act(message, sender)
             except AceStepError as error:
-                self._refuse(sender, error)
+                refused += 1
+                if refused <= MAX_REFUSALS:
+                    self._refuse(sender, error)
             except Exception as error:
                 log.error("message_failed", address=message.address, exc_info=True)
                 self._refuse(sender, AceStepError(f"an error inside the daemon ({error}): see its log"))
+        if refused > MAX_REFUSALS:
+            more = refused - MAX_REFUSALS
+            self._refuse(sender, InvalidRequest(f"{more} more messages of the bundle are wrong"))
 
     def _act(self, message: Message, sender: Address) -> None:
         name = message.address.removeprefix("/acestep/")
@@ -295,12 +307,20 @@ class OscServer:
 
     def answer(self, sender: Address, address: str, *values: str | float | int) -> None:
         """Sends to the sender and to all subscribers."""
-        self._send([sender], encode(address, *values))
+        datagram = encode(address, *values)
+        with self._lock:
+            targets = list(dict.fromkeys([sender, *self._subscribers]))
+        allowed = [target for target in targets if self._answers.allows(target[0], len(datagram))]
+        self._send_to(allowed, datagram)
 
     def _send(self, targets: list[Address], datagram: bytes) -> None:
+        """To these and to all subscribers."""
         with self._lock:
             everyone = list(dict.fromkeys([*targets, *self._subscribers]))
-        for target in everyone:
+        self._send_to(everyone, datagram)
+
+    def _send_to(self, targets: list[Address], datagram: bytes) -> None:
+        for target in targets:
             try:
                 self._socket.sendto(datagram, target)
             except OSError as error:  # a target that is gone is no reason to fail
