@@ -32,9 +32,9 @@ def _web(arguments: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return 1
-    if bool(arguments.certificate) != bool(arguments.private_key):
-        print("--certificate and --private-key go together", file=sys.stderr)
-        return 2
+    from plugin_bridge.web.keys import check_tls
+
+    check_tls(arguments.certificate, arguments.private_key)
     listener = _listen(arguments.host, arguments.port)
     if listener is None:
         return 1
@@ -46,9 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="acestep web", description="The page in the browser: generate, listen, keep, train."
     )
-    parser.add_argument(
-        "--host", default="127.0.0.1", help="address to serve on; beyond loopback a token is asked for"
-    )
+    parser.add_argument("--host", default="127.0.0.1", help="address to serve on (default 127.0.0.1)")
     parser.add_argument(
         "--port", type=port, default=PORT, help=f"port to serve on, default {PORT}; 0: a free one"
     )
@@ -93,27 +91,25 @@ def _listen(host: str, port: int) -> socket.socket | None:
 def _serve(arguments: argparse.Namespace, listener: socket.socket) -> int:
     import uvicorn
 
-    from plugin_bridge.calls import Target
-    from plugin_bridge.errors import BridgeError
+    from plugin_bridge.calls import Target, home
     from plugin_bridge.web.app import create_app
     from plugin_bridge.web.daemon import OwnDaemon
     from plugin_bridge.web.guard import LOOPBACK_NAMES, is_loopback
+    from plugin_bridge.web.keys import TOKEN_FILE, read_or_create_token
 
-    try:
-        target = Target.find(arguments.daemon)
-    except BridgeError as error:
-        print(error.message, file=sys.stderr)
-        return 1
+    target = Target.find(arguments.daemon)
     own = OwnDaemon(_daemon_arguments(arguments, target.address))
     if target.is_local and not arguments.no_start and not _answers(target.address):
         print(f"no daemon at {target.address}: starting one, which ends with this page", file=sys.stderr)
         own.start()
-    token = "" if is_loopback(arguments.host) else secrets.token_urlsafe(24)
+    home().mkdir(parents=True, exist_ok=True, mode=0o700)
+    token, ticket = read_or_create_token(home() / TOKEN_FILE), secrets.token_urlsafe(24)
+    hosts = (*LOOPBACK_NAMES, arguments.host) if is_loopback(arguments.host) else None
     scheme = "https" if arguments.certificate else "http"
     served = listener.getsockname()[1]
     shown = f"[{arguments.host}]" if ":" in arguments.host else arguments.host
-    address = f"{scheme}://{shown}:{served}/" + (f"?token={token}" if token else "")
-    app = create_app(address=target.address, hosts={*LOOPBACK_NAMES, arguments.host}, token=token, own=own)
+    address = f"{scheme}://{shown}:{served}/?token="
+    app = create_app(address=target.address, hosts=hosts, token=token, ticket=ticket, own=own)
     config = uvicorn.Config(
         app,
         log_level="warning",
@@ -122,11 +118,11 @@ def _serve(arguments: argparse.Namespace, listener: socket.socket) -> int:
         ssl_certfile=arguments.certificate or None,
         ssl_keyfile=arguments.private_key or None,
     )
-    print(f"the page is at {address}", flush=True)
-    if token and scheme == "http":
+    print(f"the page is at {address}{token}", flush=True)
+    if hosts is None and scheme == "http":
         print("it is served without encryption: others on the network can read along", file=sys.stderr)
     if arguments.open:
-        webbrowser.open(address)
+        webbrowser.open(address + ticket)
     try:
         uvicorn.Server(config).run(sockets=[listener])
     except KeyboardInterrupt:
