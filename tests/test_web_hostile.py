@@ -26,7 +26,7 @@ GETS = [
     }.items()
     for name in names
     for value in (
-        quote(LONG),
+        LONG,
         "%00",
         "a%00b",
         "%ff",
