@@ -55,7 +55,7 @@ class Config:
     osc_allow: tuple[str, ...] = _setting((), "addresses or networks that may send OSC, beside this machine")
     tls_cert: Path | None = _setting(None, "certificate (PEM); default: tls/cert.pem in home if there")  # noqa: RUF009
     tls_key: Path | None = _setting(None, "its private key (PEM); default: tls/key.pem in home")  # noqa: RUF009
-    require_token: bool = _setting(False, "demand the token in home also from this machine")
+    require_token: bool = _setting(False, "gRPC demands the token on this machine too (OSC has none)")
     allowed_folders: tuple[Path, ...] = _setting((), "more folders that requests may name")
     cascade: str = _setting("nano", "name or folder of the cascade that requests use by default")
     variant: str = _setting("", "auto, l, m, s or nano: choose the cascade by size, for this machine")

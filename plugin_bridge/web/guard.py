@@ -31,6 +31,7 @@ OF_GRADIO = frozenset(
         "/gradio_api/theme.css",
     )
 )
+PUBLIC = frozenset(("/manifest.json",))  # browsers ask for it without cookies; it says only a name
 BEGINNINGS = ("/bridge/", "/assets/", "/static/", "/svelte/", "/gradio_api/heartbeat/", "/gradio_api/run/")
 COOKIE_LASTS_S = 400 * 86_400  # as long as browsers keep any
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "::1")
@@ -83,7 +84,7 @@ class Guard:
         refusal = self._refusal(headers)
         if refusal:
             await _refuse(scope, receive, send, refusal)
-        elif self._token and not self._knows_token(scope, headers):
+        elif self._token and scope["path"] not in PUBLIC and not self._knows_token(scope, headers):
             await self._ask_token(scope, receive, send)
         elif not is_open(scope["path"]):
             await _refuse(scope, receive, send, "there is nothing at this address", 404)
