@@ -5,6 +5,7 @@ Reads the file (mido) and answers for a bar; knows nothing of ports or clocks.
 
 import io
 import math
+import stat
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -125,16 +126,14 @@ class Song:
 def read_song(path: Path) -> Song:
     """Reads a `.mid`. Raises InvalidRequest for what is none, cut off, or of format 2."""
     import mido
+    from mido.midifiles.meta import KeySignatureError
 
+    content = _content(path)
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise InvalidRequest(f"more than {MAX_BYTES >> 20} MB")
-        file = mido.MidiFile(file=_Bounded(path.read_bytes()), clip=True)
+        file = mido.MidiFile(file=_Bounded(content), clip=True)
     except InvalidRequest as error:
         raise InvalidRequest(f"{path} has {error}: expected a song") from None
-    except FileNotFoundError:
-        raise InvalidRequest(f"{path} is not there: expected a MIDI file") from None
-    except _BROKEN as error:
+    except (*_BROKEN, KeySignatureError) as error:
         raise InvalidRequest(f"{path} is no MIDI file or is cut off ({error or 'too short'})") from None
     if file.type == 2:
         raise InvalidRequest(f"{path} has format 2, which has no common time: save it as format 0 or 1")
@@ -144,6 +143,22 @@ def read_song(path: Path) -> Song:
         return _song(file)
     except InvalidRequest as error:
         raise InvalidRequest(f"{path}: {error}") from None
+
+
+def _content(path: Path) -> bytes:
+    """The bytes of an ordinary file that is not too large: a device would never end."""
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise InvalidRequest(f"{path} is no MIDI file, but a folder or a device")
+        with path.open("rb") as opened:
+            content = opened.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise InvalidRequest(f"{path} is not there: expected a MIDI file") from None
+    except OSError as error:
+        raise InvalidRequest(f"{path} is no MIDI file that can be read ({error.strerror})") from None
+    if len(content) > MAX_BYTES:
+        raise InvalidRequest(f"{path} has more than {MAX_BYTES >> 20} MB: expected a song")
+    return content
 
 
 def _song(file: "object") -> Song:

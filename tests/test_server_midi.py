@@ -207,6 +207,9 @@ def test_a_file_that_is_too_large_or_lasts_for_years_is_refused(tmp_path: Path) 
         file.truncate(64 << 20)
     with pytest.raises(InvalidRequest, match="16 MB"):
         read_song(large)
+    if Path("/dev/zero").exists():
+        with pytest.raises(InvalidRequest, match="device"):
+            read_song(Path("/dev/zero"))
     with pytest.raises(InvalidRequest, match="quarter notes"):
         read_song(smf(tmp_path / "long.mid", b"\xff\xff\xff\x7f\xff\x06\0" * 4 + END, 1))
 

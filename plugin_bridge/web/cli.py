@@ -89,15 +89,16 @@ def _listen(host: str, port: int) -> socket.socket | None:
 
 
 def _serve(arguments: argparse.Namespace, listener: socket.socket) -> int:
+    from plugin_bridge.calls import Target, home
+
+    target = Target.find(arguments.daemon)  # before what takes seconds to load
     import uvicorn
 
-    from plugin_bridge.calls import Target, home
     from plugin_bridge.web.app import create_app
     from plugin_bridge.web.daemon import OwnDaemon
     from plugin_bridge.web.guard import LOOPBACK_NAMES, is_loopback
     from plugin_bridge.web.keys import TOKEN_FILE, read_or_create_token
 
-    target = Target.find(arguments.daemon)
     own = OwnDaemon(_daemon_arguments(arguments, target.address))
     if target.is_local and not arguments.no_start and not _answers(target.address):
         print(f"no daemon at {target.address}: starting one, which ends with this page", file=sys.stderr)
