@@ -126,7 +126,12 @@ class TrainConfig:
                 f"name {self.name!r} is none: expected 1–64 letters, digits, spaces, "
                 "dots, - or _, starting with a letter or digit"
             )
-        if not str(self.data).strip():
+        for name in ("data", "base", "trigger", "home"):
+            if not isinstance(getattr(self, name), str) or "\0" in getattr(self, name):
+                raise InvalidRequest(f"{name} is {getattr(self, name)!r:.60}: expected text")
+        if not isinstance(self.stages, list | tuple) or not all(isinstance(s, str) for s in self.stages):
+            raise InvalidRequest(f"stages is {self.stages!r:.60}: expected a list of names")
+        if not self.data.strip():
             raise InvalidRequest("data is empty: expected a folder of audio or a dataset.json")
         for name, choices in (
             ("targets", tuple(TARGETS)),
@@ -135,7 +140,7 @@ class TrainConfig:
         ):
             if getattr(self, name) not in choices:
                 raise InvalidRequest(
-                    f"{name} {getattr(self, name)!r} is unknown: expected {', '.join(choices)}"
+                    f"{name} {getattr(self, name)!r:.60} is unknown: expected {', '.join(choices)}"
                 )
         for name in ("dora", "tensorboard", "resume"):
             if not isinstance(getattr(self, name), bool):

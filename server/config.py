@@ -164,7 +164,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise InvalidRequest(
             f"{path} cannot be read ({error.strerror}): expected a file of settings"
         ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidRequest(f"{path} is not TOML: {error}") from None
     valid = sorted(set(FIELDS) - {"home"})
     unknown = sorted(set(settings) - set(valid))
@@ -180,9 +180,11 @@ def _typed(name: str, value: Any, source: str) -> Any:
         if "tuple" in kind:
             parts = value.split(os.pathsep if "Path" in kind else ",") if isinstance(value, str) else value
             items = [str(part).strip() for part in parts if str(part).strip()]
+            if any("\0" in item for item in items):
+                raise ValueError
             return tuple(Path(item) for item in items) if "Path" in kind else tuple(items)
         if "Path" in kind:
-            if not isinstance(value, str | Path) or not str(value):
+            if not isinstance(value, str | Path) or not str(value) or "\0" in str(value):
                 raise ValueError
             return Path(value)
         if "bool" in kind:
@@ -196,9 +198,9 @@ def _typed(name: str, value: Any, source: str) -> Any:
         if not isinstance(value, str):
             raise ValueError
         return value
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError):
         expected = kind.replace("<class '", "").replace("'>", "").replace("pathlib.", "")
-        raise InvalidRequest(f"{name} = {value!r} in {source}: expected {expected}") from None
+        raise InvalidRequest(f"{name} = {value!r:.80} in {source}: expected {expected}") from None
 
 
 _BOOLS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False}
@@ -212,7 +214,7 @@ def _whole(value: Any) -> int:
 
 def _within(name: str, value: float, low: float, high: float) -> None:
     if not low <= value <= high:
-        raise InvalidRequest(f"{name} {value} is out of range: expected {low}–{high}")
+        raise InvalidRequest(f"{name} {str(value)[:40]} is out of range: expected {low}–{high}")
 
 
 def _network(entry: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
