@@ -26,6 +26,7 @@ from acestep.grid import Grid
 from acestep.key import PITCH_NAMES, Key
 from acestep.loading import ONLY_DATA
 from acestep.request import GenerateRequest
+from acestep.weights import BROKEN_FILES
 
 CODES_HZ = 5
 CODE = re.compile(r"<\|audio_code_(\d+)\|>")
@@ -73,7 +74,7 @@ class Planner:
                 folder, dtype=kind, use_safetensors=True, **ONLY_DATA
             )
             tokenizer = AutoTokenizer.from_pretrained(folder, **ONLY_DATA)
-        except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:
+        except BROKEN_FILES as error:
             raise CheckpointError(f"the planner in {folder} cannot be loaded: {error}") from error
         return cls(folder.name, model.eval().requires_grad_(False).to(device), tokenizer)
 

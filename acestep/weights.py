@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from safetensors import SafetensorError
+
 from acestep.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -29,6 +31,19 @@ DTYPES = {
     "U8": "uint8",
     "BOOL": "bool",
 }
+# What libraries raise on files that are not what they should be.
+BROKEN_FILES = (
+    OSError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    RuntimeError,  # RecursionError too
+    ArithmeticError,
+    AssertionError,
+    MemoryError,
+    SafetensorError,
+)
 MAX_HEADER_BYTES = 100_000_000  # the format's own limit
 
 

@@ -7,10 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from diffusers import AceStepTransformer1DModel
 
 from acestep.cascade import Cascade
 from acestep.checkpoint import EMBEDDED, read_spec
+from acestep.codec import load_codec
 from acestep.errors import CheckpointError
+from acestep.loading import load_model
 from acestep.weights import weight_files
 
 CODE = "from pathlib import Path\nPath(__file__).with_name('ran').touch()\nclass Own: pass\n"
@@ -116,3 +120,32 @@ def test_an_index_of_shards_names_files_beside_it_only(tmp_path: Path, name: Any
     (tmp_path / "x.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": name}}))
     with pytest.raises(CheckpointError, match="outside of its folder"):
         weight_files(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "config", ["[]", "5", "{}", "[" * 100_000, '{"_class_name": []}', '{"_class_name": "SpectralCodec"}']
+)
+def test_a_codec_whose_configuration_is_none_is_refused(tmp_path: Path, config: str) -> None:
+    (tmp_path / "config.json").write_text(config)
+    with pytest.raises(CheckpointError, match="codec"):
+        load_codec(tmp_path)
+
+
+def test_a_codec_whose_weights_are_none_is_refused(copied: Path) -> None:
+    weights = copied / "codec" / "model.safetensors"
+    weights.unlink()
+    weights.write_bytes(b"\xff" * 100)
+    with pytest.raises(CheckpointError, match="codec"):
+        load_codec(copied / "codec")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"num_attention_heads": 0}, {"hidden_size": "x"}, {"head_dim": []}, {"in_channels": -1}],
+    ids=str,
+)
+def test_a_stage_whose_configuration_is_none_is_refused(copied: Path, wrong: dict[str, Any]) -> None:
+    folder = copied / "stages" / "s" / "transformer"
+    change(folder / "config.json", **wrong)
+    with pytest.raises(CheckpointError, match="transformer"):
+        load_model(AceStepTransformer1DModel, folder, torch.float32)
