@@ -29,6 +29,7 @@ MAX_SUBSCRIBERS = 64
 # bears that name must not drown in answers that it never asked for.
 ANSWER_BYTES_PER_S = 256 << 10
 ANSWER_BYTES_AT_ONCE = 64 << 10
+MAX_PACKET_ANSWER_BYTES = 16 << 10
 MAX_REFUSALS = 8  # of the messages in one bundle that are answered one by one
 THIS_MACHINE = "127.0.0.1"
 RECEIVE_BUFFER_BYTES = 1 << 20  # a burst of a thousand messages waits here
@@ -54,6 +55,7 @@ class OscServer:
         self._rate = rate
         self._pad_prompt = pad_prompt
         self._complaints = RateLimit(1, 1)  # one "too fast" a second
+        self._left = MAX_PACKET_ANSWER_BYTES  # of what the packet that is being read may be answered
         self._answers = RateLimit(ANSWER_BYTES_PER_S, ANSWER_BYTES_AT_ONCE)
         self.sessions = Sessions()
         self._lock = threading.Lock()
@@ -108,6 +110,7 @@ class OscServer:
 
     def receive(self, datagram: bytes, sender: Address) -> None:
         """Reads one packet and does what its messages say."""
+        self._left = MAX_PACKET_ANSWER_BYTES
         if not self._senders.allows(sender[0]):
             log.warning("sender_refused", sender=f"{sender[0]}:{sender[1]}")
             return
@@ -306,8 +309,12 @@ class OscServer:
         self._send(targets, encode(address, *values))
 
     def answer(self, sender: Address, address: str, *values: str | float | int) -> None:
-        """Sends to the sender and to all subscribers."""
+        """Sends to the sender and to all subscribers, within the bytes that one packet and one host get."""
         datagram = encode(address, *values)
+        self._left -= len(datagram)
+        if self._left < 0:
+            log.debug("answer_dropped", sender=f"{sender[0]}:{sender[1]}", address=address)
+            return
         with self._lock:
             targets = list(dict.fromkeys([sender, *self._subscribers]))
         allowed = [target for target in targets if self._answers.allows(target[0], len(datagram))]
