@@ -1,6 +1,7 @@
 # make run     the daemon with the embedded model, and a first clip (ONCE=1 ends after it)
 # make test    the tests; make test-heavy: the rest of them (minutes, fluidsynth, DAW hosts: see .ci/run)
 # make check   formatting, lint, types, generated code
+# make pins    requirements.txt anew, after a change of pyproject.toml or constraints.txt
 # make bench   benchmarks: ratios measured side by side in one run
 
 PYTHON ?= python3
@@ -12,16 +13,19 @@ TORCH_INDEX ?=
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test test-heavy check format protos bench bench-fit install clean
+.PHONY: run test test-heavy check format protos pins bench bench-fit install clean
 
 install: $(INSTALLED)
 
-$(INSTALLED): pyproject.toml constraints.txt
+# Every file is checked against its hash in requirements.txt. Not so torch, and what only torch needs: builds of
+# one version differ by index (CPU, each CUDA), and so do their hashes.
+$(INSTALLED): pyproject.toml constraints.txt requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --require-hashes --no-deps -r requirements.txt
 	$(BIN)/python -m pip install -q -c constraints.txt $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
-	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e .
 	@touch $@
 
 run: $(INSTALLED)
@@ -45,6 +49,13 @@ format: $(INSTALLED)
 
 protos: $(INSTALLED)
 	$(BIN)/python -m protos.generate
+
+pins:
+	@command -v uv >/dev/null || { echo "uv is needed once: python3 -m pip install uv"; exit 1; }
+	@echo "torch ; sys_platform == 'none'" | uv pip compile -q --universal --python-version 3.11 --generate-hashes \
+		--no-annotate --custom-compile-command 'make pins' --no-emit-package torch --no-emit-package sympy \
+		--no-emit-package mpmath --no-emit-package networkx --extra dev -c constraints.txt --overrides /dev/stdin \
+		pyproject.toml -o requirements.txt
 
 bench: $(INSTALLED)
 	@for name in engine daemon fit; do $(BIN)/python -m tests.benchmarks.$$name || exit 1; done

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from acestep.command import expanded
 from acestep.containers import View, opened, view_of
 from acestep.errors import UnreadableAudio
 from acestep.grid import SAMPLE_RATE_HZ
@@ -115,7 +116,7 @@ def read_audio(
     """`[2, N]` float32: the file, or the part of it from `start_s` to `end_s` (or the range's own)."""
     if isinstance(source, AudioRange):
         start_s, end_s = source.start_s, source.end_s
-        source = Path(source.path).expanduser()
+        source = expanded(source.path)
     return load_audio(source, start_s, end_s, sample_rate_hz=sample_rate_hz, max_s=max_s).samples
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
+from acestep.command import expanded
 from acestep.errors import CheckpointError, NotFound
 from acestep.grid import Grid
 from acestep.request import CONTEXT_TASKS
@@ -102,7 +103,7 @@ class CascadeSpec:
 def home() -> Path:
     """Where checkpoints, adapters and the library live: ACESTEP_HOME, else the platform's data folder."""
     if os.environ.get("ACESTEP_HOME"):
-        return Path(os.environ["ACESTEP_HOME"]).expanduser()
+        return expanded(os.environ["ACESTEP_HOME"])
     import platformdirs
 
     return Path(platformdirs.user_data_dir("acestep", appauthor=False))
@@ -188,7 +189,7 @@ def find(name_or_path: str | Path) -> Path:
     here = available()
     if str(name_or_path) in here:
         return here[str(name_or_path)]
-    folder = Path(name_or_path).expanduser()
+    folder = expanded(name_or_path)
     if is_checkpoint(folder):
         return folder
     if folder.is_dir():
@@ -213,7 +214,7 @@ def read_spec(folder: Path) -> CascadeSpec:
         )
     try:
         return _cascade_spec(folder, values)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
         raise CheckpointError(f"{path} is not as expected: {type(error).__name__} {error}") from error
 
 
@@ -226,9 +227,9 @@ def _cascade_spec(folder: Path, values: dict[str, Any]) -> CascadeSpec:
         name=values.get("name") or folder.name,
         folder=folder,
         stages=stages,
-        codec=folder / values.get("codec", "codec"),
-        text_encoder=folder / values.get("text_encoder", "text_encoder"),
-        tokenizer=folder / values.get("tokenizer", "tokenizer"),
+        codec=inside(folder, values.get("codec", "codec")),
+        text_encoder=inside(folder, values.get("text_encoder", "text_encoder")),
+        tokenizer=inside(folder, values.get("tokenizer", "tokenizer")),
         schedule=_schedule(values.get("schedule")) or TURBO_SCHEDULE,
         guidance=_guidance(values.get("guidance")) or NO_GUIDANCE,
         supports=tuple(values["supports"]) if "supports" in values else None,
@@ -245,6 +246,26 @@ def _cascade_spec(folder: Path, values: dict[str, Any]) -> CascadeSpec:
     )
 
 
+def inside(folder: Path, path: Any) -> Path:
+    """Where a checkpoint says a part of it is: in its own folder, or in another cascade of this home.
+
+    Raises CheckpointError for a path that leads anywhere else.
+    """
+    if not isinstance(path, str) or not path or "\0" in path:
+        raise CheckpointError(f"{folder} names a part by {path!r:.80}: expected a path inside of it")
+    own = Path(os.path.normpath(folder))
+    found = Path(os.path.normpath(own / path))
+    if found.is_relative_to(own):
+        return found
+    shared = (cascades_folder(), *EMBEDDED.values())  # `compose` names stages of other cascades
+    if any(found.resolve().is_relative_to(other.resolve()) for other in shared):
+        return found
+    raise CheckpointError(
+        f"{folder} names a part by {path!r:.200}, which leads out of it: expected a path inside of it, or in "
+        f"another cascade in {cascades_folder()}"
+    )
+
+
 def _range(value: Mapping[str, Any] | None) -> TrainedRange | None:
     if not value:
         return None
@@ -256,7 +277,7 @@ def _stage_spec(folder: Path, entry: Mapping[str, Any]) -> StageSpec:
     steps = entry.get("steps")
     return StageSpec(
         name=entry["name"],
-        folder=folder / entry["path"],
+        folder=inside(folder, entry["path"]),
         steps=(int(steps[0]), int(steps[1])) if steps else None,
         schedule=_schedule(entry.get("schedule")),
         guidance=_guidance(entry.get("guidance")),
@@ -310,7 +331,7 @@ def _read_json(path: Path) -> dict[str, Any]:
         values = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise CheckpointError(f"{path} is missing or cannot be read: is the checkpoint complete?") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} is not JSON: {error}") from error
     if not isinstance(values, dict):
         raise CheckpointError(f"{path} is not an object: expected the values of a checkpoint")

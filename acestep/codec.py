@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from acestep.errors import CheckpointError
+from acestep.weights import BROKEN_FILES
 
 if TYPE_CHECKING:
     import torch
@@ -121,24 +122,25 @@ def load_codec(folder: str | Path) -> Codec:
     folder = Path(folder)
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except BROKEN_FILES as error:
         raise CheckpointError(
             f"no codec in {folder}: expected a folder with config.json ({error})"
         ) from error
-    name = config.get("_class_name")
-    if name == "SpectralCodec":
-        from acestep.spectral import SpectralCodec
+    name = config.get("_class_name") if isinstance(config, dict) else config
+    try:
+        if name == "SpectralCodec":
+            from acestep.spectral import SpectralCodec
 
-        return SpectralCodec.load(folder)
-    if name == "AutoencoderOobleck":
-        from diffusers import AutoencoderOobleck
+            return SpectralCodec.load(folder)
+        if name == "AutoencoderOobleck":
+            from diffusers import AutoencoderOobleck
 
-        try:
             return OobleckCodec(AutoencoderOobleck.from_pretrained(folder, use_safetensors=True))
-        except OSError as error:
-            raise CheckpointError(f"the codec in {folder} has no readable safetensors: {error}") from error
+    except BROKEN_FILES as error:
+        why = " ".join(str(error).split())[:400]
+        raise CheckpointError(f"the codec in {folder} has no readable safetensors: {why}") from error
     raise CheckpointError(
-        f"the codec in {folder} is a {name!r}: expected AutoencoderOobleck or SpectralCodec"
+        f"the codec in {folder} is a {name!r:.60}: expected AutoencoderOobleck or SpectralCodec"
     )
 
 

@@ -18,7 +18,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from acestep import weights
+from acestep import command, weights
 from acestep.checkpoint import FORMAT, CascadeSpec, StageSpec, cascades_folder, find, read_spec
 from acestep.errors import AceStepError, AlreadyExists, CheckpointError, InvalidRequest
 from acestep.request import CONTEXT_TASKS
@@ -228,8 +228,4 @@ def main(argv: list[str] | None = None) -> int:
     """`acestep compose`."""
     parser = argparse.ArgumentParser(prog="acestep compose", description=(__doc__ or "").splitlines()[0])
     add_arguments(parser)
-    try:
-        return run(parser.parse_args(argv))
-    except AceStepError as error:
-        print(f"acestep compose: {error}", file=sys.stderr)
-        return 2
+    return command.run("acestep compose", lambda: run(parser.parse_args(argv)))

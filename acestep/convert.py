@@ -18,9 +18,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from acestep import weights
+from acestep import command, weights
 from acestep.checkpoint import BASE_GUIDANCE, BASE_SCHEDULE, FORMAT, TURBO_SCHEDULE, cascades_folder
-from acestep.errors import AceStepError, AlreadyExists, CheckpointError, StorageError
+from acestep.errors import AlreadyExists, CheckpointError, StorageError
 from acestep.original import (
     CLASSES,
     Original,
@@ -214,8 +214,4 @@ def main(argv: list[str] | None = None) -> int:
     """`acestep convert`."""
     parser = argparse.ArgumentParser(prog="acestep convert", description=(__doc__ or "").splitlines()[0])
     add_arguments(parser)
-    try:
-        return run(parser.parse_args(argv))
-    except AceStepError as error:
-        print(f"acestep convert: {error}", file=sys.stderr)
-        return 2
+    return command.run("acestep convert", lambda: run(parser.parse_args(argv)))

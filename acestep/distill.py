@@ -23,11 +23,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from acestep import conditions
+from acestep import command, conditions
 from acestep.checkpoint import FORMAT, cascades_folder, home
 from acestep.compose import Chosen, parse_stage, path_from
 from acestep.distill_material import Batch, Material
-from acestep.errors import AceStepError, AlreadyExists, CheckpointError, InvalidRequest
+from acestep.errors import AlreadyExists, CheckpointError, InvalidRequest
 from acestep.loading import choose_device
 from acestep.nano.network import Conditions, velocity
 from acestep.pruning import begin_from, smaller_config
@@ -350,8 +350,4 @@ def main(argv: list[str] | None = None) -> int:
     """`acestep distill`."""
     parser = argparse.ArgumentParser(prog="acestep distill", description=(__doc__ or "").splitlines()[0])
     add_arguments(parser)
-    try:
-        return run(parser.parse_args(argv))
-    except AceStepError as error:
-        print(f"acestep distill: {error}", file=sys.stderr)
-        return 2
+    return command.run("acestep distill", lambda: run(parser.parse_args(argv)))

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from acestep import conditions
 from acestep.audio import read_audio
+from acestep.command import expanded
 from acestep.conditions import Words
 from acestep.errors import InvalidRequest, UnreadableAudio
 from acestep.schedule import sigmas
@@ -149,7 +150,7 @@ class Material:
         """(caption, file of latents) of every audio file; what is encoded already is taken as it is."""
         from safetensors.torch import save_file
 
-        source = Path(self.recipe.audio).expanduser()
+        source = expanded(self.recipe.audio)
         files = sorted(path for path in source.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES)
         folder.mkdir(parents=True, exist_ok=True)
         found = []
@@ -180,7 +181,7 @@ class Material:
 
 def _lines(file: Path) -> list[str]:
     try:
-        lines = [line.strip() for line in file.expanduser().read_text(encoding="utf-8").splitlines()]
+        lines = [line.strip() for line in expanded(file).read_text(encoding="utf-8").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidRequest(f"{file} cannot be read as text: {error}") from error
     found = [line for line in lines if line]

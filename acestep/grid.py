@@ -6,6 +6,7 @@ every DAW host does; a *beat* is the signature's denominator note; a bar of n/d 
 
 import math
 import re
+import sys
 from dataclasses import dataclass
 
 from acestep.errors import InvalidRequest
@@ -29,8 +30,8 @@ class Signature:
     def __post_init__(self) -> None:
         if not 1 <= self.numerator <= MAX_NUMERATOR or self.denominator not in DENOMINATORS:
             raise InvalidRequest(
-                f"time signature {self.numerator}/{self.denominator} is not one: expected 1–{MAX_NUMERATOR} "
-                f"over {', '.join(map(str, DENOMINATORS))}, for example 4/4 or 7/8"
+                f"time signature {self.numerator}/{self.denominator:.6g} is not one: expected "
+                f"1–{MAX_NUMERATOR} over {', '.join(map(str, DENOMINATORS))}, for example 4/4 or 7/8"
             )
 
     @classmethod
@@ -40,7 +41,9 @@ class Signature:
             return text
         match = re.fullmatch(r"\s*(\d{1,4})\s*/\s*(\d{1,4})\s*", text) if isinstance(text, str) else None
         if match is None:
-            raise InvalidRequest(f"time signature {text!r} is not one: expected N/D, for example 4/4 or 7/8")
+            raise InvalidRequest(
+                f"time signature {text!r:.40} is not one: expected N/D, for example 4/4 or 7/8"
+            )
         return cls(int(match[1]), int(match[2]))
 
     @property
@@ -106,8 +109,15 @@ class Grid:
         return [i * self.bar_s for i in range(math.ceil(self.bars - 1e-9))]
 
 
+def is_number(value: object) -> bool:
+    """True for an int or float that is finite; also false for whole numbers that no float can hold."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+
+
 def _require_number(what: str, value: float, limits: tuple[float, float], unit: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise InvalidRequest(f"{what} {value!r} is not a number: expected {limits[0]:g}–{limits[1]:g} {unit}")
+    if not is_number(value):
+        raise InvalidRequest(
+            f"{what} {value!r:.40} is not a number: expected {limits[0]:g}–{limits[1]:g} {unit}"
+        )
     if not limits[0] <= value <= limits[1]:
         raise InvalidRequest(f"{what} {value:g} is out of range: expected {limits[0]:g}–{limits[1]:g} {unit}")

@@ -20,7 +20,10 @@ from acestep.codec import load_codec, silence_of
 from acestep.errors import CheckpointError, InvalidRequest, NotFound
 from acestep.quantise import quantise
 from acestep.stage import Stage
+from acestep.weights import BROKEN_FILES
 
+# A checkpoint is data: code that it brings along (`auto_map`) is never run, and nobody is asked whether to.
+ONLY_DATA = {"local_files_only": True, "trust_remote_code": False}
 log = logging.getLogger(__name__)
 
 
@@ -131,7 +134,7 @@ def load_model(kind: Any, folder: Path, dtype: torch.dtype, may_miss: tuple[str,
         model, info = kind.from_pretrained(
             folder, torch_dtype=dtype, use_safetensors=True, output_loading_info=True, local_files_only=True
         )
-    except (OSError, ValueError, RuntimeError, TypeError, KeyError) as error:
+    except BROKEN_FILES as error:
         raise CheckpointError(f"{folder} cannot be loaded as {kind.__name__}: {_short(error)}") from error
     for name in ("missing_keys", "unexpected_keys", "mismatched_keys"):
         found = set(map(str, info.get(name, [])))
@@ -148,8 +151,8 @@ def _load_text_encoder(folder: Path, dtype: torch.dtype) -> Any:
     from transformers import AutoModel
 
     try:
-        model = AutoModel.from_pretrained(folder, dtype=dtype, local_files_only=True, use_safetensors=True)
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        model = AutoModel.from_pretrained(folder, dtype=dtype, use_safetensors=True, **ONLY_DATA)
+    except BROKEN_FILES as error:
         raise CheckpointError(f"the text encoder in {folder} cannot be loaded: {_short(error)}") from error
     return model.eval().requires_grad_(False)
 
@@ -158,8 +161,8 @@ def _load_tokenizer(folder: Path) -> Any:
     from transformers import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, KeyError) as error:
+        return AutoTokenizer.from_pretrained(folder, **ONLY_DATA)
+    except BROKEN_FILES as error:
         raise CheckpointError(f"the tokenizer in {folder} cannot be loaded: {_short(error)}") from error
 
 

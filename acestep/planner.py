@@ -19,11 +19,14 @@ import torch
 from torch import Tensor
 
 from acestep.checkpoint import home
+from acestep.command import expanded
 from acestep.conditions import SIGNATURES
 from acestep.errors import CheckpointError, NotFound
 from acestep.grid import Grid
 from acestep.key import PITCH_NAMES, Key
+from acestep.loading import ONLY_DATA
 from acestep.request import GenerateRequest
+from acestep.weights import BROKEN_FILES
 
 CODES_HZ = 5
 CODE = re.compile(r"<\|audio_code_(\d+)\|>")
@@ -60,7 +63,7 @@ class Planner:
     def load(cls, name_or_path: str | Path, device: torch.device) -> Planner:
         """By its name in ACESTEP_HOME/planners, or a folder in transformers' layout (safetensors only)."""
         folder = home() / "planners" / str(name_or_path)
-        folder = folder if folder.is_dir() else Path(name_or_path).expanduser()
+        folder = folder if folder.is_dir() else expanded(name_or_path)
         if not (folder / "config.json").is_file():
             raise NotFound(f"no planner {str(name_or_path)!r} here: `acestep pull lm-0.6b` fetches one")
         from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -68,10 +71,10 @@ class Planner:
         kind = torch.bfloat16 if device.type == "cuda" else torch.float32
         try:
             model = AutoModelForCausalLM.from_pretrained(
-                folder, dtype=kind, local_files_only=True, use_safetensors=True
+                folder, dtype=kind, use_safetensors=True, **ONLY_DATA
             )
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        except (OSError, ValueError, RuntimeError, KeyError) as error:
+            tokenizer = AutoTokenizer.from_pretrained(folder, **ONLY_DATA)
+        except BROKEN_FILES as error:
             raise CheckpointError(f"the planner in {folder} cannot be loaded: {error}") from error
         return cls(folder.name, model.eval().requires_grad_(False).to(device), tokenizer)
 

@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from acestep import command
 from acestep.checkpoint import BASE_GUIDANCE, BASE_SCHEDULE, FORMAT, TURBO_SCHEDULE, cascades_folder, home
 from acestep.convert import SUPPORTS, TEXT_ENCODER, convert
 from acestep.errors import AceStepError, AlreadyExists, CheckpointError, NotFound, StorageError, Unavailable
@@ -232,8 +233,4 @@ def main(argv: list[str] | None = None) -> int:
     """`acestep pull`."""
     parser = argparse.ArgumentParser(prog="acestep pull", description=(__doc__ or "").splitlines()[0])
     add_arguments(parser)
-    try:
-        return run(parser.parse_args(argv))
-    except AceStepError as error:
-        print(f"acestep pull: {error}", file=sys.stderr)
-        return 2
+    return command.run("acestep pull", lambda: run(parser.parse_args(argv)))

@@ -6,15 +6,14 @@ the task is decided where the checkpoint is known.
 
 import dataclasses
 import json
-import math
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from acestep.errors import InvalidRequest
-from acestep.grid import BARS_RANGE, Grid, Signature
+from acestep.grid import BARS_RANGE, Grid, Signature, is_number
 from acestep.key import Key
 from acestep.tempo_map import TempoMap
 
@@ -34,6 +33,7 @@ MAX_ADAPTERS = 8
 MAX_ADAPTER_SCALE = 4.0
 TARGET_LUFS = -14.0  # integrated: what streaming services play at, so that takes compare fairly
 LOUDNESS_RANGE_LUFS = (-40.0, -6.0)
+MAX_ADAPTER_CHARS = 1_000  # the command line may name one by its path
 SWING_RANGE = (1.0, 2.8)  # long to short eighth, as far as off-beats are recognised as such
 
 
@@ -132,6 +132,7 @@ class GenerateRequest:
                 raise InvalidRequest(f"{name} is a {type(text).__name__}: expected text")
             if len(text) > limit:
                 raise InvalidRequest(f"{name} has {len(text)} characters: expected at most {limit}")
+            _unicode(name, text)
         if not self.prompt.strip():
             raise InvalidRequest("prompt is empty: expected a few words on what it should sound like")
         _choice("format", self.format, FORMATS)
@@ -151,6 +152,9 @@ class GenerateRequest:
             _whole("steps", self.steps, 1, MAX_STEPS)
         if self.guidance is not None:
             _number("guidance", self.guidance, 0, 30)
+        for name in ("fit", "strict", *(("guide",) if self.guide is not None else ())):
+            if not isinstance(getattr(self, name), bool):
+                raise InvalidRequest(f"{name} is {getattr(self, name)!r:.40}: expected true or false")
 
     def _check_task(self) -> None:
         if not self.task:
@@ -188,7 +192,9 @@ class GenerateRequest:
     def from_dict(cls, values: Mapping[str, Any]) -> "GenerateRequest":
         """From `to_dict`'s values (a sidecar, a journal). Unknown names raise InvalidRequest."""
         names = {field.name for field in dataclasses.fields(cls)}
-        unknown = sorted(set(values) - names)
+        if not isinstance(values, Mapping):
+            raise InvalidRequest(f"the request is a {type(values).__name__}: expected names and values")
+        unknown = sorted(str(name)[:40] for name in set(values) - names)
         if unknown:
             raise InvalidRequest(
                 f"unknown setting {', '.join(unknown)}: expected some of {', '.join(sorted(names))}"
@@ -209,31 +215,38 @@ def _audio_range(value: Any) -> AudioRange:
         return value
     if isinstance(value, str | Path):
         return AudioRange(str(value))
-    if isinstance(value, Mapping):
+    if isinstance(value, Mapping) and {"path"} <= set(value) <= {"path", "start_s", "end_s"}:
         return AudioRange(**value)
     raise InvalidRequest(
-        f"audio {value!r} is not a file: expected a path, or a path with start and end in seconds"
+        f"audio {value!r:.80} is not a file: expected a path, or a path with start and end in seconds"
     )
 
 
 def _names(what: str, value: Any) -> tuple[str, ...]:
-    names = tuple(value.replace(",", " ").split()) if isinstance(value, str) else tuple(value)
-    if not all(isinstance(name, str) and name for name in names):
-        raise InvalidRequest(f"{what} {value!r} are not names: expected for example ('l', 'm')")
-    return names
+    names = value.replace(",", " ").split() if isinstance(value, str) else value
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) and name for name in names):
+        raise InvalidRequest(f"{what} {value!r:.80} are not names: expected for example ('l', 'm')")
+    return tuple(names)
 
 
 def _adapters(value: Any) -> tuple[tuple[str, float], ...]:
     adapters = []
-    for item in value:
+    for item in _list("adapters", value, "names, or pairs of a name and a scale"):
         if isinstance(item, str):
             item = (item, 1.0)
+        if not isinstance(item, list | tuple) or len(item) != 2:
+            raise InvalidRequest(f"adapter {item!r:.80} is none: expected a name and a scale: ('dusty', 0.8)")
         name, scale = item
         if not isinstance(name, str) or not name.strip():
             raise InvalidRequest(
-                f"adapter {name!r} is not a name: `acestep models` lists those that are here"
+                f"adapter {name!r:.80} is not a name: `acestep models` lists those that are here"
             )
-        _number(f"scale of adapter {name}", scale, -MAX_ADAPTER_SCALE, MAX_ADAPTER_SCALE)
+        if len(name) > MAX_ADAPTER_CHARS:
+            raise InvalidRequest(
+                f"adapter {name[:40]!r}… has a name of {len(name)} characters: that is too long"
+            )
+        _unicode("the name of an adapter", name)
+        _number(f"scale of adapter {name[:80]}", scale, -MAX_ADAPTER_SCALE, MAX_ADAPTER_SCALE)
         adapters.append((name, float(scale)))
     if len(adapters) > MAX_ADAPTERS:
         raise InvalidRequest(f"{len(adapters)} adapters at once: expected at most {MAX_ADAPTERS}")
@@ -241,7 +254,10 @@ def _adapters(value: Any) -> tuple[tuple[str, float], ...]:
 
 
 def _region(value: Any) -> tuple[float, float]:
-    start_s, end_s = value
+    region = _list("repaint_s", value, "a start and an end in seconds")
+    if len(region) != 2:
+        raise InvalidRequest(f"repaint_s {value!r:.80} is no region: expected a start and an end in seconds")
+    start_s, end_s = region
     _number("repaint start", start_s, 0, 600)
     _number("repaint end", end_s, 0, 600)
     if end_s <= start_s:
@@ -251,20 +267,33 @@ def _region(value: Any) -> tuple[float, float]:
     return float(start_s), float(end_s)
 
 
+def _list(name: str, value: Any, expected: str) -> Sequence[Any]:
+    if not isinstance(value, list | tuple):
+        raise InvalidRequest(f"{name} {value!r:.80} is no list: expected {expected}")
+    return value
+
+
+def _unicode(name: str, text: str) -> None:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:  # half a pair of UTF-16, or a byte of a file name: no font and no model has it
+        raise InvalidRequest(f"{name} holds {text!r:.80}, bytes that are no text: expected UTF-8") from None
+
+
 def _choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
     if value not in choices:
-        raise InvalidRequest(f"{name} {value!r} is unknown: expected one of {', '.join(choices)}")
+        raise InvalidRequest(f"{name} {value!r:.80} is unknown: expected one of {', '.join(choices)}")
 
 
 def _number(name: str, value: Any, low: float, high: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise InvalidRequest(f"{name} {value!r} is not a number: expected {low:g}–{high:g}")
+    if not is_number(value):
+        raise InvalidRequest(f"{name} {value!r:.40} is not a number: expected {low:g}–{high:g}")
     if not low <= value <= high:
         raise InvalidRequest(f"{name} {value:g} is out of range: expected {low:g}–{high:g}")
 
 
 def _whole(name: str, value: Any, low: int, high: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise InvalidRequest(f"{name} {value!r} is not a whole number: expected {low}–{high}")
+        raise InvalidRequest(f"{name} {value!r:.40} is not a whole number: expected {low}–{high}")
     if not low <= value <= high:
         raise InvalidRequest(f"{name} {value} is out of range: expected {low}–{high}")

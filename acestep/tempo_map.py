@@ -53,7 +53,7 @@ class TempoMap:
         try:
             points = [(*point, False)[:3] for point in value]
             found = tuple(TempoPoint(float(at), float(bpm), bool(ramp)) for at, bpm, ramp in points)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise InvalidRequest(
                 f"tempo map {value!r:.80} is none: expected points like (0, 100, True), (16, 120): quarters, "
                 "bpm, and whether the tempo moves evenly to the next point"

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from safetensors import SafetensorError
+
 from acestep.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -29,6 +31,19 @@ DTYPES = {
     "U8": "uint8",
     "BOOL": "bool",
 }
+# What libraries raise on files that are not what they should be.
+BROKEN_FILES = (
+    OSError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    RuntimeError,  # RecursionError too
+    ArithmeticError,
+    AssertionError,
+    MemoryError,
+    SafetensorError,
+)
 MAX_HEADER_BYTES = 100_000_000  # the format's own limit
 
 
@@ -101,8 +116,13 @@ def weight_files(folder: Path) -> list[Path]:
     if indexes:
         try:
             names = sorted(set(json.loads(indexes[0].read_text(encoding="utf-8"))["weight_map"].values()))
-        except (OSError, ValueError, KeyError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
             raise CheckpointError(f"{indexes[0]} is not an index of shards: {error}") from error
+        foreign = [name for name in names if not isinstance(name, str) or Path(name).name != name]
+        if foreign:
+            raise CheckpointError(
+                f"{indexes[0]} names shards outside of its folder: {str(foreign[0])[:80]!r}"
+            )
         missing = [name for name in names if not (folder / name).is_file()]
         if missing:
             listed = ", ".join(missing[:5])

@@ -1,7 +1,7 @@
 """`lora_studio`: prepare, train, list, show, export, import, merge.
 
 Turns words into configurations and progress into lines; decides nothing itself. Exit codes: 0 done, 1 failed,
-2 wrong usage, 130 stopped (the same command goes on).
+2 bad input, 130 stopped (the same command goes on).
 """
 
 import argparse
@@ -16,15 +16,14 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from acestep.errors import AceStepError, Cancelled, InvalidRequest
+from acestep.command import run
+from acestep.errors import Cancelled, InvalidRequest
 from acestep.terminal import write_plainly
 from lora_studio.config import NOISES, PRECISIONS, TARGETS, TrainConfig
 from lora_studio.console import Console
 
 if TYPE_CHECKING:
     from lora_studio.dataset import Dataset
-
-EXIT_FAILED, EXIT_USAGE, EXIT_STOPPED = 1, 2, 130
 
 _HELP = {
     "base": "cascade to train on: a name from `acestep models`, or a folder (default: nano)",
@@ -62,34 +61,24 @@ _HELP = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; gives its exit code."""
     write_plainly()
-    parser = _parser()
-    try:
-        arguments = parser.parse_args(argv)
-    except SystemExit as error:  # argparse has said what was wrong
-        return int(error.code or 0)
-    logging.basicConfig(level=logging.INFO if arguments.verbose else logging.WARNING, format="%(message)s")
-    command: Callable[[argparse.Namespace], int] = arguments.run
-    try:
-        return command(arguments)
-    except KeyboardInterrupt:
-        _fail(arguments, "cancelled", "stopped; the same command goes on from the last checkpoint")
-        return EXIT_STOPPED
-    except Cancelled as error:
-        _fail(arguments, error.reason, str(error))
-        return EXIT_STOPPED
-    except AceStepError as error:
-        _fail(arguments, error.reason, str(error))
-        return (
-            EXIT_USAGE
-            if isinstance(error, InvalidRequest) and error.reason == "invalid_request"
-            else EXIT_FAILED
+    argv = list(sys.argv[1:] if argv is None else argv)
+
+    def command() -> int:
+        arguments = _parser().parse_args(argv)
+        logging.basicConfig(
+            level=logging.INFO if arguments.verbose else logging.WARNING, format="%(message)s"
         )
+        try:
+            return int(arguments.run(arguments))
+        except KeyboardInterrupt:
+            raise Cancelled("stopped; the same command goes on from the last checkpoint") from None
 
+    def tell(reason: str, sentence: str) -> None:
+        if "--json" in argv:
+            Console(as_json=True).event("error", reason=reason, message=sentence)
+        print(f"{reason}: {sentence}", file=sys.stderr)
 
-def _fail(arguments: argparse.Namespace, reason: str, message: str) -> None:
-    if getattr(arguments, "json", False):
-        Console(as_json=True).event("error", reason=reason, message=message)
-    print(f"{reason}: {message}", file=sys.stderr)
+    return run("lora_studio", command, tell=tell)
 
 
 def _parser() -> argparse.ArgumentParser:

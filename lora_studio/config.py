@@ -6,7 +6,6 @@ checkpoint decides ("auto" and None) is resolved where the checkpoint is known, 
 
 import dataclasses
 import json
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from acestep.errors import InvalidRequest
+from acestep.grid import is_number
 from lora_studio.segments import Limits
 
 TARGETS: dict[str, tuple[str, ...]] = {
@@ -126,7 +126,12 @@ class TrainConfig:
                 f"name {self.name!r} is none: expected 1–64 letters, digits, spaces, "
                 "dots, - or _, starting with a letter or digit"
             )
-        if not str(self.data).strip():
+        for name in ("data", "base", "trigger", "home"):
+            if not isinstance(getattr(self, name), str) or "\0" in getattr(self, name):
+                raise InvalidRequest(f"{name} is {getattr(self, name)!r:.60}: expected text")
+        if not isinstance(self.stages, list | tuple) or not all(isinstance(s, str) for s in self.stages):
+            raise InvalidRequest(f"stages is {self.stages!r:.60}: expected a list of names")
+        if not self.data.strip():
             raise InvalidRequest("data is empty: expected a folder of audio or a dataset.json")
         for name, choices in (
             ("targets", tuple(TARGETS)),
@@ -135,7 +140,7 @@ class TrainConfig:
         ):
             if getattr(self, name) not in choices:
                 raise InvalidRequest(
-                    f"{name} {getattr(self, name)!r} is unknown: expected {', '.join(choices)}"
+                    f"{name} {getattr(self, name)!r:.60} is unknown: expected {', '.join(choices)}"
                 )
         for name in ("dora", "tensorboard", "resume"):
             if not isinstance(getattr(self, name), bool):
@@ -148,9 +153,9 @@ class TrainConfig:
         if value is None and optional:
             return
         kind: Any = int if whole else (int, float)
-        if isinstance(value, bool) or not isinstance(value, kind) or not math.isfinite(value):
+        if not is_number(value) or not isinstance(value, kind):
             what = "a whole number" if whole else "a number"
-            raise InvalidRequest(f"{name} {value!r} is not {what}: expected {low:g}–{high:g}")
+            raise InvalidRequest(f"{name} {value!r:.40} is not {what}: expected {low:g}–{high:g}")
         if not low <= value <= high:
             raise InvalidRequest(f"{name} {value:g} is out of range: expected {low:g}–{high:g}")
 
@@ -208,5 +213,5 @@ class TrainConfig:
             return json.loads(text)
         except OSError as error:
             raise InvalidRequest(f"{path} cannot be read: {error.strerror}") from error
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InvalidRequest(f"{path} is neither JSON nor TOML: {error}") from error

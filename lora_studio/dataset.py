@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from acestep.errors import InvalidRequest, StorageError
-from acestep.grid import BPM_RANGE, Signature
+from acestep.grid import BPM_RANGE, Signature, is_number
 from acestep.key import Key
 from lora_studio.files import write_atomically
 from lora_studio.manifests import read_text_of
@@ -220,7 +220,7 @@ def read_dataset(path: Path) -> Dataset:
     metadata = metadata if isinstance(metadata, dict) else {}
     dataset = Dataset(
         name=str(metadata.get("name") or document.get("name") or path.parent.name),
-        root=(path.parent / str(document.get("root") or ".")).resolve(),
+        root=(path.parent / _typed(document, "root", str, ".", path.name)).resolve(),
         custom_tag=str(metadata.get("custom_tag") or ""),
         tag_position=str(metadata.get("tag_position") or "prepend"),
     )
@@ -244,7 +244,11 @@ def read_dataset(path: Path) -> Dataset:
             sample.is_instrumental = True
         dataset.samples.append(sample)
     if own:
-        dataset.skipped = [Skipped(str(s["path"]), str(s["reason"])) for s in document.get("skipped", [])]
+        rows = _typed(document, "skipped", list, [], path.name)
+        dataset.skipped = [
+            Skipped(_typed(row, "path", str, "", path.name), _typed(row, "reason", str, "", path.name))
+            for row in rows
+        ]
     return dataset
 
 
@@ -258,15 +262,26 @@ def _read_own(sample: Sample, row: Mapping[str, Any], where: str) -> None:
     if sample.split not in SPLITS:
         raise InvalidRequest(f"{where}: split {sample.split!r} is unknown: expected {' or '.join(SPLITS)}")
     sample.use = bool(row.get("use", True))
-    sample.downbeat_s = float(row.get("downbeat_s", 0.0))
+    sample.downbeat_s = float(_typed(row, "downbeat_s", float, 0.0, where))
     sample.content = str(row.get("content", ""))
-    sample.sources = dict(row.get("sources", {}))
-    try:
-        sample.segments = [Segment(float(s[0]), float(s[1]), s[2]) for s in row.get("segments", [])]
-    except (TypeError, IndexError, ValueError, KeyError) as error:
-        raise InvalidRequest(
-            f"{where}: segments {row.get('segments')!r} are none: expected [start_s, duration_s, bars]"
-        ) from error
+    sources = _typed(row, "sources", dict, {}, where)
+    sample.sources = {name: _typed(sources, name, dict, {}, where) for name in sources}
+    for segment in _typed(row, "segments", list, [], where):
+        if not isinstance(segment, list) or len(segment) != 3 or not all(map(is_number, segment[:2])):
+            raise InvalidRequest(
+                f"{where}: {segment!r:.60} is no segment: expected [start_s, duration_s, bars]"
+            )
+        start_s, duration_s, bars = segment
+        sample.segments.append(Segment(float(start_s), float(duration_s), bars if is_number(bars) else None))
+
+
+def _typed(values: Any, name: str, kind: type, default: Any, where: str) -> Any:
+    """`values[name]`, or the default. Raises InvalidRequest for values of another kind than `kind`."""
+    value = values.get(name, default) if isinstance(values, Mapping) else None
+    if not (is_number(value) if kind is float else isinstance(value, kind)):
+        words = {str: "text", float: "a number", list: "a list", dict: "names and values"}
+        raise InvalidRequest(f"{where}: {name} is {value!r:.60}: expected {words[kind]}")
+    return value
 
 
 def is_own(path: Path) -> bool:

@@ -79,6 +79,11 @@ def _merged_copy(source: Path, files: list[tuple[AdapterFile, float]], wanted: S
 
     shutil.copytree(source, folder, dirs_exist_ok=True)
     spec = checkpoint.read_spec(folder)
+    foreign = [stage.name for stage in spec.stages if not stage.folder.is_relative_to(folder)]
+    if foreign:  # its weights are another cascade's, and would be changed there
+        raise Unsupported(
+            f"cascade {spec.name} takes stage {', '.join(foreign)} from another cascade: merge into that one"
+        )
     merged = 0
     for stage in spec.stages:
         updates = [(file.stages.get(stage.name, file.stages.get(None, {})), scale) for file, scale in files]

@@ -20,6 +20,7 @@ import torch
 
 from acestep import checkpoint
 from acestep.cascade import Cascade
+from acestep.command import expanded
 from acestep.errors import AdapterError, AlreadyExists, InvalidRequest
 from acestep.loading import choose_device
 from acestep.schedule import legs
@@ -96,7 +97,7 @@ def train(
     `on_stage(what, done, total, detail)` tells of scanning and encoding, `on_tick` of training steps.
     Raises AceStepError; a run that was stopped or failed leaves its last checkpoint and no adapter.
     """
-    home = Path(config.home).expanduser() if config.home else checkpoint.home()
+    home = expanded(config.home) if config.home else checkpoint.home()
     target, folder = home / "adapters" / config.name, home / "lora" / config.name
     if target.exists():
         raise AlreadyExists(
@@ -161,7 +162,7 @@ def _limits(config: TrainConfig) -> Limits:
 
 def _dataset(config: TrainConfig, limits: Limits, on_stage: OnStage | None) -> Dataset:
     """The folder's data set, measured where it is new; or the one in a JSON file, as it stands."""
-    path = Path(config.data).expanduser()
+    path = expanded(config.data)
     if path.is_file() and path.suffix.lower() != ".json":
         raise InvalidRequest(f"{path} is a file: expected a folder of audio, or a dataset.json")
     if path.is_file():
@@ -393,6 +394,6 @@ def _check_and_preview(run: _Run, folder: Path) -> None:
 
 def forget(config: TrainConfig) -> None:
     """Drop the checkpoints of an unfinished run of this name."""
-    home = Path(config.home).expanduser() if config.home else checkpoint.home()
+    home = expanded(config.home) if config.home else checkpoint.home()
     for folder in (home / "lora" / config.name).glob("stage-*"):
         shutil.rmtree(folder)

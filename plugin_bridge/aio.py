@@ -12,6 +12,7 @@ from typing import Any, TypeVar, Unpack
 import grpc
 
 from plugin_bridge import calls, errors, settings, words
+from plugin_bridge.command import expanded
 from protos.acestep.v1 import acestep_pb2 as pb
 from protos.acestep.v1 import acestep_pb2_grpc
 
@@ -144,7 +145,7 @@ class AsyncBridge:
 
     async def upload(self, path: str | os.PathLike[str]) -> words.Upload:
         await self._check_wire()
-        chunks = calls.upload_chunks(Path(path).expanduser())
+        chunks = calls.upload_chunks(expanded(path))
         call = self._stub.Upload(metadata=self.target.metadata)
         try:
             while (chunk := await asyncio.to_thread(next, chunks, None)) is not None:

@@ -16,6 +16,7 @@ import grpc
 import platformdirs
 
 from plugin_bridge import words
+from plugin_bridge.command import expanded
 from plugin_bridge.errors import InvalidRequest, Unavailable, Unsupported
 from protos import WIRE_VERSION
 from protos.acestep.v1 import acestep_pb2 as pb
@@ -52,9 +53,13 @@ class Target:
         """Arguments, else the environment (`ACESTEP_ADDRESS`, `ACESTEP_TOKEN`, `ACESTEP_CERTIFICATE`), else
         this machine's daemon as `daemon.json`, `token` and `tls/cert.pem` in its home tell."""
         address = address or os.environ.get("ACESTEP_ADDRESS", "") or _announced()
-        token = token or os.environ.get("ACESTEP_TOKEN", "") or _read(home() / "token").decode().strip()
+        written = _read(home() / "token").decode("ascii", "replace")
+        token = (token or os.environ.get("ACESTEP_TOKEN", "") or written).strip()
+        if not token.isascii() or not token.isprintable():  # a header could not carry it
+            where = f"ACESTEP_TOKEN, or the file {home() / 'token'}"
+            raise InvalidRequest(f"the token is none ({where}): copy it from the daemon's home anew")
         file = certificate or os.environ.get("ACESTEP_CERTIFICATE", "")
-        path = Path(file).expanduser() if file else home() / "tls" / "cert.pem"
+        path = expanded(file) if file else home() / "tls" / "cert.pem"
         pem = _read(path)
         if not pem and (file or not cls(address).is_local):
             raise Unavailable(
@@ -66,7 +71,10 @@ class Target:
     @property
     def is_local(self) -> bool:
         """True where the daemon shares this machine's disk and needs neither TLS nor token."""
-        host = urlsplit(f"//{self.address}").hostname or ""
+        try:
+            host = urlsplit(f"//{self.address}").hostname or ""
+        except ValueError:  # half of an IPv6 address
+            host = ""
         return self.address.startswith("unix:") or host in LOOPBACK
 
     @property
@@ -100,7 +108,7 @@ def _announced() -> str:
         told = json.loads(_read(home() / "daemon.json"))
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(told["host"], told["host"])
         return f"[{host}]:{told['grpc_port']}" if ":" in host else f"{host}:{told['grpc_port']}"
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return ADDRESS
 
 
@@ -213,7 +221,7 @@ class Download:
         safe = Path(name.replace("\\", "/")).name  # a daemon's name never leads out of the folder
         if not safe or safe.startswith("."):
             raise InvalidRequest(f"clip name {name!r} is not a file name")
-        self.path = _free(Path(folder).expanduser() / safe)
+        self.path = _free(expanded(folder) / safe)
         self._hidden = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}")
         self._hidden.parent.mkdir(parents=True, exist_ok=True)
         self._file = self._hidden.open("xb")

@@ -4,33 +4,23 @@ Parses and prints. Exit codes: 0 done, 1 failed or something is wrong, 2 bad inp
 """
 
 import argparse
-import io
 import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from plugin_bridge import folders
+from plugin_bridge.command import port, run
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit code."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a code page that lacks a letter is no reason to fail
-    try:
-        arguments = _parser().parse_args(argv)
-    except SystemExit as end:  # argparse: help and usage errors
-        return end.code if isinstance(end.code, int) else 2
-    from plugin_bridge.errors import BridgeError
 
-    try:
+    def command() -> int:
+        arguments = _parser().parse_args(argv)
         return int(arguments.run(arguments))
-    except KeyboardInterrupt:
-        return 130
-    except (BridgeError, FileNotFoundError) as error:
-        print(f"plugin-bridge: {error}", file=sys.stderr)
-        return 1
+
+    return run("plugin-bridge", command)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -53,10 +43,10 @@ def _parser() -> argparse.ArgumentParser:
     status.set_defaults(run=_status)
 
     monitor = commands.add_parser("monitor", help="print the daemon's OSC traffic until interrupted")
-    monitor.add_argument("--port", type=int, metavar="N", help="the daemon's (default: as it says itself)")
+    monitor.add_argument("--port", type=port, metavar="N", help="the daemon's (default: as it says itself)")
     monitor.add_argument(
         "--relay",
-        type=int,
+        type=port,
         metavar="N",
         help="also listen here for a controller, print and pass on what it sends",
     )
@@ -124,12 +114,13 @@ def _states(target: str) -> list[dict[str, object]]:
     """A row for each folder; only one, and not installed, where there is nothing to install."""
     from plugin_bridge import install
     from plugin_bridge.calls import home
+    from plugin_bridge.errors import NotFound
 
     command = f"plugin-bridge install {target}"
     row = {"name": target, "title": folders.TITLES[target], "install": command}
     try:
         plans = folders.plans(target, folders.this_machine(sys.platform))
-    except FileNotFoundError as error:
+    except NotFound as error:
         return [{**row, "state": "absent", "installed": False, "where": "", "note": str(error)}]
     rows = []
     for plan in plans:

@@ -16,6 +16,7 @@ from typing import Any, TypeVar, Unpack
 import grpc
 
 from plugin_bridge import calls, errors, settings, words
+from plugin_bridge.command import expanded
 from protos.acestep.v1 import acestep_pb2 as pb
 from protos.acestep.v1 import acestep_pb2_grpc
 
@@ -171,7 +172,7 @@ class Bridge:
     def upload(self, path: str | os.PathLike[str]) -> words.Upload:
         """Sends an audio file; the result's `path` serves as `reference` or `context`."""
         self._check_wire()
-        chunks = calls.upload_chunks(Path(path).expanduser())
+        chunks = calls.upload_chunks(expanded(path))
         first = next(chunks)  # a file that cannot be read raises here, not in gRPC's thread
         answer = self._mapped(lambda: self._stub.Upload(_chain(first, chunks), metadata=self.target.metadata))
         return calls.read_upload(answer)

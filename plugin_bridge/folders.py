@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from html import unescape
 from pathlib import Path
 
+from plugin_bridge.errors import NotFound
+
 HERE = Path(__file__).parent
 BUILT = HERE.parent / "build" / "plugin"  # where `cmake --preset` puts the plugins in a checkout
 TARGETS = ("live", "vst", "reaper")
@@ -110,7 +112,7 @@ def reaper_folder(machine: Machine) -> Path:
 def plans(target: str, machine: Machine, folder: Path | None = None, built: Path | None = None) -> list[Plan]:
     """What goes where. `folder` replaces the found one, `built` is where built plugins lie.
 
-    Raises FileNotFoundError where there is no built plugin.
+    Raises NotFound where there is no built plugin.
     """
     if target == "live":
         source = HERE / "ableton" / "AceStep"
@@ -135,7 +137,7 @@ def _built_plugins(folder: Path) -> list[Path]:
             if not any(parent.suffix in PLUGIN_ENDINGS for parent in path.parents):
                 found.setdefault(path.name, path)
     if not found:
-        raise FileNotFoundError(
+        raise NotFound(
             f"no built plugin in {folder}: build it first (README), or name its folder with --from"
         )
     return list(found.values())

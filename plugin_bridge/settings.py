@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
+from plugin_bridge.command import expanded
 from plugin_bridge.errors import InvalidRequest
 from protos.acestep.v1 import acestep_pb2 as pb
 
@@ -101,7 +102,7 @@ def _audio_range(value: AudioFile) -> pb.AudioRange:
     path, start_s, end_s = value if isinstance(value, tuple) else (value, 0.0, None)
     text = os.fspath(path)
     if text and not text.startswith(UPLOADED):
-        text = os.fspath(Path(text).expanduser().absolute())
+        text = os.fspath(expanded(text).absolute())
     return pb.AudioRange(path=text, start_s=start_s, end_s=end_s)
 
 
@@ -113,7 +114,7 @@ def local_files(settings: Mapping[str, Any]) -> dict[str, Path]:
         if value is not None:
             path = os.fspath(value[0] if isinstance(value, tuple) else value)
             if not path.startswith(UPLOADED):
-                found[name] = Path(path).expanduser()
+                found[name] = expanded(path)
     return found
 
 

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from acestep import __version__
-from acestep.errors import AceStepError, Cancelled, InvalidRequest, NotFound, OutOfMemory, Unavailable
+from acestep.command import one_line, run
+from acestep.errors import InvalidRequest, OutOfMemory, Unavailable
 from acestep.terminal import write_plainly
 from server import config as configuration
 
@@ -32,25 +33,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit code."""
     write_plainly()
     argv = list(sys.argv[1:] if argv is None else argv)
-    try:
-        if argv and argv[0] in DELEGATED:
-            return int(importlib.import_module(DELEGATED[argv[0]][0]).main(argv[1:]) or 0)
+    if argv and argv[0] in DELEGATED:
+        return int(importlib.import_module(DELEGATED[argv[0]][0]).main(argv[1:]) or 0)
+
+    def command() -> int:
         arguments = _parser().parse_args(argv)
         return int(arguments.run(arguments))
-    except SystemExit as end:  # argparse: help and usage errors
-        return end.code if isinstance(end.code, int) else 2
-    except (Cancelled, KeyboardInterrupt):
-        print("acestep: cancelled", file=sys.stderr)
-        return 130
-    except AceStepError as error:
-        print(f"acestep: {error}", file=sys.stderr)
-        return 2 if isinstance(error, InvalidRequest | NotFound) else 1
-    except UnicodeEncodeError:
-        print("acestep: an argument holds bytes that are no text: expected UTF-8", file=sys.stderr)
-        return 2
-    except BrokenPipeError:  # `acestep jobs | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+
+    return run("acestep", command)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -189,9 +179,9 @@ def _print_variants() -> None:
 
 
 def _inspect(arguments: argparse.Namespace) -> int:
-    from acestep.inspect import run
+    from acestep import inspect
 
-    return run(arguments)
+    return inspect.run(arguments)
 
 
 def _jobs(arguments: argparse.Namespace) -> int:
@@ -218,7 +208,8 @@ def _jobs(arguments: argparse.Namespace) -> int:
     for job in found:
         detail = job.message if job.reason else f"{len(job.clips)} clips" if job.clips else ""
         percent = f"{job.fraction:4.0%}" if job.state == "running" else ""
-        print(f"{job.id}  {job.state:11} {percent:4} {job.prompt[:40]:40} {detail[:80]}".rstrip())
+        prompt = one_line(job.prompt)[:40]
+        print(f"{job.id}  {job.state:11} {percent:4} {prompt:40} {one_line(detail)[:80]}".rstrip())
     return 0
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from acestep.command import expanded
 from acestep.errors import InvalidRequest
 from acestep.memory import CHOICES
 from acestep.request import FORMATS, SAMPLE_FORMATS, TASKS, GenerateRequest
@@ -93,7 +94,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     config, flags = settings(arguments)
     request, only_take = wanted(arguments)
-    folder = str(Path(arguments.out).expanduser().absolute()) if arguments.out else ""
+    folder = str(expanded(arguments.out).absolute()) if arguments.out else ""
     remote = None
     if not arguments.local:
         from server.remote import Remote
@@ -152,7 +153,7 @@ def _given(arguments: argparse.Namespace) -> dict[str, Any]:
         start_s, end_s = getattr(arguments, f"{name}_start"), getattr(arguments, f"{name}_end")
         if path is not None:
             # Empty stays empty, which the request refuses; Path("") would be the current folder.
-            absolute = str(Path(path).expanduser().absolute()) if path.strip() else path
+            absolute = str(expanded(path).absolute()) if path.strip() else path
             values[name] = {"path": absolute, "start_s": start_s or 0.0, "end_s": end_s}
         elif start_s is not None or end_s is not None:
             raise InvalidRequest(f"--{name}-start and --{name}-end need --{name} FILE")

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from acestep.command import expanded
 from acestep.errors import InvalidRequest
 
 GRPC_PORT = 50551
@@ -54,7 +55,7 @@ class Config:
     osc_allow: tuple[str, ...] = _setting((), "addresses or networks that may send OSC, beside this machine")
     tls_cert: Path | None = _setting(None, "certificate (PEM); default: tls/cert.pem in home if there")  # noqa: RUF009
     tls_key: Path | None = _setting(None, "its private key (PEM); default: tls/key.pem in home")  # noqa: RUF009
-    require_token: bool = _setting(False, "demand the token in home also from this machine")
+    require_token: bool = _setting(False, "gRPC demands the token on this machine too (OSC has none)")
     allowed_folders: tuple[Path, ...] = _setting((), "more folders that requests may name")
     cascade: str = _setting("nano", "name or folder of the cascade that requests use by default")
     variant: str = _setting("", "auto, l, m, s or nano: choose the cascade by size, for this machine")
@@ -74,14 +75,14 @@ class Config:
     log_level: str = _setting("info", "debug, info, warning or error")
 
     def __post_init__(self) -> None:
-        home = self.home.expanduser().absolute()
+        home = expanded(self.home).absolute()
         set_ = object.__setattr__
         set_(self, "home", home)
-        set_(self, "samples", self.samples.expanduser().absolute())
-        set_(self, "allowed_folders", tuple(p.expanduser().absolute() for p in self.allowed_folders))
+        set_(self, "samples", expanded(self.samples).absolute())
+        set_(self, "allowed_folders", tuple(expanded(p).absolute() for p in self.allowed_folders))
         for name, file in (("tls_cert", "cert.pem"), ("tls_key", "key.pem")):
             path = getattr(self, name) or (home / "tls" / file if (home / "tls" / file).exists() else None)
-            set_(self, name, path.expanduser().absolute() if path else None)
+            set_(self, name, expanded(path).absolute() if path else None)
         for name in ("grpc_port", "osc_port"):
             _within(name, getattr(self, name), 0, 65535)
         _within("max_queue", self.max_queue, 1, 10_000)
@@ -141,7 +142,7 @@ def load(flags: Mapping[str, Any] | None = None, environ: Mapping[str, str] | No
     from_environment = {
         name: environ[f"ACESTEP_{name.upper()}"] for name in FIELDS if environ.get(f"ACESTEP_{name.upper()}")
     }
-    home = Path(given.get("home") or from_environment.get("home") or default_home()).expanduser()
+    home = expanded(given.get("home") or from_environment.get("home") or default_home())
     values: dict[str, Any] = {}
     for source, settings in (
         (str(home / "config.toml"), _read(home / "config.toml")),
@@ -157,9 +158,13 @@ def load(flags: Mapping[str, Any] | None = None, environ: Mapping[str, str] | No
 def _read(path: Path) -> dict[str, Any]:
     try:
         settings = tomllib.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise InvalidRequest(
+            f"{path} cannot be read ({error.strerror}): expected a file of settings"
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidRequest(f"{path} is not TOML: {error}") from None
     valid = sorted(set(FIELDS) - {"home"})
     unknown = sorted(set(settings) - set(valid))
@@ -175,9 +180,11 @@ def _typed(name: str, value: Any, source: str) -> Any:
         if "tuple" in kind:
             parts = value.split(os.pathsep if "Path" in kind else ",") if isinstance(value, str) else value
             items = [str(part).strip() for part in parts if str(part).strip()]
+            if any("\0" in item for item in items):
+                raise ValueError
             return tuple(Path(item) for item in items) if "Path" in kind else tuple(items)
         if "Path" in kind:
-            if not isinstance(value, str | Path) or not str(value):
+            if not isinstance(value, str | Path) or not str(value) or "\0" in str(value):
                 raise ValueError
             return Path(value)
         if "bool" in kind:
@@ -191,9 +198,9 @@ def _typed(name: str, value: Any, source: str) -> Any:
         if not isinstance(value, str):
             raise ValueError
         return value
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError):
         expected = kind.replace("<class '", "").replace("'>", "").replace("pathlib.", "")
-        raise InvalidRequest(f"{name} = {value!r} in {source}: expected {expected}") from None
+        raise InvalidRequest(f"{name} = {value!r:.80} in {source}: expected {expected}") from None
 
 
 _BOOLS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False}
@@ -207,7 +214,7 @@ def _whole(value: Any) -> int:
 
 def _within(name: str, value: float, low: float, high: float) -> None:
     if not low <= value <= high:
-        raise InvalidRequest(f"{name} {value} is out of range: expected {low}–{high}")
+        raise InvalidRequest(f"{name} {str(value)[:40]} is out of range: expected {low}–{high}")
 
 
 def _network(entry: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:

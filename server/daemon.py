@@ -31,7 +31,15 @@ from server.midi import MidiInput, Trigger, Triggers
 from server.models import models_for
 from server.osc import OscServer
 from server.queue import INTERRUPTED, JobQueue
-from server.security import AllowedFolders, RateLimit, Senders, is_loopback, read_or_create_token
+from server.security import (
+    AllowedFolders,
+    RateLimit,
+    Senders,
+    is_loopback,
+    private_file,
+    private_folder,
+    read_or_create_token,
+)
 from server.uploads import Uploads
 from server.worker import Worker
 
@@ -80,9 +88,13 @@ class Daemon:
         logs.start(config.home / "logs", config.log_level)
         token = self._token()
         self.hub = Hub()
-        self.journal = Journal(config.home / "jobs.sqlite")
+        self.folders = AllowedFolders(
+            [config.samples, config.captures, config.uploads, *config.allowed_folders]
+        )
+        self.journal = Journal(private_file(config.home / "jobs.sqlite"))
         self._open.callback(self.journal.close)
-        self.library = Library(config.home / "clips.sqlite", [config.samples], config.trash)
+        index = private_file(config.home / "clips.sqlite")
+        self.library = Library(index, [config.samples], config.trash, self.folders.check)
         self._open.callback(self.library.close)
         self.hub.listen(self._index)
 
@@ -95,9 +107,6 @@ class Daemon:
             self.journal.record,
             idle_unload_s=config.idle_unload_min * 60,
             produce=self._produce,
-        )
-        self.folders = AllowedFolders(
-            [config.samples, config.captures, config.uploads, *config.allowed_folders]
         )
         uploads = Uploads(config.uploads, config.max_upload_mb << 20, config.max_uploads_mb << 20)
         self.intake = Intake(
@@ -162,14 +171,9 @@ class Daemon:
         }
 
     def _make_home(self) -> None:
-        home = self.config.home
-        try:
-            home.mkdir(parents=True, exist_ok=True)
-            self.config.captures.mkdir(exist_ok=True)
-        except OSError as error:
-            raise StorageError(
-                f"the home {home} cannot be made ({error.strerror}): name another with --home or ACESTEP_HOME"
-            ) from None
+        config = self.config
+        for folder in (config.home, config.captures, config.uploads, config.trash, config.home / "logs"):
+            private_folder(folder)
         try:
             self.config.samples.mkdir(parents=True, exist_ok=True)
         except OSError as error:  # its disk may come back; jobs say so until then
@@ -268,7 +272,7 @@ class Daemon:
         }
         hidden = config.running_file.with_suffix(".part")
         try:
-            hidden.write_text(json.dumps(content, indent=1), encoding="utf-8")
+            private_file(hidden).write_text(json.dumps(content, indent=1), encoding="utf-8")
             hidden.replace(config.running_file)
         except OSError as error:
             log.warning("ports_not_announced", error=str(error))
@@ -295,7 +299,7 @@ def serve(
 
 def _lock_home(home: Path) -> TextIO:
     """One daemon per home: the journal tells dead jobs from living ones only so."""
-    file = (home / "daemon.lock").open("a+", encoding="utf-8")
+    file = private_file(home / "daemon.lock").open("a+", encoding="utf-8")
     try:
         if sys.platform == "win32":
             import msvcrt

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from acestep.clip import Clip
+from acestep.command import run
 from acestep.errors import AceStepError, Unavailable
 from server import config as configuration
 from server.osc_codec import encode, parse
@@ -32,6 +33,10 @@ MESSAGES: tuple[tuple[Any, ...], ...] = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the demonstration; 0 when the clip was made."""
+    return run("demo", lambda: _demonstrate(argv))
+
+
+def _demonstrate(argv: Sequence[str] | None) -> int:
     parser = argparse.ArgumentParser(prog="python -m server.demo", description=__doc__)
     parser.add_argument("--once", action="store_true", help="end after the clip")
     parser.add_argument("--home", help="the daemon's home")
@@ -50,9 +55,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return process.wait()
     except KeyboardInterrupt:
         return 0
-    except AceStepError as error:
-        print(f"demo: {error}", file=sys.stderr)
-        return 1
     finally:
         _end(process)
 

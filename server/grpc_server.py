@@ -4,6 +4,7 @@ Knows addresses, certificates and interceptors; nothing of jobs.
 """
 
 import functools
+import ssl
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,8 +19,8 @@ from protos.acestep.v1 import acestep_pb2, acestep_pb2_grpc
 from server.config import Config
 from server.grpc_service import MAX_STREAMS, DaemonService
 from server.ports import taken_message
-from server.reasons import REASON_KEY, STATUS
-from server.security import check_token, is_loopback
+from server.reasons import REASON_KEY, STATUS, for_header
+from server.security import check_token, is_loopback, read_private_key
 
 THREADS = MAX_STREAMS + 16
 MAX_RECEIVED_BYTES = 4 << 20
@@ -91,7 +92,20 @@ def _credentials(config: Config) -> grpc.ServerCredentials:
             f"-newkey rsa:3072 -nodes -days 825 -subj /CN=acestep -addext subjectAltName=DNS:THIS-MACHINE "
             f"-keyout {tls}/key.pem -out {tls}/cert.pem"
         )
-    return grpc.ssl_server_credentials([(_pem(config.tls_key), _pem(config.tls_cert))])
+    key, certificate = read_private_key(config.tls_key), _pem(config.tls_cert)
+    _check_pair(config.tls_cert, config.tls_key)
+    return grpc.ssl_server_credentials([(key, certificate)])
+
+
+def _check_pair(certificate: Path, key: Path) -> None:
+    """Raises InvalidRequest unless both are PEM and belong together, which gRPC would not say."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        raise InvalidRequest(
+            f"{certificate} and {key} cannot be used for TLS ({error}): expected a certificate "
+            "and its own key, both in PEM, the key without a password"
+        ) from None
 
 
 def _pem(path: Path) -> bytes:
@@ -122,7 +136,7 @@ def _refusing(handler: Any, error: Unauthenticated) -> Any:
 
     def refuse(_request: Any, context: grpc.ServicerContext) -> Any:
         context.set_trailing_metadata(((REASON_KEY, error.reason),))
-        context.abort(STATUS[error.reason], str(error))
+        context.abort(STATUS[error.reason], for_header(str(error)))
 
     if handler is None:
         return None

@@ -7,7 +7,6 @@ Only turns messages into calls and errors into status codes; decides nothing abo
 import functools
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -15,13 +14,13 @@ import grpc
 from acestep.errors import AceStepError, Busy, InvalidRequest, NotFound
 from protos.acestep.v1 import acestep_pb2 as pb
 from protos.acestep.v1 import acestep_pb2_grpc
-from server import catalogue, wire
+from server import catalogue, logs, wire
 from server.events import Accepted, ClipWritten, Done, Event, Failed, Hub, Inbox, Progress
 from server.intake import Intake
 from server.journal import JobRecord, Journal
 from server.library import Library, Search
 from server.queue import DONE, Job
-from server.reasons import JOB_KEY, REASON_KEY, STATUS
+from server.reasons import JOB_KEY, REASON_KEY, STATUS, for_header
 from server.security import RateLimit
 from server.uploads import MAX_CHUNK_BYTES
 from server.worker import Worker
@@ -29,12 +28,18 @@ from server.worker import Worker
 MAX_STREAMS = 48  # long calls at once; the other threads stay free for short ones
 DOWNLOAD_CHUNK_BYTES = 256 * 1024
 MAX_LISTED_JOBS = 1_000
+log = logs.get("grpc")
 
 
 def _abort(context: grpc.ServicerContext, error: AceStepError, job: str = "") -> None:
     trailing = [(REASON_KEY, error.reason), *([(JOB_KEY, job)] if job else [])]
     context.set_trailing_metadata(tuple(trailing))
-    context.abort(STATUS[error.reason], str(error))
+    context.abort(STATUS[error.reason], for_header(str(error)))
+
+
+def _fault(error: Exception) -> AceStepError:
+    """What nobody expected, as a sentence; where it happened is in the log."""
+    return AceStepError(f"a fault inside the daemon ({type(error).__name__}: {error}): see its log")
 
 
 def _answered(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -46,6 +51,9 @@ def _answered(method: Callable[..., Any]) -> Callable[..., Any]:
             return method(self, request, context)
         except AceStepError as error:
             _abort(context, error)
+        except Exception as error:
+            log.error("call_failed", exc_info=True)
+            _abort(context, _fault(error))
 
     return call
 
@@ -61,6 +69,9 @@ def _streamed(method: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[An
             yield from method(self, request, context)
         except AceStepError as error:
             _abort(context, error, getattr(error, "job", ""))
+        except Exception as error:
+            log.error("call_failed", exc_info=True)
+            _abort(context, _fault(error))
         finally:
             self.streams.release()
 
@@ -246,7 +257,7 @@ class DaemonService(acestep_pb2_grpc.DaemonServicer):
     def Download(
         self, request: pb.DownloadRequest, context: grpc.ServicerContext
     ) -> Iterator[pb.DownloadChunk]:
-        path = Path(self._library.get(request.name).path)
+        path = self._library.file(request.name)
         try:
             with path.open("rb") as file:
                 total = path.stat().st_size

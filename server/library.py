@@ -11,7 +11,7 @@ import os
 import secrets
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,8 +53,16 @@ class Search:
 class Library:
     """Clips of the samples folder, of every other folder jobs wrote to, and of the trash."""
 
-    def __init__(self, path: Path, folders: Iterable[Path], trash: Path):
+    def __init__(
+        self,
+        path: Path,
+        folders: Iterable[Path],
+        trash: Path,
+        check: Callable[[str], Path] = lambda path: Path(path).resolve(),
+    ):
+        """`check` gives a path with its links resolved, or raises ForbiddenPath where that leads too far."""
         self.path = path
+        self._check = check
         self.trash = trash
         self._lock = threading.RLock()
         with self._errors():
@@ -83,7 +91,7 @@ class Library:
             for sidecar in _sidecars(folder):
                 file = sidecar.with_name(sidecar.name.removesuffix(SIDECAR_ENDING))
                 stamp = _stamp(sidecar)
-                if stamp is None or not file.exists():
+                if stamp is None or not file.exists() or not self._is_allowed(file, sidecar):
                     continue
                 if known.get(str(file)) != stamp:
                     with contextlib.suppress(AceStepError):  # some other program's JSON
@@ -123,6 +131,10 @@ class Library:
             ).fetchall()
         return [self._from_row(row) for row in rows]
 
+    def file(self, name: str) -> Path:
+        """The audio of a clip, with all links resolved: the file to open. Raises ForbiddenPath."""
+        return self._inside(Path(self.get(name).path))
+
     def get(self, name: str) -> Clip:
         """The clip of that file name or path; the newest where several folders hold the name."""
         with self._lock, self._errors():
@@ -132,8 +144,8 @@ class Library:
                 (name, name),
             ).fetchone()
         if row is None:
-            raise NotFound(f"no clip {name!r} in the library: expected the name of a listed clip")
-        return self._from_row(row)
+            raise NotFound(f"no clip {name!r:.200} in the library: expected the name of a listed clip")
+        return self._held(row)
 
     def star(self, name: str, starred: bool) -> Clip:
         """Stars a clip, or takes the star away."""
@@ -155,10 +167,10 @@ class Library:
         """Moves a trashed clip back to where it was. Raises AlreadyExists if its name is taken there."""
         found = self.search_name(name, trashed=True)
         source = Path(found.path)
-        folder = Path(found.sidecar.get("trashed_from", ""))
+        folder = Path(str(found.sidecar.get("trashed_from", "")))
         if not folder.is_absolute():
             raise NotFound(f"the sidecar of {found.name} does not say where it was: move {source} by hand")
-        target = folder / source.name
+        target = self._inside(folder / source.name)
         if target.exists() or target.with_name(target.name + SIDECAR_ENDING).exists():
             raise AlreadyExists(f"{target} exists, and nothing is overwritten: rename it first")
         _move(source, target)
@@ -175,13 +187,37 @@ class Library:
                 (name, name, int(trashed)),
             ).fetchone()
         if row is None:
-            raise NotFound(f"no clip {name!r} {'in the trash' if trashed else 'in the library'}")
-        return self._from_row(row)
+            raise NotFound(f"no clip {name!r:.200} {'in the trash' if trashed else 'in the library'}")
+        return self._held(row)
 
     def close(self) -> None:
         """Closes the index."""
         with self._lock:
             self._db.close()
+
+    def _held(self, row: tuple[str, str]) -> Clip:
+        """The clip of a row, whose file may have become a link since it was listed."""
+        clip = self._from_row(row)
+        self._inside(Path(clip.path))
+        return clip
+
+    def _inside(self, file: Path) -> Path:
+        """The file with all links resolved. Raises ForbiddenPath outside of the allowed folders and trash."""
+        resolved = file.resolve()
+        with self._lock, self._errors():  # folders of jobs were allowed then, and are told without links
+            made = "SELECT 1 FROM folders WHERE path = ?"
+            written = self._db.execute(made, (str(resolved.parent),)).fetchone() is not None
+        if written or resolved.is_relative_to(self.trash.resolve()):
+            return resolved
+        return self._check(str(file))
+
+    def _is_allowed(self, *files: Path) -> bool:
+        try:
+            for file in files:
+                self._inside(file)
+        except (InvalidRequest, OSError):
+            return False
+        return True
 
     def _rewrite(self, clip: Clip, file: Path, changes: dict[str, Any], **outer: Any) -> Clip:
         """Changes the sidecar of `file` in place (whole or not at all) and the index with it."""

@@ -5,13 +5,17 @@
 Knows nothing of what is logged.
 """
 
+import io
 import json
 import logging
 import logging.handlers
+import os
 import sys
 import time
 from pathlib import Path
 from typing import Any
+
+from acestep.command import one_line, plain
 
 MAX_FILE_BYTES = 4 << 20
 KEPT_FILES = 3
@@ -73,7 +77,7 @@ def start(folder: Path | None, level: str) -> None:
         return
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        file = logging.handlers.RotatingFileHandler(
+        file = _PrivateFile(
             folder / "daemon.log", maxBytes=MAX_FILE_BYTES, backupCount=KEPT_FILES, encoding="utf-8"
         )
     except OSError as error:
@@ -109,6 +113,15 @@ def _values(record: logging.LogRecord) -> dict[str, Any]:
     return values
 
 
+class _PrivateFile(logging.handlers.RotatingFileHandler):
+    """Log files that only their owner may read, also after a new one was begun."""
+
+    def _open(self) -> io.TextIOWrapper:
+        os.close(os.open(self.baseFilename, os.O_RDWR | os.O_CREAT, 0o600))
+        Path(self.baseFilename).chmod(0o600)
+        return super()._open()
+
+
 class _Json(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
@@ -120,7 +133,7 @@ class _Json(logging.Formatter):
         }
         if record.exc_info:
             entry["traceback"] = self.formatException(record.exc_info)
-        return _clean(json.dumps(entry, ensure_ascii=False))
+        return _clean(plain(json.dumps(entry, ensure_ascii=False)))
 
 
 class _Readable(logging.Formatter):
@@ -128,7 +141,8 @@ class _Readable(logging.Formatter):
         values = _values(record)
         values.pop("part", None)
         stamp = time.strftime("%H:%M:%S", time.localtime(record.created))
-        parts = [f"{name}={value}" for name, value in values.items() if value not in ("", None)]
+        shown = {name: one_line(str(value)) for name, value in values.items() if value not in ("", None)}
+        parts = [f"{name}={value}" for name, value in shown.items()]
         line = (
             f"{stamp} {record.levelname.lower():7} {record.getMessage().replace('_', ' ')} {' '.join(parts)}"
         )

@@ -3,6 +3,9 @@
 Answers for a bar; how a file is written down is `smf`'s. Knows nothing of ports or clocks.
 """
 
+import math
+import stat
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +16,8 @@ from acestep.tempo_map import MAX_POINTS, TempoMap, TempoPoint
 from server.smf import KEY_SIGNATURE, SET_TEMPO, TIME_SIGNATURE, MidiFile, read_smf
 
 MAX_BYTES = 16 << 20
+MAX_QUARTERS = 1_000_000  # a week of music: what goes on longer has broken times
+MAX_BAR = 100 * MAX_QUARTERS  # behind the end of any song, and no rounding trouble yet
 DEFAULT_US_PER_QUARTER = 500_000  # 120 bpm, by the MIDI file standard
 
 
@@ -47,8 +52,9 @@ class Song:
 
     def at_bar(self, bar: int, bars: float = 4) -> Bar:
         """What holds at a bar (the first is 1), with the tempo map if it changes in the bars from there."""
+        bar = min(bar, MAX_BAR)
         if bar < 1:
-            raise InvalidRequest(f"bar {bar} is none: the first bar of a song is 1")
+            raise InvalidRequest("a bar before the first one: the first bar of a song is 1")
         start, signature = self._bar_start(bar)
         if bar > 1 and start >= self.length_quarters:
             raise InvalidRequest(f"bar {bar} is behind the end of the song ({self.bar_count} bars)")
@@ -74,25 +80,32 @@ class Song:
     def bar_count(self) -> int:
         """How many bars the file has, the last perhaps unfinished."""
         count = 0
-        while self._bar_start(count + 1)[0] < self.length_quarters - 1e-6:
-            count += 1
+        for bars, at, signature in self._stretches():
+            left = max(0, math.ceil((self.length_quarters - 1e-6 - at) / signature.quarters_per_bar))
+            count += left if bars is None else min(bars, left)
         return max(1, count)
 
     def _bar_start(self, bar: int) -> tuple[float, Signature]:
-        """Where a bar starts, in quarters, and its signature; signatures change at bar lines."""
-        at = 0.0
+        """Where a bar starts, in quarters, and its signature."""
         remaining = bar - 1
-        for change, following in zip(self.signatures, [*self.signatures[1:], None], strict=True):
-            signature = change.value
-            assert isinstance(signature, Signature)
-            if following is None:
+        for bars, at, signature in self._stretches():
+            if bars is None or remaining < bars:
                 return at + remaining * signature.quarters_per_bar, signature
-            here = max(0, round((following.quarters - at) / signature.quarters_per_bar))
-            if remaining < here:
-                return at + remaining * signature.quarters_per_bar, signature
-            remaining -= here
-            at = following.quarters
+            remaining -= bars
         raise AssertionError
+
+    def _stretches(self) -> Iterator[tuple[int | None, float, Signature]]:
+        """How many bars keep a signature (None: all that follow), from which quarter on, and which it is.
+
+        Signatures change at bar lines.
+        """
+        for change, following in zip(self.signatures, [*self.signatures[1:], None], strict=True):
+            signature, at = change.value, change.quarters
+            assert isinstance(signature, Signature)
+            bars = None
+            if following is not None:
+                bars = max(0, round((following.quarters - at) / signature.quarters_per_bar))
+            yield bars, at, signature
 
 
 def read_song(path: Path) -> Song:
@@ -101,23 +114,37 @@ def read_song(path: Path) -> Song:
     What others pass over is passed over, with a note: unknown chunks, a wrong number of tracks, events
     with values that cannot be.
     """
+    content = _content(path)
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise InvalidRequest(f"{path} is larger than {MAX_BYTES >> 20} MB: expected a MIDI file")
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise InvalidRequest(f"{path} is not there: expected a MIDI file") from None
-    except OSError as error:
-        raise InvalidRequest(f"{path} is no MIDI file or cannot be read ({error.strerror})") from None
-    try:
-        file = read_smf(data)
+        file = read_smf(content)
+    except InvalidRequest as error:
+        raise InvalidRequest(f"{path} has {error}: expected a song") from None
     except ValueError as error:
         raise InvalidRequest(f"{path} is no MIDI file or is cut off ({error})") from None
     if file.format == 2:
         raise InvalidRequest(f"{path} has format 2, which has no common time: save it as format 0 or 1")
     if file.ticks_per_quarter <= 0:
         raise InvalidRequest(f"{path} counts time in film frames, not in beats: save it with a tempo")
-    return _song(file)
+    try:
+        return _song(file)
+    except InvalidRequest as error:
+        raise InvalidRequest(f"{path}: {error}") from None
+
+
+def _content(path: Path) -> bytes:
+    """The bytes of an ordinary file that is not too large: a device would never end."""
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise InvalidRequest(f"{path} is no MIDI file, but a folder or a device")
+        with path.open("rb") as opened:
+            content = opened.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise InvalidRequest(f"{path} is not there: expected a MIDI file") from None
+    except OSError as error:
+        raise InvalidRequest(f"{path} is no MIDI file that can be read ({error.strerror})") from None
+    if len(content) > MAX_BYTES:
+        raise InvalidRequest(f"{path} has more than {MAX_BYTES >> 20} MB: expected a song")
+    return content
 
 
 def _song(file: MidiFile) -> Song:
@@ -125,6 +152,8 @@ def _song(file: MidiFile) -> Song:
     signatures: list[Change] = []
     keys: list[Change] = []
     notes = list(file.notes)
+    if file.ticks / file.ticks_per_quarter > MAX_QUARTERS:
+        raise InvalidRequest(f"it lasts over {MAX_QUARTERS} quarter notes: its times are broken")
     for event in file.events:
         quarters = event.ticks / file.ticks_per_quarter
         try:

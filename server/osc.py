@@ -29,6 +29,12 @@ MAX_SUBSCRIBERS = 64
 BUTTONS = ("ping", "generate", "cancel", "status", "subscribe", "unsubscribe")  # 1 acts, 0 is the release
 PATTERN_ACTIONS = ("ping", "status", "subscribe", "unsubscribe")
 BUTTON_PROMPT = "instrumental loop"  # for a page that never sent one: tempo, key and bars say the rest
+# What a host is answered, beside what its jobs tell it. A sender's name in UDP may be a lie, and whoever
+# bears that name must not drown in answers that it never asked for.
+ANSWER_BYTES_PER_S = 256 << 10
+ANSWER_BYTES_AT_ONCE = 64 << 10
+MAX_PACKET_ANSWER_BYTES = 16 << 10
+MAX_REFUSALS = 8  # of the messages in one bundle that are answered one by one
 THIS_MACHINE = "127.0.0.1"
 RECEIVE_BUFFER_BYTES = 1 << 20  # a burst of a thousand messages waits here
 log = logs.get("osc")
@@ -53,6 +59,8 @@ class OscServer:
         self._rate = rate
         self._pad_prompt = pad_prompt
         self._complaints = RateLimit(1, 1)  # one "too fast" a second
+        self._left = MAX_PACKET_ANSWER_BYTES  # of what the packet that is being read may be answered
+        self._answers = RateLimit(ANSWER_BYTES_PER_S, ANSWER_BYTES_AT_ONCE)
         self.sessions = Sessions()
         self._lock = threading.Lock()
         self._subscribers: OrderedDict[Address, Address] = OrderedDict()  # target → who asked
@@ -106,6 +114,7 @@ class OscServer:
 
     def receive(self, datagram: bytes, sender: Address) -> None:
         """Reads one packet and does what its messages say."""
+        self._left = MAX_PACKET_ANSWER_BYTES
         if not self._senders.allows(sender[0]):
             log.warning("sender_refused", sender=f"{sender[0]}:{sender[1]}")
             return
@@ -118,14 +127,20 @@ class OscServer:
         except InvalidRequest as error:
             self._refuse(sender, error)
             return
+        refused = 0
         for message in messages:
             try:
                 self._act(message, sender)
             except AceStepError as error:
-                self._refuse(sender, error)
+                refused += 1
+                if refused <= MAX_REFUSALS:
+                    self._refuse(sender, error)
             except Exception as error:
                 log.error("message_failed", address=message.address, exc_info=True)
                 self._refuse(sender, AceStepError(f"an error inside the daemon ({error}): see its log"))
+        if refused > MAX_REFUSALS:
+            more = refused - MAX_REFUSALS
+            self._refuse(sender, InvalidRequest(f"{more} more messages of the bundle are wrong"))
 
     def _act(self, message: Message, sender: Address) -> None:
         name = message.address.removeprefix(PREFIX)
@@ -332,13 +347,25 @@ class OscServer:
         self._send(targets, encode(address, *values))
 
     def answer(self, sender: Address, address: str, *values: str | float | int) -> None:
-        """Sends to the sender and to all subscribers."""
-        self._send([sender], encode(address, *values))
+        """Sends to the sender and to all subscribers, within the bytes that one packet and one host get."""
+        datagram = encode(address, *values)
+        self._left -= len(datagram)
+        if self._left < 0:
+            log.debug("answer_dropped", sender=f"{sender[0]}:{sender[1]}", address=address)
+            return
+        with self._lock:
+            targets = list(dict.fromkeys([sender, *self._subscribers]))
+        allowed = [target for target in targets if self._answers.allows(target[0], len(datagram))]
+        self._send_to(allowed, datagram)
 
     def _send(self, targets: list[Address], datagram: bytes) -> None:
+        """To these and to all subscribers."""
         with self._lock:
             everyone = list(dict.fromkeys([*targets, *self._subscribers]))
-        for target in everyone:
+        self._send_to(everyone, datagram)
+
+    def _send_to(self, targets: list[Address], datagram: bytes) -> None:
+        for target in targets:
             try:
                 self._socket.sendto(datagram, target)
             except OSError as error:  # a target that is gone is no reason to fail

@@ -3,6 +3,8 @@
 A test fails when a reason is missing.
 """
 
+from urllib.parse import quote
+
 import grpc
 
 from acestep.errors import AceStepError, all_errors
@@ -28,7 +30,17 @@ STATUS = {
 }
 REASON_KEY = "acestep-reason"  # trailing metadata
 JOB_KEY = "acestep-job"
+MAX_HEADER_BYTES = 3_000  # of the 8 kB that gRPC lets through without asking
 _CLASSES = {cls.reason: cls for cls in all_errors()}
+
+
+def for_header(message: str) -> str:
+    """The message as a gRPC status carries it: in a header, where each letter beyond ASCII takes three times
+    its bytes, and a header that is too long loses the whole status."""
+    kept = message.encode("utf-8", "replace").decode()[:MAX_HEADER_BYTES]
+    while len(quote(kept)) > MAX_HEADER_BYTES:
+        kept = kept[: len(kept) * 3 // 4]
+    return message if kept == message else kept + " …"
 
 
 def error_for(reason: str, message: str) -> AceStepError:

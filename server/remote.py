@@ -10,7 +10,7 @@ from typing import Any
 
 import grpc
 
-from acestep.errors import AceStepError, Unavailable
+from acestep.errors import AceStepError, InvalidRequest, Unavailable
 from protos import WIRE_VERSION
 from protos.acestep.v1 import acestep_pb2 as pb
 from protos.acestep.v1 import acestep_pb2_grpc
@@ -46,8 +46,7 @@ class Remote:
         else:
             pem = config.tls_cert.read_bytes() if config.tls_cert else None
             channel = grpc.secure_channel(target, grpc.ssl_channel_credentials(pem), options=options)
-        token = config.token_file.read_text("utf-8").strip() if config.token_file.is_file() else ""
-        remote = cls(channel, token)
+        remote = cls(channel, _token(config))
         try:
             status = remote.status(FIND_TIMEOUT_S)
         except Unavailable:
@@ -111,6 +110,15 @@ class Remote:
             return getattr(self._stub, method)(request, timeout=timeout_s, metadata=self._metadata)
         except grpc.RpcError as error:
             raise _ours(error) from None
+
+
+def _token(config: Config) -> str:
+    if not config.token_file.is_file():
+        return ""
+    token = config.token_file.read_text("ascii", "replace").strip()
+    if not token.isascii() or not token.isprintable():  # a header could not carry it
+        raise InvalidRequest(f"the token {config.token_file} is none: delete it, and start the daemon anew")
+    return token
 
 
 def _address(config: Config, flags: Mapping[str, Any]) -> tuple[str, int]:

@@ -90,6 +90,52 @@ class Senders:
         return any(address in network for network in self.networks)
 
 
+def private_folder(path: Path) -> None:
+    """Makes a folder that only its owner may look into, or takes the others' rights away from it (mode 0700).
+
+    Raises StorageError where it cannot be made, InvalidRequest for one that another user owns.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode=0o700, exist_ok=True)
+        if os.name != "posix":  # on Windows the user's own folders are private by inheritance
+            return
+        found = path.stat()
+        if found.st_uid != os.geteuid() and os.geteuid() != 0:
+            raise InvalidRequest(f"{path} belongs to another user: choose a folder of your own with --home")
+        if found.st_mode & 0o077:
+            path.chmod(0o700)
+    except OSError as error:
+        raise StorageError(
+            f"the home {path} cannot be made ({error.strerror}): name another with --home or ACESTEP_HOME"
+        ) from None
+
+
+def private_file(path: Path) -> Path:
+    """The path, of a file that now exists and that only its owner may read (mode 0600)."""
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    if os.name == "posix" and path.stat().st_mode & 0o077:
+        path.chmod(0o600)
+    return path
+
+
+def read_private_key(path: Path) -> bytes:
+    """A TLS key. Raises InvalidRequest for one that other users can read.
+
+    As is usual, the group may read a key that belongs to root.
+    """
+    try:
+        found = path.stat()
+        key = path.read_bytes()
+    except OSError as error:
+        raise InvalidRequest(f"{path} cannot be read ({error.strerror}): expected a key (PEM)") from None
+    forbidden = 0o037 if found.st_uid == 0 else 0o077
+    if os.name == "posix" and found.st_mode & forbidden:
+        mode = stat.S_IMODE(found.st_mode)
+        raise InvalidRequest(f"the TLS key {path} can be read by others (mode {mode:o}): chmod 600 it")
+    return key
+
+
 def read_or_create_token(path: Path) -> str:
     """The token in `path`, created with mode 0600 when missing; a file others can read is refused."""
     try:
@@ -125,7 +171,7 @@ def check_token(expected: str, authorization: str) -> None:
 
 
 class RateLimit:
-    """A token bucket per sender: `rate_hz` on average, `burst` at once."""
+    """A token bucket per sender: `rate_hz` on average, `burst` at once; of messages, bytes or anything."""
 
     def __init__(self, rate_hz: float, burst: float, clock: Callable[[], float] = time.monotonic):
         self.rate_hz = rate_hz
@@ -134,14 +180,14 @@ class RateLimit:
         self._lock = threading.Lock()
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # sender → (left, at)
 
-    def allows(self, sender: str) -> bool:
-        """True if this sender may go on now; counts the attempt."""
+    def allows(self, sender: str, cost: float = 1) -> bool:
+        """True if this sender may go on now; counts the attempt at its `cost`."""
         now = self._clock()
         with self._lock:
             left, at = self._buckets.pop(sender, (self.burst, now))
             left = min(self.burst, left + (now - at) * self.rate_hz)
-            allowed = left >= 1
-            self._buckets[sender] = (left - 1 if allowed else left, now)
+            allowed = left >= cost
+            self._buckets[sender] = (left - cost if allowed else left, now)
             while len(self._buckets) > MAX_SENDERS_REMEMBERED:
                 self._buckets.popitem(last=False)
         return allowed

@@ -7,11 +7,14 @@ programs play such files. Knows bytes; nothing of bars.
 import struct
 from dataclasses import dataclass
 
+from acestep.errors import InvalidRequest
+
 SET_TEMPO, TIME_SIGNATURE, KEY_SIGNATURE, END_OF_TRACK = 0x51, 0x58, 0x59, 0x2F
 META, SYSEX, SYSEX_MORE = 0xFF, 0xF0, 0xF7
 WANTED = (SET_TEMPO, TIME_SIGNATURE, KEY_SIGNATURE)
 DATA_BYTES = {0x8: 2, 0x9: 2, 0xA: 2, 0xB: 2, 0xC: 1, 0xD: 1, 0xE: 2}  # of channel messages
 SYSTEM_BYTES = {0xF1: 1, 0xF2: 2, 0xF3: 1}  # they do not belong into files, and some programs write them
+MAX_EVENTS = 100_000  # a song has some ten thousand; so many are read within a second
 MAX_HEAD_BYTES = 1 << 12  # of a wrapping, such as RMID's or a MacBinary header
 
 
@@ -36,7 +39,8 @@ class MidiFile:
 
 
 def read_smf(data: bytes) -> MidiFile:
-    """Reads a file, also one wrapped in RIFF (RMID). Raises ValueError for what is none or cut off."""
+    """Reads a file, also one wrapped in RIFF (RMID). Raises ValueError for what is none or cut off, and
+    InvalidRequest for more than MAX_EVENTS."""
     at = data.find(b"MThd", 0, MAX_HEAD_BYTES)
     if at < 0:
         raise ValueError("it has no MThd header")
@@ -45,7 +49,7 @@ def read_smf(data: bytes) -> MidiFile:
     size, kind, promised, division = struct.unpack_from(">IHHh", data, at + 4)
     notes = [] if at == 0 else ["it is wrapped in another format (RMID): what is inside was read"]
     events: list[MetaEvent] = []
-    tracks = length = 0
+    tracks = length = read_events = 0
     unknown: list[str] = []
     at += 8 + max(6, size)
     while at + 8 <= len(data):
@@ -53,7 +57,8 @@ def read_smf(data: bytes) -> MidiFile:
         if name == b"MTrk":
             if at + 8 + size > len(data):
                 raise ValueError("its last track is not whole")
-            length = max(length, _read_track(data[at + 8 : at + 8 + size], events))
+            ticks, read = _read_track(data[at + 8 : at + 8 + size], events, MAX_EVENTS - read_events)
+            length, read_events = max(length, ticks), read_events + read
             tracks += 1
         elif not (name.isascii() and name.decode("ascii").isprintable()) or at + 8 + size > len(data):
             notes.append(f"the last {len(data) - at} bytes are no track and were passed over")
@@ -70,11 +75,14 @@ def read_smf(data: bytes) -> MidiFile:
     return MidiFile(kind, division, tuple(events), length, tuple(notes))
 
 
-def _read_track(track: bytes, events: list[MetaEvent]) -> int:
-    """Puts the wanted events of a track into `events` and gives its length in ticks."""
-    at = ticks = status = 0
+def _read_track(track: bytes, events: list[MetaEvent], most: int) -> tuple[int, int]:
+    """Puts the wanted events of a track into `events`; gives its length in ticks and how many it has."""
+    at = ticks = status = count = 0
     try:
         while at < len(track):
+            count += 1
+            if count > most:
+                raise InvalidRequest(f"more than {MAX_EVENTS} events")
             delta, at = _number(track, at)
             ticks += delta
             if track[at] >= 0x80:
@@ -101,7 +109,7 @@ def _read_track(track: bytes, events: list[MetaEvent]) -> int:
                 at += SYSTEM_BYTES.get(kind, 0)
     except IndexError:
         raise ValueError("a track ends within an event") from None
-    return ticks
+    return ticks, count
 
 
 def _number(data: bytes, at: int) -> tuple[int, int]:

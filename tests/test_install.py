@@ -188,7 +188,7 @@ def test_built_plugins_go_to_the_folders_of_their_formats(home: Path, tmp_path: 
 def test_without_a_built_plugin_the_fix_is_named(
     home: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    assert cli.main(["install", "vst", "--from", str(tmp_path)]) == 1
+    assert cli.main(["install", "vst", "--from", str(tmp_path)]) == 2
     assert "--from" in capsys.readouterr().err
 
 

@@ -230,7 +230,7 @@ def test_list_show_and_export_tell_and_give_what_is_there(
         assert main(["export", "my-sound", str(out), "--format", kind, "--stage", "m"]) == 0
         assert out.exists()
     assert main(["export", "my-sound", str(tmp_path / "zip.out"), "--format", "zip"]) == 1
-    assert main(["show", "nobody"]) == 1
+    assert main(["show", "nobody"]) == 2
     assert "no adapter 'nobody'" in capsys.readouterr().err
 
 
@@ -326,7 +326,7 @@ def test_prepare_and_train_speak_json_lines_and_give_exit_codes(
     assert main(["train", str(out), "--name", "by-cli", "--json", *flags]) == 1
     captured = capsys.readouterr()
     assert json.loads(captured.out)["reason"] == "already_exists"
-    assert main(["train", str(tmp_path / "nowhere"), "--name", "x", *flags]) == 1
+    assert main(["train", str(tmp_path / "nowhere"), "--name", "x", *flags]) == 2
     assert main(["train", "--name", "x"]) == 2
     assert main(["train", str(loops), "--name", "x", "--rank", "many"]) == 2
 

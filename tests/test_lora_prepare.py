@@ -294,6 +294,41 @@ def test_a_dataset_reads_back_as_written_and_edits_win_over_measurement(tmp_path
     assert edited.segments[0].bars == 4  # cut anew for the tempo that was put in
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        "[" * 200_000,
+        '{"samples": 5}',
+        "[[]]",
+        '{"root": 5, "samples": []}',
+        *(
+            json.dumps({"format": "lora_studio/1", "samples": [{"audio_path": "a.wav", **wrong}]})
+            for wrong in (
+                {"downbeat_s": "x"},
+                {"sources": 5},
+                {"sources": {"bpm": 5}},
+                {"segments": 5},
+                {"segments": [5]},
+                {"segments": [[0, "x", 1]]},
+                {"segments": [[0]]},
+                {"split": []},
+                {"audio_path": 5},
+                {"downbeat_s": 10**400},
+            )
+        ),
+        '{"format": "lora_studio/1", "samples": [], "skipped": [1]}',
+        '{"format": "lora_studio/1", "samples": [], "skipped": 1}',
+        '{"format": "lora_studio/1", "samples": [], "skipped": [{"path": 1}]}',
+    ],
+    ids=lambda text: text[:60],
+)
+def test_a_dataset_with_values_of_the_wrong_kind_is_refused(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "dataset.json"
+    file.write_text(content)
+    with pytest.raises(InvalidRequest, match=r"expected|not JSON"):
+        read_dataset(file)
+
+
 def test_somebody_elses_dataset_json_is_never_overwritten(tmp_path: Path) -> None:
     write(tmp_path / "a_100bpm.wav", pulse(100, 8))
     theirs = json.dumps({"samples": [{"audio_path": "a_100bpm.wav"}]})

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -128,3 +129,48 @@ def test_a_seed_is_drawn_once_and_only_when_there_is_none():
 def test_a_request_cannot_be_changed():
     with pytest.raises(dataclasses.FrozenInstanceError):
         GenerateRequest(prompt="x").bpm = 90  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"adapters": [["a"]]},
+        {"adapters": "dusty"},
+        {"adapters": [["a", 1, 2]]},
+        {"adapters": [["n" * 5000, 1.0]]},
+        {"adapters": [["\udcff", 1.0]]},
+        {"adapters": [[{}, 1.0]]},
+        {"repaint_s": [1], "task": "repaint", "context": "/x.wav"},
+        {"repaint_s": "ab", "task": "repaint", "context": "/x.wav"},
+        {"repaint_s": 7, "task": "repaint", "context": "/x.wav"},
+        {"bars": 10**400},
+        {"bpm": -(10**400)},
+        {"strength": 10**400},
+        {"tempo_map": [[0, 10**400]]},
+        {"tempo_map": 5},
+        {"tempo_map": [["x", {}]]},
+        {"stages": 5},
+        {"stages": [["l"]]},
+        {"reference": {"file": "/x.wav"}},
+        {"reference": {"path": "/x.wav", "more": 1}},
+        {"reference": {"path": 5}},
+        {"prompt": "\ud800"},
+        {"lyrics": "\udcff"},
+        {"track": "\udcff"},
+        {"format": [1]},
+        {"task": {"x": 1}},
+        {"fit": "no"},
+        {"strict": 1},
+        {"guide": "yes"},
+    ],
+)
+def test_values_of_the_wrong_kind_are_refused_with_a_short_sentence(changes: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        GenerateRequest.from_dict({"prompt": "p", **changes})
+    assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize("values", [[1, 2], "abc", None, 5])
+def test_a_request_that_is_none_is_refused(values: Any) -> None:
+    with pytest.raises(InvalidRequest, match="names and values"):
+        GenerateRequest.from_dict(values)

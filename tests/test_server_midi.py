@@ -1,5 +1,6 @@
 """MIDI: following a clock with jitter, jumps and stops; triggers; songs; a port of a test's own backend."""
 
+import math
 import random
 import struct
 import sys
@@ -16,6 +17,7 @@ from acestep.key import Key
 from acestep.tempo_map import TempoMap, TempoPoint
 from server.midi import ClockFollower, Trigger, Triggers
 from server.midi_file import bpm_meant, read_song
+from server.smf import MAX_EVENTS
 from tests.daemons import Osc, StandIn, running, settings
 
 CLOCK = mido.Message("clock")
@@ -276,6 +278,47 @@ def test_what_other_programs_pass_over_is_passed_over_with_a_note(
 def test_every_key_signature_is_read(tmp_path: Path, key: str) -> None:
     path = song(tmp_path / "song.mid", mido.MetaMessage("key_signature", key=key))
     assert read_song(path).at_bar(1).key == Key.parse(key)
+
+
+def one_track(path: Path, track: bytes, ticks_per_quarter: int = 480) -> Path:
+    """A file of one track, byte by byte: what no program would write."""
+    head = b"MThd" + struct.pack(">IHHH", 6, 0, 1, ticks_per_quarter)
+    path.write_bytes(head + b"MTrk" + struct.pack(">I", len(track)) + track)
+    return path
+
+
+END = b"\0\xff\x2f\0"
+EVENT_OF_TEMPO = b"\0\xff\x51\3\7\xa1\x20"
+
+
+@pytest.mark.parametrize("event", [EVENT_OF_TEMPO, b"\0\xff\x01\0", b"\0\xf7\0"])
+def test_a_file_of_endless_events_is_refused_after_so_many(tmp_path: Path, event: bytes) -> None:
+    path = one_track(tmp_path / "many.mid", event * (MAX_EVENTS + 1) + END)
+    with pytest.raises(InvalidRequest, match=f"more than {MAX_EVENTS} events"):
+        read_song(path)
+
+
+def test_a_file_that_is_too_large_or_lasts_for_years_is_refused(tmp_path: Path) -> None:
+    large = tmp_path / "large.mid"
+    with large.open("wb") as file:
+        file.truncate(64 << 20)
+    with pytest.raises(InvalidRequest, match="16 MB"):
+        read_song(large)
+    if Path("/dev/zero").exists():
+        with pytest.raises(InvalidRequest, match="device"):
+            read_song(Path("/dev/zero"))
+    with pytest.raises(InvalidRequest, match="quarter notes"):
+        read_song(one_track(tmp_path / "long.mid", b"\xff\xff\xff\x7f\xff\x06\0" * 4 + END, 1))
+
+
+def test_any_bar_number_is_answered_at_once(tmp_path: Path) -> None:
+    seven = b"\0\xff\x58\4\7\3\x18\x08"
+    track = seven + (b"\x8d\x10" + seven[1:]) * 999 + b"\xbd\x84\x40\xff\x2f\0"  # then a million ticks
+    found = read_song(one_track(tmp_path / "song.mid", track))
+    assert found.bar_count == math.ceil(found.length_quarters / 3.5)
+    for bar in (10**6, 999_999_999_999, 10**400):
+        with pytest.raises(InvalidRequest, match="behind the end"):
+            found.at_bar(bar)
 
 
 class Keyboard:

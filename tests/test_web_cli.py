@@ -1,10 +1,12 @@
 """`acestep web`: flags, ports and what is missing, each in a process of its own."""
 
 import contextlib
+import os
 import re
 import socket
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -12,8 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from plugin_bridge.errors import InvalidRequest
 from plugin_bridge.web import cli
 from plugin_bridge.web.daemon import OwnDaemon
+from plugin_bridge.web.keys import read_or_create_token
 
 needs_gradio = pytest.mark.skipif(find_spec("gradio") is None, reason="the page is an optional part")
 ROOT = Path(__file__).resolve().parent.parent
@@ -71,7 +75,7 @@ def test_a_daemon_that_cannot_start_leaves_its_last_words() -> None:
 
 
 @pytest.fixture
-def page() -> Iterator[str]:
+def page(tmp_path: Path) -> Iterator[str]:
     """The address that the command prints."""
     command = [
         sys.executable,
@@ -83,7 +87,8 @@ def page() -> Iterator[str]:
         "--daemon",
         "127.0.0.1:9",
     ]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+    env = {**os.environ, "ACESTEP_HOME": str(tmp_path / "home")}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=env) as process:
         assert process.stdout is not None
         try:
             yield re.search(r"http://\S+", process.stdout.readline())[0]  # type: ignore[index]
@@ -93,7 +98,51 @@ def page() -> Iterator[str]:
 
 @pytest.mark.heavy
 @needs_gradio
-def test_it_serves_the_page_and_its_files_without_a_daemon(page: str) -> None:
-    for path, expected in (("", "ACE-Step bridge"), ("bridge/static/main.js", "import")):
-        with urllib.request.urlopen(page + path) as answer:
-            assert expected in answer.read().decode()
+def test_it_serves_the_page_and_its_files_without_a_daemon_to_whom_it_gave_the_token(page: str) -> None:
+    plain = page.partition("?")[0]
+    with pytest.raises(urllib.error.HTTPError, match="401"):
+        urllib.request.urlopen(plain)
+    browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+    with browser.open(page) as answer:
+        assert "ACE-Step bridge" in answer.read().decode()
+    with browser.open(plain + "bridge/static/main.js") as answer:
+        assert "import" in answer.read().decode()
+    for closed in ("gradio_api/upload", "gradio_api/file=/etc/passwd", "openapi.json", "login", "monitoring"):
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            browser.open(plain + closed)
+
+
+posix = pytest.mark.skipif(os.name != "posix", reason="Windows has no modes")
+
+
+@posix
+def test_the_pages_token_is_kept_and_only_its_owner_can_read_it(tmp_path: Path) -> None:
+    file = tmp_path / "page-token"
+    token = read_or_create_token(file)
+    assert (len(token) >= 32, read_or_create_token(file)) == (True, token)
+    assert file.stat().st_mode & 0o777 == 0o600
+    file.chmod(0o644)
+    with pytest.raises(InvalidRequest, match="chmod 600"):
+        read_or_create_token(file)
+    file.chmod(0o600)
+    for text in ("", "short", "x" * 20 + "; path=/", "é" * 20):
+        file.write_text(text)
+        with pytest.raises(InvalidRequest, match="delete it"):
+            read_or_create_token(file)
+
+
+@posix
+@needs_gradio
+def test_a_key_that_others_can_read_or_that_is_none_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    for file in (certificate, key):
+        file.write_text("no PEM")
+    flags = ["--port", "0", "--certificate", str(certificate), "--private-key", str(key)]
+    key.chmod(0o644)
+    assert cli.main(flags) == 2
+    assert "chmod 600" in capsys.readouterr().err
+    key.chmod(0o600)
+    assert cli.main(flags) == 2
+    assert "PEM" in capsys.readouterr().err

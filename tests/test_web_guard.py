@@ -1,5 +1,7 @@
 """Who may talk to the page: only the page itself, and from elsewhere only with the token."""
 
+from collections.abc import Iterable
+
 import pytest
 
 pytest.importorskip("starlette")
@@ -24,9 +26,20 @@ async def talk(socket: WebSocket) -> None:
     await socket.close()
 
 
-def client(token: str = "", host: str = "127.0.0.1:7960") -> TestClient:
-    app = Starlette(routes=[Route("/", hello, methods=["GET", "POST"]), WebSocketRoute("/live", talk)])
-    return TestClient(Guard(app, LOOPBACK_NAMES, token), base_url=f"http://{host}")
+def client(
+    token: str = "",
+    host: str = "127.0.0.1:7960",
+    hosts: Iterable[str] | None = LOOPBACK_NAMES,
+    ticket: str = "",
+) -> TestClient:
+    app = Starlette(
+        routes=[
+            Route("/", hello, methods=["GET", "POST"]),
+            WebSocketRoute("/bridge/live", talk),
+            Route("/{path:path}", hello, methods=["GET", "POST"]),
+        ]
+    )
+    return TestClient(Guard(app, hosts, token, ticket), base_url=f"http://{host}")
 
 
 def test_the_page_itself_is_let_through() -> None:
@@ -34,7 +47,7 @@ def test_the_page_itself_is_let_through() -> None:
     assert page.get("/").text == "hello"
     assert page.post("/", headers={"origin": "http://127.0.0.1:7960"}).status_code == 200
     with page.websocket_connect(
-        "ws://127.0.0.1:7960/live", headers={"origin": "http://127.0.0.1:7960"}
+        "ws://127.0.0.1:7960/bridge/live", headers={"origin": "http://127.0.0.1:7960"}
     ) as socket:
         assert socket.receive_text() == "hello"
 
@@ -45,7 +58,7 @@ def test_another_site_in_the_same_browser_is_refused(origin: str) -> None:
     assert page.post("/", headers={"origin": origin}).status_code == 403
     with (
         pytest.raises(WebSocketDisconnect),
-        page.websocket_connect("ws://127.0.0.1:7960/live", headers={"origin": origin}) as socket,
+        page.websocket_connect("ws://127.0.0.1:7960/bridge/live", headers={"origin": origin}) as socket,
     ):
         socket.receive_text()
 
@@ -67,7 +80,7 @@ def test_nothing_is_loaded_from_elsewhere() -> None:
 
 
 def test_beyond_this_machine_the_token_opens_the_page_once_and_a_cookie_then() -> None:
-    page = client(token="secret", host="studio:7960")
+    page = client(token="secret", host="studio:7960", hosts=None)
     assert page.get("/").status_code == 401
     assert page.get("/?token=wrong").status_code == 401
     answer = page.get("/?token=secret")
@@ -76,9 +89,75 @@ def test_beyond_this_machine_the_token_opens_the_page_once_and_a_cookie_then() -
     assert page.get("/").text == "hello"
     with (
         pytest.raises(WebSocketDisconnect),
-        client(token="secret").websocket_connect("ws://127.0.0.1:7960/live") as socket,
+        client(token="secret").websocket_connect("ws://127.0.0.1:7960/bridge/live") as socket,
     ):
         socket.receive_text()
+
+
+def test_another_user_of_this_machine_sees_nothing_without_the_token() -> None:
+    page = client(token="secret")
+    for path in ("/", "/bridge/clips", "/bridge/static/main.js", "/gradio_api/queue/join"):
+        assert page.get(path).status_code == 401
+        assert page.post(path).status_code == 401
+    page.cookies.set("acestep_web_7960", "secre")
+    assert page.get("/").status_code == 401
+    page.get("/?token=secret")
+    assert page.get("/bridge/clips").status_code == 200
+
+
+def test_a_name_that_points_here_is_refused_with_the_token_as_well() -> None:
+    page = client(token="secret", host="rebound.example:7960")
+    assert page.get("/?token=secret").status_code == 403
+
+
+def test_the_ticket_that_a_command_line_showed_opens_the_page_once() -> None:
+    page, late = client(token="secret", ticket="once"), client(token="secret", ticket="once")
+    assert page.get("/?token=once").text == "hello"
+    assert page.get("/").text == "hello"
+    late = TestClient(page.app, base_url="http://127.0.0.1:7960")
+    assert late.get("/?token=once").status_code == 401
+    assert late.get("/?token=").status_code == 401
+    assert late.get("/?token=secret").text == "hello"
+
+
+def test_pages_on_two_ports_do_not_take_each_others_cookie() -> None:
+    names = set()
+    for port in (7960, 7961):
+        page = client(token="secret", host=f"127.0.0.1:{port}")
+        answer = page.get("/?token=secret", follow_redirects=False)
+        names.add(answer.headers["set-cookie"].partition("=")[0])
+    assert len(names) == 2
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/gradio_api/upload",
+        "/gradio_api/upload_progress",
+        "/gradio_api/file=/etc/passwd",
+        "/gradio_api/proxy=http://x",
+        "/gradio_api/stream/x",
+        "/gradio_api/component_server",
+        "/gradio_api/mcp",
+        "/gradio_api/deep_link",
+        "/gradio_api/vibe-edit",
+        "/monitoring",
+        "/login",
+        "/openapi.json",
+        "/upload",
+        "/docs",
+    ],
+)
+def test_what_gradio_serves_and_the_page_never_asks_for_is_closed(path: str) -> None:
+    assert client().post(path).status_code == 404
+    assert client().get(path).status_code == 404
+
+
+@pytest.mark.parametrize("host", ["[::1", "[", "", "a" * 5000, "\xff"])
+def test_a_host_that_is_no_name_is_refused_and_breaks_nothing(host: str) -> None:
+    headers = {"host": host.encode("latin-1")}
+    assert client().get("/", headers=headers).status_code == 403
+    assert client().get("/", headers={"origin": f"http://{host}".encode("latin-1")}).status_code == 403
 
 
 @pytest.mark.parametrize("name", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])

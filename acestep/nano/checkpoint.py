@@ -29,6 +29,7 @@ from torch import nn
 
 from acestep.codec import silence_of
 from acestep.guide import BEAT_CHANNELS, KEY_CHANNELS
+from acestep.loading import ONLY_DATA
 from acestep.spectral import CHANNELS, GROUP, SpectralCodec
 
 PROMPT_TEMPLATE = "{instruction}\n{caption}\n{metas}"
@@ -234,7 +235,7 @@ def load_checkpoint(folder: Path) -> tuple[NanoModules, Any, SpectralCodec, dict
         encoder = AceStepConditionEncoder.from_pretrained(path / "condition_encoder", **options)
         encoder.silence_latent = silence_of(codec).expand_as(encoder.silence_latent)
         modules.condition_encoders[stage["name"]] = encoder
-    tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer")
+    tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer", **ONLY_DATA)
     return modules.eval(), tokenizer, codec, description
 
 

@@ -8,19 +8,19 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from acestep.errors import AceStepError
+from acestep.command import run
 from acestep.nano import WEIGHTS
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one step of the recipe; returns the exit code."""
-    arguments = _parser().parse_args(argv)
     steps = {"init": _init, "data": _data, "train": _train, "evaluate": _evaluate}
-    try:
+
+    def step() -> int:
+        arguments = _parser().parse_args(argv)
         return steps[arguments.step](arguments)
-    except AceStepError as error:
-        print(f"acestep nano: {error}", file=sys.stderr)
-        return 2
+
+    return run("acestep nano", step)
 
 
 def _parser() -> argparse.ArgumentParser:

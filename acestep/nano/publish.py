@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from acestep.errors import NotFound
+from acestep.loading import ONLY_DATA
 from acestep.nano.checkpoint import STAGES, NanoConfig, NanoModules, describe, save_checkpoint
 from acestep.nano.states import needed
 from acestep.nano.train_stages import split_stages
@@ -53,7 +54,9 @@ def publish(
 
     files = {name: _state_of(work, name) for name in STAGES}
     states = {name: torch.load(path, map_location="cpu", weights_only=True) for name, path in files.items()}
-    tokenizer = AutoTokenizer.from_pretrained(needed(work / "tokenizer", "train WORK --part text"))
+    tokenizer = AutoTokenizer.from_pretrained(
+        needed(work / "tokenizer", "train WORK --part text"), **ONLY_DATA
+    )
     text_encoder = Qwen3Model.from_pretrained(needed(work / "text_encoder", "train WORK --part text"))
     codec = SpectralCodec.load(needed(work / "codec", "train WORK --part codec"))
     modules = averaged(states, config or NanoConfig(), text_encoder, len(tokenizer), kind)

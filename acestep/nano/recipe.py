@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from acestep.codec import silence_of
+from acestep.loading import ONLY_DATA
 from acestep.nano.checkpoint import LYRICS, NanoConfig, build_text_encoder, train_tokenizer
 from acestep.nano.data.latents import Shards, label, latent_shard
 from acestep.nano.data.prepare import feature_shard
@@ -70,7 +71,9 @@ def train_stages(work: Path, recipe: StageRecipe, seconds: float, resume: bool =
     """
     from transformers import AutoTokenizer, Qwen3Model
 
-    tokenizer = AutoTokenizer.from_pretrained(needed(work / "tokenizer", "train WORK --part text"))
+    tokenizer = AutoTokenizer.from_pretrained(
+        needed(work / "tokenizer", "train WORK --part text"), **ONLY_DATA
+    )
     encoder = Qwen3Model.from_pretrained(needed(work / "text_encoder", "train WORK --part text"))
     latents = needed(work / "latents", "train WORK --part latents")
     codec = fitted_codec(work)

@@ -29,9 +29,14 @@ FOLDERS = {"/bridge/static/": Folder(STATIC), "/assets/": Folder(GRADIO, hashed=
 
 
 def create_app(
-    *, address: str = "", hosts: Iterable[str] = LOOPBACK_NAMES, token: str = "", own: OwnDaemon | None = None
+    *,
+    address: str = "",
+    hosts: Iterable[str] | None = LOOPBACK_NAMES,
+    token: str = "",
+    ticket: str = "",
+    own: OwnDaemon | None = None,
 ) -> ASGIApp:
-    """Everything `acestep web` serves. `token` locks it, for a page that other machines can reach."""
+    """Everything `acestep web` serves. `hosts`, `token` and `ticket` are those of `Guard`."""
     parts = Parts(address, own)
 
     @contextlib.asynccontextmanager
@@ -45,6 +50,7 @@ def create_app(
 
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.add_exception_handler(BridgeError, on_error)
+    app.add_exception_handler(Exception, on_error)
     app.router.routes.extend(parts.routes.all())
     gr.mount_gradio_app(
         app,
@@ -62,4 +68,4 @@ def create_app(
     )
     own_files = sorted(f"/bridge/static/{path.name}" for path in STATIC.iterdir())
     delivery = Delivery(app, FOLDERS, hints=own_files)
-    return Guard(delivery, hosts, token)
+    return Guard(delivery, hosts, token, ticket)

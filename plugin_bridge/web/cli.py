@@ -13,13 +13,18 @@ import sys
 import webbrowser
 from collections.abc import Sequence
 
+from plugin_bridge.command import port, run
+
 PORT = 7960
 NEEDED = ("gradio", "uvicorn", "wsproto")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Serves until Ctrl-C. 0: ended well, 1: could not serve, 2: bad flags."""
-    arguments = _parser().parse_args(argv)
+    return run("acestep web", lambda: _web(_parser().parse_args(argv)))
+
+
+def _web(arguments: argparse.Namespace) -> int:
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         print(
@@ -27,9 +32,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 1
-    if bool(arguments.certificate) != bool(arguments.private_key):
-        print("--certificate and --private-key go together", file=sys.stderr)
-        return 2
+    from plugin_bridge.web.keys import check_tls
+
+    check_tls(arguments.certificate, arguments.private_key)
     listener = _listen(arguments.host, arguments.port)
     if listener is None:
         return 1
@@ -41,11 +46,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="acestep web", description="The page in the browser: generate, listen, keep, train."
     )
+    parser.add_argument("--host", default="127.0.0.1", help="address to serve on (default 127.0.0.1)")
     parser.add_argument(
-        "--host", default="127.0.0.1", help="address to serve on; beyond loopback a token is asked for"
-    )
-    parser.add_argument(
-        "--port", type=int, default=PORT, help=f"port to serve on, default {PORT}; 0: a free one"
+        "--port", type=port, default=PORT, help=f"port to serve on, default {PORT}; 0: a free one"
     )
     parser.add_argument(
         "--daemon",
@@ -57,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--samples", default="", metavar="DIR", help="samples folder of a daemon started here"
     )
-    parser.add_argument("--osc-port", type=int, default=None, help="OSC port of a daemon started here")
+    parser.add_argument("--osc-port", type=port, default=None, help="OSC port of a daemon started here")
     parser.add_argument("--open", action="store_true", help="open the page in the browser")
     parser.add_argument(
         "--certificate", default="", metavar="FILE", help="serve by https with this certificate"
@@ -86,29 +89,28 @@ def _listen(host: str, port: int) -> socket.socket | None:
 
 
 def _serve(arguments: argparse.Namespace, listener: socket.socket) -> int:
+    from plugin_bridge.calls import Target, home
+
+    target = Target.find(arguments.daemon)  # before what takes seconds to load
     import uvicorn
 
-    from plugin_bridge.calls import Target
-    from plugin_bridge.errors import BridgeError
     from plugin_bridge.web.app import create_app
     from plugin_bridge.web.daemon import OwnDaemon
     from plugin_bridge.web.guard import LOOPBACK_NAMES, is_loopback
+    from plugin_bridge.web.keys import TOKEN_FILE, read_or_create_token
 
-    try:
-        target = Target.find(arguments.daemon)
-    except BridgeError as error:
-        print(error.message, file=sys.stderr)
-        return 1
     own = OwnDaemon(_daemon_arguments(arguments, target.address))
     if target.is_local and not arguments.no_start and not _answers(target.address):
         print(f"no daemon at {target.address}: starting one, which ends with this page", file=sys.stderr)
         own.start()
-    token = "" if is_loopback(arguments.host) else secrets.token_urlsafe(24)
+    home().mkdir(parents=True, exist_ok=True, mode=0o700)
+    token, ticket = read_or_create_token(home() / TOKEN_FILE), secrets.token_urlsafe(24)
+    hosts = (*LOOPBACK_NAMES, arguments.host) if is_loopback(arguments.host) else None
     scheme = "https" if arguments.certificate else "http"
-    port = listener.getsockname()[1]
+    served = listener.getsockname()[1]
     shown = f"[{arguments.host}]" if ":" in arguments.host else arguments.host
-    address = f"{scheme}://{shown}:{port}/" + (f"?token={token}" if token else "")
-    app = create_app(address=target.address, hosts={*LOOPBACK_NAMES, arguments.host}, token=token, own=own)
+    address = f"{scheme}://{shown}:{served}/?token="
+    app = create_app(address=target.address, hosts=hosts, token=token, ticket=ticket, own=own)
     config = uvicorn.Config(
         app,
         log_level="warning",
@@ -117,11 +119,11 @@ def _serve(arguments: argparse.Namespace, listener: socket.socket) -> int:
         ssl_certfile=arguments.certificate or None,
         ssl_keyfile=arguments.private_key or None,
     )
-    print(f"the page is at {address}", flush=True)
-    if token and scheme == "http":
+    print(f"the page is at {address}{token}", flush=True)
+    if hosts is None and scheme == "http":
         print("it is served without encryption: others on the network can read along", file=sys.stderr)
     if arguments.open:
-        webbrowser.open(address)
+        webbrowser.open(address + ticket)
     try:
         uvicorn.Server(config).run(sockets=[listener])
     except KeyboardInterrupt:

@@ -20,8 +20,9 @@ class ClipFiles:
     async def path(self, clip: words.Clip) -> Path:
         """The clip's file here. Raises NotFound where it is gone."""
         bridge = self._feed.bridge
-        if bridge.target.is_local:
-            path = Path(clip.path)
+        path = Path(clip.path)
+        # Behind a link may be anything: then the daemon decides, and the page has the file from it.
+        if bridge.target.is_local and path.resolve() == path:
             if not path.is_file():
                 raise NotFound(f"{path} is no longer there: it was moved or deleted outside of the page")
             return path

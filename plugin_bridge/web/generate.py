@@ -36,6 +36,15 @@ def place(*names: str) -> gr.HTML:
     return gr.HTML(spots, apply_default_css=False)
 
 
+def _object(text: Any) -> dict[str, Any]:
+    """What the browser or a sidecar says as JSON; nothing where it is none."""
+    try:
+        told = json.loads(text or "{}")
+    except (TypeError, ValueError, RecursionError):
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
 class GenerateForm:
     """The form and its buttons. `build` is called once, inside a Blocks context."""
 
@@ -183,11 +192,11 @@ class GenerateForm:
                 )
 
     async def _on_go(self, *values: Any) -> None:
-        client = json.loads(values[-1])
+        client = _object(values[-1])
         tab = str(client.get("tab") or "")
         try:
             prompt, options = options_of(dict(zip(NAMES, values, strict=False)), client)
-        except (TypeError, ValueError, KeyError) as error:
+        except (TypeError, ValueError, KeyError, OverflowError, AttributeError) as error:
             told = {"kind": "error", "reason": "invalid_request", "message": f"a field is no number: {error}"}
             self._feed.tell(told, tab=tab)
             return
@@ -195,8 +204,9 @@ class GenerateForm:
 
     async def _on_recall(self, recalled: str) -> list[Any]:
         """Fills the form: all of it from the clip's own request, or only what is to be `set`."""
-        asked = json.loads(recalled)
-        changed = {name: value for name, value in asked.get("set", {}).items() if name in NAMES}
+        asked = _object(recalled)
+        wanted = asked.get("set")
+        changed = {name: wanted[name] for name in NAMES if name in wanted} if isinstance(wanted, dict) else {}
         if not asked.get("clip"):
             return [changed.get(name, gr.skip()) for name in NAMES]
         try:
@@ -205,7 +215,8 @@ class GenerateForm:
             told = {"kind": "error", "reason": error.reason, "message": error.message}
             self._feed.tell(told, tab=str(asked.get("tab", "")))
             return [gr.skip() for _ in NAMES]
-        request = json.loads(clip.sidecar_json or "{}").get("request", {})
+        request = _object(clip.sidecar_json).get("request")
+        request = request if isinstance(request, dict) else {}
         values = {**values_of({**request, "prompt": clip.prompt, "seed": str(clip.seed)}), **changed}
         return [values[name] for name in NAMES]
 

@@ -7,12 +7,13 @@ import asyncio
 import contextlib
 import dataclasses
 import json
+import math
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +23,8 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from plugin_bridge import words
-from plugin_bridge.errors import (
-    BridgeError,
-    Cancelled,
-    InvalidRequest,
-    NotFound,
-    StorageError,
-    Unavailable,
-)
+from plugin_bridge.command import one_line
+from plugin_bridge.errors import BridgeError, InvalidRequest, NotFound, StorageError
 from plugin_bridge.web.daemon import OwnDaemon
 from plugin_bridge.web.files import ClipFiles
 from plugin_bridge.web.live import Feed, Listener, clip_fields
@@ -38,16 +33,39 @@ from plugin_bridge.web.setup import installed_bridges, version
 from plugin_bridge.web.studio import Studio, subfolders
 
 MAX_UPLOAD_BYTES = 1024 * 1024 * 1024
-_STATUS = ((NotFound, 404), (Unavailable, 503), (Cancelled, 409), (InvalidRequest, 400))
+MAX_JSON_BYTES = 1 << 20
+MAX_TEXT_CHARS = 4_096
+MAX_CLIPS = 5_000
+MAX_NAME_CHARS = 60  # of an uploaded file, its ending among them
+_STATUS = {
+    "invalid_request": 400,
+    "unreadable_audio": 400,
+    "forbidden_path": 403,
+    "unsupported": 400,
+    "not_found": 404,
+    "already_exists": 409,
+    "busy": 429,
+    "unauthenticated": 401,
+    "out_of_memory": 507,
+    "cancelled": 409,
+    "interrupted": 409,
+    "checkpoint_error": 422,
+    "adapter_error": 422,
+    "poor_fit": 422,
+    "storage_error": 507,
+    "unavailable": 503,
+}
 _NUMBERS = ("bpm_min", "bpm_max")
 _TEXTS = ("key", "adapter", "since")
 _FLAGS = ("starred", "trashed")
 
 
 async def on_error(_: Request, error: Exception) -> Response:
-    """Any error of the daemon, in its own words."""
-    assert isinstance(error, BridgeError)
-    status = next((code for cls, code in _STATUS if isinstance(error, cls)), 500)
+    """Any error of the daemon, in its own words; what nobody expected, as a sentence too."""
+    if not isinstance(error, BridgeError):
+        said = f"a fault of the page's server ({type(error).__name__}: {error}): see what it printed"
+        error = BridgeError(one_line(said)[:500])
+    status = _STATUS.get(error.reason, 500)
     return JSONResponse({"reason": error.reason, "message": error.message, "job": error.job}, status)
 
 
@@ -104,7 +122,7 @@ class Routes:
 
     async def audio(self, request: Request) -> Response:
         """A clip's file: from the disk this page shares with the daemon, else fetched from it."""
-        clip = await self._feed.clip(request.query_params.get("clip", ""))
+        clip = await self._feed.clip(_text(request.query_params, "clip"))
         name = clip.name if "download" in request.query_params else None
         return FileResponse(
             await self._files.path(clip), headers={"cache-control": "no-cache"}, filename=name
@@ -112,9 +130,12 @@ class Routes:
 
     async def sidecar(self, request: Request) -> Response:
         """What is written beside the clip: request, seed, hashes, measurements."""
-        clip = await self._feed.clip(request.query_params.get("clip", ""))
-        told = json.loads(clip.sidecar_json or "{}")
-        return Response(json.dumps(told, indent=2, ensure_ascii=False), media_type="application/json")
+        clip = await self._feed.clip(_text(request.query_params, "clip"))
+        try:
+            told = json.loads(clip.sidecar_json or "{}")
+        except (ValueError, RecursionError):
+            raise NotFound(f"the sidecar of {clip.name} cannot be read") from None
+        return Response(json.dumps(told, indent=2), media_type="application/json")
 
     async def preview(self, request: Request) -> Response:
         """What has been decoded of a take so far."""
@@ -127,18 +148,19 @@ class Routes:
     async def clips(self, request: Request) -> Response:
         """Clips that match, newest first."""
         asked = request.query_params
-        filters: dict[str, Any] = {name: _number(asked[name], name) for name in _NUMBERS if asked.get(name)}
-        filters.update({name: asked[name] for name in _TEXTS if asked.get(name)})
+        bounds = {name: _number(asked, name, 0, 10_000) for name in _NUMBERS if asked.get(name)}
+        filters: dict[str, Any] = {**bounds}
+        filters.update({name: _text(asked, name) for name in _TEXTS if asked.get(name)})
         filters.update({name: True for name in _FLAGS if asked.get(name) == "true"})
-        filters["limit"] = int(_number(asked.get("limit") or "500", "limit"))
-        found = await self._feed.bridge.clips(asked.get("words", ""), **filters)
+        filters["limit"] = int(_number(asked, "limit", 1, MAX_CLIPS)) if asked.get("limit") else 500
+        found = await self._feed.bridge.clips(_text(asked, "words"), **filters)
         self._feed.saw(found)
         return JSONResponse([clip_fields(clip) for clip in found])
 
     async def change_clip(self, request: Request) -> Response:
         """Stars, trashes, restores, or shows in the file manager."""
         asked = await _json(request)
-        action, path = request.path_params["action"], str(asked.get("clip", ""))
+        action, path = request.path_params["action"], _text(asked, "clip")
         bridge = self._feed.bridge
         if action == "star":
             clip = await bridge.star(path, bool(asked.get("starred")))
@@ -162,18 +184,19 @@ class Routes:
 
     async def cancel_run(self, request: Request) -> Response:
         """Cancels what this page asked for."""
-        await self._runs.cancel(str((await _json(request)).get("run", "")))
+        await self._runs.cancel(_text(await _json(request), "run"))
         return JSONResponse({})
 
     async def cancel_job(self, request: Request) -> Response:
         """Cancels anybody's job."""
-        job = await self._feed.bridge.cancel(str((await _json(request)).get("job", "")))
+        job = await self._feed.bridge.cancel(_text(await _json(request), "job"))
         self._feed.jobs_changed()
         return JSONResponse({"state": job.state})
 
     async def upload(self, request: Request) -> Response:
         """A file or recording from the browser, handed on to the daemon."""
-        name = Path(request.query_params.get("name", "audio.wav").replace("\\", "/")).name or "audio.wav"
+        asked = _text(request.query_params, "name", "audio.wav")
+        name = Path(asked.replace("\\", "/")).name[-MAX_NAME_CHARS:] or "audio.wav"
         with tempfile.TemporaryDirectory(prefix="acestep-web-") as folder:
             path = Path(folder) / name
             size = 0
@@ -209,7 +232,7 @@ class Routes:
 
     async def change_model(self, request: Request) -> Response:
         """Loads or unloads a checkpoint or an adapter."""
-        name, bridge = str((await _json(request)).get("name", "")), self._feed.bridge
+        name, bridge = _text(await _json(request), "name"), self._feed.bridge
         calls: dict[tuple[str, str], Callable[[str], Awaitable[words.Cascade | words.Adapter]]] = {
             ("cascade", "load"): bridge.load_cascade,
             ("cascade", "unload"): bridge.unload_cascade,
@@ -238,7 +261,7 @@ class Routes:
 
     async def folders(self, request: Request) -> Response:
         """The folders of this machine, to choose one for training."""
-        return JSONResponse(await asyncio.to_thread(subfolders, request.query_params.get("path", "")))
+        return JSONResponse(await asyncio.to_thread(subfolders, _text(request.query_params, "path")))
 
     async def train_report(self, _: Request) -> Response:
         """What `lora_studio prepare --report` wrote."""
@@ -248,7 +271,7 @@ class Routes:
 
     async def train_file(self, request: Request) -> Response:
         """A preview or plot of the adapter that was just trained."""
-        return FileResponse(self._studio.file(request.query_params.get("name", "")))
+        return FileResponse(self._studio.file(_text(request.query_params, "name")))
 
 
 def reveal(path: Path) -> None:
@@ -273,17 +296,37 @@ def reveal(path: Path) -> None:
 
 
 async def _json(request: Request) -> dict[str, Any]:
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_JSON_BYTES:
+            raise InvalidRequest(f"the request is larger than {MAX_JSON_BYTES >> 20} MB: expected less")
     try:
-        told = await request.json()
-    except ValueError as error:
+        told = json.loads(body)
+    except (ValueError, RecursionError) as error:
         raise InvalidRequest("the request is no JSON") from error
     if not isinstance(told, dict):
         raise InvalidRequest("the request is no JSON object")
     return told
 
 
-def _number(text: str, name: str) -> float:
+def _text(values: Mapping[str, Any], name: str, default: str = "") -> str:
+    """A text that can be sent on: no half letters, no zero bytes, not endless. Raises InvalidRequest."""
+    text = values.get(name, default)
+    if not isinstance(text, str) or len(text) > MAX_TEXT_CHARS or "\0" in text:
+        raise InvalidRequest(f"{name} is {text!r:.60}: expected at most {MAX_TEXT_CHARS} characters")
     try:
-        return float(text)
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise InvalidRequest(f"{name} holds bytes that are no text: expected UTF-8") from None
+    return text
+
+
+def _number(values: Mapping[str, str], name: str, lowest: float, highest: float) -> float:
+    try:
+        value = float(values[name])
     except ValueError:
-        raise InvalidRequest(f"{name} {text!r} is not a number") from None
+        value = math.nan
+    if not lowest <= value <= highest:
+        raise InvalidRequest(f"{name} {values[name]!r:.40} is none: expected {lowest:g}–{highest:g}")
+    return value

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from plugin_bridge.command import expanded
 from plugin_bridge.errors import Busy, InvalidRequest, NotFound, StorageError
 from plugin_bridge.web.live import Feed, Message
 
@@ -204,8 +205,8 @@ def flags_of(values: dict[str, Any]) -> dict[str, str]:
 def _folder(text: str) -> str:
     if not text.strip():
         raise InvalidRequest("no folder is named: expected the path of a folder with audio")
-    path = Path(text.strip()).expanduser()
-    if not path.exists():
+    path = expanded(text.strip())
+    if "\0" in text or len(text) > 4_096 or not os.path.exists(path):  # noqa: PTH110 (raises for no name)
         raise NotFound(f"there is no {path}: expected a folder with audio on the machine of this page")
     return str(path)
 
@@ -213,14 +214,14 @@ def _folder(text: str) -> str:
 def subfolders(text: str) -> Message:
     """What a folder holds, for choosing one: its folders, and how many audio files. Never hidden ones."""
     home = Path.home()
-    path = Path(text).expanduser().resolve() if text.strip() else home
+    path = expanded(text).resolve() if text.strip() else home
     inside = path.relative_to(home).parts if path.is_relative_to(home) else path.parts
-    if not path.is_dir() or any(part.startswith(".") for part in inside):
-        raise NotFound(f"there is no folder {path} to look into")
     try:
+        if not path.is_dir() or any(part.startswith(".") for part in inside):
+            raise NotFound(f"there is no folder {path} to look into")
         entries = sorted(path.iterdir())
+        folders = [entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir()]
     except OSError as error:
         raise StorageError(f"{path} cannot be looked into ({error.strerror})") from error
-    folders = [entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir()]
     audio = [e for e in entries if e.suffix.lower() in (".wav", ".aif", ".aiff", ".flac", ".mp3", ".ogg")]
     return {"path": str(path), "parent": str(path.parent), "folders": folders[:500], "audio": len(audio)}

@@ -69,14 +69,15 @@ def chromium(width: int = 1280, height: int = 900) -> Iterator[Any]:
 class Tab:
     """One open page."""
 
-    def __init__(self, driver: Any, address: str) -> None:
-        self.driver, self.address = driver, address
+    def __init__(self, driver: Any, printed: str) -> None:
+        """`printed`: the address that `acestep web` prints, with the token in it."""
+        self.driver, self.printed, self.address = driver, printed, printed.partition("?")[0]
 
     def open(self) -> "Tab":
-        """Loads the page as somebody who was never here."""
+        """Loads the page as somebody who was never here, but has the token."""
         if self.driver.current_url.startswith(self.address):
             self.driver.execute_script("sessionStorage.clear(); localStorage.clear()")
-        self.driver.get(self.address)
+        self.driver.get(self.printed)
         self.until(lambda: self.all("#prompt textarea"), "the form")
         self.until(lambda: self.all('.pill[data-state="up"]'), "the daemon")
         return self
