@@ -20,6 +20,7 @@ from acestep.request import FORMATS, SAMPLE_FORMATS, TASKS, GenerateRequest
 if TYPE_CHECKING:
     from acestep.clip import Clip
     from server.config import Config
+    from server.queue import Job
 
 DEFAULT_BARS = 4.0
 NUMBERS = {"bpm": float, "bars": float, "seed": int, "takes": int, "candidates": int, "strength": float,
@@ -91,9 +92,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Makes the clips; prints one path a line."""
     from server.cli import settings
+    from server.queue import Job
 
     config, flags = settings(arguments)
-    request, only_take = wanted(arguments)
+    request, only_take, made = wanted(arguments)
     folder = str(Path(arguments.out).expanduser().absolute()) if arguments.out else ""
     remote = None
     if not arguments.local:
@@ -103,9 +105,16 @@ def run(arguments: argparse.Namespace) -> int:
     bar = _Bar(arguments.quiet)
     try:
         if remote:
-            clips = list(_through_daemon(remote, request, folder, only_take, bar))
+            clips = list(_through_daemon(remote, _message(request, folder, only_take, made), bar))
         else:
-            clips = _here(config, request, Path(folder) if folder else config.samples, only_take, bar)
+            job = Job(
+                request.seeded(),
+                Path(folder) if folder else config.samples,
+                "command line",
+                only_take=only_take,
+                made=made,
+            )
+            clips = _here(config, job, bar)
     finally:
         bar.close()
         if remote:
@@ -114,13 +123,13 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def wanted(arguments: argparse.Namespace) -> tuple[GenerateRequest, int | None]:
-    """The request, and the one take of it to make when a clip is made again unchanged."""
+def wanted(arguments: argparse.Namespace) -> tuple[GenerateRequest, int | None, dict[str, Any]]:
+    """The request; and when a clip is made again unchanged, the one take of it to make, and its sidecar."""
     given = _given(arguments)
     if not arguments.sidecar:
         if "prompt" not in given:
             raise InvalidRequest("no prompt: say in words what it should sound like, or use --from")
-        return GenerateRequest(**given), None
+        return GenerateRequest(**given), None, {}
     from acestep.clip import Clip, read_sidecar
 
     file = Path(arguments.sidecar)
@@ -131,9 +140,9 @@ def wanted(arguments: argparse.Namespace) -> tuple[GenerateRequest, int | None]:
     except (KeyError, TypeError) as error:
         raise InvalidRequest(f"{file} does not say how its clip was made: {error}") from None
     if not given:
-        return request, clip.take
+        return request, clip.take, sidecar
     changed = {"seed": clip.seed, "takes": 1, "candidates": 1, **given}
-    return dataclasses.replace(request, **changed), None
+    return dataclasses.replace(request, **changed), None, {}
 
 
 def _given(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -191,15 +200,19 @@ def _from_midi(path: Path, bar: int, bars: float) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _through_daemon(
-    remote: Any, request: GenerateRequest, folder: str, only_take: int | None, bar: "_Bar"
-) -> "Iterator[Clip]":
+def _message(request: GenerateRequest, folder: str, only_take: int | None, made: dict[str, Any]) -> Any:
     from server import wire
 
     message = wire.request_to_proto(request)
     message.client, message.folder = "acestep generate", folder
     if only_take is not None:
-        message.only_take = only_take
+        message.only_take, message.made_json = only_take, wire.made_to_json(made)
+    return message
+
+
+def _through_daemon(remote: Any, message: Any, bar: "_Bar") -> "Iterator[Clip]":
+    from server import wire
+
     for event in remote.generate(message):
         kind = event.WhichOneof("event")
         if kind == "accepted" and event.accepted.position:
@@ -210,17 +223,15 @@ def _through_daemon(
             yield wire.clip_from_proto(event.clip)
 
 
-def _here(
-    config: "Config", request: GenerateRequest, folder: Path, only_take: int | None, bar: "_Bar"
-) -> "list[Clip]":
+def _here(config: "Config", job: "Job", bar: "_Bar") -> "list[Clip]":
     """In this process: the same path the daemon's worker takes."""
     from acestep.audio import probe
 
+    request = job.request
     for audio in (request.reference, request.context):
         if audio is not None:
             probe(audio.path)
     from server.models import models_for
-    from server.queue import Job
     from server.worker import make_clips
 
     bar.show("loading", 0.0, 0.0)
@@ -231,7 +242,6 @@ def _here(
         if config.variant or request.cascade in CHOICES or config.precision != "auto":
             for note in cascade.notes:
                 print(f"acestep: {note}", file=sys.stderr)
-        job = Job(request.seeded(), folder, "command line", only_take=only_take)
         return make_clips(
             cascade, job, lambda p: bar.show(p.stage, p.fraction, p.eta_s), None, cancelled.is_set
         )

@@ -46,6 +46,11 @@ def _single(kind: str, name: str, field_name: str, empty: Any = ...) -> Setting:
     )
 
 
+def _unless_zero(name: str) -> Setting:
+    """A number, or 0 to leave it open: to the context, or to the request's default."""
+    return Setting((("f", name),), lambda value: {name: value or None})
+
+
 def _audio(name: str) -> Setting:
     def fields(path: str, start_s: float = 0.0, end_s: float | None = None) -> Fields:
         return {name: AudioRange(path, start_s, end_s) if path else None}
@@ -65,8 +70,8 @@ def _split_adapter(text: str) -> Fields:
 
 # Settings of one value: as messages, and by name behind the prompt of /acestep/generate.
 _SINGLE: dict[str, Setting] = {
-    "tempo": _single("f", "bpm", "bpm"),
-    "bars": _single("f", "bars", "bars"),
+    "tempo": _unless_zero("bpm"),
+    "bars": _unless_zero("bars"),
     "key": _single("s", "key", "key", None),
     "seed": Setting((("i", "seed"),), lambda seed: {"seed": None if seed == -1 else seed}),
     "takes": _single("i", "takes", "takes"),
@@ -92,7 +97,8 @@ _SINGLE: dict[str, Setting] = {
 MESSAGES: dict[str, Setting] = {
     **_SINGLE,
     "signature": Setting(
-        (("i", "numerator"), ("i", "denominator")), lambda over, under: {"signature": Signature(over, under)}
+        (("i", "numerator"), ("i", "denominator")),
+        lambda over, under: {"signature": Signature(over, under) if over or under else None},
     ),
     "reference": _audio("reference"),
     "context": _audio("context"),
@@ -106,7 +112,7 @@ MESSAGES: dict[str, Setting] = {
 NAMED: dict[str, Setting] = {
     **_SINGLE,
     "bpm": _SINGLE["tempo"],
-    "signature": _single("s", "signature", "signature"),
+    "signature": _single("s", "signature", "signature", None),
     "reference": _single("s", "path", "reference", None),
     "reference_start": _single("f", "start_s", "reference.start_s"),
     "reference_end": _single("f", "end_s", "reference.end_s"),
@@ -243,6 +249,8 @@ def _whole_ranges(here: Fields, session: Fields) -> Fields:
 def check(fields: Fields) -> None:
     """Raises InvalidRequest for a value that can be in no request, whatever the other settings are."""
     for name, value in fields.items():
+        if value is None:
+            continue
         if name in ("bpm", "signature"):
             Grid(bars=1.0, **{name: value})
         elif name == "bars":

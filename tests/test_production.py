@@ -268,6 +268,7 @@ def test_a_repainted_song_stays_aligned_with_its_source(tmp_path):
         task="repaint",
         context=context,
         bpm=112.0,
+        signature="4/4",
         bars=2,
         seed=2,
         repaint_s=(0, 1),
