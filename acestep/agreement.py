@@ -24,6 +24,7 @@ from acestep.tags import read_tags
 from acestep.tempo_map import TempoMap
 
 SURE_TEMPO = 0.5  # confidence from which a tempo that was heard is believed
+CLEARER = 0.1  # in confidence
 SURE_METER = 0.6
 SAME_TEMPO = 0.005  # relative; two tempi closer than this are one, told with different precision
 WORTH_SAYING = 0.0005  # relative; from here on a deviation from the context is a note
@@ -122,14 +123,16 @@ class _Meeting:
     def _pulse(self, expected: float | None, signature: Signature) -> tuple[float | None, Measurement]:
         """The tempo that is surely heard, or None; and the measurement.
 
-        An expected tempo says which reading is meant; where it cannot be heard, the ear decides alone.
+        The ear decides alone: an expected tempo makes it hear what is expected. That counts only where it is
+        much the clearer reading.
         """
-        if expected is not None:
+        alone = self._heard(None)
+        if expected is not None and not (_is_sure(alone) and _same(expected, alone.bpm, signature)):
             hinted = self._heard(Grid(expected, signature, 1.0))
-            if _is_sure(hinted) and hinted.bpm and _same(expected, hinted.bpm, signature):
+            clearer = hinted.tempo_confidence > alone.tempo_confidence + CLEARER or not _is_sure(alone)
+            if _is_sure(hinted) and clearer and _same(expected, hinted.bpm, signature):
                 return hinted.bpm, hinted
-        measured = self._heard(None)
-        return (measured.bpm if _is_sure(measured) else None), measured
+        return (alone.bpm if _is_sure(alone) else None), alone
 
     def _tempo_left_open(
         self, claim: Claim | None, found: float | None, measured: Measurement, signature: Signature
@@ -273,12 +276,12 @@ def _is_sure(measured: Measurement) -> bool:
     return measured.bpm is not None and measured.tempo_confidence >= SURE_TEMPO and measured.steady
 
 
-def _same(one: float, other: float, signature: Signature) -> bool:
+def _same(one: float, other: float | None, signature: Signature) -> bool:
     """Whether two tempi are the same pulse, or its half or double – in compound time also its third."""
     ratios = [1.0, 2.0, 0.5]
     if signature.denominator >= 8 and signature.numerator % 3 == 0:
         ratios += [1.5, 1 / 1.5, 3.0, 1 / 3]
-    return any(abs(one / other / ratio - 1) < SAME_TEMPO for ratio in ratios)
+    return other is not None and any(abs(one / other / ratio - 1) < SAME_TEMPO for ratio in ratios)
 
 
 def _neat(bpm: float) -> float:

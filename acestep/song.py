@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,9 +21,9 @@ from acestep.audio import read_audio
 from acestep.conditions import Words
 from acestep.context import content_of, read_as_known
 from acestep.errors import Unsupported
-from acestep.outline import Outline, check, outline
+from acestep.outline import Outline, check, outline, track_names
 from acestep.pace import Pace
-from acestep.plan import SongPlan, check_plan, plan_song, way
+from acestep.plan import SongPlan, check_plan, plan_song, stage_names, way
 from acestep.request import AudioRange, GenerateRequest
 from acestep.sampling import Blend, Momentum, Noise, follow, guided
 from acestep.schedule import Leg
@@ -294,10 +294,17 @@ def prepare(cascade: Cascade, request: GenerateRequest, made_by: SongPlan | None
     spec = cascade.spec
     request, found = agreed(request) if request.open else (request, ())
     notes = [*found, *check(request, spec)]
+    request = replace(request, track=" | ".join(track_names(request.track)))
     if made_by is not None:
         check_plan(made_by, cascade)
     song_plan = made_by or plan_song(cascade, request)
     legs = way(song_plan, cascade, request)
+    asked = stage_names(list(cascade.stages), request.stages)
+    notes += [
+        f"stage {name} did not run: {request.steps} steps are too few for it"
+        for name in asked or cascade.stages
+        if name not in song_plan.stages and made_by is None
+    ]
     turbo = any(cascade.stages[leg.stage].is_turbo for leg in legs)
     if request.guidance is not None and request.guidance > 1 and turbo:
         notes.append("guidance is built into turbo stages, so none was added there")

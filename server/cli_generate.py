@@ -32,27 +32,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("prompt", nargs="?", help="what it should sound like, in words")
     music = parser.add_argument_group("music")
     music.add_argument(
-        "--bpm", type=float, metavar="BPM", help="tempo in quarter notes per minute (default 120)"
+        "--bpm",
+        type=float,
+        metavar="BPM",
+        help="tempo in quarter notes per minute (default: the context's, else 120)",
     )
-    music.add_argument("--signature", metavar="N/D", help="time signature (default 4/4)")
-    music.add_argument("--bars", type=float, metavar="N", help="length in bars (default 4)")
+    music.add_argument("--signature", metavar="N/D", help="time signature (default: the context's, else 4/4)")
+    music.add_argument(
+        "--bars", type=float, metavar="N", help="length in bars (default: the context's, else 4)"
+    )
     music.add_argument("--key", metavar="KEY", help='for example "F# minor" (default: open)')
     music.add_argument(
         "--swing", type=float, metavar="X", help="long to short eighth: 1 straight, 2 triplets"
     )
     music.add_argument("--lyrics", metavar="TEXT", help="words to sing, where the cascade can")
     music.add_argument("--midi", metavar="FILE.mid", help="follow this file's tempo map, signature and key")
-    music.add_argument(
-        "--midi-bar", type=int, default=1, metavar="N", help="as they are at this bar (default 1)"
-    )
+    music.add_argument("--midi-bar", type=int, metavar="N", help="as they are at this bar (default 1)")
     sound = parser.add_argument_group("sound")
     for name, doc in (("reference", "imitate the sound of this file"), ("context", "fit to this file")):
         sound.add_argument(f"--{name}", metavar="FILE", help=doc)
         sound.add_argument(f"--{name}-start", type=float, metavar="S", help="from this second of it")
         sound.add_argument(f"--{name}-end", type=float, metavar="S", help="to this second of it")
     sound.add_argument("--strength", type=float, metavar="0–1", help="how strongly they hold (default 1)")
-    sound.add_argument("--task", choices=TASKS, help="what to do (default: text, with a context: complete)")
-    sound.add_argument("--track", metavar="NAME", help="lego, extract: which instrument")
+    sound.add_argument(
+        "--task", type=str.lower, choices=TASKS, help="what to do (default: text, with a context: complete)"
+    )
+    sound.add_argument("--track", metavar="NAME", help="lego, complete, extract: which instrument")
     sound.add_argument(
         "--repaint", nargs=2, type=float, metavar=("START", "END"), help="seconds to make anew"
     )
@@ -67,7 +72,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     run_group.add_argument("--cascade", metavar="NAME", help="`acestep models` lists them")
     run_group.add_argument(
-        "--variant", choices=CHOICES, help="instead of a cascade: a size, or the best for this machine"
+        "--variant",
+        type=str.lower,
+        choices=CHOICES,
+        help="instead of a cascade: a size, or the best for this machine",
     )
     run_group.add_argument("--stages", metavar="L,M", help="only these stages of it")
     run_group.add_argument("--steps", type=int, metavar="N", help="default: the checkpoint's own")
@@ -82,8 +90,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     run_group.add_argument("--from", dest="sidecar", metavar="CLIP.wav.json", help="make that clip again")
     out = parser.add_argument_group("output")
     out.add_argument("--out", metavar="FOLDER", help="where the clips go (default: the samples folder)")
-    out.add_argument("--format", choices=FORMATS, help="file format (default wav)")
-    out.add_argument("--sample-format", choices=SAMPLE_FORMATS, help="default pcm24")
+    out.add_argument("--format", type=str.lower, choices=FORMATS, help="file format (default wav)")
+    out.add_argument(
+        "--sample-format",
+        type=str.lower,
+        choices=SAMPLE_FORMATS,
+        help="default pcm24; float32 only in wav and aiff",
+    )
     out.add_argument("--json", action="store_true", help="print all that is known of the clips as JSON")
     out.add_argument("--quiet", action="store_true", help="no progress bar")
     out.add_argument("--local", action="store_true", help="in this process, even if a daemon runs")
@@ -120,6 +133,8 @@ def run(arguments: argparse.Namespace) -> int:
         if remote:
             remote.close()
     _print(clips, arguments.json)
+    for note in dict.fromkeys(note for clip in clips for note in clip.sidecar.get("notes", ())):
+        print(f"acestep: {note}", file=sys.stderr)
     return 0
 
 
@@ -149,7 +164,10 @@ def _given(arguments: argparse.Namespace) -> dict[str, Any]:
     """The request's fields for the flags that were given."""
     values: dict[str, Any] = {}
     if arguments.midi:
-        values |= _from_midi(Path(arguments.midi), arguments.midi_bar, arguments.bars or DEFAULT_BARS)
+        bar = 1 if arguments.midi_bar is None else arguments.midi_bar
+        values |= _from_midi(Path(arguments.midi), bar, arguments.bars or DEFAULT_BARS)
+    elif arguments.midi_bar is not None:
+        raise InvalidRequest("--midi-bar needs --midi FILE.mid")
     if arguments.bpm is not None:
         values["tempo_map"] = None  # one tempo was asked for, whatever a MIDI file or a sidecar says
     names = ("prompt", *NUMBERS, "signature", "key", "lyrics", "task", "track", "cascade", "stages",

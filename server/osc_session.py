@@ -46,9 +46,9 @@ def _single(kind: str, name: str, field_name: str, empty: Any = ...) -> Setting:
     )
 
 
-def _unless_zero(name: str) -> Setting:
-    """A number, or 0 to leave it open: to the context, or to the request's default."""
-    return Setting((("f", name),), lambda value: {name: value or None})
+def _or_open(name: str) -> Setting:
+    """A number, or -1 to leave it open again: to the context, or to the request's default."""
+    return Setting((("f", name),), lambda value: {name: None if value == -1 else value})
 
 
 def _audio(name: str) -> Setting:
@@ -70,8 +70,8 @@ def _split_adapter(text: str) -> Fields:
 
 # Settings of one value: as messages, and by name behind the prompt of /acestep/generate.
 _SINGLE: dict[str, Setting] = {
-    "tempo": _unless_zero("bpm"),
-    "bars": _unless_zero("bars"),
+    "tempo": _or_open("bpm"),
+    "bars": _or_open("bars"),
     "key": _single("s", "key", "key", None),
     "seed": Setting((("i", "seed"),), lambda seed: {"seed": None if seed == -1 else seed}),
     "takes": _single("i", "takes", "takes"),
@@ -98,7 +98,7 @@ MESSAGES: dict[str, Setting] = {
     **_SINGLE,
     "signature": Setting(
         (("i", "numerator"), ("i", "denominator")),
-        lambda over, under: {"signature": Signature(over, under) if over or under else None},
+        lambda over, under: {"signature": None if over == under == -1 else Signature(over, under)},
     ),
     "reference": _audio("reference"),
     "context": _audio("context"),
@@ -263,6 +263,8 @@ def check(fields: Fields) -> None:
         elif name == "task":
             if value and value not in TASKS:
                 raise InvalidRequest(f"task {value!r} is unknown: expected one of {', '.join(TASKS)}")
+        elif name == "track":
+            GenerateRequest(prompt="-", task="lego", context=AudioRange("-"), track=value)
         elif name != "folder":
             GenerateRequest(prompt="-", **{name: value})
 

@@ -45,7 +45,8 @@ def tone(tmp_path_factory) -> str:
 
 
 def request(**values) -> GenerateRequest:
-    return GenerateRequest(**{"prompt": "dusty breakbeat", "bars": 1, "seed": 7, "key": "A minor"} | values)
+    known = {"prompt": "dusty breakbeat", "bpm": 120, "bars": 1, "seed": 7, "key": "A minor"}
+    return GenerateRequest(**known | values)
 
 
 def variant(folder, to, **values):

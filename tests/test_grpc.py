@@ -358,11 +358,13 @@ def test_requests_survive_the_way_over_the_wire() -> None:
     request = GenerateRequest(
         prompt="p", lyrics="l", task="repaint", bpm=127.37, signature="7/8", bars=3.5, key="Gb minor", seed=0,
         takes=2, candidates=3, reference={"path": "/a.wav", "start_s": 1.0, "end_s": 2.0}, context="/b.wav",
-        strength=0.0, track="bass", repaint_s=(1.0, 2.0), adapters=(("x", 0.0), ("y", -1.5)), cascade="c",
-        stages=("l", "m"), steps=4, guidance=0.0, fit=False, strict=True, guide=False, format="flac",
-        sample_format="float32", swing=1.5,
+        strength=0.0, repaint_s=(1.0, 2.0), adapters=(("x", 0.0), ("y", -1.5)), cascade="c",
+        stages=("l", "m"), steps=4, guidance=0.0, fit=False, strict=True, guide=False, format="aiff",
+        sample_format="float32",
     )  # fmt: skip
     assert wire.request_from_proto(wire.request_to_proto(request)) == request
+    part = GenerateRequest(prompt="p", task="lego", context="/b.wav", track="bass", swing=1.5, format="flac")
+    assert wire.request_from_proto(wire.request_to_proto(part)) == part
     moving = GenerateRequest(prompt="p", tempo_map=[(0, 100, True), (8, 120)])
     assert wire.request_from_proto(wire.request_to_proto(moving)) == moving
     plain = GenerateRequest(prompt="p")
