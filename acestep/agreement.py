@@ -24,6 +24,7 @@ from acestep.tags import read_tags
 from acestep.tempo_map import TempoMap
 
 SURE_TEMPO = 0.5  # confidence from which a tempo that was heard is believed
+OVERRULES = 0.8  # confidence from which the ear is believed against request and file together
 CLEARER = 0.1  # in confidence
 SURE_METER = 0.6
 SAME_TEMPO = 0.005  # relative; two tempi closer than this are one, told with different precision
@@ -65,18 +66,24 @@ class _Meeting:
         info = probe(context.path)
         end_s = info.duration_s if context.end_s is None else min(context.end_s, info.duration_s)
         self.duration_s = end_s - context.start_s
+        if self.duration_s <= 0:
+            raise UnreadableAudio(
+                f"{self.name} lasts {info.duration_s:.2f} s: nothing starts at {context.start_s:g} s"
+            )
         self.claims = list(_claims(Path(context.path).expanduser()))
         self.notes: list[str] = []
 
     def result(self) -> tuple[GenerateRequest, tuple[str, ...]]:
         """The request as it is carried out."""
-        signature = self._signature()
-        request = replace(self.request, signature=signature)
+        self.signature = self._signature()
+        request = replace(self.request, signature=self.signature)
         if request.tempo_map is None and request.bpm is None:
             request = self._on_the_contexts_map(request)
         if request.tempo_map is None:
-            request = replace(request, bpm=self._tempo(signature))
+            request = replace(request, bpm=self._tempo())
         request = replace(request, bars=self._bars(request))
+        if request.tempo_map is not None:
+            self._follows(request)
         return request, tuple(self.notes)
 
     def _signature(self) -> Signature:
@@ -111,35 +118,42 @@ class _Meeting:
         self.notes.append(f"the tempo map is the context's, by its {claim.source}")
         return replace(request, tempo_map=claim.tempo_map.since(start))
 
-    def _tempo(self, signature: Signature) -> float:
+    def _follows(self, request: GenerateRequest) -> None:
+        """Say so where a context does not go along with the tempo map."""
+        straight = heard(self.context, request.grid, request.key, request.tempo_map)
+        if _is_sure(straight) and not self._same(request.grid.bpm, straight.bpm):
+            self.notes.append(
+                f"the context does not follow the tempo map: straightened by it, it is heard at "
+                f"{straight.bpm:.2f} bpm, not at {request.grid.bpm:.2f}"
+            )
+
+    def _tempo(self) -> float:
         asked = self.request.bpm
         claim = next((claim for claim in self.claims if claim.bpm), None)
-        found, measured = self._pulse(asked or (claim.bpm if claim else None), signature)
+        found, measured = self._pulse(asked or (claim.bpm if claim else None))
         if asked is None:
-            return self._tempo_left_open(claim, found, measured, signature)
-        self._compare(asked, claim, found, signature)
+            return self._tempo_left_open(claim, found, measured)
+        self._compare(asked, claim, found, measured.tempo_confidence)
         return asked
 
-    def _pulse(self, expected: float | None, signature: Signature) -> tuple[float | None, Measurement]:
+    def _pulse(self, expected: float | None) -> tuple[float | None, Measurement]:
         """The tempo that is surely heard, or None; and the measurement.
 
         The ear decides alone: an expected tempo makes it hear what is expected. That counts only where it is
         much the clearer reading.
         """
         alone = self._heard(None)
-        if expected is not None and not (_is_sure(alone) and _same(expected, alone.bpm, signature)):
-            hinted = self._heard(Grid(expected, signature, 1.0))
+        if expected is not None and not (_is_sure(alone) and self._same(expected, alone.bpm)):
+            hinted = self._heard(Grid(expected, self.signature, 1.0))
             clearer = hinted.tempo_confidence > alone.tempo_confidence + CLEARER or not _is_sure(alone)
-            if _is_sure(hinted) and clearer and _same(expected, hinted.bpm, signature):
+            if _is_sure(hinted) and clearer and self._same(expected, hinted.bpm):
                 return hinted.bpm, hinted
         return (alone.bpm if _is_sure(alone) else None), alone
 
-    def _tempo_left_open(
-        self, claim: Claim | None, found: float | None, measured: Measurement, signature: Signature
-    ) -> float:
+    def _tempo_left_open(self, claim: Claim | None, found: float | None, measured: Measurement) -> float:
         """The context's tempo. Raises InvalidRequest when it is unsure."""
         if claim and claim.bpm:
-            if found is not None and not _same(claim.bpm, found, signature):
+            if found is not None and not self._same(claim.bpm, found):
                 raise InvalidRequest(
                     f"{self.name} is at {claim.bpm:g} bpm by its {claim.source}, but is heard at "
                     f"{_neat(found):g} bpm: say with bpm which of them is right"
@@ -164,17 +178,17 @@ class _Meeting:
             f"the tempo of {self.name} is not known: nothing in the file says it, and {what}; say it with bpm"
         )
 
-    def _compare(self, asked: float, claim: Claim | None, found: float | None, signature: Signature) -> None:
+    def _compare(self, asked: float, claim: Claim | None, found: float | None, confidence: float) -> None:
         """Raise InvalidRequest where the context is at another tempo than the asked one."""
-        firm = claim.bpm if claim and claim.firm else None
-        true = found if found is not None else firm
-        if true is not None and not _same(asked, true, signature):
+        true = found if found is not None else claim.bpm if claim and claim.firm else None
+        told = claim is not None and self._same(asked, claim.bpm)
+        if true is not None and not self._same(asked, true) and not (told and confidence < OVERRULES):
             how = "heard at" if found is not None or claim is None else f"at (by its {claim.source})"
             raise InvalidRequest(
                 f"{self.name} is {how} {_neat(true):g} bpm, and {asked:g} bpm was asked for, which would not "
                 "fit it: leave bpm out to take the context's tempo, or name a context at that tempo"
             )
-        if claim and claim.bpm and not _same(asked, claim.bpm, signature):
+        if claim and claim.bpm and not told:
             self.notes.append(
                 f"the context is at {claim.bpm:g} bpm by its {claim.source}; {asked:g} bpm was asked for"
             )
@@ -222,6 +236,13 @@ class _Meeting:
     def _continues(self, request: GenerateRequest) -> bool:
         """Whether what lies behind the context's end is to be made anew."""
         return request.repaint_s is not None and request.repaint_s[1] > self.duration_s
+
+    def _same(self, one: float, other: float | None) -> bool:
+        """Whether two tempi are the same pulse, or its half or double – in compound time also its third."""
+        ratios = [1.0, 2.0, 0.5]
+        if self.signature.denominator >= 8 and self.signature.numerator % 3 == 0:
+            ratios += [1.5, 1 / 1.5, 3.0, 1 / 3]
+        return other is not None and any(abs(one / other / ratio - 1) < SAME_TEMPO for ratio in ratios)
 
     def _heard(self, hint: Grid | None) -> Measurement:
         return heard(self.context, hint, self.request.key)
@@ -274,14 +295,6 @@ def _signature_of(value: Any) -> Signature | None:
 
 def _is_sure(measured: Measurement) -> bool:
     return measured.bpm is not None and measured.tempo_confidence >= SURE_TEMPO and measured.steady
-
-
-def _same(one: float, other: float | None, signature: Signature) -> bool:
-    """Whether two tempi are the same pulse, or its half or double – in compound time also its third."""
-    ratios = [1.0, 2.0, 0.5]
-    if signature.denominator >= 8 and signature.numerator % 3 == 0:
-        ratios += [1.5, 1 / 1.5, 3.0, 1 / 3]
-    return other is not None and any(abs(one / other / ratio - 1) < SAME_TEMPO for ratio in ratios)
 
 
 def _neat(bpm: float) -> float:

@@ -144,10 +144,16 @@ class Cascade:
                 f"checkpoint {self.spec.name} was changed while it was loaded: load it again"
             )
 
-    @property
     def is_current(self) -> bool:
-        """Whether the files this was loaded from are still the ones on disk."""
-        return not self._stamps or fingerprint.stamps(self.spec) == self._stamps
+        """Whether what this was loaded from is still what is on disk."""
+        now = fingerprint.stamps(self.spec)
+        if not self._stamps or now == self._stamps:
+            return True
+        paths = fingerprint.checkpoint_files(self.spec)
+        if {name: fingerprint.file_hash(path) for name, path in paths.items()} != self.files:
+            return False
+        self._stamps = now  # copied or linked, but the same
+        return True
 
     def bring(self, stage: Stage, resident: bool = True) -> None:
         """Have a stage on the device; where stages take turns, the others make room first."""

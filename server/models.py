@@ -51,7 +51,7 @@ class Models:
         """The cascade of that name (of the default's without one), loaded if need be. Worker only."""
         name = name or self.default
         # a checkpoint that was replaced under its name is another one
-        current = self._cascade is not None and getattr(self._cascade, "is_current", True)
+        current = self._cascade is not None and getattr(self._cascade, "is_current", lambda: True)()
         if self.loaded_name != name or not current:
             started = time.monotonic()
             cascade = self._load(name, self.device)
