@@ -309,13 +309,7 @@ def prepare(cascade: Cascade, request: GenerateRequest, made_by: SongPlan | None
     if request.guidance is not None and request.guidance > 1 and turbo:
         notes.append("guidance is built into turbo stages, so none was added there")
     rate = cascade.codec.sample_rate_hz
-    context = None
-    if request.context is not None:
-        context = read_audio(request.context, sample_rate_hz=rate)
-        if request.tempo_map is not None:  # models know one tempo: the clip is moved onto the map later
-            from acestep.groove import straighten
-
-            context = straighten(context[:, : MAX_CONTEXT_S * rate], request.grid, request.tempo_map, rate)
+    context = _context_audio(request, rate)
     plan = outline(
         request, spec, cascade.codec.latent_rate_hz, None if context is None else context.shape[1] / rate
     )
@@ -361,6 +355,18 @@ def _prompts(cascade: Cascade, prompt: str, task: tuple[str, str], metadata: str
             text, cut = conditions.prompt_text(caption, metadata, sentence, template), True
         texts.append(text)
     return texts[0], texts[1], cut
+
+
+def _context_audio(request: GenerateRequest, rate: int) -> NDArray[np.float32] | None:
+    """The context's samples [2, N], straight: models know one tempo, the clip is moved onto a map later."""
+    if request.context is None:
+        return None
+    context = read_audio(request.context, sample_rate_hz=rate)
+    if request.tempo_map is None:
+        return context
+    from acestep.groove import straighten
+
+    return straighten(context[:, : MAX_CONTEXT_S * rate], request.grid, request.tempo_map, rate)
 
 
 def _check_reference(cascade: Cascade, request: GenerateRequest) -> None:

@@ -88,6 +88,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     run_group.add_argument("--strict", action="store_true", default=None, help="refuse what does not fit")
     run_group.add_argument("--from", dest="sidecar", metavar="CLIP.wav.json", help="make that clip again")
+    _add_output(parser)
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
     out = parser.add_argument_group("output")
     out.add_argument("--out", metavar="FOLDER", help="where the clips go (default: the samples folder)")
     out.add_argument("--format", type=str.lower, choices=FORMATS, help="file format (default wav)")

@@ -29,6 +29,7 @@ class Setting:
     arguments: tuple[tuple[str, str], ...]
     fields: Callable[..., Fields]
     optional: int = 0
+    opens: str = ""  # a field that a lone "" leaves open again: to the context, or to the request's default
 
     @property
     def usage(self) -> str:
@@ -44,11 +45,6 @@ def _single(kind: str, name: str, field_name: str, empty: Any = ...) -> Setting:
         ((kind, name),),
         lambda value: {field_name: empty if empty is not ... and value == "" else value},
     )
-
-
-def _or_open(name: str) -> Setting:
-    """A number, or -1 to leave it open again: to the context, or to the request's default."""
-    return Setting((("f", name),), lambda value: {name: None if value == -1 else value})
 
 
 def _audio(name: str) -> Setting:
@@ -70,8 +66,8 @@ def _split_adapter(text: str) -> Fields:
 
 # Settings of one value: as messages, and by name behind the prompt of /acestep/generate.
 _SINGLE: dict[str, Setting] = {
-    "tempo": _or_open("bpm"),
-    "bars": _or_open("bars"),
+    "tempo": Setting((("f", "bpm"),), lambda value: {"bpm": value}, opens="bpm"),
+    "bars": Setting((("f", "bars"),), lambda value: {"bars": value}, opens="bars"),
     "key": _single("s", "key", "key", None),
     "seed": Setting((("i", "seed"),), lambda seed: {"seed": None if seed == -1 else seed}),
     "takes": _single("i", "takes", "takes"),
@@ -98,7 +94,8 @@ MESSAGES: dict[str, Setting] = {
     **_SINGLE,
     "signature": Setting(
         (("i", "numerator"), ("i", "denominator")),
-        lambda over, under: {"signature": None if over == under == -1 else Signature(over, under)},
+        lambda over, under: {"signature": Signature(over, under)},
+        opens="signature",
     ),
     "reference": _audio("reference"),
     "context": _audio("context"),
@@ -128,6 +125,8 @@ NAMED: dict[str, Setting] = {
 def read(what: str, setting: Setting, values: Sequence[Any]) -> Fields:
     """The fields that this message sets. Raises InvalidRequest, saying what was expected."""
     arguments = setting.arguments
+    if setting.opens and list(values) == [""]:
+        return {setting.opens: None}
     if not len(arguments) - setting.optional <= len(values) <= len(arguments):
         raise InvalidRequest(f"{what} has {len(values)} values: expected {setting.usage or 'none'}")
     read_values = []

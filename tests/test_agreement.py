@@ -187,6 +187,6 @@ def test_an_osc_session_can_take_back_what_it_said():
     assert session.request("x")[0].open == ()
     plain = dataclasses.replace(session.request("x")[0], context=None, task="")
     assert plain.grid == Grid(120, Signature(3, 4), 8)
-    for name, values in (("tempo", [-1]), ("bars", [-1]), ("signature", [-1, -1])):
+    for name, values in (("tempo", [""]), ("bars", [""]), ("signature", [""])):
         session.change(read(name, MESSAGES[name], values))
     assert session.request("x")[0].open == ("bpm", "signature", "bars")

@@ -77,6 +77,12 @@ def test_generate_streams_accepted_progress_clips_done(client: Any, tmp_path: Pa
     assert events[-1].done.clips == 2
 
 
+def test_what_a_clip_was_made_by_reaches_the_job(client: Any, daemon: Daemon) -> None:
+    sidecar = {"plan": {"stages": ["l"]}, "checkpoint": {"name": "nano"}, "clip": {"take": 0}}
+    generate(client, prompt="p", only_take=0, made_json=wire.made_to_json(sidecar))
+    assert daemon.queue.jobs()[0].made == {"plan": {"stages": ["l"]}, "checkpoint": {"name": "nano"}}
+
+
 def test_audio_comes_only_when_asked_for(client: Any) -> None:
     events = generate(client, prompt="p", stream_audio=True)
     audio = next(event.audio for event in events if event.WhichOneof("event") == "audio")
@@ -98,6 +104,8 @@ def test_audio_comes_only_when_asked_for(client: Any) -> None:
         ({"prompt": "p", "bars": 10_000}, "INVALID_ARGUMENT", "invalid_request", "0.0625–512"),
         ({"prompt": "p", "task": "cover"}, "INVALID_ARGUMENT", "invalid_request", "needs a context"),
         ({"prompt": "p", "only_take": 1}, "INVALID_ARGUMENT", "invalid_request", "only_take"),
+        ({"prompt": "p", "made_json": "{"}, "INVALID_ARGUMENT", "invalid_request", "not JSON"),
+        ({"prompt": "p", "made_json": '{"plan": 3}'}, "INVALID_ARGUMENT", "invalid_request", "made_json"),
         ({"prompt": "p", "cascade": "none"}, "NOT_FOUND", "not_found", "no cascade"),
         ({"prompt": "p", "folder": "/etc"}, "PERMISSION_DENIED", "forbidden_path", "outside the allowed"),
         (
