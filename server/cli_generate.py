@@ -62,6 +62,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--repaint", nargs=2, type=float, metavar=("START", "END"), help="seconds to make anew"
     )
     sound.add_argument("--adapter", action="append", metavar="NAME[:SCALE]", help="a LoRA; may be repeated")
+    _add_run(parser)
+    _add_output(parser)
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
     run_group = parser.add_argument_group("run")
     run_group.add_argument("--takes", type=int, metavar="N", help="clips to make (default 1)")
     run_group.add_argument(
@@ -88,7 +93,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     run_group.add_argument("--strict", action="store_true", default=None, help="refuse what does not fit")
     run_group.add_argument("--from", dest="sidecar", metavar="CLIP.wav.json", help="make that clip again")
-    _add_output(parser)
 
 
 def _add_output(parser: argparse.ArgumentParser) -> None:
