@@ -100,8 +100,8 @@ def _running(cascade: Cascade, chosen: Sequence[str], steps: int | None) -> tupl
         )
     while True:
         running = tuple(leg.stage for leg in legs(cascade.spec.plans(), named, steps))
-        if running == named:
-            return running
+        if running in (named, ()):
+            return named
         named = running
 
 
