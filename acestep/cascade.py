@@ -18,11 +18,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from acestep import checkpoint, conditions, loading, memory
+from acestep import checkpoint, conditions, fingerprint, loading, memory
 from acestep.adapters import Adapters
 from acestep.checkpoint import CascadeSpec
 from acestep.conditions import Words
+from acestep.errors import AceStepError, CheckpointError
 from acestep.pace import Pace, Progress
+from acestep.plan import SongPlan
 from acestep.request import GenerateRequest
 from acestep.song import Song, prepare
 from acestep.stage import Recent, Stage
@@ -36,8 +38,6 @@ if TYPE_CHECKING:
 __all__ = ["Cascade", "Progress", "Take"]
 
 log = logging.getLogger(__name__)
-
-ROWS_AT_ONCE = {"cpu": 4, "mps": 4, "cuda": 8}  # takes made as one batch
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,7 @@ class Take:
     notes: tuple[str, ...] = ()
     on_bar: bool = False  # made by stages that were given the grid as input
     lead: NDArray[np.float32] | None = None
+    plan: SongPlan | None = None  # how it was made
 
 
 class Cascade:
@@ -80,6 +81,8 @@ class Cascade:
         self.text_encoder = text_encoder
         self.tokenizer = tokenizer
         self.adapters = Adapters(stages)
+        self.files: dict[str, str] = {}  # hashes of the files that were loaded, by their paths in the folder
+        self._stamps: dict[str, fingerprint.Stamp] = {}
         self._words, self._references = Recent(32), Recent(4)
         self._speeds: dict[str, float] = {}
         # a DiT step costs its parameters a frame; decoding about as much as two steps of the largest stage
@@ -111,7 +114,8 @@ class Cascade:
             notes.append(why)
             log.info(why)
         spec = checkpoint.read_spec(checkpoint.find(name_or_path))
-        loading.check_names(spec, stages)
+        before = fingerprint.stamps(spec)
+        stages = loading.check_names(spec, stages)
         if dtype is not None and int8 is None:
             int8 = False
         chosen = memory.plan_for(spec, place, tuple(stages), int8)
@@ -122,6 +126,7 @@ class Cascade:
         if hasattr(parts[2], "window"):
             parts[2].window = chosen.decode_window
         cascade = cls(*parts, device=place, resident=chosen.resident)
+        cascade._remember_files(before)
         if planner:
             from acestep.planner import Planner
 
@@ -129,11 +134,32 @@ class Cascade:
         cascade.notes = (*notes, *(note for stage in parts[1].values() if (note := stage.int8_note)))
         return cascade
 
-    def bring(self, stage: Stage) -> None:
+    def _remember_files(self, before: dict[str, fingerprint.Stamp]) -> None:
+        """Note what was loaded. Raises CheckpointError if it was changed meanwhile."""
+        paths = fingerprint.checkpoint_files(self.spec)
+        self.files = {name: fingerprint.file_hash(path) for name, path in paths.items()}
+        self._stamps = fingerprint.stamps(self.spec)
+        if self._stamps != before:
+            raise CheckpointError(
+                f"checkpoint {self.spec.name} was changed while it was loaded: load it again"
+            )
+
+    def is_current(self) -> bool:
+        """Whether what this was loaded from is still what is on disk."""
+        now = fingerprint.stamps(self.spec)
+        if not self._stamps or now == self._stamps:
+            return True
+        paths = fingerprint.checkpoint_files(self.spec)
+        if {name: fingerprint.file_hash(path) for name, path in paths.items()} != self.files:
+            return False
+        self._stamps = now  # copied or linked, but the same
+        return True
+
+    def bring(self, stage: Stage, resident: bool = True) -> None:
         """Have a stage on the device; where stages take turns, the others make room first."""
         if stage.like.device.type != self.device.type:
             for other in self.stages.values():
-                if other is not stage and not self.resident:
+                if other is not stage and not (resident and self.resident):
                     other.to("cpu")
             stage.to(self.device)
 
@@ -148,16 +174,19 @@ class Cascade:
         on_progress: Callable[[Progress], None] | None = None,
         on_audio: Callable[[int, int, NDArray[np.float32]], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
+        plan: SongPlan | None = None,
     ) -> list[Take]:
         """All takes of one request or of several, in order; `Take.index` counts through.
 
         Take k of a request is made with seed + k and does not depend on what it is made together with.
-        `on_audio(index, start_sample, audio [2, n])` gives pieces as they are decoded; samples may
-        exceed full scale. `cancelled` is asked between layers and decode windows; then Cancelled is raised.
+        `on_audio(index, start_sample, audio [2, n])` gives pieces as they are decoded; samples may exceed
+        full scale. `cancelled` is asked between layers and decode windows; then Cancelled is raised. `plan`
+        is one that a sidecar holds: it is kept to, or OutOfMemory or Unsupported is raised. Without one, what
+        does not fit into memory is made by a smaller plan, which the takes tell of.
         """
         wanted = [requests] if isinstance(requests, GenerateRequest) else list(requests)
         takes: list[Take] = []
-        songs = [prepare(self, request.seeded()) for request in wanted]
+        songs = [prepare(self, request.seeded(), plan) for request in wanted]
         amounts: dict[str, float] = {}
         for song in songs:
             for part, amount in song.amounts().items():
@@ -165,6 +194,7 @@ class Cascade:
         pace = Pace(amounts, self._speeds, self._guesses, on_progress, cancelled)
         for song in songs:
             with self.adapters.applied(song.request.adapters):
+                song.check_adapters()
                 takes += self._takes(song, pace, on_audio, len(takes))
         return takes
 
@@ -172,6 +202,7 @@ class Cascade:
         """The takes of a request as latents [B, T, C], before decoding."""
         song = prepare(self, request.seeded())
         with self.adapters.applied(request.adapters):
+            song.check_adapters()
             return song.denoise(range(request.takes), Pace(song.amounts(), {}, cancelled=cancelled))
 
     def audio_s(self, request: GenerateRequest) -> float:
@@ -207,22 +238,23 @@ class Cascade:
         self.adapters.unload(name)
 
     def _takes(self, song: Song, pace: Pace, on_audio: Any, first_index: int) -> list[Take]:
-        at_once, done = ROWS_AT_ONCE.get(self.device.type, 4), 0
-        takes: list[Take] = []
-        while done < song.request.takes:
-            batch = range(done, min(done + at_once, song.request.takes))
-            before, failed = dict(pace.seconds), None
+        """All takes of a song by one plan: where memory runs out, it is begun anew with a smaller one."""
+        while True:
             try:
-                audio, ahead = self._decode(
-                    song, song.denoise(batch, pace), pace, on_audio, first_index + done
-                )
+                return self._by_plan(song, pace, on_audio, first_index)
             except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error):
+                if isinstance(error, AceStepError) or not is_out_of_memory(error):
                     raise
-                failed = error.with_traceback(None)  # its frames hold the tensors that did not fit
-            if failed is not None:
-                at_once = step_down(self, song, len(batch))
-                continue
+                error.with_traceback(None)  # its frames hold the tensors that did not fit
+            step_down(self, song)
+
+    def _by_plan(self, song: Song, pace: Pace, on_audio: Any, first_index: int) -> list[Take]:
+        takes: list[Take] = []
+        for done in range(0, song.request.takes, song.plan.takes_at_once):
+            batch = range(done, min(done + song.plan.takes_at_once, song.request.takes))
+            before = dict(pace.seconds)
+            latents = song.denoise(batch, pace)
+            audio, ahead = self._decode(song, latents, pace, on_audio, first_index + done)
             seconds = {part: (total - before.get(part, 0.0)) for part, total in pace.seconds.items()}
             for k, samples in zip(batch, audio, strict=True):
                 lead, samples = samples[:, :ahead], samples[:, ahead:]
@@ -236,9 +268,9 @@ class Cascade:
                         song.notes,
                         song.knows_the_grid,
                         lead if ahead else None,
+                        song.plan,
                     )
                 )
-            done += len(batch)
         return takes
 
     def _decode(
@@ -249,11 +281,10 @@ class Cascade:
         The end of a loop is decoded before its beginning as well: a first attack is whole then, with what of
         it the codec puts before its first sample.
         """
-        ending = song.ending()
-        lead = latents[:, ending]
+        lead = latents[:, song.ending()]
         ahead = round(lead.shape[1] * self.codec.sample_rate_hz / self.codec.latent_rate_hz)
         pieces, at = [], -ahead
-        for piece in _windows_of(self.codec, torch.cat([lead, latents], dim=1)):
+        for piece in _windows_of(self.codec, torch.cat([lead, latents], dim=1), song.plan.window):
             audio = piece.float().cpu().numpy()
             pieces.append(audio)
             heard = audio[..., max(0, -at) :]
@@ -269,6 +300,6 @@ def _size(model: Any) -> float:
     return float(sum(weight.numel() for weight in model.parameters()))
 
 
-def _windows_of(codec: Any, latents: Tensor) -> Iterator[Tensor]:
+def _windows_of(codec: Any, latents: Tensor, window: int | None) -> Iterator[Tensor]:
     with torch.inference_mode():
-        yield from codec.decode_windows(latents)
+        yield from codec.decode_windows(latents) if window is None else codec.decode_windows(latents, window)

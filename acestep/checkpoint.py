@@ -23,6 +23,9 @@ FORMAT = 1
 EMBEDDED = {"nano": Path(__file__).parent / "nano" / "weights"}
 # ACE-Step 1.5's defaults: turbo is distilled for 8 steps without guidance, base and SFT are not
 TURBO_SCHEDULE, BASE_SCHEDULE = Schedule(8, 3.0), Schedule(50, 1.0)
+# ACE-Step 1.5's track names (upstream constants.py)
+TRACKS = ("woodwinds", "brass", "fx", "synth", "strings", "percussion", "keyboard", "guitar", "bass", "drums",
+          "backing_vocals", "vocals")  # fmt: skip
 NO_GUIDANCE, BASE_GUIDANCE = Guidance(), Guidance(7.0)
 
 
@@ -73,6 +76,7 @@ class CascadeSpec:
     schedule: Schedule = TURBO_SCHEDULE
     guidance: Guidance = NO_GUIDANCE
     supports: tuple[str, ...] | None = None  # None: whatever its parts can do
+    tracks: tuple[str, ...] = TRACKS  # the words for single instruments that it knows
     guide: tuple[int, int] | None = None  # beat and key channels
     prompt_template: str = ""  # "" is ACE-Step's own
     empty_lyrics: str = ""  # what "no lyrics" is called
@@ -90,6 +94,11 @@ class CascadeSpec:
             StagePlan(s.name, s.steps, s.schedule or self.schedule, s.guidance or self.guidance)
             for s in self.stages
         ]
+
+    @property
+    def sings(self) -> bool:
+        """Whether lyrics are heard. What speaks ACE-Step's own prompts was trained on them."""
+        return "lyrics" in (self.supports or ()) or not self.prompt_template
 
     def can(self, task: str) -> bool:
         """Whether `supports` allows a task, or "reference"."""
@@ -233,6 +242,7 @@ def _cascade_spec(folder: Path, values: dict[str, Any]) -> CascadeSpec:
         schedule=_schedule(values.get("schedule")) or TURBO_SCHEDULE,
         guidance=_guidance(values.get("guidance")) or NO_GUIDANCE,
         supports=tuple(values["supports"]) if "supports" in values else None,
+        tracks=tuple(str(name) for name in values.get("tracks") or TRACKS),
         guide=(int(guide["beat"]), int(guide["key"])) if guide else None,
         prompt_template=values.get("prompt_template") or "",
         empty_lyrics=values.get("empty_lyrics") or "",

@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from acestep.errors import SilentClip
 from acestep.fit import Fit
 from acestep.onsets import mono
 from acestep.verdict import DOWNBEAT_TOLERANCE_MS, OTHER_KEY, TEMPO_TOLERANCE_PCT
 
+SILENT = 1e-4  # −80 dB of full scale
 KEY_PENALTY = 1.0
-SILENCE_PENALTY = 10.0
+SILENCE_PENALTY = 1000.0  # more than any error of what can be heard
 REFERENCE_WEIGHT = 0.5
 STRETCH_WEIGHT = 0.1  # per per cent of tempo that had to be corrected
 BANDS = 24
@@ -76,3 +78,12 @@ def spectrum_shape(audio: np.ndarray) -> np.ndarray:
 def _distance(a: np.ndarray, b: np.ndarray) -> float:
     """0 for the same colour, 1 at 10 dB mean difference."""
     return float(np.abs(a - b).mean() / 10)
+
+
+def refuse_silence(result: Fit, seed: int) -> None:
+    """Raise SilentClip for a clip without sound: something went wrong in the model, no fitting mends it."""
+    if not float(np.abs(result.audio).max(initial=0.0)) > SILENT:
+        raise SilentClip(
+            f"nothing is to be heard in what seed {seed} made, so no clip was written: try another seed, "
+            "another prompt, or fewer adapters"
+        )

@@ -54,7 +54,9 @@ class OobleckCodec:
     def __init__(self, autoencoder: Any) -> None:
         import math
 
-        self.window = OOBLECK_WINDOW  # may be made smaller where memory is short: the samples stay the same
+        self.window = (
+            OOBLECK_WINDOW  # made smaller at loading where memory is short; the samples stay the same
+        )
         self.autoencoder = fold_weight_norm(autoencoder).eval().requires_grad_(False)
         self.hop = math.prod(autoencoder.config.downsampling_ratios)
         self.sample_rate_hz: int = autoencoder.config.sampling_rate
@@ -65,7 +67,7 @@ class OobleckCodec:
         """Latent frames a second."""
         return self.sample_rate_hz / self.hop
 
-    def encode(self, audio: Tensor) -> Tensor:
+    def encode(self, audio: Tensor, window: int | None = None) -> Tensor:
         """Audio [B, 2, N] → latents [B, T, C]: the distribution's mean, window by window."""
         import torch
 
@@ -74,7 +76,7 @@ class OobleckCodec:
         total = audio.shape[-1] // self.hop
         pieces = []
         with torch.inference_mode():
-            for start, end, first, last in _windows(total, self.window):
+            for start, end, first, last in _windows(total, window or self.window):
                 part = self.autoencoder.encode(
                     audio[..., first * self.hop : last * self.hop]
                 ).latent_dist.mode()
@@ -87,12 +89,12 @@ class OobleckCodec:
 
         return torch.cat(list(self.decode_windows(latents)), -1)
 
-    def decode_windows(self, latents: Tensor) -> Iterator[Tensor]:
-        """The same in pieces of about ten seconds."""
+    def decode_windows(self, latents: Tensor, window: int | None = None) -> Iterator[Tensor]:
+        """The same in pieces of `window` latent frames, about ten seconds where nothing else is said."""
         import torch
 
         channels_first = latents.transpose(1, 2).to(self._weight)
-        for start, end, first, last in _windows(latents.shape[1], self.window):
+        for start, end, first, last in _windows(latents.shape[1], window or self.window):
             with torch.inference_mode():
                 audio = self.autoencoder.decode(channels_first[..., first:last]).sample
             yield audio[..., (start - first) * self.hop : (end - first) * self.hop].float()

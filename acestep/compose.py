@@ -105,7 +105,15 @@ def describe(chosen: list[Chosen], out: Path, name: str) -> dict[str, Any]:
         key: value
         for key, value in first.values.items()
         if key
-        in ("guide", "prompt_template", "empty_lyrics", "reference_s", "sample_rate_hz", "latent_rate_hz")
+        in (
+            "guide",
+            "tracks",
+            "prompt_template",
+            "empty_lyrics",
+            "reference_s",
+            "sample_rate_hz",
+            "latent_rate_hz",
+        )
     }
     lengths = [choice.source.max_s for choice in chosen if choice.source.max_s]
     if lengths:

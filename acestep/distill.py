@@ -242,7 +242,14 @@ class Distillation:
         stage: dict[str, Any] = {"name": "s", "path": "stages/s"}
         if self.chosen.stage.timbre_token:
             stage["timbre_token"] = True
-        kept = ("prompt_template", "empty_lyrics", "reference_s", "sample_rate_hz", "latent_rate_hz")
+        kept = (
+            "tracks",
+            "prompt_template",
+            "empty_lyrics",
+            "reference_s",
+            "sample_rate_hz",
+            "latent_rate_hz",
+        )
         return {
             "format": FORMAT,
             "name": name,

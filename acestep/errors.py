@@ -17,6 +17,7 @@ Knows nothing of gRPC, OSC or exit codes: the daemon and the command line map `r
     ├── CheckpointError             checkpoint_error    a checkpoint that is incomplete or of another kind
     ├── AdapterError                adapter_error       an adapter that does not belong to the model
     ├── PoorFit                     poor_fit            a strict request whose clip would not fit
+    ├── SilentClip                  silent_clip         what came out is silence
     ├── StorageError                storage_error       the samples folder is read-only, full or gone
     └── Unavailable                 unavailable         the daemon, a port or the network cannot be reached
 """
@@ -110,6 +111,12 @@ class PoorFit(AceStepError):
     """The request was strict, and no candidate fits the grid and key within tolerance."""
 
     reason = "poor_fit"
+
+
+class SilentClip(AceStepError):
+    """What came out is silence, which no request means."""
+
+    reason = "silent_clip"
 
 
 class StorageError(AceStepError, OSError):

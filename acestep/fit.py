@@ -43,7 +43,7 @@ Levelling = Callable[[np.ndarray], tuple[np.ndarray, Level]]
 
 
 @dataclass(frozen=True)
-class Made:
+class Hints:
     """What is known of how audio was made: `on_bar` (see `measure`), and what leads into it [C, n] when it is
     played as a loop."""
 
@@ -102,7 +102,7 @@ def fit(
     *,
     change: bool = True,
     downbeat_s: float | None = None,
-    made: Made | None = None,
+    hints: Hints | None = None,
     level: Levelling | None = None,
 ) -> Fit:
     """`audio` [C, N] brought to `grid` and `key`; with `change=False` only measured and cut to length.
@@ -111,13 +111,13 @@ def fit(
     context, which is moved to the nearest beat and never rotated. `level` is applied before the result is
     measured.
     """
-    grid, made = grid or Grid(), made or Made()
+    grid, hints = grid or Grid(), hints or Hints()
     audio, _ = repair(np.atleast_2d(audio).astype(np.float32, copy=False))
-    aim = Aim(grid, key, None, downbeat_s or 0.0, made.on_bar)
+    aim = Aim(grid, key, None, downbeat_s or 0.0, hints.on_bar)
     before, found = judge(audio, sample_rate_hz, aim)
-    in_place_s = IN_PLACE_S if made.lead is None else IN_PLACE_LED_S
+    in_place_s = IN_PLACE_S if hints.lead is None else IN_PLACE_LED_S
     plan = plan_fit(before, grid, key, downbeat_s, in_place_s) if change else Plan()
-    result, changes = _carry_out(audio, made.lead if change else None, sample_rate_hz, grid, before, plan)
+    result, changes = _carry_out(audio, hints.lead if change else None, sample_rate_hz, grid, before, plan)
     if change:
         bent = bool(changes) or audio.shape[1] != result.shape[1]
         if seam_error(result, sample_rate_hz) > (CLICK if bent else CLICK_TO_TOUCH):

@@ -18,6 +18,7 @@ import torch
 from acestep.checkpoint import CascadeSpec, StageSpec
 from acestep.codec import load_codec, silence_of
 from acestep.errors import CheckpointError, InvalidRequest, NotFound
+from acestep.plan import stage_names
 from acestep.quantise import quantise
 from acestep.stage import Stage
 from acestep.weights import BROKEN_FILES
@@ -47,12 +48,16 @@ def choose_dtype(device: torch.device, dtype: torch.dtype | None = None) -> torc
     return dtype or (torch.bfloat16 if device.type == "cuda" else torch.float32)
 
 
-def check_names(spec: CascadeSpec, names: Sequence[str]) -> None:
-    """Raise NotFound for stages that the cascade does not have."""
+def check_names(spec: CascadeSpec, names: Sequence[str]) -> tuple[str, ...]:
+    """The stages as the cascade spells them. Raises NotFound for those that it does not have."""
     have = [stage.name for stage in spec.stages]
-    unknown = [name for name in names if name not in have]
-    if unknown:
-        raise NotFound(f"cascade {spec.name} has no stage {', '.join(unknown)}: it has {', '.join(have)}")
+    try:
+        return stage_names(have, names)
+    except InvalidRequest:
+        unknown = [name for name in names if name.casefold() not in [one.casefold() for one in have]]
+        raise NotFound(
+            f"cascade {spec.name} has no stage {', '.join(unknown)}: it has {', '.join(have)}"
+        ) from None
 
 
 def load_parts(

@@ -11,6 +11,7 @@ gets as much tail as the context has.
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 
 from acestep.checkpoint import CascadeSpec
@@ -18,6 +19,7 @@ from acestep.errors import InvalidRequest, Unsupported
 from acestep.grid import DURATION_RANGE_S
 from acestep.request import CONTEXT_TASKS, GenerateRequest
 
+NO_LYRICS = ("", "[instrumental]", "[inst]")
 GUIDED_TAIL_S = 0.5
 WINDOW_OVERLAP = 0.25  # of a window, at least, where clips are longer than the checkpoint was trained on
 
@@ -80,8 +82,8 @@ def windows(
 
 
 def check(request: GenerateRequest, spec: CascadeSpec) -> list[str]:
-    """Raise Unsupported for what the checkpoint cannot do; notes on what it takes no account of."""
-    notes = []
+    """Raise Unsupported or InvalidRequest for what the checkpoint cannot do; notes on what it takes no
+    account of."""
     if not spec.can(request.task):
         able = ", ".join(spec.supports or ())
         raise Unsupported(f"checkpoint {spec.name} cannot do task {request.task}: it supports {able}")
@@ -89,8 +91,38 @@ def check(request: GenerateRequest, spec: CascadeSpec) -> list[str]:
         raise Unsupported(f"checkpoint {spec.name} takes no reference: leave it out or load another")
     if request.task == "text" and request.context is not None:
         raise InvalidRequest(f"task text takes no context: choose one of {', '.join(CONTEXT_TASKS)}")
+    if request.lyrics.strip().lower() not in NO_LYRICS and not spec.sings:
+        raise Unsupported(f"checkpoint {spec.name} cannot sing: leave the lyrics out, or load another")
+    unknown = [name for name in track_names(request.track) if name not in spec.tracks]
+    if unknown:
+        raise Unsupported(
+            f"checkpoint {spec.name} knows no track {', '.join(unknown)}: expected some of "
+            f"{', '.join(sorted(spec.tracks))}, several separated by |"
+        )
+    return _left_out(request, spec)
+
+
+def track_names(track: str) -> list[str]:
+    """The instruments of a request's `track`, as ACE-Step spells them."""
+    names = (name.strip().lower() for name in track.replace(",", "|").split("|"))
+    return [re.sub(r"[\s-]+", "_", name) for name in names if name]
+
+
+def _left_out(request: GenerateRequest, spec: CascadeSpec) -> list[str]:
+    """What of a request changes nothing, in words, and what lies outside the checkpoint's training."""
+    notes = []
     if request.strength < 1 and request.task not in ("text", "cover"):
         notes.append(f"strength has no meaning for task {request.task} and was left out")
+    elif request.strength < 1 and request.task == "text" and request.reference is None:
+        notes.append("strength has no meaning without a reference and was left out")
+    if not request.fit:
+        asked = (("swing", request.swing), ("tempo map", request.tempo_map))
+        notes += [
+            f"the {name} was not made, because fit is off" for name, value in asked if value is not None
+        ]
+    for name, scale in request.adapters:
+        if scale == 0:
+            notes.append(f"adapter {name} has scale 0 and is not heard")
     if request.guide and spec.guide is None:
         if request.context is None:
             notes.append("the guide was given as quiet context audio: this checkpoint has no channels for it")

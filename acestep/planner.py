@@ -22,6 +22,7 @@ from acestep.checkpoint import home
 from acestep.command import expanded
 from acestep.conditions import SIGNATURES
 from acestep.errors import CheckpointError, NotFound
+from acestep.fingerprint import fingerprint
 from acestep.grid import Grid
 from acestep.key import PITCH_NAMES, Key
 from acestep.loading import ONLY_DATA
@@ -53,6 +54,7 @@ class Planner:
 
     def __init__(self, name: str, model: Any, tokenizer: Any) -> None:
         self.name, self.model, self.tokenizer = name, model, tokenizer
+        self.files: dict[str, str] = {}  # hashes of what was loaded
         found = {int(m[1]): id for token, id in tokenizer.get_vocab().items() if (m := CODE.fullmatch(token))}
         if sorted(found) != list(range(len(found))) or not found:
             raise CheckpointError(f"planner {name} has no audio codes 0, 1, 2 … in its vocabulary")
@@ -76,7 +78,9 @@ class Planner:
             tokenizer = AutoTokenizer.from_pretrained(folder, **ONLY_DATA)
         except BROKEN_FILES as error:
             raise CheckpointError(f"the planner in {folder} cannot be loaded: {error}") from error
-        return cls(folder.name, model.eval().requires_grad_(False).to(device), tokenizer)
+        planner = cls(folder.name, model.eval().requires_grad_(False).to(device), tokenizer)
+        planner.files = fingerprint(folder)
+        return planner
 
     def tokens(self, duration_s: float) -> int:
         """About how many tokens a plan takes; what `plan` reports adds up to no more."""

@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import acestep
+from acestep.again import Made
+from acestep.agreement import agreed
 from acestep.audio import source_notes
-from acestep.choose import Rank, rank
+from acestep.choose import Rank, rank, refuse_silence
 from acestep.clip import SIDECAR_FORMAT, Clip, clip_stem, read_sidecar, remove_clip, write_clip
 from acestep.context import LAYERS, read_context
 from acestep.encode import encode
-from acestep.errors import Cancelled, InvalidRequest, PoorFit, UnreadableAudio
-from acestep.fingerprint import origin, versions
-from acestep.fit import Fit, Made, fit, moved
+from acestep.errors import Cancelled, PoorFit, UnreadableAudio
+from acestep.fingerprint import heard, origin, versions
+from acestep.fit import Fit, Hints, fit, moved
 from acestep.grid import SAMPLE_RATE_HZ
 from acestep.key import Key
 from acestep.limiter import CEILING_DB, Level, levelled
@@ -64,29 +66,36 @@ def reproduce(
     cancelled: Callable[[], bool] | None = None,
     job: str = "",
 ) -> Clip:
-    """Makes a clip again from its sidecar: the same batch, the same take; identical on the same machine."""
-    content = read_sidecar(sidecar) if isinstance(sidecar, str | Path) else sidecar
-    try:
-        request = GenerateRequest.from_dict(content["request"])
-        take = int(content["clip"]["take"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise InvalidRequest(f"the sidecar does not say how its clip was made: {error}") from error
-    if request.seed is None or not 0 <= take < request.takes:
-        raise InvalidRequest(f"the sidecar names take {take} of {request.takes} and seed {request.seed}")
-    production = _Production(cascade, request, Path(folder), job, only=take)
+    """Makes a clip again from its sidecar: same batch, take and plan; identical on the same machine.
+
+    Raises InvalidRequest where the checkpoint, an adapter or the audio it was made from is another by now.
+    """
+    made = Made.from_sidecar(read_sidecar(sidecar) if isinstance(sidecar, str | Path) else sidecar)
+    production = _Production(cascade, made.request, Path(folder), job, made)
     return production.run(on_progress, None, cancelled)[0]
 
 
 class _Production:
-    """One request on its way; `only` keeps a single take."""
+    """One request on its way; of a clip that is `made` again, only its take."""
 
     def __init__(
-        self, cascade: "Cascade", request: GenerateRequest, folder: Path, job: str, only: int | None = None
+        self,
+        cascade: "Cascade",
+        request: GenerateRequest,
+        folder: Path,
+        job: str,
+        made: Made | None = None,
     ) -> None:
         assert request.seed is not None
-        self.cascade, self.folder, self.job, self.only = cascade, folder, job, only
-        self.request = _named(request, cascade)
+        self.cascade, self.folder, self.job, self.made = cascade, folder, job, made
+        self.agreed: tuple[str, ...] = ()  # what of the grid is the context's
+        if made is None or request.open:  # a clip that was made is made again, whatever its context says now
+            request, self.agreed = agreed(request)
+        self.request, self.grid = _named(request, cascade), request.grid
         self.started = time.time()
+        self.heard = heard(self.request)
+        if made:
+            made.refuse_changes(cascade)
         self.reference = _reference(request) if request.candidates > 1 else None
         self.time_reference = _time_reference(request)
         self.context = read_context(request)
@@ -103,8 +112,8 @@ class _Production:
             range(first, min(first + per_batch, self.request.takes))
             for first in range(0, self.request.takes, per_batch)
         ]
-        if self.only is not None:
-            batches = [batch for batch in batches if self.only in batch]
+        if self.made:
+            batches = [batch for batch in batches if self.made.take in batch]
         chosen: list[tuple[int, Take, Fit, list[Rank]]] = []
         for done, batch in enumerate(batches):
             report = _scaled(on_progress, done / len(batches), 1 / len(batches))
@@ -136,10 +145,11 @@ class _Production:
                 on_audio(takes.start + i // each, start, audio) if i % each == 0 else None
             ),
             cancelled=cancelled,
+            **({"plan": self.made.plan} if self.made and self.made.plan else {}),
         )
         chosen = []
         for position, take in enumerate(takes):
-            if self.only is not None and take != self.only:
+            if self.made and take != self.made.take:
                 continue
             candidates = made[position * each : (position + 1) * each]
             fits = []
@@ -150,6 +160,7 @@ class _Production:
                 report("fit", 1 - FIT_SHARE + FIT_SHARE * share, 0.0)
             ranks = rank(fits, [candidate.seed for candidate in candidates], self.reference)
             best = ranks[0].candidate
+            refuse_silence(fits[best], candidates[best].seed)
             chosen.append((take, candidates[best], self._placed(fits[best], candidates[best]), ranks))
         return chosen
 
@@ -164,7 +175,7 @@ class _Production:
             aim.key,
             change=request.fit and layer,
             downbeat_s=self.context.downbeat_s if self.context else None,
-            made=Made(aim.on_bar, take.lead),
+            hints=Hints(aim.on_bar, take.lead),
             level=lambda audio: self._level(audio, take.sample_rate_hz),
         )
 
@@ -209,7 +220,7 @@ class _Production:
             missed = Errors(result.tempo_error_pct, result.downbeat_error_ms, result.key_match).misses()
             if missed:
                 raise PoorFit(
-                    f"take {take + 1} does not fit {self.request.bpm:g} bpm"
+                    f"take {take + 1} does not fit {self.grid.bpm:g} bpm"
                     f"{f' in {self.request.key}' if self.request.key else ''}: {'; '.join(missed)}. Try more "
                     "candidates, another seed, or a request that is not strict"
                 )
@@ -217,6 +228,10 @@ class _Production:
     def _write(
         self, chosen: "list[tuple[int, Take, Fit, list[Rank]]]", cancelled: Callable[[], bool] | None
     ) -> list[Clip]:
+        if heard(self.request) != self.heard:
+            raise UnreadableAudio("the reference or the context changed while the clip was made: ask again")
+        if self.made:
+            self.made.refuse_changes(self.cascade)  # adapters are loaded by now
         clips: list[Clip] = []
         try:
             for take, made, result, ranks in chosen:
@@ -230,7 +245,7 @@ class _Production:
         return clips
 
     def _write_one(self, take: int, made: "Take", result: Fit, ranks: list[Rank]) -> Clip:
-        request, grid = self.request, self.request.grid
+        request, grid = self.request, self.grid
         rate_hz = made.sample_rate_hz
         checkpoint = origin(self.cascade, request)
         audio = result.audio
@@ -242,10 +257,10 @@ class _Production:
             job=self.job,
             take=take,
             seed=made.seed,
-            bpm=request.bpm,
-            signature=str(request.signature),
+            bpm=grid.bpm,
+            signature=str(grid.signature),
             key=str(key) if key else "",
-            bars=request.bars,
+            bars=grid.bars,
             duration_s=audio.shape[1] / rate_hz,
             samples=audio.shape[1],
             sample_rate_hz=rate_hz,
@@ -260,11 +275,12 @@ class _Production:
             lufs=result.after.lufs and round(result.after.lufs, 2),
         )
         sidecar = self._sidecar(values, checkpoint, result, ranks)
+        if plan := getattr(made, "plan", None):
+            sidecar["plan"] = plan.to_dict()
         sidecar["seconds"] = {name: round(value, 3) for name, value in made.seconds.items()}
         levelling = result.level.notes() if result.level else ()
-        heard = self.context.notes(grid) if self.context else ()
         sources = source_notes(request.reference, request.context)
-        sidecar["notes"] = [*made.notes, *levelling, *heard, *sources]
+        sidecar["notes"] = [*made.notes, *levelling, *self.agreed, *sources]
         on_map = request.tempo_map if request.fit else None
         sidecar["aim"] = self._aim(made, on_map).to_dict()
         pitched = key if result.after.key else None  # a host would transpose drums that have a root
@@ -289,22 +305,24 @@ class _Production:
             "measured": result.to_dict(),
             "candidates": [one.to_dict() for one in ranks],
         }
+        if self.heard:
+            sidecar["heard"] = self.heard
         if self.context:
             sidecar["context"] = self.context.to_dict()
         return sidecar
 
     def _musical_data(self, clip: Clip, key: Key | None, lufs: float | None) -> MusicalData:
         """What the file's chunks say; bars are counted from the context's downbeat when there is one."""
-        request, grid = self.request, self.request.grid
+        request, grid = self.request, self.grid
         first_s = (self.context.downbeat_s or 0.0) % grid.bar_s if self.context else 0.0
         bars_s = [first_s + at for at in grid.bar_times_s()]
         if request.tempo_map is not None:
-            bars_s = [request.tempo_map.seconds(at * request.bpm / 60) for at in bars_s]
+            bars_s = [request.tempo_map.seconds(at * grid.bpm / 60) for at in bars_s]
         return MusicalData(
-            bpm=request.bpm,
-            numerator=request.signature.numerator,
-            denominator=request.signature.denominator,
-            quarters=max(1, round(grid.bars * request.signature.quarters_per_bar)),
+            bpm=grid.bpm,
+            numerator=grid.signature.numerator,
+            denominator=grid.signature.denominator,
+            quarters=max(1, round(grid.bars * grid.signature.quarters_per_bar)),
             root=key.tonic if key else None,
             key=str(key) if key else "",
             downbeats=tuple(round(at * clip.sample_rate_hz) for at in bars_s if at < clip.duration_s),

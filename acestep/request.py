@@ -13,15 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from acestep.errors import InvalidRequest
-from acestep.grid import BARS_RANGE, Grid, Signature, is_number
+from acestep.grid import BARS_RANGE, BPM_RANGE, Grid, Signature, is_number
 from acestep.key import Key
 from acestep.tempo_map import TempoMap
 
 TASKS = ("text", "cover", "repaint", "lego", "complete", "extract")
 CONTEXT_TASKS = ("cover", "repaint", "lego", "complete", "extract")
 MOVED_TASKS = ("text", "lego", "complete")  # the others stay aligned with their source
+TRACK_TASKS = ("lego", "complete", "extract")
 FORMATS = ("wav", "aiff", "flac", "mp3")
 SAMPLE_FORMATS = ("pcm24", "float32")
+FLOAT_FORMATS = ("wav", "aiff")  # the others have no floating point samples
 
 MAX_PROMPT_CHARS = 2_000
 MAX_LYRICS_CHARS = 6_000
@@ -63,15 +65,16 @@ class AudioRange:
 class GenerateRequest:
     """One request for `takes` clips. Strings for `signature`, `key`, `reference`, `context` are accepted.
 
-    Raises InvalidRequest, saying what was wrong and what was expected.
+    Without a context, tempo, signature and bars that are None become 120, 4/4 and 4. With one they stay open
+    until the context is heard (see `agreement`). Raises InvalidRequest, saying what was wrong and expected.
     """
 
     prompt: str
     lyrics: str = ""
     task: str = ""  # "": text, or complete where there is a context to fit to
-    bpm: float = 120.0  # quarter notes per minute; with a tempo_map always its mean
-    signature: Signature = Signature(4, 4)  # noqa: RUF009 (immutable)
-    bars: float = 4.0
+    bpm: float | None = None  # quarter notes per minute; with a tempo_map always its mean
+    signature: Signature | None = None
+    bars: float | None = None
     tempo_map: TempoMap | None = None  # the tempi from the clip's start on, in its quarters
     swing: float | None = None  # long to short eighth: 1 straight, 2 triplets; None: the context's
     key: Key | None = None
@@ -105,21 +108,44 @@ class GenerateRequest:
             if value is not None:
                 object.__setattr__(self, name, convert(value))
         object.__setattr__(self, "key", Key.parse(self.key) if self.key else None)
-        if self.tempo_map is not None:
-            object.__setattr__(self, "tempo_map", TempoMap.parse(self.tempo_map))
-            _number("bars", self.bars, *BARS_RANGE)
-            object.__setattr__(self, "bpm", self.tempo_map.mean_bpm(self.signature, self.bars))
         object.__setattr__(self, "stages", _names("stages", self.stages))
         object.__setattr__(self, "adapters", _adapters(self.adapters))
         self._check_text()
         self._check_numbers()
         self._check_task()
-        _ = self.grid  # raises for a grid that is none
+        self._set_grid()
+
+    @property
+    def open(self) -> tuple[str, ...]:
+        """What of the grid was not asked for, and is the context's: some of bpm, signature, bars."""
+        return tuple(name for name in ("bpm", "signature", "bars") if getattr(self, name) is None)
 
     @property
     def grid(self) -> Grid:
-        """Tempo, signature and bars as one."""
+        """Tempo, signature and bars as one. Raises InvalidRequest while the context has still to say them."""
+        if self.bpm is None or self.signature is None or self.bars is None:
+            raise InvalidRequest(
+                f"{', '.join(self.open)} of this request are the context's, which was not heard yet: "
+                "name them, or have them filled in by `agreement.agreed`"
+            )
         return Grid(self.bpm, self.signature, self.bars)
+
+    def _set_grid(self) -> None:
+        """Fill in what is known of the grid. Raises InvalidRequest for one that cannot be."""
+        if self.context is None:
+            for name in self.open:
+                object.__setattr__(self, name, getattr(Grid(), name))
+        if self.bars is not None:
+            _number("bars", self.bars, *BARS_RANGE)
+        if self.tempo_map is not None:
+            object.__setattr__(self, "tempo_map", TempoMap.parse(self.tempo_map))
+            if self.bars is not None and self.signature is not None:
+                mean = self.tempo_map.mean_bpm(self.signature, self.bars)
+                object.__setattr__(self, "bpm", mean)
+        if not self.open:
+            _ = self.grid
+        elif self.bpm is not None:
+            _number("tempo", self.bpm, *BPM_RANGE)
 
     def _check_text(self) -> None:
         for name, text, limit in (
@@ -135,8 +161,14 @@ class GenerateRequest:
             _unicode(name, text)
         if not self.prompt.strip():
             raise InvalidRequest("prompt is empty: expected a few words on what it should sound like")
-        _choice("format", self.format, FORMATS)
-        _choice("sample_format", self.sample_format, SAMPLE_FORMATS)
+        for name, choices in (("format", FORMATS), ("sample_format", SAMPLE_FORMATS)):
+            _lower(self, name)
+            _choice(name, getattr(self, name), choices)
+        if self.sample_format == "float32" and self.format not in FLOAT_FORMATS:
+            raise InvalidRequest(
+                f"{self.format} files hold no float32 samples: leave sample_format out, or ask for format "
+                f"{' or '.join(FLOAT_FORMATS)}"
+            )
 
     def _check_numbers(self) -> None:
         _whole("takes", self.takes, 1, MAX_TAKES)
@@ -159,11 +191,18 @@ class GenerateRequest:
     def _check_task(self) -> None:
         if not self.task:
             object.__setattr__(self, "task", "text" if self.context is None else "complete")
+        _lower(self, "task")
         _choice("task", self.task, TASKS)
         if self.task in CONTEXT_TASKS and self.context is None:
             raise InvalidRequest(f"task {self.task} needs a context: name the audio file it works on")
-        if self.tempo_map is not None and self.task not in MOVED_TASKS:
-            raise InvalidRequest(f"task {self.task} stays aligned with its source: leave the tempo map out")
+        for name, value in (("tempo map", self.tempo_map), ("swing", self.swing)):
+            if value is not None and self.task not in MOVED_TASKS:
+                raise InvalidRequest(f"task {self.task} stays aligned with its source: leave the {name} out")
+        if self.track.strip() and self.task not in TRACK_TASKS:
+            raise InvalidRequest(
+                f"task {self.task} makes no single track, so track {self.track!r} would do nothing: leave it "
+                f"out, or choose one of {', '.join(TRACK_TASKS)}"
+            )
         if self.task == "repaint":
             if self.repaint_s is None:
                 raise InvalidRequest(
@@ -180,7 +219,7 @@ class GenerateRequest:
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; `from_dict` gives the same request back."""
         values = dataclasses.asdict(self)
-        values["signature"] = str(self.signature)
+        values["signature"] = str(self.signature) if self.signature else None
         values["key"] = str(self.key) if self.key else None
         values["tempo_map"] = self.tempo_map.to_list() if self.tempo_map else None
         values["stages"] = list(self.stages)
@@ -278,6 +317,12 @@ def _unicode(name: str, text: str) -> None:
         text.encode("utf-8")
     except UnicodeEncodeError:  # half a pair of UTF-16, or a byte of a file name: no font and no model has it
         raise InvalidRequest(f"{name} holds {text!r:.80}, bytes that are no text: expected UTF-8") from None
+
+
+def _lower(request: GenerateRequest, name: str) -> None:
+    value = getattr(request, name)
+    if isinstance(value, str):
+        object.__setattr__(request, name, value.lower())
 
 
 def _choice(name: str, value: Any, choices: tuple[str, ...]) -> None:

@@ -13,6 +13,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from acestep.outline import Outline
 from acestep.schedule import Guidance, Leg
 
 # ACE-Step 1.5's guidance for base and SFT checkpoints (upstream apg_guidance.py, diffusers AceStepPipeline)
@@ -99,3 +100,46 @@ def follow(
             before = now, length
         sigma = leg.sigmas[-1]
     return x
+
+
+class Blend:
+    """Clips longer than the checkpoint knows, as overlapping windows whose velocities are cross-faded."""
+
+    def __init__(self, plan: Outline) -> None:
+        self.windows, self.frames = plan.windows, plan.frames
+        length = self.windows[0][1]
+        ends = [start + length for start, _ in self.windows]
+        gaps = [end - start for end, (start, _) in zip(ends, self.windows[1:], strict=False)]
+        overlap = max(1, min(gaps, default=1))
+        ramp = torch.arange(1, length + 1, dtype=torch.float32)
+        self.weight = torch.minimum(torch.minimum(ramp, ramp.flip(0)), torch.tensor(float(overlap)))[:, None]
+
+    def cut(self, x: Tensor) -> Tensor:
+        """[B, T, C] → [B · W, length, C]."""
+        if len(self.windows) == 1:
+            return x
+        return torch.stack([x[:, a : a + n] for a, n in self.windows], dim=1).flatten(0, 1)
+
+    def join(self, x: Tensor) -> Tensor:
+        """[B · W, length, C] → [B, T, C]."""
+        if len(self.windows) == 1:
+            return x
+        x = x.unflatten(0, (-1, len(self.windows)))
+        weight = self.weight.to(x)
+        total, sums = x.new_zeros(x.shape[0], self.frames, x.shape[-1]), x.new_zeros(self.frames, 1)
+        for i, (start, length) in enumerate(self.windows):
+            total[:, start : start + length] += weight * x[:, i]
+            sums[start : start + length] += weight
+        return total / sums
+
+
+class Noise:
+    """A take's own noise: drawn on the CPU, so that it depends on neither device nor batch."""
+
+    def __init__(self, seed: int, frames: int, channels: int) -> None:
+        self.generator = torch.Generator("cpu").manual_seed(seed)
+        self.shape = (1, frames, channels)
+
+    def draw(self) -> Tensor:
+        """The next [1, T, C]; a hand-over that renoises needs more than one."""
+        return torch.randn(self.shape, generator=self.generator, dtype=torch.float32)

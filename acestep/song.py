@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,14 +16,17 @@ import torch
 from torch import Tensor
 
 from acestep import conditions
+from acestep.agreement import agreed
 from acestep.audio import read_audio
 from acestep.conditions import Words
+from acestep.context import content_of, read_as_known
 from acestep.errors import Unsupported
-from acestep.outline import Outline, check, outline
+from acestep.outline import Outline, check, outline, track_names
 from acestep.pace import Pace
+from acestep.plan import SongPlan, check_plan, plan_song, stage_names, way
 from acestep.request import MOVED_TASKS, AudioRange, GenerateRequest
-from acestep.sampling import Momentum, follow, guided
-from acestep.schedule import Leg, legs
+from acestep.sampling import Blend, Momentum, Noise, follow, guided
+from acestep.schedule import Leg
 from acestep.stage import Branch, Denoiser, Stage
 
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ class Song:
     cascade: Cascade
     request: GenerateRequest
     outline: Outline
+    plan: SongPlan
     way: list[Leg]
     text: str
     free_text: str  # the prompt without the cover's instruction, for strength below 1
@@ -53,6 +56,7 @@ class Song:
     reference: AudioRange | None
     context: NDArray[np.float32] | None  # the request's, or a guide rendered as audio
     notes: tuple[str, ...] = ()
+    keeps_its_plan: bool = False  # it was made before, and is made the same way again
     encoded: bool = False
     planned: bool = False
     codes: tuple[int, ...] = ()  # the planner's, for stages that can read them
@@ -76,7 +80,7 @@ class Song:
 
     def denoise(self, takes: Sequence[int], pace: Pace) -> Tensor:
         """The latents [B, T, C] of some of the takes."""
-        noise = [_Noise(self.seed + k, self.outline.frames, self._stage(self.way[0]).channels) for k in takes]
+        noise = [Noise(self.seed + k, self.outline.frames, self._stage(self.way[0]).channels) for k in takes]
 
         def fresh_noise() -> Tensor:
             return torch.cat([source.draw() for source in noise]).to(self.cascade.device)
@@ -114,9 +118,24 @@ class Song:
         self.codes = blueprint.codes
         self.notes += (f"planned by {planner.name}: {blueprint.key}, {blueprint.caption}",)
 
-    def rerouted(self) -> None:
-        """Take the way anew: the cascade has lost a stage."""
-        self.way = _way(self.cascade, self.request)
+    def follow_plan(self, plan: SongPlan, note: str) -> None:
+        """Be made by another plan from now on."""
+        self.plan, self.way = plan, way(plan, self.cascade, self.request)
+        self.notes += (note,)
+        self._source = None
+        self.check_adapters()
+
+    def check_adapters(self) -> None:
+        """Raise Unsupported for an adapter in use that acts on none of the stages that run."""
+        stages = self.cascade.stages
+        heard = {name for stage in self.plan.stages for name, _ in stages[stage].adapted}
+        for other, stage in stages.items():
+            for name, _ in stage.adapted:
+                if name not in heard:
+                    raise Unsupported(
+                        f"adapter {name} acts on stage {other}, which does not run here (only "
+                        f"{', '.join(self.plan.stages)}): leave the adapter out, or have that stage run"
+                    )
 
     def spliced(self, samples: NDArray[np.float32], at: int) -> NDArray[np.float32]:
         """Samples [2, n] from sample `at` on, with the context put back outside a repainted region."""
@@ -154,11 +173,12 @@ class Song:
     def branch(self, stage: Stage, text: str) -> Branch:
         """The stage's condition for a prompt of this song."""
         strength = self.request.strength if self.request.task == "text" else 1.0
-        heard = _file_key(self.reference) if self.reference else None
+        heard = _content_key(self.reference, content_of(self.reference)) if self.reference else None
         frames = math.ceil(self.cascade.spec.reference_s * self.cascade.codec.latent_rate_hz)
 
         def timbre() -> Tensor:
-            return stage.timbre(heard, self._reference_latents(heard), frames, strength)
+            latents = _reference_latents(self.cascade, self.reference) if self.reference else None
+            return stage.timbre(heard, latents, frames, strength)
 
         return stage.branch((text, self.lyrics, heard, strength), self.words(text), timbre)
 
@@ -205,14 +225,9 @@ class Song:
         if self._source is None:
             assert self.context is not None
             audio = torch.from_numpy(self.context)[None].to(self.cascade.device)
-            self._source = self.cascade.codec.encode(audio)
+            codec, window = self.cascade.codec, self.plan.window
+            self._source = codec.encode(audio) if window is None else codec.encode(audio, window)
         return self._source
-
-    def _reference_latents(self, key: Hashable) -> Tensor | None:
-        if self.reference is None:
-            return None
-        reference, rate = self.reference, self.cascade.codec.sample_rate_hz
-        return self.cascade.encode_reference(key, lambda: read_audio(reference, sample_rate_hz=rate))
 
     def _stage(self, leg: Leg) -> Stage:
         return self.cascade.stages[leg.stage]
@@ -227,13 +242,13 @@ class _Walk:
         self._leg: Leg | None = None
         self._denoiser: Denoiser
         self._contexts: dict[str, Tensor]  # by branch
-        self._blend = _Blend(song.outline)
+        self._blend = Blend(song.outline)
 
     def velocity(self, leg: Leg, step: int, x: Tensor) -> Tensor:
         """dx/dsigma at this step of the leg for x [B, T, C]."""
         stage = self.song.cascade.stages[leg.stage]
         if leg is not self._leg:
-            self.song.cascade.bring(stage)
+            self.song.cascade.bring(stage, self.song.plan.resident)
             asked, keyless = self.song.contexts_for(stage)
             self._contexts = dict.fromkeys(("asked", "null", "free"), self._spread(asked))
             if keyless is not None:
@@ -275,64 +290,30 @@ class _Walk:
         return self.song.branch(stage, self.song.free_text if plain else self.song.text)
 
 
-class _Blend:
-    """Clips longer than the checkpoint knows, as overlapping windows whose velocities are cross-faded."""
+def prepare(cascade: Cascade, request: GenerateRequest, made_by: SongPlan | None = None) -> Song:
+    """Check a request against the cascade and gather what it is made from. Reads the context's file.
 
-    def __init__(self, plan: Outline) -> None:
-        self.windows, self.frames = plan.windows, plan.frames
-        length = self.windows[0][1]
-        ends = [start + length for start, _ in self.windows]
-        gaps = [end - start for end, (start, _) in zip(ends, self.windows[1:], strict=False)]
-        overlap = max(1, min(gaps, default=1))
-        ramp = torch.arange(1, length + 1, dtype=torch.float32)
-        self.weight = torch.minimum(torch.minimum(ramp, ramp.flip(0)), torch.tensor(float(overlap)))[:, None]
-
-    def cut(self, x: Tensor) -> Tensor:
-        """[B, T, C] → [B · W, length, C]."""
-        if len(self.windows) == 1:
-            return x
-        return torch.stack([x[:, a : a + n] for a, n in self.windows], dim=1).flatten(0, 1)
-
-    def join(self, x: Tensor) -> Tensor:
-        """[B · W, length, C] → [B, T, C]."""
-        if len(self.windows) == 1:
-            return x
-        x = x.unflatten(0, (-1, len(self.windows)))
-        weight = self.weight.to(x)
-        total, sums = x.new_zeros(x.shape[0], self.frames, x.shape[-1]), x.new_zeros(self.frames, 1)
-        for i, (start, length) in enumerate(self.windows):
-            total[:, start : start + length] += weight * x[:, i]
-            sums[start : start + length] += weight
-        return total / sums
-
-
-class _Noise:
-    """A take's own noise: drawn on the CPU, so that it depends on neither device nor batch."""
-
-    def __init__(self, seed: int, frames: int, channels: int) -> None:
-        self.generator = torch.Generator("cpu").manual_seed(seed)
-        self.shape = (1, frames, channels)
-
-    def draw(self) -> Tensor:
-        return torch.randn(self.shape, generator=self.generator, dtype=torch.float32)
-
-
-def prepare(cascade: Cascade, request: GenerateRequest) -> Song:
-    """Check a request against the cascade and gather what it is made from. Reads the context's file."""
+    `made_by` is the plan that the song was made by before and has to be made by again.
+    """
     spec = cascade.spec
-    notes = check(request, spec)
-    way = _way(cascade, request)
-    turbo = any(cascade.stages[leg.stage].is_turbo for leg in way)
+    request, found = agreed(request) if request.open else (request, ())
+    notes = [*found, *check(request, spec)]
+    request = replace(request, track=" | ".join(track_names(request.track)))
+    if made_by is not None:
+        check_plan(made_by, cascade)
+    song_plan = made_by or plan_song(cascade, request)
+    legs = way(song_plan, cascade, request)
+    asked = stage_names(list(cascade.stages), request.stages)
+    notes += [
+        f"stage {name} did not run: {request.steps} steps are too few for it"
+        for name in asked or cascade.stages
+        if name not in song_plan.stages and made_by is None
+    ]
+    turbo = any(cascade.stages[leg.stage].is_turbo for leg in legs)
     if request.guidance is not None and request.guidance > 1 and turbo:
         notes.append("guidance is built into turbo stages, so none was added there")
     rate = cascade.codec.sample_rate_hz
-    context = None
-    if request.context is not None:
-        context = read_audio(request.context, sample_rate_hz=rate)
-        if request.tempo_map is not None:  # models know one tempo: the clip is moved onto the map later
-            from acestep.groove import straighten
-
-            context = straighten(context[:, : MAX_CONTEXT_S * rate], request.grid, request.tempo_map, rate)
+    context = _context_audio(request, rate)
     plan = outline(
         request, spec, cascade.codec.latent_rate_hz, None if context is None else context.shape[1] / rate
     )
@@ -351,15 +332,19 @@ def prepare(cascade: Cascade, request: GenerateRequest) -> Song:
     if conditions.token_ids(cascade.tokenizer, lyrics, conditions.MAX_LYRIC_TOKENS)[1]:
         notes.append(f"the lyrics were cut to {conditions.MAX_LYRIC_TOKENS} tokens")
     return Song(
-        cascade, request, plan, way, text, free_text, lyrics, request.reference, context, tuple(notes)
+        cascade,
+        request,
+        plan,
+        song_plan,
+        legs,
+        text,
+        free_text,
+        lyrics,
+        request.reference,
+        context,
+        tuple(notes),
+        keeps_its_plan=made_by is not None,
     )
-
-
-def _way(cascade: Cascade, request: GenerateRequest) -> list[Leg]:
-    """The legs through the stages that are loaded, as the request wants them."""
-    plans = [plan for plan in cascade.spec.plans() if plan.name in cascade.stages]
-    way = legs(plans, request.stages, request.steps)
-    return way if request.guidance is None else [leg.guided_by(request.guidance) for leg in way]
 
 
 def _prompts(cascade: Cascade, prompt: str, task: tuple[str, str], metadata: str) -> tuple[str, str, bool]:
@@ -376,17 +361,31 @@ def _prompts(cascade: Cascade, prompt: str, task: tuple[str, str], metadata: str
     return texts[0], texts[1], cut
 
 
+def _context_audio(request: GenerateRequest, rate: int) -> NDArray[np.float32] | None:
+    """The context's samples [2, N], straight: models know one tempo, the clip is moved onto a map later."""
+    if request.context is None:
+        return None
+    context = read_audio(request.context, sample_rate_hz=rate)
+    if request.tempo_map is None:
+        return context
+    from acestep.groove import straighten
+
+    return straighten(context[:, : MAX_CONTEXT_S * rate], request.grid, request.tempo_map, rate)
+
+
 def _check_reference(cascade: Cascade, request: GenerateRequest) -> None:
     """A broken reference is found before any work is done; its latents are kept for the work."""
-    if request.reference is None:
-        return
-    reference, rate = request.reference, cascade.codec.sample_rate_hz
-    cascade.encode_reference(_file_key(reference), lambda: read_audio(reference, sample_rate_hz=rate))
+    if request.reference is not None:
+        _reference_latents(cascade, request.reference)
 
 
-def _file_key(source: AudioRange) -> Hashable:
-    try:
-        found = Path(source.path).expanduser().stat()
-    except OSError:
-        return source
-    return source, found.st_mtime_ns, found.st_size
+def _reference_latents(cascade: Cascade, reference: AudioRange) -> Tensor:
+    """Latents of a reference, kept under what its file holds now."""
+    content, rate = content_of(reference), cascade.codec.sample_rate_hz
+    return cascade.encode_reference(
+        _content_key(reference, content), lambda: read_as_known(reference, content, rate)
+    )
+
+
+def _content_key(source: AudioRange, content: str) -> Hashable:
+    return content, source.start_s, source.end_s

@@ -1,13 +1,15 @@
 """What to give up when memory runs out in the middle of a song, in the order of what is missed least.
 
 Fewer takes at once, smaller decode windows, stages that take turns on the device, at last the largest stage.
-Every step is said in the take's notes and in the log. Knows nothing of how memory is measured.
+Each is another plan of the song, said in its takes' notes and in the log; the cascade stays as it is, and the
+next song begins with the whole plan again. Knows nothing of how memory is measured.
 """
 
 from __future__ import annotations
 
 import gc
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -17,6 +19,7 @@ from acestep.memory import WINDOWS
 
 if TYPE_CHECKING:
     from acestep.cascade import Cascade
+    from acestep.plan import SongPlan
     from acestep.song import Song
 
 log = logging.getLogger(__name__)
@@ -29,41 +32,45 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
-def step_down(cascade: Cascade, song: Song, rows: int) -> int:
-    """Make room for the song; gives how many takes to make at once from now on.
+def step_down(cascade: Cascade, song: Song) -> None:
+    """Give the song a plan that needs less memory, and make room for it.
 
-    Raises OutOfMemory when there is nothing left to give up.
+    Raises OutOfMemory when there is nothing left to give up, or the song has to keep to its plan.
     """
     gc.collect()
     torch.cuda.empty_cache()
-    if rows > 1:
-        _say(song, f"memory ran out: no more than {rows // 2} at once from now on")
-        return rows // 2
-    window = getattr(cascade.codec, "window", 0)
-    largest = max(cascade.stages.values(), key=lambda stage: _size(stage.transformer))
-    if window > WINDOWS[-1]:
-        cascade.codec.window = window // 2
-        _say(song, f"memory ran out: decoding in windows of {cascade.codec.window} frames")
-    elif cascade.resident and len(cascade.stages) > 1 and cascade.device.type != "cpu":
-        cascade.resident = False
-        for stage in cascade.stages.values():
-            stage.to("cpu")
-        _say(song, "memory ran out: from now on the stages take turns on the device")
-    elif len(cascade.stages) > 1 and not song.request.stages:
-        del cascade.stages[largest.name]
-        song.rerouted()
-        _say(song, f"memory ran out: from now on without stage {largest.name}")
-    else:
+    found = None if song.keeps_its_plan else smaller(song.plan, cascade, song)
+    if found is None:
         raise OutOfMemory(
-            f"{song.outline.duration_s:.0f} s do not fit into the device's memory: "
-            "ask for fewer bars, or load fewer or smaller stages"
+            f"{song.outline.duration_s:.0f} s do not fit into the device's memory"
+            + (" by the plan they were made by before" if song.keeps_its_plan else "")
+            + ": ask for fewer bars, or load fewer or smaller stages"
         )
-    return 1
+    plan, note = found
+    for name, stage in cascade.stages.items():
+        if cascade.device.type != "cpu" and (name not in plan.stages or not plan.resident):
+            stage.to("cpu")
+        else:
+            stage.forget()
+    song.follow_plan(plan, f"memory ran out: {note}")
+    log.warning(song.notes[-1])
 
 
-def _say(song: Song, note: str) -> None:
-    song.notes += (note,)
-    log.warning(note)
+def smaller(plan: SongPlan, cascade: Cascade, song: Song) -> tuple[SongPlan, str] | None:
+    """The next smaller plan, and in words what it gives up; None when there is none."""
+    together = min(plan.takes_at_once, song.request.takes)
+    if together > 1:
+        return replace(plan, takes_at_once=together // 2), f"no more than {together // 2} at once"
+    if plan.window is not None and plan.window > WINDOWS[-1]:
+        window = plan.window // 2
+        return replace(plan, window=window), f"decoding in windows of {window} frames"
+    if plan.resident and len(plan.stages) > 1 and plan.device != "cpu":
+        return replace(plan, resident=False), "the stages take turns on the device"
+    if len(plan.stages) > 1 and not song.request.stages:
+        largest = max(plan.stages, key=lambda name: _size(cascade.stages[name].transformer))
+        stages = tuple(name for name in plan.stages if name != largest)
+        return replace(plan, stages=stages), f"without stage {largest}"
+    return None
 
 
 def _size(model: torch.nn.Module) -> int:

@@ -18,27 +18,11 @@ from torch import Tensor
 from acestep.errors import StorageError
 from lora_studio.files import write_tensors
 
-SAMPLED_BYTES = 1 << 20  # of each weights file, at both ends: a gigabyte need not be read to know it
-
 
 def key_of(*parts: object) -> str:
     """A key for whatever JSON can tell apart."""
     text = json.dumps(parts, sort_keys=True, default=str)
     return hashlib.sha256(text.encode("utf-8")).hexdigest()[:40]
-
-
-def fingerprint(folder: Path) -> str:
-    """A hash of a checkpoint's folder: names, sizes, and the ends of every file."""
-    digest = hashlib.sha256()
-    for path in sorted(p for p in folder.rglob("*") if p.is_file() and not p.name.startswith(".")):
-        size = path.stat().st_size
-        digest.update(f"{path.relative_to(folder).as_posix()} {size}\n".encode())
-        with path.open("rb") as file:
-            digest.update(file.read(SAMPLED_BYTES))
-            if size > 2 * SAMPLED_BYTES:
-                file.seek(-SAMPLED_BYTES, 2)
-                digest.update(file.read(SAMPLED_BYTES))
-    return digest.hexdigest()[:24]
 
 
 class TensorCache:

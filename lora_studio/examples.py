@@ -18,11 +18,12 @@ from torch import Tensor
 
 from acestep import conditions
 from acestep.cascade import Cascade
+from acestep.fingerprint import fingerprint
 from acestep.grid import Grid
 from acestep.guide import guide_channels
 from acestep.key import Key
 from acestep.stage import Recent, Stage
-from lora_studio.cache import TensorCache, fingerprint, key_of, pad_stack
+from lora_studio.cache import TensorCache, key_of, pad_stack
 from lora_studio.captions import with_trigger
 from lora_studio.dataset import Dataset, Sample
 from lora_studio.segments import Segment
@@ -78,10 +79,13 @@ class Library:
         self.cascade = cascade
         self.dataset = dataset
         spec = cascade.spec
-        self.codec_print = fingerprint(spec.codec)
+        self.codec_print = key_of(fingerprint(spec.codec))
         self.text_print = key_of(fingerprint(spec.text_encoder), fingerprint(spec.tokenizer))
         self.stage_prints = {
-            stage.name: fingerprint(stage.folder / "condition_encoder") for stage in spec.stages
+            stage.name: key_of(fingerprint(stage.folder / "condition_encoder")) for stage in spec.stages
+        }
+        self.base_prints = {
+            stage.name: key_of(fingerprint(stage.folder / "transformer")) for stage in spec.stages
         }
         self.cache = TensorCache(cache_folder)
         self.examples: list[Example] = []
@@ -166,8 +170,9 @@ class Library:
     def condition(self, stage: Stage, example: Example) -> Tensor:
         """The stage's condition states [L, D] for the example's words, without a reference."""
         key = key_of(
-            "condition", self.text_print, self.stage_prints[stage.name], str(stage.like.dtype),
-            stage.timbre_token, example.text, example.lyrics,
+            # the codec's silence is the timbre of an encoder that is stored without one
+            "condition", self.text_print, self.codec_print, self.stage_prints[stage.name],
+            str(stage.like.dtype), stage.timbre_token, example.text, example.lyrics,
         )  # fmt: skip
         return self.cache.get(key, lambda: self._states(stage, example))
 

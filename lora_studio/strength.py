@@ -81,7 +81,7 @@ def _kept(strength: float, requests: Sequence[GenerateRequest], takes: Sequence[
     for request, take in zip(requests, takes, strict=True):
         audio = take.audio[:, : request.grid.samples(take.sample_rate_hz)]
         found = measure(audio, take.sample_rate_hz, grid=request.grid, on_bar=take.on_bar)
-        in_tempo.append(found.bpm is not None and abs(found.bpm / request.bpm - 1) <= TEMPO_ERROR)
+        in_tempo.append(found.bpm is not None and abs(found.bpm / request.grid.bpm - 1) <= TEMPO_ERROR)
         if request.key is not None:
             in_key.append(energy_in_key(mono(audio), take.sample_rate_hz, request.key))
     return Kept(strength, float(np.mean(in_key)) if in_key else None, float(np.mean(in_tempo)))

@@ -256,6 +256,7 @@ def _plan(run: _Run, stage: Stage, stages: int) -> StagePlan:
         [dataclasses.asdict(example) for example in run.library.examples],
         run.library.codec_print,
         run.library.stage_prints[stage.name],
+        run.library.base_prints[stage.name],
         stage.name,
         chosen.batch_size,
         run.accelerator.num_processes,

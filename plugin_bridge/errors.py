@@ -102,6 +102,12 @@ class PoorFit(BridgeError):
     reason = "poor_fit"
 
 
+class SilentClip(BridgeError):
+    """What came out is silence."""
+
+    reason = "silent_clip"
+
+
 class StorageError(BridgeError, OSError):
     """The folder is read-only, full or gone."""
 

@@ -21,6 +21,7 @@ from acestep.request import FORMATS, SAMPLE_FORMATS, TASKS, GenerateRequest
 if TYPE_CHECKING:
     from acestep.clip import Clip
     from server.config import Config
+    from server.queue import Job
 
 DEFAULT_BARS = 4.0
 NUMBERS = {"bpm": float, "bars": float, "seed": int, "takes": int, "candidates": int, "strength": float,
@@ -31,9 +32,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags: one for each setting of a request."""
     parser.add_argument("prompt", nargs="?", help="what it should sound like, in words")
     music = parser.add_argument_group("music")
-    music.add_argument("--bpm", type=float, metavar="BPM", help="quarter notes per minute (default 120)")
-    music.add_argument("--signature", metavar="N/D", help="time signature (default 4/4)")
-    music.add_argument("--bars", type=float, metavar="N", help="length in bars (default 4)")
+    music.add_argument(
+        "--bpm",
+        type=float,
+        metavar="BPM",
+        help="tempo in quarter notes per minute (default: the context's, else 120)",
+    )
+    music.add_argument("--signature", metavar="N/D", help="time signature (default: the context's, else 4/4)")
+    music.add_argument(
+        "--bars", type=float, metavar="N", help="length in bars (default: the context's, else 4)"
+    )
     music.add_argument("--key", metavar="KEY", help='for example "F# minor" (default: open)')
     music.add_argument(
         "--swing", type=float, metavar="X", help="long to short eighth: 1 straight, 2 triplets"
@@ -41,21 +49,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     music.add_argument("--loudness", metavar="LUFS", help='default −14; "off": as the cascade makes it')
     music.add_argument("--lyrics", metavar="TEXT", help="words to sing, where the cascade can")
     music.add_argument("--midi", metavar="FILE.mid", help="follow this file's tempo map, signature and key")
-    music.add_argument(
-        "--midi-bar", type=int, default=1, metavar="N", help="as they are at this bar (default 1)"
-    )
+    music.add_argument("--midi-bar", type=int, metavar="N", help="as they are at this bar (default 1)")
     sound = parser.add_argument_group("sound")
     for name, doc in (("reference", "imitate the sound of this file"), ("context", "fit to this file")):
         sound.add_argument(f"--{name}", metavar="FILE", help=doc)
         sound.add_argument(f"--{name}-start", type=float, metavar="S", help="from this second of it")
         sound.add_argument(f"--{name}-end", type=float, metavar="S", help="to this second of it")
     sound.add_argument("--strength", type=float, metavar="0–1", help="how strongly they hold (default 1)")
-    sound.add_argument("--task", choices=TASKS, help="what to do (default: text, with a context: complete)")
-    sound.add_argument("--track", metavar="NAME", help="lego, extract: which instrument")
+    sound.add_argument(
+        "--task", type=str.lower, choices=TASKS, help="what to do (default: text, with a context: complete)"
+    )
+    sound.add_argument("--track", metavar="NAME", help="lego, complete, extract: which instrument")
     sound.add_argument(
         "--repaint", nargs=2, type=float, metavar=("START", "END"), help="seconds to make anew"
     )
     sound.add_argument("--adapter", action="append", metavar="NAME[:SCALE]", help="a LoRA; may be repeated")
+    _add_run(parser)
+    _add_output(parser)
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
     run_group = parser.add_argument_group("run")
     run_group.add_argument("--takes", type=int, metavar="N", help="clips to make (default 1)")
     run_group.add_argument(
@@ -66,7 +79,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     run_group.add_argument("--cascade", metavar="NAME", help="`acestep models` lists them")
     run_group.add_argument(
-        "--variant", choices=CHOICES, help="instead of a cascade: a size, or the best for this machine"
+        "--variant",
+        type=str.lower,
+        choices=CHOICES,
+        help="instead of a cascade: a size, or the best for this machine",
     )
     run_group.add_argument("--stages", metavar="L,M", help="only these stages of it")
     run_group.add_argument("--steps", type=int, metavar="N", help="default: the checkpoint's own")
@@ -79,10 +95,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     run_group.add_argument("--strict", action="store_true", default=None, help="refuse what does not fit")
     run_group.add_argument("--from", dest="sidecar", metavar="CLIP.wav.json", help="make that clip again")
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
     out = parser.add_argument_group("output")
     out.add_argument("--out", metavar="FOLDER", help="where the clips go (default: the samples folder)")
-    out.add_argument("--format", choices=FORMATS, help="file format (default wav)")
-    out.add_argument("--sample-format", choices=SAMPLE_FORMATS, help="default pcm24")
+    out.add_argument("--format", type=str.lower, choices=FORMATS, help="file format (default wav)")
+    out.add_argument(
+        "--sample-format",
+        type=str.lower,
+        choices=SAMPLE_FORMATS,
+        help="default pcm24; float32 only in wav and aiff",
+    )
     out.add_argument("--json", action="store_true", help="print all that is known of the clips as JSON")
     out.add_argument("--quiet", action="store_true", help="no progress bar")
     out.add_argument("--local", action="store_true", help="in this process, even if a daemon runs")
@@ -91,9 +115,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Makes the clips; prints one path a line."""
     from server.cli import settings
+    from server.queue import Job
 
     config, flags = settings(arguments)
-    request, only_take = wanted(arguments)
+    request, only_take, made = wanted(arguments)
     folder = str(expanded(arguments.out).absolute()) if arguments.out else ""
     remote = None
     if not arguments.local:
@@ -103,24 +128,33 @@ def run(arguments: argparse.Namespace) -> int:
     bar = _Bar(arguments.quiet)
     try:
         if remote:
-            clips = list(_through_daemon(remote, request, folder, only_take, bar))
+            clips = list(_through_daemon(remote, _message(request, folder, only_take, made), bar))
         else:
-            clips = _here(config, request, Path(folder) if folder else config.samples, only_take, bar)
+            job = Job(
+                request.seeded(),
+                Path(folder) if folder else config.samples,
+                "command line",
+                only_take=only_take,
+                made=made,
+            )
+            clips = _here(config, job, bar)
     finally:
         bar.close()
         if remote:
             remote.close()
     _print(clips, arguments.json)
+    for note in dict.fromkeys(note for clip in clips for note in clip.sidecar.get("notes", ())):
+        print(f"acestep: {note}", file=sys.stderr)
     return 0
 
 
-def wanted(arguments: argparse.Namespace) -> tuple[GenerateRequest, int | None]:
-    """The request, and the one take of it to make when a clip is made again unchanged."""
+def wanted(arguments: argparse.Namespace) -> tuple[GenerateRequest, int | None, dict[str, Any]]:
+    """The request; and when a clip is made again unchanged, the one take of it to make, and its sidecar."""
     given = _given(arguments)
     if not arguments.sidecar:
         if "prompt" not in given:
             raise InvalidRequest("no prompt: say in words what it should sound like, or use --from")
-        return GenerateRequest(**given), None
+        return GenerateRequest(**given), None, {}
     from acestep.clip import Clip, read_sidecar
 
     file = Path(arguments.sidecar)
@@ -131,16 +165,19 @@ def wanted(arguments: argparse.Namespace) -> tuple[GenerateRequest, int | None]:
     except (KeyError, TypeError) as error:
         raise InvalidRequest(f"{file} does not say how its clip was made: {error}") from None
     if not given:
-        return request, clip.take
+        return request, clip.take, sidecar
     changed = {"seed": clip.seed, "takes": 1, "candidates": 1, **given}
-    return dataclasses.replace(request, **changed), None
+    return dataclasses.replace(request, **changed), None, {}
 
 
 def _given(arguments: argparse.Namespace) -> dict[str, Any]:
     """The request's fields for the flags that were given."""
     values: dict[str, Any] = {}
     if arguments.midi:
-        values |= _from_midi(Path(arguments.midi), arguments.midi_bar, arguments.bars or DEFAULT_BARS)
+        bar = 1 if arguments.midi_bar is None else arguments.midi_bar
+        values |= _from_midi(Path(arguments.midi), bar, arguments.bars or DEFAULT_BARS)
+    elif arguments.midi_bar is not None:
+        raise InvalidRequest("--midi-bar needs --midi FILE.mid")
     if arguments.bpm is not None:
         values["tempo_map"] = None  # one tempo was asked for, whatever a MIDI file or a sidecar says
     names = ("prompt", *NUMBERS, "signature", "key", "lyrics", "task", "track", "cascade", "stages",
@@ -202,15 +239,19 @@ def _from_midi(path: Path, bar: int, bars: float) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _through_daemon(
-    remote: Any, request: GenerateRequest, folder: str, only_take: int | None, bar: "_Bar"
-) -> "Iterator[Clip]":
+def _message(request: GenerateRequest, folder: str, only_take: int | None, made: dict[str, Any]) -> Any:
     from server import wire
 
     message = wire.request_to_proto(request)
     message.client, message.folder = "acestep generate", folder
     if only_take is not None:
-        message.only_take = only_take
+        message.only_take, message.made_json = only_take, wire.made_to_json(made)
+    return message
+
+
+def _through_daemon(remote: Any, message: Any, bar: "_Bar") -> "Iterator[Clip]":
+    from server import wire
+
     for event in remote.generate(message):
         kind = event.WhichOneof("event")
         if kind == "accepted" and event.accepted.position:
@@ -221,17 +262,15 @@ def _through_daemon(
             yield wire.clip_from_proto(event.clip)
 
 
-def _here(
-    config: "Config", request: GenerateRequest, folder: Path, only_take: int | None, bar: "_Bar"
-) -> "list[Clip]":
+def _here(config: "Config", job: "Job", bar: "_Bar") -> "list[Clip]":
     """In this process: the same path the daemon's worker takes."""
     from acestep.audio import probe
 
+    request = job.request
     for audio in (request.reference, request.context):
         if audio is not None:
             probe(audio.path)
     from server.models import models_for
-    from server.queue import Job
     from server.worker import make_clips
 
     bar.show("loading", 0.0, 0.0)
@@ -242,7 +281,6 @@ def _here(
         if config.variant or request.cascade in CHOICES or config.precision != "auto":
             for note in cascade.notes:
                 print(f"acestep: {note}", file=sys.stderr)
-        job = Job(request.seeded(), folder, "command line", only_take=only_take)
         return make_clips(
             cascade, job, lambda p: bar.show(p.stage, p.fraction, p.eta_s), None, cancelled.is_set
         )

@@ -124,6 +124,7 @@ class DaemonService(acestep_pb2_grpc.DaemonServicer):
                 folder=request.folder,
                 stream_audio=request.stream_audio,
                 only_take=request.only_take if request.HasField("only_take") else None,
+                made=wire.made_from_proto(request),
                 before_queueing=follow,
             )
             self._inboxes.add(inbox)

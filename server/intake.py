@@ -6,6 +6,7 @@ Checks paths, audio, names of cascades and adapters; knows nothing of how the re
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from acestep.errors import InvalidRequest, NotFound, StorageError, UnreadableAudio
 from acestep.request import AudioRange, GenerateRequest
@@ -47,6 +48,7 @@ class Intake:
         folder: str = "",
         stream_audio: bool = False,
         only_take: int | None = None,
+        made: dict[str, Any] | None = None,
         before_queueing: Callable[[Job], None] = lambda job: None,
     ) -> Job:
         """Checks the request and queues it as a job. `before_queueing` sees the job before any event does."""
@@ -61,7 +63,9 @@ class Intake:
         if only_take is not None and not only_take < checked.takes:
             raise InvalidRequest(f"only_take {only_take} is none of {checked.takes} takes: they count from 0")
         where = self.check_folder(folder)
-        job = Job(checked, where, client[:200], stream_audio=stream_audio, only_take=only_take)
+        job = Job(
+            checked, where, client[:200], stream_audio=stream_audio, only_take=only_take, made=made or {}
+        )
         before_queueing(job)
         position = self.queue.submit(job)
         log.info("job_accepted", job=job.id, client=job.client, position=position, prompt=checked.prompt)

@@ -50,7 +50,9 @@ class Models:
     def use(self, name: str = "") -> Any:
         """The cascade of that name (of the default's without one), loaded if need be. Worker only."""
         name = name or self.default
-        if self._cascade is None or self.loaded_name != name:
+        # a checkpoint that was replaced under its name is another one
+        current = self._cascade is not None and getattr(self._cascade, "is_current", lambda: True)()
+        if self.loaded_name != name or not current:
             started = time.monotonic()
             cascade = self._load(name, self.device)
             self._cascade, self.loaded_name = cascade, name

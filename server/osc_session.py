@@ -29,6 +29,7 @@ class Setting:
     arguments: tuple[tuple[str, str], ...]
     fields: Callable[..., Fields]
     optional: int = 0
+    opens: str = ""  # a field that a lone "" leaves open again: to the context, or to the request's default
 
     @property
     def usage(self) -> str:
@@ -65,8 +66,8 @@ def _split_adapter(text: str) -> Fields:
 
 # Settings of one value: as messages, and by name behind the prompt of /acestep/generate.
 _SINGLE: dict[str, Setting] = {
-    "tempo": _single("f", "bpm", "bpm"),
-    "bars": _single("f", "bars", "bars"),
+    "tempo": Setting((("f", "bpm"),), lambda value: {"bpm": value}, opens="bpm"),
+    "bars": Setting((("f", "bars"),), lambda value: {"bars": value}, opens="bars"),
     "key": _single("s", "key", "key", None),
     "seed": Setting((("i", "seed"),), lambda seed: {"seed": None if seed == -1 else seed}),
     "takes": _single("i", "takes", "takes"),
@@ -93,7 +94,9 @@ _SINGLE: dict[str, Setting] = {
 MESSAGES: dict[str, Setting] = {
     **_SINGLE,
     "signature": Setting(
-        (("i", "numerator"), ("i", "denominator")), lambda over, under: {"signature": Signature(over, under)}
+        (("i", "numerator"), ("i", "denominator")),
+        lambda over, under: {"signature": Signature(over, under)},
+        opens="signature",
     ),
     "reference": _audio("reference"),
     "context": _audio("context"),
@@ -107,7 +110,7 @@ MESSAGES: dict[str, Setting] = {
 NAMED: dict[str, Setting] = {
     **_SINGLE,
     "bpm": _SINGLE["tempo"],
-    "signature": _single("s", "signature", "signature"),
+    "signature": _single("s", "signature", "signature", None),
     "reference": _single("s", "path", "reference", None),
     "reference_start": _single("f", "start_s", "reference.start_s"),
     "reference_end": _single("f", "end_s", "reference.end_s"),
@@ -123,6 +126,8 @@ NAMED: dict[str, Setting] = {
 def read(what: str, setting: Setting, values: Sequence[Any]) -> Fields:
     """The fields that this message sets. Raises InvalidRequest, saying what was expected."""
     arguments = setting.arguments
+    if setting.opens and list(values) == [""]:
+        return {setting.opens: None}
     if not len(arguments) - setting.optional <= len(values) <= len(arguments):
         raise InvalidRequest(f"{what} has {len(values)} values: expected {setting.usage or 'none'}")
     read_values = []
@@ -252,6 +257,8 @@ def _whole_ranges(here: Fields, session: Fields) -> Fields:
 def check(fields: Fields) -> None:
     """Raises InvalidRequest for a value that can be in no request, whatever the other settings are."""
     for name, value in fields.items():
+        if value is None:
+            continue
         if name in ("bpm", "signature"):
             Grid(bars=1.0, **{name: value})
         elif name == "bars":
@@ -264,6 +271,8 @@ def check(fields: Fields) -> None:
         elif name == "task":
             if value and value not in TASKS:
                 raise InvalidRequest(f"task {value!r} is unknown: expected one of {', '.join(TASKS)}")
+        elif name == "track":
+            GenerateRequest(prompt="-", task="lego", context=AudioRange("-"), track=value)
         elif name != "folder":
             GenerateRequest(prompt="-", **{name: value})
 

@@ -44,6 +44,7 @@ class Job:
     id: str = field(default_factory=new_job_id)
     stream_audio: bool = False
     only_take: int | None = None  # make just this take of the batch again
+    made: dict[str, Any] = field(default_factory=dict)  # from its sidecar: plan, checkpoint, heard
     state: str = QUEUED
     created: datetime = field(default_factory=lambda: datetime.now(UTC))
     stage: str = ""

@@ -25,6 +25,7 @@ STATUS = {
     "checkpoint_error": grpc.StatusCode.FAILED_PRECONDITION,
     "adapter_error": grpc.StatusCode.FAILED_PRECONDITION,
     "poor_fit": grpc.StatusCode.OUT_OF_RANGE,
+    "silent_clip": grpc.StatusCode.OUT_OF_RANGE,
     "storage_error": grpc.StatusCode.DATA_LOSS,
     "unavailable": grpc.StatusCode.UNAVAILABLE,
 }

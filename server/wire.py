@@ -3,9 +3,12 @@
 Knows nothing of jobs' life or of calls.
 """
 
+import json
+from collections.abc import Mapping
 from typing import Any
 
 from acestep.clip import Clip
+from acestep.errors import InvalidRequest
 from acestep.request import AudioRange, GenerateRequest
 from protos.acestep.v1 import acestep_pb2 as pb
 from server.events import Accepted, Audio, ClipWritten, Done, Event, Failed, Progress
@@ -43,7 +46,7 @@ def request_to_proto(request: GenerateRequest) -> pb.GenerateRequest:
     """The message for a daemon; `request_from_proto` gives an equal request back."""
     message = pb.GenerateRequest(
         prompt=request.prompt,
-        signature=str(request.signature),
+        signature=str(request.signature) if request.signature else "",
         key=str(request.key) if request.key else "",
         stages=request.stages,
         adapters=[pb.AdapterUse(name=name, scale=scale) for name, scale in request.adapters],
@@ -65,6 +68,27 @@ def request_to_proto(request: GenerateRequest) -> pb.GenerateRequest:
     if request.repaint_s:
         message.repaint.CopyFrom(pb.Region(start_s=request.repaint_s[0], end_s=request.repaint_s[1]))
     return message
+
+
+MADE = ("plan", "checkpoint", "heard")  # of a sidecar: what `only_take` is to be made by again
+
+
+def made_to_json(sidecar: Mapping[str, Any]) -> str:
+    """What a sidecar says of how its clip was made, beside the request, for a daemon to keep to."""
+    return json.dumps({name: sidecar[name] for name in MADE if name in sidecar})
+
+
+def made_from_proto(message: pb.GenerateRequest) -> dict[str, Any]:
+    """The same in the daemon. Raises InvalidRequest for what is none."""
+    if not message.made_json:
+        return {}
+    try:
+        values = json.loads(message.made_json)
+    except ValueError as error:
+        raise InvalidRequest(f"made_json is not JSON: {error}") from error
+    if not isinstance(values, dict) or not all(isinstance(values.get(name, {}), dict) for name in MADE):
+        raise InvalidRequest(f"made_json is not as expected: objects named {', '.join(MADE)}, from a sidecar")
+    return {name: values[name] for name in MADE if name in values}
 
 
 def clip_to_proto(clip: Clip) -> pb.Clip:

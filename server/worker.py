@@ -27,7 +27,7 @@ def make_clips(cascade: Any, job: Job, on_progress: Any, on_audio: Any, cancelle
     from acestep.production import produce, reproduce
 
     if job.only_take is not None:
-        made = {"request": job.request.to_dict(), "clip": {"take": job.only_take}}
+        made = job.made | {"request": job.request.to_dict(), "clip": {"take": job.only_take}}
         kept = reproduce(made, cascade, job.folder, on_progress=on_progress, cancelled=cancelled, job=job.id)
         return [kept]
     return produce(

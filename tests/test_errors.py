@@ -25,6 +25,7 @@ def test_the_reasons_are_stable() -> None:
         "checkpoint_error",
         "adapter_error",
         "poor_fit",
+        "silent_clip",
         "storage_error",
         "unavailable",
     }

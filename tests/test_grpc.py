@@ -77,6 +77,12 @@ def test_generate_streams_accepted_progress_clips_done(client: Any, tmp_path: Pa
     assert events[-1].done.clips == 2
 
 
+def test_what_a_clip_was_made_by_reaches_the_job(client: Any, daemon: Daemon) -> None:
+    sidecar = {"plan": {"stages": ["l"]}, "checkpoint": {"name": "nano"}, "clip": {"take": 0}}
+    generate(client, prompt="p", only_take=0, made_json=wire.made_to_json(sidecar))
+    assert daemon.queue.jobs()[0].made == {"plan": {"stages": ["l"]}, "checkpoint": {"name": "nano"}}
+
+
 def test_audio_comes_only_when_asked_for(client: Any) -> None:
     events = generate(client, prompt="p", stream_audio=True)
     audio = next(event.audio for event in events if event.WhichOneof("event") == "audio")
@@ -98,6 +104,8 @@ def test_audio_comes_only_when_asked_for(client: Any) -> None:
         ({"prompt": "p", "bars": 10_000}, "INVALID_ARGUMENT", "invalid_request", "0.0625–512"),
         ({"prompt": "p", "task": "cover"}, "INVALID_ARGUMENT", "invalid_request", "needs a context"),
         ({"prompt": "p", "only_take": 1}, "INVALID_ARGUMENT", "invalid_request", "only_take"),
+        ({"prompt": "p", "made_json": "{"}, "INVALID_ARGUMENT", "invalid_request", "not JSON"),
+        ({"prompt": "p", "made_json": '{"plan": 3}'}, "INVALID_ARGUMENT", "invalid_request", "made_json"),
         ({"prompt": "p", "cascade": "none"}, "NOT_FOUND", "not_found", "no cascade"),
         ({"prompt": "p", "folder": "/etc"}, "PERMISSION_DENIED", "forbidden_path", "outside the allowed"),
         (
@@ -358,11 +366,13 @@ def test_requests_survive_the_way_over_the_wire() -> None:
     request = GenerateRequest(
         prompt="p", lyrics="l", task="repaint", bpm=127.37, signature="7/8", bars=3.5, key="Gb minor", seed=0,
         takes=2, candidates=3, reference={"path": "/a.wav", "start_s": 1.0, "end_s": 2.0}, context="/b.wav",
-        strength=0.0, track="bass", repaint_s=(1.0, 2.0), adapters=(("x", 0.0), ("y", -1.5)), cascade="c",
-        stages=("l", "m"), steps=4, guidance=0.0, fit=False, strict=True, guide=False, format="flac",
-        sample_format="float32", swing=1.5,
+        strength=0.0, repaint_s=(1.0, 2.0), adapters=(("x", 0.0), ("y", -1.5)), cascade="c",
+        stages=("l", "m"), steps=4, guidance=0.0, fit=False, strict=True, guide=False, format="aiff",
+        sample_format="float32",
     )  # fmt: skip
     assert wire.request_from_proto(wire.request_to_proto(request)) == request
+    part = GenerateRequest(prompt="p", task="lego", context="/b.wav", track="bass", swing=1.5, format="flac")
+    assert wire.request_from_proto(wire.request_to_proto(part)) == part
     moving = GenerateRequest(prompt="p", tempo_map=[(0, 100, True), (8, 120)])
     assert wire.request_from_proto(wire.request_to_proto(moving)) == moving
     plain = GenerateRequest(prompt="p")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,7 +12,7 @@ import soundfile
 
 from acestep import groove
 from acestep.clip import Clip
-from acestep.errors import Cancelled, InvalidRequest, PoorFit, StorageError
+from acestep.errors import Cancelled, InvalidRequest, PoorFit, SilentClip, StorageError
 from acestep.grid import Grid
 from acestep.inspect import describe
 from acestep.key import Key
@@ -269,6 +270,7 @@ def test_a_repainted_song_stays_aligned_with_its_source(tmp_path):
         task="repaint",
         context=context,
         bpm=112.0,
+        signature="4/4",
         bars=2,
         seed=2,
         repaint_s=(0, 1),
@@ -291,6 +293,48 @@ def test_a_clip_is_spotted_to_where_its_context_was_recorded(tmp_path):
     request = GenerateRequest(prompt="x", task="complete", context=context, bpm=112.0, bars=2, seed=2)
     (clip,) = produce(SmallBand(), request, tmp_path / "out")
     assert read_chunks(clip.path)["bext"]["time_reference"] == 480_000 + 48_000
+
+
+class Silent(SmallBand):
+    """Makes nothing of some seeds: silence, or what is no number."""
+
+    def generate(self, request, **kwargs):
+        takes = super().generate(request, **kwargs)
+        for take in takes:
+            if take.seed in (3, 4):
+                take.audio = np.full_like(take.audio, 0.0 if take.seed == 3 else np.nan)
+        return takes
+
+
+@pytest.mark.parametrize("seed", [3, 4])
+def test_a_clip_that_came_out_silent_is_an_error_and_no_file(tmp_path, seed):
+    request = dataclasses.replace(REQUEST, bars=1, seed=seed)
+    with pytest.raises(SilentClip, match=f"what seed {seed} made"):
+        produce(Silent(), request, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    (clip,) = produce(Silent(), dataclasses.replace(request, seed=2, candidates=3), tmp_path / "out")
+    assert clip.seed == 2, "a candidate without sound is never the best"
+
+
+def test_a_clip_is_not_made_again_from_audio_that_has_changed(tmp_path):
+    grid = Grid(112.0, bars=2)
+    context = context_file(tmp_path, grid, 0.0)
+    before = Path(context).stat()
+    request = GenerateRequest(
+        prompt="x", task="complete", context=AudioRange(context, 0, 4), bpm=112.0, seed=2
+    )
+    (clip,) = produce(SmallBand(), request, tmp_path / "out")
+    assert clip.sidecar["heard"]["context"].startswith("sha256:")
+    again = reproduce(clip.path + ".json", SmallBand(), tmp_path / "again")
+    assert soundfile.read(again.path)[0].tolist() == soundfile.read(clip.path)[0].tolist()
+    context_file(tmp_path, grid, 0.4)  # the same name and length
+    os.utime(context, ns=(before.st_atime_ns, before.st_mtime_ns))  # and the same time
+    with pytest.raises(InvalidRequest, match="the file of its context holds something else by now"):
+        reproduce(clip.path + ".json", SmallBand(), tmp_path / "again")
+    (moved,) = produce(SmallBand(), request, tmp_path / "out")
+    places = [one.sidecar["context"]["downbeat_s"] for one in (clip, moved)]
+    assert places[0] == pytest.approx(0.0, abs=0.02)
+    assert places[1] == pytest.approx(0.4, abs=0.02)
 
 
 class Guided(SmallBand):

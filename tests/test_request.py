@@ -87,6 +87,7 @@ def test_a_repaint_request_survives_json():
         ("repaint_s", (1, 2), "only for task repaint"),
         ("format", "ogg", "format 'ogg'"),
         ("sample_format", "int8", "sample_format"),
+        ("track", "drums", "would do nothing"),
         ("reference", 5, "audio 5"),
         ("reference", "", "audio path"),
         ("reference", "a\0b", "audio path"),
@@ -98,7 +99,8 @@ def test_a_repaint_request_survives_json():
 def test_what_cannot_be_is_refused_with_the_value_and_what_was_expected(setting, value, words):
     with pytest.raises(InvalidRequest, match=words.replace("(", r"\(")) as refused:
         GenerateRequest(**({"prompt": "x"} | {setting: value}))
-    assert any(word in str(refused.value) for word in ("expected", "needs", "only", "acestep models"))
+    words_of_advice = ("expected", "needs", "only", "acestep models", "leave it out")
+    assert any(word in str(refused.value) for word in words_of_advice)
     assert len(str(refused.value)) < 500
 
 
@@ -109,6 +111,20 @@ def test_an_empty_audio_range_and_repaint_region_are_refused():
         GenerateRequest(prompt="x", task="repaint", context="/a.wav", repaint_s=(2, 1))
     with pytest.raises(InvalidRequest, match="needs repaint_s"):
         GenerateRequest(prompt="x", task="repaint", context="/a.wav")
+
+
+@pytest.mark.parametrize("format", ["flac", "mp3"])
+def test_float_samples_are_asked_for_only_where_a_file_can_hold_them(format):
+    with pytest.raises(InvalidRequest, match=f"{format} files hold no float32 samples.*wav or aiff"):
+        GenerateRequest(prompt="x", format=format, sample_format="float32")
+    assert GenerateRequest(prompt="x", format="AIFF", sample_format="Float32").format == "aiff"
+
+
+@pytest.mark.parametrize("task", ["cover", "repaint", "extract"])
+def test_what_stays_aligned_takes_no_swing(task):
+    region = {"repaint_s": (0, 1)} if task == "repaint" else {}
+    with pytest.raises(InvalidRequest, match="leave the swing out"):
+        GenerateRequest(prompt="x", task=task, context="/a.wav", swing=1.5, **region)
 
 
 def test_unknown_settings_are_named():

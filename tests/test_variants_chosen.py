@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import safetensors.torch
+import soundfile
 import torch
 
 from acestep import Cascade, GenerateRequest, errors, produce
 from acestep.clip import read_sidecar
 from acestep.compose import compose, parse_stage
 from acestep.memory import WINDOWS
+from acestep.production import reproduce
 from server import cli
 from server.config import load
 from tests.tiny_checkpoints import save_pipeline
@@ -134,7 +136,8 @@ def test_memory_that_runs_out_while_decoding_makes_the_windows_smaller():
     wanted = cascade.generate(request())[0].audio
     limit(cascade.codec.autoencoder.decoder, lambda latents: latents.shape[-1] <= 100)
     (take,) = cascade.generate(request())
-    assert cascade.codec.window == WINDOWS[-1]
+    assert take.plan.window == WINDOWS[-1]
+    assert cascade.codec.window == WINDOWS[0], "the next song begins with the whole plan"
     assert take.notes[-1] == "memory ran out: decoding in windows of 64 frames"
     assert np.abs(take.audio - wanted).max() < 1e-4
 
@@ -145,19 +148,42 @@ def test_memory_that_runs_out_makes_fewer_takes_at_once():
     limit(cascade.stages["m"].transformer.layers[0].mlp, lambda hidden: len(hidden) <= 1)
     takes = cascade.generate(request(takes=3))
     assert [np.abs(a.audio - b.audio).max() < 1e-3 for a, b in zip(takes, wanted, strict=True)] == [True] * 3
-    assert "memory ran out: no more than 1 at once from now on" in takes[-1].notes
+    assert [take.plan.takes_at_once for take in takes] == [1, 1, 1]
+    assert "memory ran out: no more than 1 at once" in takes[-1].notes
 
 
 def test_a_stage_that_never_fits_is_left_out_and_the_clip_says_so(tmp_path):
     cascade = Cascade.load("both")
     wanted = cascade.latents(request(stages=("s",)))
-    limit(cascade.stages["l"].transformer.layers[0].mlp, lambda hidden: False)
+    full = limit(cascade.stages["l"].transformer.layers[0].mlp, lambda hidden: False)
     seen = []
     (clip,) = produce(cascade, request(), tmp_path, on_progress=lambda p: seen.append(p.fraction))
-    assert list(cascade.stages) == ["s"]
-    assert "memory ran out: from now on without stage l" in read_sidecar(f"{clip.path}.json")["notes"]
+    sidecar = read_sidecar(f"{clip.path}.json")
+    assert sidecar["plan"]["stages"] == ["s"]
+    assert "memory ran out: without stage l" in sidecar["notes"]
     assert seen == sorted(seen)
-    assert torch.equal(cascade.latents(request()), wanted)
+    full.remove()
+    (alone,) = cascade.generate(request(stages=("s",)))
+    again = reproduce(clip.path + ".json", cascade, tmp_path / "again")
+    assert np.array_equal(soundfile.read(again.path)[0], soundfile.read(clip.path)[0])
+    assert again.sidecar["plan"] == sidecar["plan"]
+    (other,) = cascade.generate(request())
+    assert other.plan.stages == ("l", "s"), "what one song gave up is not given up for the next"
+    assert torch.equal(cascade.latents(request(stages=("s",))), wanted)
+    assert alone.plan.stages == ("s",)
+
+
+def test_a_clip_is_not_made_again_by_another_plan_than_its_own(tmp_path):
+    cascade = Cascade.load("both")
+    (clip,) = produce(cascade, request(), tmp_path)
+    full = limit(cascade.stages["l"].transformer.layers[0].mlp, lambda hidden: False)
+    with full, pytest.raises(errors.OutOfMemory, match="the plan they were made by before"):
+        reproduce(clip.path + ".json", cascade, tmp_path / "again")
+    with pytest.raises(errors.Unsupported, match=r"made by stages l, s, and l cannot be used here"):
+        reproduce(clip.path + ".json", Cascade.load("both", stages=("S",)), tmp_path / "again")
+    with pytest.raises(errors.Unsupported, match="load it with --precision float32"):
+        reproduce(clip.path + ".json", Cascade.load("both", dtype=torch.bfloat16), tmp_path / "again")
+    assert not (tmp_path / "again").exists()
 
 
 def test_when_nothing_is_left_to_give_up_it_is_an_error_that_says_what_to_do():

@@ -171,6 +171,8 @@ def describe(
     schedule: dict[str, Any], guidance: dict[str, Any], cuts: tuple[int, int], trained_on: str
 ) -> dict:
     """The content of cascade.json; `cuts` are the step indices where M and S take over."""
+    from acestep.nano.data.captions import TRACK_SYNONYMS  # which is written in terms of this module
+
     firsts = (0, *cuts)
     lasts = (*cuts, schedule["steps"])
     return {
@@ -189,6 +191,7 @@ def describe(
         "reference_s": REFERENCE_S,
         "max_s": 16.0,  # the longest stretches in training; longer clips are made in windows
         "supports": ["text", "reference", "context", "lego", "complete", "repaint"],
+        "tracks": sorted({word for words in TRACK_SYNONYMS.values() for word in words}),
         "range": {"bpm": [60, 180], "bars": [1, 8], "signatures": ["3/4", "4/4", "6/8"]},
         "trained_on": trained_on,
         "license": "MIT",

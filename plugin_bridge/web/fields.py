@@ -8,7 +8,10 @@ from typing import Any
 
 PITCHES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 KEYS = [("any", ""), *((f"{p} {m}", f"{p} {m}") for m in ("major", "minor") for p in PITCHES)]
-SIGNATURES = ["4/4", "3/4", "6/8", "2/4", "5/4", "7/8", "12/8"]
+SIGNATURES = [
+    ("as the context, or 4/4", ""),
+    *((s, s) for s in ("4/4", "3/4", "6/8", "2/4", "5/4", "7/8", "12/8")),
+]
 TASKS = [
     ("by what is given", ""),
     ("new", "text"),
@@ -23,9 +26,9 @@ FORMATS = ["wav", "aiff", "flac", "mp3"]
 DEFAULTS: dict[str, Any] = {
     "prompt": "",
     "lyrics": "",
-    "bpm": 120,
-    "signature": "4/4",
-    "bars": 4,
+    "bpm": None,  # the context's tempo, signature and length, or what the daemon takes without one
+    "signature": "",
+    "bars": None,
     "key": "",
     "takes": 2,
     "candidates": 1,

@@ -26,8 +26,10 @@ class ClipFiles:
             if not path.is_file():
                 raise NotFound(f"{path} is no longer there: it was moved or deleted outside of the page")
             return path
-        folder = self._cache / hashlib.sha256(clip.path.encode()).hexdigest()[:16]
-        async with self._fetching.setdefault(clip.path, asyncio.Lock()):
+        # a name can be free again after a clip was deleted: which clip it is, is known by its making
+        made = "\0".join((clip.path, clip.job, clip.created, str(clip.seed)))
+        folder = self._cache / hashlib.sha256(made.encode()).hexdigest()[:16]
+        async with self._fetching.setdefault(made, asyncio.Lock()):
             fetched = next(folder.glob("[!.]*"), None) if folder.is_dir() else None
             return fetched or await bridge.download(clip.name, folder)
 

@@ -110,17 +110,26 @@ class GenerateForm:
             elem_id="prompt",
         )
         with gr.Row(elem_classes="tight"):
-            add["bpm"] = gr.Number(DEFAULTS["bpm"], label="Tempo", step=0.01, min_width=110, elem_id="bpm")
+            add["bpm"] = gr.Number(
+                DEFAULTS["bpm"],
+                label="Tempo",
+                placeholder="120",
+                step=0.01,
+                min_width=110,
+                elem_id="bpm",
+            )
             tap = gr.Button("Tap", min_width=60, scale=0, elem_id="tap")
             add["signature"] = gr.Dropdown(
                 SIGNATURES,
-                value="4/4",
+                value=DEFAULTS["signature"],
                 label="Signature",
                 allow_custom_value=True,
                 min_width=100,
                 elem_id="signature",
             )
-            add["bars"] = gr.Number(DEFAULTS["bars"], label="Bars", step=1, min_width=80, elem_id="bars")
+            add["bars"] = gr.Number(
+                DEFAULTS["bars"], label="Bars", placeholder="4", step=1, min_width=80, elem_id="bars"
+            )
         with gr.Row(elem_classes="tight"):
             add["key"] = gr.Dropdown(KEYS, value="", label="Key", min_width=110, elem_id="key")
             add["takes"] = gr.Number(

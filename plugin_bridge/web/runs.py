@@ -85,7 +85,11 @@ class Run:
         names = ("id", "job", "state", "prompt", "seed", "fraction", "stage", "eta_s", "reason", "message")
         told: Message = {name: getattr(self, name) for name in names}
         told["takes"] = self.options.get("takes") or 1
-        told["grid"] = {name: self.options.get(name) for name in ("bpm", "signature", "bars", "key")}
+        told["grid"] = {
+            name: self.options[name] for name in ("bpm", "signature", "bars") if name in self.options
+        }
+        if "context" in self.options and "bpm" not in self.options:
+            told["grid"] = None  # the context's, which the clip will tell
         told["clips"] = [clip_fields(clip) for clip in self.clips if not clip.trashed]
         return told
 

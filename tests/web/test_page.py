@@ -77,7 +77,7 @@ def test_space_plays_and_stops_and_tapping_sets_the_tempo(tab: Tab) -> None:
     tab.until(lambda: tab.script("return bridge.sound.player.owner === null"), "silence")
     for _ in range(3):
         tab.click("#tap")
-    tab.until(lambda: tab.one("#bpm input").get_attribute("value") != "120", "tapped tempo")
+    tab.until(lambda: tab.one("#bpm input").get_attribute("value") not in (None, ""), "tapped tempo")
     tempo = tab.later(
         "import('/bridge/static/grid.js').then(({ Taps }) => {"
         " const taps = new Taps(); let bpm; for (let i = 0; i < 6; i++) bpm = taps.tap(i * 60000 / 92.5);"

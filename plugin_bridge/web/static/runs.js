@@ -136,7 +136,7 @@ class RunView {
     if ([...this.cards.values()].some((card) => card.clip.take === take)) return;
     let preview = this.previews.get(take);
     if (!preview) {
-      preview = new Preview(this.run.id, take, gridOf({ bpm: 120, bars: 4, ...this.run.grid }));
+      preview = new Preview(this.run.id, take, this.run.grid && gridOf({ bpm: 120, bars: 4, ...this.run.grid }));
       this.previews.set(take, preview);
       this.takes.append(preview.node);
     }
