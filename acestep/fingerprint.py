@@ -24,13 +24,12 @@ PARTS = 64
 def origin(cascade: Any, request: "GenerateRequest") -> dict[str, Any]:
     """Name and hashes of the checkpoint's files and of the adapters in use, as far as the cascade says."""
     spec = getattr(cascade, "spec", None)
-    paths = cascade.adapters.paths if spec and request.adapters else {}
     int8 = any(stage.int8_error is not None for stage in getattr(cascade, "stages", {}).values())
     return {
         "name": spec.name if spec else "",
         **({"int8": True} if int8 else {}),
         "files": fingerprint(spec.folder) if spec else {},
-        "adapters": {name: fingerprint(Path(path)) for name, path in paths.items()},
+        "adapters": cascade.adapters.hashes(request.adapters) if spec and request.adapters else {},
     }
 
 

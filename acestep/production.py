@@ -64,7 +64,10 @@ def reproduce(
     cancelled: Callable[[], bool] | None = None,
     job: str = "",
 ) -> Clip:
-    """Makes a clip again from its sidecar: the same batch, the same take; identical on the same machine."""
+    """Makes a clip again from its sidecar: the same batch, the same take; identical on the same machine.
+
+    Raises AdapterError where an adapter holds something else than when the clip was made.
+    """
     content = read_sidecar(sidecar) if isinstance(sidecar, str | Path) else sidecar
     try:
         request = GenerateRequest.from_dict(content["request"])
@@ -73,6 +76,8 @@ def reproduce(
         raise InvalidRequest(f"the sidecar does not say how its clip was made: {error}") from error
     if request.seed is None or not 0 <= take < request.takes:
         raise InvalidRequest(f"the sidecar names take {take} of {request.takes} and seed {request.seed}")
+    if request.adapters and (recorded := content.get("checkpoint", {}).get("adapters")):
+        cascade.adapters.require(recorded, request.adapters)
     production = _Production(cascade, request, Path(folder), job, only=take)
     return production.run(on_progress, None, cancelled)[0]
 
@@ -232,7 +237,7 @@ class _Production:
     def _write_one(self, take: int, made: "Take", result: Fit, ranks: list[Rank]) -> Clip:
         request, grid = self.request, self.request.grid
         rate_hz = made.sample_rate_hz
-        checkpoint = origin(self.cascade, request)
+        checkpoint = origin(self.cascade, request) | {"adapters": made.adapters}  # those it was made with
         audio = result.audio
         key = _key_on_label(result, request.key)
         created = time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(self.started))
