@@ -221,7 +221,7 @@ class _Reader:
             header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
         except (ValueError, RecursionError, KeyError, safetensors.SafetensorError) as error:
             raise AdapterError(f"{file} is not a whole safetensors file: {error}") from None
-        return tensors, header.get("__metadata__") or {}
+        return dict(sorted(tensors.items())), header.get("__metadata__") or {}
 
     def _layers(self, tensors: Mapping[str, Tensor], file: Path) -> dict[str, dict[str, str]]:
         """The file's name of a layer → part → the tensor's key. What is no part of an update is left out."""
