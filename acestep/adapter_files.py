@@ -7,6 +7,7 @@ Knows nothing of loaded models but the names of their layers.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -79,9 +80,10 @@ def find(name_or_path: str | Path) -> Path:
     here = available()
     if str(name_or_path) in here:
         return here[str(name_or_path)]
-    path = Path(name_or_path).expanduser()
-    if path.is_file() or (path.is_dir() and len(path.parts) > 1):
-        return path
+    with contextlib.suppress(OSError, RuntimeError):  # no name that a file can have
+        path = Path(name_or_path).expanduser()
+        if path.is_file() or (path.is_dir() and len(path.parts) > 1):
+            return path
     raise NotFound(
         f"no adapter {str(name_or_path)!r}: here are {', '.join(here) or 'none'}; put a PEFT folder or a "
         f".safetensors file into {adapters_folder()}"

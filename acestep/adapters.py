@@ -197,7 +197,7 @@ class Adapters:
         for name, files in self.hashes(wanted).items():
             before = recorded.get(name)
             for file, now in files.items():
-                if before is not None and before.get(file) != now:
+                if isinstance(before, Mapping) and before.get(file) != now:
                     raise AdapterError(
                         f"adapter {name!r} has changed since that clip was made: {file} was "
                         f"{before.get(file, 'not there')} and is {now} now; put the former file back, or "

@@ -76,10 +76,17 @@ def reproduce(
         raise InvalidRequest(f"the sidecar does not say how its clip was made: {error}") from error
     if request.seed is None or not 0 <= take < request.takes:
         raise InvalidRequest(f"the sidecar names take {take} of {request.takes} and seed {request.seed}")
-    if request.adapters and (recorded := content.get("checkpoint", {}).get("adapters")):
+    recorded = _entry(_entry(content, "checkpoint"), "adapters")
+    if request.adapters and recorded:
         cascade.adapters.require(recorded, request.adapters)
     production = _Production(cascade, request, Path(folder), job, only=take)
     return production.run(on_progress, None, cancelled)[0]
+
+
+def _entry(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """A part of a sidecar that is an object; {} where it is none."""
+    found = values.get(name)
+    return found if isinstance(found, Mapping) else {}
 
 
 class _Production:

@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import json
 import logging
+import math
 import signal
 import sys
 import threading
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from acestep.errors import AceStepError, Cancelled, InvalidRequest
+from acestep.request import MAX_ADAPTER_SCALE
 from acestep.terminal import write_plainly
 from lora_studio.config import NOISES, PRECISIONS, TARGETS, TrainConfig
 from lora_studio.console import Console
@@ -382,9 +384,14 @@ def _merge(arguments: argparse.Namespace) -> int:
 def _scaled(text: str) -> tuple[str, float]:
     name, _, scale = text.partition(":")
     try:
-        return name, float(scale) if scale else 1.0
+        found = float(scale) if scale else 1.0
     except ValueError:
-        raise InvalidRequest(f"{text!r} is no adapter with a scale: expected NAME or NAME:0.7") from None
+        found = math.nan
+    if not abs(found) <= MAX_ADAPTER_SCALE:
+        raise InvalidRequest(
+            f"{text!r} is no adapter with a scale: expected NAME or NAME:0.7, at most {MAX_ADAPTER_SCALE:g}"
+        )
+    return name, found
 
 
 if __name__ == "__main__":

@@ -150,6 +150,9 @@ def test_other_kinds_are_built_into_a_copy_but_do_not_add_up_to_one_adapter(
     own(home)
     assert main(["import", str(lokr(tmp_path / "a.safetensors")), "--name", "kron"]) == 0
     assert main(["import", str(loha(tmp_path / "b.safetensors")), "--name", "hada", "--stage", "s"]) == 0
+    for scale in ("nan", "inf", "1000", "loud"):
+        assert main(["merge", f"my-sound:{scale}", "--name", "all"]) == 2
+        assert "is no adapter with a scale" in capsys.readouterr().err
     wanted = ["my-sound:0.5", "kron:0.7", "hada:0.4"]
     assert main(["merge", *wanted, "--name", "all"]) == 1
     told = capsys.readouterr().err
