@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     sound.add_argument(
         "--repaint", nargs=2, type=float, metavar=("START", "END"), help="seconds to make anew"
     )
-    sound.add_argument("--adapter", action="append", metavar="NAME[:SCALE]", help="may be repeated")
+    sound.add_argument("--adapter", action="append", metavar="NAME[:SCALE]", help="adapter; may be repeated")
     run_group = parser.add_argument_group("run")
     run_group.add_argument("--takes", type=int, metavar="N", help="clips to make (default 1)")
     run_group.add_argument(
