@@ -1,78 +1,50 @@
-"""Reading LoRA files in every published spelling into one: module path → down, up, alpha, magnitude.
+"""Adapter files of every published layout, read into one: a layer's path → its update.
 
-Spellings: PEFT folders in ACE-Step's own module names (upstream, lora_studio), single files of ComfyUI and
-kohya with `.alpha` tensors, diffusers files, DoRA of each. Knows nothing of loaded models.
+Layouts: PEFT folders (upstream, lora_studio), LyCORIS' files and folders (upstream, Side-Step), single files
+of ComfyUI, kohya and diffusers; LoRA, LoKr and LoHa, DoRA of each. What is read is hashed as it is read.
+Knows nothing of loaded models but the names of their layers.
 """
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from acestep import adapter_keys
+from acestep.adapter_keys import Key, Names
+from acestep.adapter_settings import Settings, parsed
 from acestep.checkpoint import home
 from acestep.errors import AdapterError, NotFound
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-PREFIXES = ("base_model.model.", "diffusion_model.", "transformer.", "model.", "decoder.", "dit.")
-# ACE-Step's names of the DiT's modules → diffusers'
-RENAMED = {
-    "q_proj": "to_q",
-    "k_proj": "to_k",
-    "v_proj": "to_v",
-    "o_proj": "to_out.0",
-    "to_out": "to_out.0",
-    "q_norm": "norm_q",
-    "k_norm": "norm_k",
-}
-TENSORS = {
-    "lora_A.weight": "down",
-    "lora_down.weight": "down",
-    "lora.down.weight": "down",
-    "lora_B.weight": "up",
-    "lora_up.weight": "up",
-    "lora.up.weight": "up",
-    "alpha": "alpha",
-    "dora_scale": "magnitude",
-    "lora_magnitude_vector": "magnitude",
-    "lora_magnitude_vector.weight": "magnitude",
-}
-OTHER_METHODS = {"lokr_": "LoKr", "hada_": "LoHa", "oft_": "OFT", "vera_": "VeRA", "ia3_": "IA³"}
+    from acestep.adapter_updates import Update
 
-
-@dataclass
-class Low:
-    """One module's update: up [out, r] · down [r, in], times alpha / r; DoRA has a magnitude [out] too."""
-
-    down: Tensor
-    up: Tensor
-    alpha: float
-    magnitude: Tensor | None = None
-
-    @property
-    def rank(self) -> int:
-        """Rank of the update."""
-        return self.down.shape[0]
-
-    @property
-    def scaling(self) -> float:
-        """What the product is multiplied with at scale 1."""
-        return self.alpha / self.rank
+MAX_BYTES = 16 << 30
+MAX_LISTED = 5  # names in a sentence
+SETTINGS, MANIFEST = "adapter_config.json", "adapter.json"
+Stamps = dict[str, tuple[int, ...]]
 
 
 @dataclass(frozen=True)
 class AdapterFile:
-    """An adapter on disk: its updates by stage (None: any that fits) and diffusers module path."""
+    """An adapter on disk: its updates by stage (None: any that fits) and diffusers module path.
+
+    `left_out` names the tensors that belong to no layer of ours, `hashes` the content of every file read.
+    """
 
     name: str
     path: Path
-    stages: dict[str | None, dict[str, Low]]
+    stages: dict[str | None, dict[str, Update]]
     trigger: str = ""
+    left_out: tuple[str, ...] = ()
+    hashes: dict[str, str] = field(default_factory=dict)
 
 
 def adapters_folder() -> Path:
@@ -80,18 +52,27 @@ def adapters_folder() -> Path:
     return home() / "adapters"
 
 
-def available() -> dict[str, Path]:
-    """Every adapter in home, by name."""
-    folder, found = adapters_folder(), {}
+def available(folder: Path | None = None) -> dict[str, Path]:
+    """Every adapter in a folder (the home's), by name; before a file of the same name a folder counts."""
+    folder, found = folder or adapters_folder(), {}
     if folder.is_dir():
-        for path in sorted(folder.iterdir()):
+        for path in sorted(folder.iterdir(), key=lambda path: (path.is_dir(), path.name)):
             if path.name.startswith("."):
                 continue
-            if path.suffix == ".safetensors":
+            if path.suffix == ".safetensors" and path.is_file():
                 found[path.stem] = path
-            elif (path / "adapter.json").is_file() or (path / "adapter_config.json").is_file():
+            elif is_adapter(path):
                 found[path.name] = path
-    return found
+    return dict(sorted(found.items()))
+
+
+def is_adapter(path: Path) -> bool:
+    """Whether a folder looks like an adapter: it has its settings or weights."""
+    if not path.is_dir():
+        return False
+    if any((path / name).is_file() for name in (MANIFEST, SETTINGS)):
+        return True
+    return any(file.is_file() for file in path.glob("*.safetensors"))
 
 
 def find(name_or_path: str | Path) -> Path:
@@ -99,153 +80,183 @@ def find(name_or_path: str | Path) -> Path:
     here = available()
     if str(name_or_path) in here:
         return here[str(name_or_path)]
-    path = Path(name_or_path).expanduser()
-    if path.is_file() or (path.is_dir() and len(path.parts) > 1):
-        return path
+    with contextlib.suppress(OSError, RuntimeError):  # no name that a file can have
+        path = Path(name_or_path).expanduser()
+        if path.is_file() or (path.is_dir() and len(path.parts) > 1):
+            return path
     raise NotFound(
         f"no adapter {str(name_or_path)!r}: here are {', '.join(here) or 'none'}; put a PEFT folder or a "
         f".safetensors file into {adapters_folder()}"
     )
 
 
-def read_adapter(path: Path) -> AdapterFile:
-    """An adapter from its file or folder. Raises AdapterError with what is wrong in it."""
+def name_of(path: Path) -> str:
+    """What an adapter is called: as its folder, or as its file without the ending."""
+    return path.stem if path.is_file() else path.name
+
+
+def stamps(path: Path) -> Stamps:
+    """The present state on disk of every file that an adapter may be read from; {} where it is gone."""
+    files = [path] if path.is_file() else [*path.glob("*"), *path.glob("*/*")]
+    found: Stamps = {}
+    for file in files:
+        if file.suffix not in (".safetensors", ".json"):
+            continue
+        try:
+            state = file.stat()
+        except OSError:  # gone meanwhile
+            continue
+        found[str(file)] = (state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns)
+    return found
+
+
+def read_adapter(path: Path, names: Names | None = None) -> AdapterFile:
+    """An adapter from its file or folder; `names` are the model's layers (default: ACE-Step 1.5's).
+
+    Raises AdapterError with what is wrong in it, naming the tensor.
+    """
+    reader = _Reader(path, names or adapter_keys.architecture())
+    stages: dict[str | None, dict[str, Update]] = {}
+    trigger = ""
     if path.is_file():
-        return AdapterFile(path.stem, path, {None: _read_updates(path, {})})
-    description = path / "adapter.json"
-    if not description.is_file():
-        return AdapterFile(path.name, path, {None: _read_peft(path)})
-    values = _read_json(description)
+        stages[None] = reader.updates(path, {})
+    elif not (path / MANIFEST).is_file():
+        stages[None] = reader.folder(path)
+    else:
+        values = reader.settings(path / MANIFEST)
+        trigger = str(values.get("trigger") or "")
+        for stage, part in _stage_folders(path, values).items():
+            stages[stage] = reader.folder(part)
+    return AdapterFile(name_of(path), path, stages, trigger, tuple(reader.left_out), reader.hashes)
+
+
+def _stage_folders(path: Path, values: Mapping[str, Any]) -> dict[str, Path]:
     folders = values.get("stages")
     if not isinstance(folders, dict) or not folders:
-        raise AdapterError(f"{description} names no stages: expected {{'stages': {{'l': 'l'}}}}")
-    inside = path.resolve()
-    stages: dict[str | None, dict[str, Low]] = {}
+        raise AdapterError(f"{path / MANIFEST} names no stages: expected {{'stages': {{'l': 'l'}}}}")
+    inside, found = path.resolve(), {}
     for stage, folder in folders.items():
         part = (path / str(folder)).resolve()
         if not part.is_relative_to(inside):
-            raise AdapterError(f"{description} points outside its folder: {folder!r}")
-        stages[str(stage)] = _read_peft(part)
-    return AdapterFile(str(values.get("name") or path.name), path, stages, str(values.get("trigger", "")))
+            raise AdapterError(f"{path / MANIFEST} points outside its folder: {folder!r}")
+        found[str(stage)] = path / str(folder)
+    return found
 
 
-def _read_peft(folder: Path) -> dict[str, Low]:
-    files = [folder / "adapter_model.safetensors", *sorted(folder.glob("*.safetensors"))]
-    file = next((candidate for candidate in files if candidate.is_file()), None)
-    if file is None:
-        pickles = ", ".join(path.name for path in folder.glob("*.bin"))
-        raise AdapterError(
-            f"{folder} has no adapter_model.safetensors"
-            + (f"; {pickles} is a pickle, which may contain code: save it as safetensors" if pickles else "")
-        )
-    config = folder / "adapter_config.json"
-    return _read_updates(file, _read_json(config) if config.is_file() else {})
+class _Reader:
+    """Reads an adapter's files, and keeps what they held and what was left out."""
 
+    def __init__(self, path: Path, names: Names) -> None:
+        self.inside = path if path.is_dir() else path.parent
+        self.names = names
+        self.hashes: dict[str, str] = {}
+        self.left_out: list[str] = []
 
-def _read_updates(file: Path, config: Mapping[str, Any]) -> dict[str, Low]:
-    """Every update in a safetensors file, with the alpha that belongs to it."""
-    import safetensors
-
-    if file.suffix != ".safetensors":
-        raise AdapterError(
-            f"{file} is not a safetensors file: other formats may contain code and are not read"
-        )
-    try:
-        with safetensors.safe_open(str(file), framework="pt") as opened:
-            metadata = opened.metadata() or {}
-            tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118 (not a dict)
-    except (OSError, safetensors.SafetensorError) as error:
-        raise AdapterError(f"{file} is not a whole safetensors file: {error}") from error
-    modules = _by_module(tensors, file)
-    config = dict(config) or _metadata_config(metadata)
-    if config.get("peft_type", "LORA") != "LORA":
-        raise AdapterError(f"{file} is a {config['peft_type']} adapter: expected LoRA or DoRA")
-    return {
-        module: Low(parts["down"], parts["up"], _alpha(module, parts, config), parts.get("magnitude"))
-        for module, parts in modules.items()
-    }
-
-
-def _by_module(tensors: Mapping[str, Tensor], file: Path) -> dict[str, dict[str, Any]]:
-    modules: dict[str, dict[str, Any]] = {}
-    for key, tensor in tensors.items():
-        method = next((name for mark, name in OTHER_METHODS.items() if mark in key), None)
-        if method:
-            raise AdapterError(f"{file} is a {method} adapter ({key}): expected LoRA or DoRA")
-        plain = re.sub(r"\.(default|default_0)(?=\.|$)", "", key)
-        suffix = next((ending for ending in TENSORS if plain.endswith("." + ending)), None)
-        if suffix is None:
-            raise AdapterError(
-                f"{file} holds {key}, which no LoRA spelling has: expected …lora_A.weight and so on"
-            )
-        part = TENSORS[suffix]
-        module = _module_path(plain.removesuffix("." + suffix))
-        modules.setdefault(module, {})[part] = tensor.flatten() if part == "magnitude" else tensor
-    if not modules:
-        raise AdapterError(f"{file} holds no tensors: expected a LoRA")
-    for module, parts in modules.items():
-        missing = [part for part in ("down", "up") if part not in parts]
-        if missing:
-            raise AdapterError(f"{file} has no {' and '.join(missing)} matrix for {module}: it is incomplete")
-        down, up = parts["down"], parts["up"]
-        if down.ndim != 2 or up.ndim != 2 or down.shape[0] != up.shape[1]:
-            raise AdapterError(
-                f"{file}: {module} has {list(down.shape)} and {list(up.shape)}: expected [r, in] and [out, r]"
-            )
-    return modules
-
-
-def _module_path(name: str) -> str:
-    """A module's path in diffusers' AceStepTransformer1DModel."""
-    if name.startswith(("lora_unet_", "lora_transformer_")):  # kohya joins names with underscores
-        name = name.removeprefix("lora_unet_").removeprefix("lora_transformer_")
-        name = re.sub(r"^(?:decoder_)?layers_(\d+)_(self_attn|cross_attn|mlp)_", r"layers.\1.\2.", name)
-    stripped = True
-    while stripped:
-        stripped = False
-        for prefix in PREFIXES:
-            if name.startswith(prefix):
-                name, stripped = name.removeprefix(prefix), True
-    head, _, last = name.rpartition(".")
-    renamed = RENAMED.get(last, last)
-    return f"{head}.{renamed}" if head else renamed
-
-
-def _alpha(module: str, parts: Mapping[str, Any], config: Mapping[str, Any]) -> float:
-    """The alpha tensor's value, else the config's for this module, else the rank (scaling 1)."""
-    rank = parts["down"].shape[0]
-    if "alpha" in parts:
-        return float(parts["alpha"].item())
-    alpha = config.get("lora_alpha")
-    for pattern, value in (config.get("alpha_pattern") or {}).items():
-        if re.fullmatch(rf"(?:.*\.)?(?:{_module_path(pattern.strip('^$'))})", module):
-            alpha = value
-    if alpha is None:
-        return float(rank)
-    return float(alpha) * (rank**0.5 if config.get("use_rslora") else 1.0)
-
-
-def _metadata_config(metadata: Mapping[str, str]) -> dict[str, Any]:
-    """LoRA settings from a safetensors header: diffusers' JSON, or a plain alpha."""
-    if "lora_adapter_metadata" in metadata:
+    def content(self, file: Path) -> bytes:
+        """A file's bytes, whose hash is kept: what is hashed is what is loaded."""
         try:
-            values = json.loads(metadata["lora_adapter_metadata"])
-        except ValueError:
-            return {}
-        return {str(key).removeprefix("transformer."): value for key, value in values.items()}
-    for name in ("lora_alpha", "alpha", "ss_network_alpha"):
+            size = file.stat().st_size
+            if size > MAX_BYTES:
+                raise AdapterError(
+                    f"{file} has {size >> 30} GiB: expected an adapter of at most {MAX_BYTES >> 30}"
+                )
+            data = file.read_bytes()
+        except OSError as error:
+            raise AdapterError(f"{file} cannot be read: {error.strerror or error}") from None
+        name = file.relative_to(self.inside).as_posix()
+        self.hashes[name] = f"sha256:{hashlib.sha256(data).hexdigest()}"
+        return data
+
+    def settings(self, file: Path) -> dict[str, Any]:
+        return parsed(self.content(file), str(file))
+
+    def folder(self, folder: Path) -> dict[str, Update]:
+        """A PEFT folder, or one that holds a single file of weights."""
+        files = [folder / "adapter_model.safetensors", *sorted(folder.glob("*.safetensors"))]
+        file = next((candidate for candidate in files if candidate.is_file()), None)
+        if file is None:
+            pickles = ", ".join(path.name for path in folder.glob("*.bin"))
+            raise AdapterError(
+                f"{folder} has no adapter_model.safetensors"
+                + (
+                    f"; {pickles} is a pickle, which may contain code: save it as safetensors"
+                    if pickles
+                    else ""
+                )
+            )
+        config = folder / SETTINGS
+        return self.updates(file, self.settings(config) if config.is_file() else {})
+
+    def updates(self, file: Path, config: Mapping[str, Any]) -> dict[str, Update]:
+        """Every update in a safetensors file, with the alpha that belongs to it."""
+        tensors, metadata = self._tensors(file)
+        settings = Settings.read(config, str(file.parent / SETTINGS)) if config else None
+        settings = settings or Settings.of_header(metadata, str(file))
+        from acestep.adapter_layers import Layer
+
+        layers = self._layers(tensors, file)
+        paths, others = self.names.match(list(layers))
+        self.left_out += [key for stem in others for key in layers[stem].values()]
+        made: dict[str, Update] = {}
+        for stem, path in paths.items():
+            keys = layers[stem]
+            if set(keys) <= {"alpha", "magnitude"}:
+                self.left_out += keys.values()
+                continue
+            own = {key: tensors[key] for key in keys.values()}
+            made[path] = Layer(file, stem, path, own, keys).update(settings)
+        if not made:
+            raise AdapterError(self._nothing(file, list(tensors)))
+        return made
+
+    def _tensors(self, file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+        import safetensors
+        import safetensors.torch
+
+        if file.suffix != ".safetensors":
+            raise AdapterError(
+                f"{file} is not a safetensors file: other formats may contain code and are not read"
+            )
+        data = self.content(file)
         try:
-            return {"lora_alpha": float(metadata[name])}
-        except (KeyError, ValueError):
-            continue
-    return {}
+            tensors = safetensors.torch.load(data)
+            header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        except (ValueError, RecursionError, KeyError, safetensors.SafetensorError) as error:
+            raise AdapterError(f"{file} is not a whole safetensors file: {error}") from None
+        return dict(sorted(tensors.items())), header.get("__metadata__") or {}
+
+    def _layers(self, tensors: Mapping[str, Tensor], file: Path) -> dict[str, dict[str, str]]:
+        """The file's name of a layer → part → the tensor's key. What is no part of an update is left out."""
+        layers: dict[str, dict[str, str]] = {}
+        adapters: set[str] = set()
+        for name in tensors:
+            key: Key | None = adapter_keys.read_key(name)
+            if key is None:
+                self.left_out.append(name)
+                continue
+            adapters.add(key.adapter)
+            if layers.setdefault(key.stem, {}).setdefault(key.part, name) != name:
+                raise AdapterError(
+                    f"{file} holds {layers[key.stem][key.part]} and {name}: expected one of them"
+                )
+        if len(adapters) > 1:
+            told = ", ".join(sorted(adapter or "one without a name" for adapter in adapters))
+            raise AdapterError(f"{file} holds several adapters ({told}): save one of them alone")
+        return layers
+
+    def _nothing(self, file: Path, keys: list[str]) -> str:
+        if not keys:
+            return f"{file} holds no tensors: expected a LoRA, LoKr or LoHa"
+        kind = adapter_keys.other_kind(keys)
+        if kind:
+            return f"{file} is of another kind, {kind} ({keys[0]}): expected LoRA, LoKr or LoHa"
+        return (
+            f"{file} changes no layer of ACE-Step: it holds {listed(keys)}; expected names such as "
+            "layers.0.self_attn.q_proj.lora_A.weight"
+        )
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise AdapterError(f"{path} cannot be read: {error}") from error
-    if not isinstance(values, dict):
-        raise AdapterError(f"{path} is not an object: expected an adapter's settings")
-    return values
+def listed(names: Sequence[str]) -> str:
+    """The first few names, and how many more there are."""
+    more = len(names) - MAX_LISTED
+    return ", ".join(names[:MAX_LISTED]) + (f" and {more} more" if more > 0 else "")

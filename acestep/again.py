@@ -51,6 +51,8 @@ class Made:
 
         Only what is known of both times is compared: an adapter that is not loaded yet, for example, is not.
         """
+        if self.request.adapters:
+            cascade.adapters.require(self.checkpoint.get("adapters") or {}, self.request.adapters)
         changed = self._changes(origin(cascade, self.request), heard(self.request))
         if changed:
             raise InvalidRequest(

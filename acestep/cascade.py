@@ -9,8 +9,8 @@ Shapes: B takes, T latent frames, C latent channels, N samples.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +56,8 @@ class Take:
     on_bar: bool = False  # made by stages that were given the grid as input
     lead: NDArray[np.float32] | None = None
     plan: SongPlan | None = None  # how it was made
+    # those that acted: file → hash of what was loaded, by name
+    adapters: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 class Cascade:
@@ -195,7 +197,10 @@ class Cascade:
         for song in songs:
             with self.adapters.applied(song.request.adapters):
                 song.check_adapters()
-                takes += self._takes(song, pace, on_audio, len(takes))
+                made = self._takes(song, pace, on_audio, len(takes))
+                acted = self.adapters.hashes(song.request.adapters)
+                notes = self.adapters.notes(song.request.adapters)
+            takes += [replace(take, adapters=acted, notes=(*take.notes, *notes)) for take in made]
         return takes
 
     def latents(self, request: GenerateRequest, *, cancelled: Callable[[], bool] | None = None) -> Tensor:
@@ -227,14 +232,15 @@ class Cascade:
         return self._references.get(key, encode)
 
     def load_adapter(self, name_or_path: str | Path) -> str:
-        """Load a LoRA from ACESTEP_HOME/adapters or a path; gives the name that requests use.
+        """Load a LoRA, LoKr or LoHa from ACESTEP_HOME/adapters or a path; gives the name that requests use.
 
-        A request that names an adapter in ACESTEP_HOME/adapters loads it by itself.
+        A request that names an adapter in ACESTEP_HOME/adapters loads it by itself, and again when its files
+        have changed.
         """
         return self.adapters.load(name_or_path)
 
     def unload_adapter(self, name: str) -> None:
-        """Take a LoRA out; what is left is bit-identical to never having loaded it."""
+        """Take an adapter out; what is left is bit-identical to never having loaded it."""
         self.adapters.unload(name)
 
     def _takes(self, song: Song, pace: Pace, on_audio: Any, first_index: int) -> list[Take]:

@@ -30,14 +30,13 @@ Stamp = tuple[int, ...]  # of a file on disk: device, inode, size, and when cont
 def origin(cascade: Any, request: "GenerateRequest") -> dict[str, Any]:
     """Name and hashes of the checkpoint that was loaded and of the adapters in use, as the cascade says."""
     spec = getattr(cascade, "spec", None)
-    paths = cascade.adapters.paths if spec and request.adapters else {}
     int8 = any(stage.int8_error is not None for stage in getattr(cascade, "stages", {}).values())
     planner = getattr(cascade, "planner", None)
     return {
         "name": spec.name if spec else "",
         **({"int8": True} if int8 else {}),
         "files": (getattr(cascade, "files", None) or fingerprint(spec.folder)) if spec else {},
-        "adapters": {name: fingerprint(Path(path)) for name, path in paths.items()},
+        "adapters": cascade.adapters.hashes(request.adapters) if spec and request.adapters else {},
         **({"planner": {"name": planner.name, "files": planner.files}} if planner else {}),
     }
 

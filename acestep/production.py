@@ -247,7 +247,7 @@ class _Production:
     def _write_one(self, take: int, made: "Take", result: Fit, ranks: list[Rank]) -> Clip:
         request, grid = self.request, self.grid
         rate_hz = made.sample_rate_hz
-        checkpoint = origin(self.cascade, request)
+        checkpoint = origin(self.cascade, request) | {"adapters": made.adapters}  # those it was made with
         audio = result.audio
         key = _key_on_label(result, request.key)
         created = time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(self.started))

@@ -1,4 +1,4 @@
-"""`lora_studio`: prepare, train, list, show, export, import, merge.
+"""`lora_studio`: prepare, train, list, show, export, import, merge, remove.
 
 Turns words into configurations and progress into lines; decides nothing itself. Exit codes: 0 done, 1 failed,
 2 bad input, 130 stopped (the same command goes on).
@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import json
 import logging
+import math
 import signal
 import sys
 import threading
@@ -16,8 +17,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from acestep.command import run
+from acestep.command import FAILED, run
 from acestep.errors import Cancelled, InvalidRequest
+from acestep.request import MAX_ADAPTER_SCALE
 from acestep.terminal import write_plainly
 from lora_studio.config import NOISES, PRECISIONS, TARGETS, TrainConfig
 from lora_studio.console import Console
@@ -148,11 +150,11 @@ def _add_library(commands: Any) -> None:
     export.add_argument("--stage", default="", help="which stage's (default: the only one)")
     export.set_defaults(run=_export)
     bring = commands.add_parser(
-        "import", help="take over an adapter from elsewhere: PEFT, ComfyUI, diffusers"
+        "import", help="take over an adapter from elsewhere: PEFT, LyCORIS, ComfyUI, diffusers"
     )
     bring.add_argument("path", type=Path)
     bring.add_argument("--name", default="", help="name here (default: the file's)")
-    bring.add_argument("--base", default="", help="check it against this cascade (default: nano)")
+    bring.add_argument("--base", default="", help="check that it fits this cascade (default: not checked)")
     bring.add_argument("--stage", default="", help="stage it is for (default: every one it fits)")
     bring.set_defaults(run=_import)
     merge = commands.add_parser("merge", help="merge adapters into one, or into a copy of their base")
@@ -163,6 +165,10 @@ def _add_library(commands: Any) -> None:
     )
     merge.add_argument("--base", default="", help="cascade for --into (default: the adapter's own)")
     merge.set_defaults(run=_merge)
+    remove = commands.add_parser("remove", help="delete an adapter that is here")
+    remove.add_argument("name")
+    remove.add_argument("--yes", action="store_true", help="do not ask")
+    remove.set_defaults(run=_remove)
 
 
 def _prepare(arguments: argparse.Namespace) -> int:
@@ -329,6 +335,25 @@ def _import(arguments: argparse.Namespace) -> int:
 
     entry = bring_in(arguments.path, arguments.name, arguments.base, arguments.stage)
     print(f"adapter {entry.name}: stages {', '.join(entry.stages)}, {entry.folder}")
+    if entry.left_out:
+        from acestep.adapter_files import listed
+
+        print(f"left out, because no layer of ACE-Step is called so: {listed(entry.left_out)}")
+    return 0
+
+
+def _remove(arguments: argparse.Namespace) -> int:
+    from acestep.adapter_files import available
+    from lora_studio.library import remove
+
+    path = available().get(arguments.name)
+    if path is not None and not arguments.yes:
+        if not sys.stdin.isatty():
+            raise InvalidRequest(f"{path} would be deleted for good: add --yes if that is meant")
+        if input(f"Delete {path} for good? [y/N] ").strip().lower() not in ("y", "yes"):
+            print("nothing was deleted")
+            return FAILED
+    print(f"deleted: {remove(arguments.name)}")
     return 0
 
 
@@ -348,9 +373,14 @@ def _merge(arguments: argparse.Namespace) -> int:
 def _scaled(text: str) -> tuple[str, float]:
     name, _, scale = text.partition(":")
     try:
-        return name, float(scale) if scale else 1.0
+        found = float(scale) if scale else 1.0
     except ValueError:
-        raise InvalidRequest(f"{text!r} is no adapter with a scale: expected NAME or NAME:0.7") from None
+        found = math.nan
+    if not abs(found) <= MAX_ADAPTER_SCALE:
+        raise InvalidRequest(
+            f"{text!r} is no adapter with a scale: expected NAME or NAME:0.7, at most {MAX_ADAPTER_SCALE:g}"
+        )
+    return name, found
 
 
 if __name__ == "__main__":

@@ -1,20 +1,24 @@
-"""An adapter's files in the spellings others read: a PEFT folder, ComfyUI's file, diffusers' file.
+"""An adapter's files in the spellings others read: a PEFT folder, ComfyUI's file, diffusers' file, LyCORIS'.
 
-Weights come and go under diffusers' names with one alpha. Knows nothing of training or of what is loaded.
+LoRA weights come and go under diffusers' names with one alpha; LoKr and LoHa as the updates they are read
+into. Knows nothing of training or of what is loaded.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, tensor
 
+from acestep.adapter_updates import Update
 from lora_studio.files import write_tensors
 
 # diffusers → ACE-Step upstream; the MLP's names are the same
 _UPSTREAM = {"to_q": "q_proj", "to_k": "k_proj", "to_v": "v_proj", "to_out.0": "o_proj"}
 PREFIX = "base_model.model."
+LYCORIS_WEIGHTS = "lycoris.safetensors"
 PEFT_CONFIG, PEFT_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 
 
@@ -122,6 +126,23 @@ def write_diffusers(adapter: StageAdapter, path: Path) -> None:
     told = json.dumps({f"transformer.{name}": value for name, value in settings.items()}, sort_keys=True)
     metadata = {**adapter.safetensors_metadata(), "lora_adapter_metadata": told}
     write_tensors(path, values, metadata)
+
+
+def write_lycoris(updates: Mapping[str, Update], path: Path, metadata: Mapping[str, str]) -> None:
+    """One file in LyCORIS' names, which ComfyUI plays too: LoRA, LoKr and LoHa side by side, DoRA of each."""
+    values: dict[str, Tensor] = {}
+    for module, update in updates.items():
+        stem = "lycoris_" + upstream_name(f"{module}.").rstrip(".").replace(".", "_")
+        parts, scaling = dict(update.tensors), update.scaling
+        if not update.rank:  # whole matrices are played as they are, whatever alpha says
+            first = next(iter(parts))
+            parts[first], scaling = parts[first] * scaling, 1.0
+        values |= {f"{stem}.{part}": value.clone() for part, value in parts.items()}
+        values[f"{stem}.alpha"] = tensor(scaling * max(1, update.rank))
+        if update.magnitude is not None:
+            per_input = update.magnitude.ndim == 2
+            values[f"{stem}.dora_scale"] = update.magnitude if per_input else update.magnitude[:, None]
+    write_tensors(path, values, {"format": "pt", **metadata})
 
 
 def _whole(alpha: float) -> float | int:

@@ -1,22 +1,32 @@
-"""The adapters that are here: list, show, export for other programs, and take over from elsewhere.
+"""The adapters that are here: list, show, export for other programs, take over from elsewhere, delete.
 
 Reads every spelling the engine reads. Knows nothing of training.
 """
 
 import json
+import os
+import shutil
 import zipfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from acestep import adapter_files
-from acestep.adapter_files import AdapterFile, Low
-from acestep.errors import AdapterError, AlreadyExists, InvalidRequest, NotFound
+from acestep.adapter_files import AdapterFile, listed
+from acestep.adapter_updates import Low, Update
+from acestep.errors import AdapterError, AlreadyExists, InvalidRequest, NotFound, StorageError, Unsupported
 from lora_studio.config import NAME_PATTERN
 from lora_studio.files import write_atomically, write_file, write_folder
-from lora_studio.formats import StageAdapter, write_comfyui, write_diffusers, write_peft
+from lora_studio.formats import (
+    LYCORIS_WEIGHTS,
+    StageAdapter,
+    write_comfyui,
+    write_diffusers,
+    write_lycoris,
+    write_peft,
+)
 
 
 @dataclass(frozen=True)
@@ -30,6 +40,7 @@ class Entry:
     trigger: str = ""
     note: str = ""
     values: dict[str, Any] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()  # tensors of its files that no layer of ACE-Step is called by
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -41,6 +52,7 @@ class Entry:
             "trigger": self.trigger,
             "note": self.note,
             **({"details": self.values} if self.values else {}),
+            **({"left_out": list(self.left_out)} if self.left_out else {}),
         }
 
     def card(self) -> str:
@@ -51,6 +63,8 @@ class Entry:
         lines = [f"{self.name}: {self.folder}", f"stages: {', '.join(self.stages)}"]
         if self.trigger:
             lines.append(f"trigger word: {self.trigger}")
+        if self.left_out:
+            lines.append(f"without a layer, and left out: {listed(self.left_out)}")
         return "\n".join([*lines, self.note])
 
 
@@ -76,13 +90,35 @@ def _entry(name: str, path: Path) -> Entry:
     values: dict[str, Any] = {}
     if (path / "adapter.json").is_file():
         values = json.loads((path / "adapter.json").read_text(encoding="utf-8"))
-    updates = [low for stage in file.stages.values() for low in stage.values()]
-    ranks = sorted({low.rank for low in updates})
-    numbers = sum(low.down.numel() + low.up.numel() for low in updates)
-    kind = "DoRA" if any(low.magnitude is not None for low in updates) else "LoRA"
-    note = f"{kind}, rank {'–'.join(str(r) for r in {ranks[0], ranks[-1]})}, {numbers / 1e6:.1f} M parameters"
     stages = [stage or "any that fits" for stage in file.stages]
-    return Entry(name, path, stages, str(values.get("base", "")), file.trigger, note, values)
+    base, left_out = str(values.get("base") or ""), file.left_out
+    return Entry(name, path, stages, base, file.trigger, _note(file), values, left_out)
+
+
+def _note(file: AdapterFile) -> str:
+    """Kind, rank and size in words."""
+    updates = [update for stage in file.stages.values() for update in stage.values()]
+    kinds = sorted({_kind(update) for update in updates})
+    ranks = sorted({update.rank for update in updates if update.rank})
+    numbers = sum(tensor.numel() for update in updates for tensor in update.tensors.values())
+    rank = f"rank {'–'.join(str(r) for r in sorted({ranks[0], ranks[-1]}))}" if ranks else "whole matrices"
+    return f"{' and '.join(kinds)}, {rank}, {numbers / 1e6:.1f} M parameters"
+
+
+def _kind(update: Update) -> str:
+    if update.magnitude is None:
+        return update.kind
+    return "DoRA" if isinstance(update, Low) else f"{update.kind} with DoRA"
+
+
+def lora_only(updates: dict[str, Update]) -> dict[str, Low] | None:
+    """The updates if all are LoRA that PEFT's folders can hold, else None."""
+    found = {
+        module: update
+        for module, update in updates.items()
+        if isinstance(update, Low) and (update.magnitude is None or update.magnitude.ndim == 1)
+    }
+    return found if len(found) == len(updates) else None
 
 
 def stage_adapter(file: AdapterFile, updates: dict[str, Low], base: str = "") -> StageAdapter:
@@ -115,8 +151,17 @@ def export(name: str, out: Path, format_: str, stage: str = "") -> Path:
         write_file(out, lambda temporary: _zip(entry.folder, temporary))
         return out
     file = adapter_files.read_adapter(entry.folder)
-    chosen = _chosen(file, stage)
-    adapter = stage_adapter(file, file.stages[chosen], entry.base)
+    updates = file.stages[_chosen(file, stage)]
+    plain = lora_only(updates)
+    if plain is None:
+        if format_ != "comfyui":
+            raise Unsupported(
+                f"{name} is {entry.note.partition(',')[0]}, which {format_} files do not hold: export it "
+                "with --format comfyui (in LyCORIS' names) or zip"
+            )
+        write_lycoris(updates, out, _metadata(file, entry.base))
+        return out
+    adapter = stage_adapter(file, plain, entry.base)
     if format_ == "peft":
         write_folder(out, lambda temporary: write_peft(adapter, temporary))
     elif format_ == "comfyui":
@@ -151,7 +196,7 @@ def bring_in(path: Path, name: str = "", base: str = "", stage: str = "") -> Ent
     With `base`, it must fit that cascade. Raises AdapterError, AlreadyExists or NotFound.
     """
     if not path.exists():
-        raise NotFound(f"{path} does not exist: expected a PEFT folder or a safetensors file")
+        raise NotFound(f"{path} does not exist: expected an adapter's folder or a safetensors file")
     file = adapter_files.read_adapter(path)
     name = name or file.name
     if not NAME_PATTERN.fullmatch(name):
@@ -165,19 +210,45 @@ def bring_in(path: Path, name: str = "", base: str = "", stage: str = "") -> Ent
     if stage:
         stages = {stage: file.stages[_chosen(file, stage if stage in file.stages else "")]}
     write_folder(target, lambda temporary: write_adapter(file, stages, temporary, name, base))
-    return find(name)
+    return replace(find(name), left_out=file.left_out)
+
+
+def remove(name: str) -> Path:
+    """Delete an adapter in home; gives the path that was deleted. Also a broken one. Raises NotFound.
+
+    It goes at once: no file of it is left where a running daemon would find half an adapter.
+    """
+    here = adapter_files.available()
+    if name not in here:
+        raise NotFound(
+            f"no adapter {name!r} in {adapter_files.adapters_folder()}: here are {', '.join(here)}"
+        )
+    path = here[name]
+    gone = path.with_name(f".{path.name}.{os.getpid()}.removed")
+    try:
+        path.rename(gone)
+        if gone.is_dir() and not gone.is_symlink():
+            shutil.rmtree(gone)
+        else:
+            gone.unlink()
+    except OSError as error:
+        raise StorageError(f"{path} cannot be deleted: {error.strerror or error}") from None
+    return path
 
 
 def write_adapter(
-    file: AdapterFile, stages: dict[str | None, dict[str, Low]], folder: Path, name: str, base: str
+    file: AdapterFile, stages: dict[str | None, dict[str, Update]], folder: Path, name: str, base: str
 ) -> None:
-    """An adapter folder: one sub-folder a stage, or a plain PEFT folder where the stage is not known."""
+    """An adapter folder: one sub-folder a stage, or a plain folder where the stage is not known."""
     for stage, updates in stages.items():
-        adapter = stage_adapter(file, updates, base)
+        place, plain = folder / (stage or ""), lora_only(updates)
+        if plain is not None:
+            write_peft(stage_adapter(file, plain, base), place)
+        else:
+            place.mkdir(parents=True, exist_ok=True)
+            write_lycoris(updates, place / LYCORIS_WEIGHTS, _metadata(file, base))
         if stage is None:
-            write_peft(adapter, folder)
             return
-        write_peft(adapter, folder / stage)
     first = next(iter(stages.values()))
     values = {
         "format": 1,
@@ -185,10 +256,14 @@ def write_adapter(
         "base": base,
         "stages": {stage: stage for stage in stages},
         "trigger": file.trigger,
-        "rank": max(low.rank for low in first.values()),
+        "rank": max(update.rank for update in first.values()),
         "source": file.path.name,
     }
     write_atomically(folder / "adapter.json", json.dumps(values, indent=1).encode("utf-8"))
+
+
+def _metadata(file: AdapterFile, base: str) -> dict[str, str]:
+    return {"trigger_words": file.trigger, "base_model": base}
 
 
 def _require_fit(path: Path, base: str) -> None:

@@ -6,16 +6,19 @@ precision round. Knows nothing of training.
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from acestep import adapter_files, checkpoint
-from acestep.adapter_files import AdapterFile, Low
+from acestep.adapter_files import AdapterFile
+from acestep.adapter_fit import Shapes, Updates, fitting
+from acestep.adapter_updates import Low, built_in
 from acestep.errors import AdapterError, AlreadyExists, InvalidRequest, Unsupported
 from acestep.loading import load_model
+from acestep.weights import read_headers
 from lora_studio.config import NAME_PATTERN
 from lora_studio.files import write_folder
 from lora_studio.library import Entry, find, write_adapter
@@ -32,17 +35,9 @@ def merge_adapters(wanted: Scaled, name: str) -> Entry:
     if target.exists():
         raise AlreadyExists(f"there is an adapter {name!r} already: choose another with --name")
     files = [(adapter_files.read_adapter(adapter_files.find(one)), scale) for one, scale in wanted]
-    keys = {key for file, _ in files for key in file.stages}
-    if None in keys and len(keys) > 1:
-        raise AdapterError(
-            "adapters for named stages do not merge with one for any stage: import that with --stage"
-        )
-    stages = {
-        key: _joined([(file.stages[key], scale) for file, scale in files if key in file.stages])
-        for key in sorted(keys, key=str)
-    }
+    bases = {base for one, _ in wanted if (base := find(one).base)}
+    stages = {key: _joined(parts, wanted) for key, parts in _by_stage(files, bases).items()}
     triggers = ", ".join(dict.fromkeys(file.trigger for file, _ in files if file.trigger))
-    bases = {find(one).base for one, _ in wanted}
     merged = AdapterFile(
         name, Path(" + ".join(f"{one}:{scale:g}" for one, scale in wanted)), stages, triggers
     )
@@ -51,13 +46,46 @@ def merge_adapters(wanted: Scaled, name: str) -> Entry:
     return find(name)
 
 
-def _joined(parts: Sequence[tuple[dict[str, Low], float]]) -> dict[str, Low]:
+def _by_stage(
+    files: Sequence[tuple[AdapterFile, float]], bases: set[str]
+) -> dict[str | None, list[tuple[Updates, float]]]:
+    """What acts on each stage. Beside ones for named stages, one for any goes where their base has it."""
+    keys = {key for file, _ in files for key in file.stages}
+    if None in keys and len(keys) > 1:
+        base = next(iter(bases), "nano")
+        if len(bases) > 1:
+            raise AdapterError(f"these adapters are for different cascades ({', '.join(sorted(bases))})")
+        shapes = _shapes(checkpoint.read_spec(checkpoint.find(base)))
+        placed: list[tuple[Mapping[Any, Updates], float]] = [
+            (fitting(file, shapes)[0], scale) for file, scale in files
+        ]
+    else:
+        placed = [(file.stages, scale) for file, scale in files]
+    found: dict[str | None, list[tuple[Updates, float]]] = {}
+    for stages, scale in placed:
+        for key, updates in stages.items():
+            found.setdefault(key, []).append((updates, scale))
+    return dict(sorted(found.items(), key=lambda item: str(item[0])))
+
+
+def _joined(parts: Sequence[tuple[Updates, float]], wanted: Scaled) -> Updates:
     """Per module: downs below each other, ups (scaled) side by side."""
-    joined: dict[str, Low] = {}
+    joined: Updates = {}
     for module in sorted({module for updates, _ in parts for module in updates}):
-        lows = [(updates[module], scale) for updates, scale in parts if module in updates]
-        if any(low.magnitude is not None for low, _ in lows):
-            raise Unsupported("DoRA adapters do not add up: merge them into their base with --into")
+        lows: list[tuple[Low, float]] = []
+        for updates, scale in parts:
+            low = updates.get(module)
+            if low is None:
+                continue
+            if isinstance(low, Low) and low.magnitude is None:
+                lows.append((low, scale))
+            else:
+                kind = low.kind if low.magnitude is None else "DoRA"
+                told = " ".join(f"{one}:{scale:g}" for one, scale in wanted)
+                raise Unsupported(
+                    f"{kind} adapters do not add up to one adapter: build them into a copy of their base "
+                    f"with lora_studio merge {told} --into FOLDER"
+                )
         down = torch.cat([low.down.float() for low, _ in lows])
         up = torch.cat([low.up.float() * low.scaling * scale for low, scale in lows], dim=1)
         joined[module] = Low(down, up, float(down.shape[0]))
@@ -84,19 +112,17 @@ def _merged_copy(source: Path, files: list[tuple[AdapterFile, float]], wanted: S
         raise Unsupported(
             f"cascade {spec.name} takes stage {', '.join(foreign)} from another cascade: merge into that one"
         )
-    merged = 0
+    shapes = _shapes(spec)
+    placed = [(fitting(file, shapes)[0], scale) for file, scale in files]
     for stage in spec.stages:
-        updates = [(file.stages.get(stage.name, file.stages.get(None, {})), scale) for file, scale in files]
-        if not any(part for part, _ in updates):
+        updates = [(stages[stage.name], scale) for stages, scale in placed if stage.name in stages]
+        if not updates:
             continue
         place = stage.folder / "transformer"
         transformer = load_model(AceStepTransformer1DModel, place, _precision(place))
-        for part, scale in updates:
-            merged += _build_in(transformer, part, scale)
+        _build_in(transformer, updates)
         shutil.rmtree(place)
         transformer.save_pretrained(place)
-    if not merged:
-        raise AdapterError(f"the adapters change no stage of {spec.name}: are they for another base?")
     description = folder / "cascade.json"
     if description.is_file():
         values = json.loads(description.read_text(encoding="utf-8"))
@@ -116,18 +142,27 @@ def _precision(folder: Path) -> torch.dtype:
     return {"BF16": torch.bfloat16, "F16": torch.float16}.get(kind, torch.float32)
 
 
+def _shapes(spec: checkpoint.CascadeSpec) -> dict[str, Shapes]:
+    """The stages' layers and their shapes, from the files' headers."""
+    return {
+        stage.name: {
+            name.removesuffix(".weight"): (entry.shape[0], entry.shape[1])
+            for name, entry in read_headers(stage.folder / "transformer").items()
+            if name.endswith(".weight") and len(entry.shape) == 2
+        }
+        for stage in spec.stages
+    }
+
+
 @torch.no_grad()
-def _build_in(transformer: Any, updates: dict[str, Low], scale: float) -> int:
-    """W + scale · alpha/r · up·down, and for DoRA its rows brought to the learnt magnitude."""
-    modules = dict(transformer.named_modules())
-    for module, low in updates.items():
-        layer = modules.get(module)
-        if layer is None or tuple(layer.weight.shape) != (low.up.shape[0], low.down.shape[1]):
-            raise AdapterError(
-                f"{module}: the adapter's {low.down.shape[1]}→{low.up.shape[0]} does not fit this base"
-            )
-        weight = layer.weight.float() + scale * low.scaling * (low.up.float() @ low.down.float())
-        if low.magnitude is not None:
-            weight = weight * (low.magnitude.float() / weight.norm(dim=1))[:, None]
-        layer.weight.copy_(weight.to(layer.weight.dtype))
-    return len(updates)
+def _build_in(transformer: Any, adapters: Sequence[tuple[Updates, float]]) -> None:
+    """Each weight plus what every adapter changes of it, as when they play side by side."""
+    for module in sorted({module for updates, _ in adapters for module in updates}):
+        layer = transformer.get_submodule(module)
+        weight = layer.weight.float()
+        changes = [
+            built_in(updates[module], weight, scale) - weight
+            for updates, scale in adapters
+            if module in updates
+        ]
+        layer.weight.copy_((weight + sum(changes)).to(layer.weight.dtype))

@@ -11,14 +11,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from acestep.adapter_files import available
 from acestep.errors import NotFound, OutOfMemory
 from protos.acestep.v1 import acestep_pb2 as pb
 from server.models import Models
 
 if TYPE_CHECKING:
     from acestep.checkpoint import Listed
-
-ADAPTER_SETTINGS = ("adapter.json", "adapter_config.json")
 
 
 def cascades(models: Models) -> list[pb.Cascade]:
@@ -96,7 +95,7 @@ def _main_memory_bytes() -> int:
 def adapters(models: Models, folder: Path) -> list[pb.Adapter]:
     """The adapters in `folder`, and those that are loaded."""
     loaded = _loaded_adapters(models)
-    found = {name: path for name in _names(folder) if (path := adapter_path(folder, name)) is not None}
+    found = available(folder)
     return [
         pb.Adapter(
             name=name,
@@ -110,18 +109,8 @@ def adapters(models: Models, folder: Path) -> list[pb.Adapter]:
 
 
 def adapter_path(folder: Path, name: str) -> Path | None:
-    """The adapter of that name: a folder with its settings, or a file; None if there is none."""
-    file, inside = folder / f"{name}.safetensors", folder / name
-    if any((inside / settings).is_file() for settings in ADAPTER_SETTINGS):
-        return inside
-    return file if file.is_file() else None
-
-
-def _names(folder: Path) -> list[str]:
-    if not folder.is_dir():
-        return []
-    items = [item for item in folder.iterdir() if not item.name.startswith(".")]
-    return sorted({item.stem if item.suffix == ".safetensors" else item.name for item in items})
+    """The adapter of that name, as it would be loaded; None if there is none."""
+    return available(folder).get(name)
 
 
 def _adapter_details(path: Path) -> dict[str, Any]:
@@ -156,11 +145,18 @@ def load_adapter(models: Models, folder: Path, name: str) -> None:
 
 def unload_adapter(models: Models, name: str) -> None:
     """Takes an adapter out of the loaded cascade. Worker only."""
-    if name not in _loaded_adapters(models):
+    cascade = models.cascade
+    if cascade is None or name not in cascade.adapters.loaded:
         raise NotFound(f"adapter {name!r} is not loaded")
-    models.cascade.unload_adapter(name)
+    cascade.unload_adapter(name)
 
 
 def _loaded_adapters(models: Models) -> dict[str, tuple[str, ...]]:
-    cascade = models.cascade
-    return dict(cascade.adapters.loaded) if cascade is not None else {}
+    """Name → stages of the loaded ones that are still there: a deleted one can be asked for no more."""
+    if models.cascade is None:
+        return {}
+    adapters = models.cascade.adapters
+    paths = getattr(adapters, "paths", {})
+    return {
+        name: on for name, on in dict(adapters.loaded).items() if name not in paths or paths[name].exists()
+    }

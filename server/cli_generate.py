@@ -63,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     sound.add_argument(
         "--repaint", nargs=2, type=float, metavar=("START", "END"), help="seconds to make anew"
     )
-    sound.add_argument("--adapter", action="append", metavar="NAME[:SCALE]", help="a LoRA; may be repeated")
+    sound.add_argument("--adapter", action="append", metavar="NAME[:SCALE]", help="adapter; may be repeated")
     _add_run(parser)
     _add_output(parser)
 

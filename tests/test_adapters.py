@@ -223,19 +223,36 @@ def test_an_adapter_of_a_larger_model_is_refused_with_its_shapes(cascade, tmp_pa
     assert cascade.adapters.loaded == {}
 
 
-def test_an_adapter_for_more_layers_is_refused(cascade, tmp_path):
+def test_layers_that_the_model_has_not_are_left_out_and_told(cascade, tmp_path, caplog):
     _, modules = peft_model(cascade)
     first = modules["layers.0.self_attn.to_q"]
     modules["layers.31.self_attn.to_q"] = {part: tensor.clone() for part, tensor in first.items()}
-    with pytest.raises(errors.AdapterError, match=r"no module layers\.31\.self_attn\.to_q"):
-        cascade.load_adapter(write_adapter(tmp_path / "mine", "diffusers", modules))
+    name = cascade.load_adapter(write_adapter(tmp_path / "mine", "diffusers", modules))
+    take = cascade.generate(request(adapters=[name]))[0]
+    for told in (caplog.text, take.notes[-1]):
+        assert "2 of its tensors have no place here" in told
+        assert "transformer.layers.31.self_attn.to_q.lora_A.weight" in told
+    assert not cascade.generate(request())[0].notes
 
 
-@pytest.mark.parametrize("key", ["lokr_w1", "hada_w1_a"])
+def test_an_adapter_for_any_stage_goes_where_the_least_of_it_is_left_out(cascade, tmp_path):
+    _, modules = peft_model(cascade, targets=[*TARGETS, "up_proj"])
+    path = write_adapter(tmp_path / "mine", "peft", modules)
+    assert cascade.adapters.loaded[cascade.load_adapter(path)] == ("l", "m")
+    cascade.unload_adapter("mine")
+    block = cascade.stages["m"].transformer.layers[1].mlp
+    removed = block._modules.pop("up_proj")  # as in a stage with fewer layers
+    try:
+        assert cascade.adapters.loaded[cascade.load_adapter(path)] == ("l",)
+    finally:
+        block._modules["up_proj"] = removed
+
+
+@pytest.mark.parametrize("key", ["oft_diag", "vera_lambda_b"])
 def test_other_kinds_of_adapters_are_refused_by_name(cascade, tmp_path, key):
     path = tmp_path / "mine.safetensors"
     safetensors.torch.save_file({f"lycoris_layers_0_self_attn_q_proj.{key}": torch.zeros(2, 2)}, path)
-    with pytest.raises(errors.AdapterError, match=r"Lo(Kr|Ha) adapter"):
+    with pytest.raises(errors.AdapterError, match=r"another kind, (OFT|VeRA)"):
         cascade.load_adapter(path)
 
 

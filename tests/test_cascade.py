@@ -13,6 +13,7 @@ import torch
 
 from acestep import Cascade, GenerateRequest, errors
 from acestep.guide import guide_audio
+from acestep.limiter import levelled
 from acestep.production import produce
 from acestep.request import AudioRange
 from tests.test_parity import cascade_folder

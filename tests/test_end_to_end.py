@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
+import grpc
 import numpy as np
 import pytest
 import soundfile
@@ -242,6 +243,45 @@ def test_an_adapter_is_found_used_and_gone_without_a_trace(
         assert np.array_equal(samples(), plain)
         assert client.LoadAdapter(pb.AdapterName(name="upside")).loaded
         client.UnloadAdapter(pb.AdapterName(name="upside"))
+
+
+def test_an_adapter_that_is_replaced_or_removed_while_the_daemon_runs_is_noticed(
+    daemon: Daemon, osc: Osc, checkpoint: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from safetensors.torch import load_file, save_file
+
+    from lora_studio.cli import main as lora_studio
+
+    monkeypatch.setenv("ACESTEP_HOME", str(daemon.config.home))
+    folder = daemon.config.home / "adapters" / "changing"
+    write_adapter(folder, checkpoint)
+
+    def clip(*named: object) -> tuple[np.ndarray, dict[str, object]]:
+        path = clip_of(osc, "bars", 1, "seed", 3, *named)
+        return soundfile.read(path)[0], json.loads(Path(f"{path}.json").read_text())
+
+    plain, _ = clip()
+    first, told = clip("adapter", "changing:1")
+    weights = folder / "adapter_model.safetensors"
+    save_file({key: 0.5 * value for key, value in load_file(weights).items()}, tmp_path / "other.safetensors")
+    (tmp_path / "other.safetensors").replace(weights)
+    second, then = clip("adapter", "changing:1")
+    assert not np.array_equal(first, second)
+    assert not np.array_equal(second, plain)
+    assert told["checkpoint"] != then["checkpoint"]
+    with stub(daemon.grpc.port) as client:
+        assert [
+            item.name for item in client.ListAdapters(pb.ListAdaptersRequest()).adapters if item.loaded
+        ] == ["changing"]
+        assert lora_studio(["remove", "changing", "--yes"]) == 0
+        assert "changing" not in {
+            item.name for item in client.ListAdapters(pb.ListAdaptersRequest()).adapters
+        }
+        with pytest.raises(grpc.RpcError, match="no adapter 'changing'"):
+            client.LoadAdapter(pb.AdapterName(name="changing"))
+        with pytest.raises(grpc.RpcError, match="no adapter 'changing'"):
+            generate(client, prompt="p", bars=1, adapters=[pb.AdapterUse(name="changing")])
+    assert np.array_equal(clip()[0], plain)
 
 
 @pytest.mark.heavy

@@ -36,6 +36,7 @@ class Played:
     notes: tuple = ()
     on_bar: bool = False
     lead: np.ndarray | None = None
+    adapters: dict = dataclasses.field(default_factory=dict)
 
 
 class SmallBand:
