@@ -14,7 +14,7 @@ import numpy as np
 import acestep
 from acestep.audio import source_notes
 from acestep.choose import Rank, rank
-from acestep.clip import SIDECAR_FORMAT, Clip, clip_stem, read_sidecar, remove_clip, write_clip
+from acestep.clip import SIDECAR_FORMAT, Clip, Staging, clip_stem, read_sidecar
 from acestep.context import LAYERS, read_context
 from acestep.encode import encode
 from acestep.errors import Cancelled, InvalidRequest, PoorFit, UnreadableAudio
@@ -217,19 +217,14 @@ class _Production:
     def _write(
         self, chosen: "list[tuple[int, Take, Fit, list[Rank]]]", cancelled: Callable[[], bool] | None
     ) -> list[Clip]:
-        clips: list[Clip] = []
-        try:
+        with Staging(self.folder) as staging:
             for take, made, result, ranks in chosen:
                 _stop_if(cancelled)
-                clips.append(self._write_one(take, made, result, ranks))
+                self._stage(staging, take, made, result, ranks)
             _stop_if(cancelled)
-        except BaseException:
-            for clip in clips:
-                remove_clip(clip)
-            raise
-        return clips
+            return staging.publish()
 
-    def _write_one(self, take: int, made: "Take", result: Fit, ranks: list[Rank]) -> Clip:
+    def _stage(self, staging: Staging, take: int, made: "Take", result: Fit, ranks: list[Rank]) -> None:
         request, grid = self.request, self.request.grid
         rate_hz = made.sample_rate_hz
         checkpoint = origin(self.cascade, request)
@@ -271,7 +266,7 @@ class _Production:
         data = self._musical_data(values, pitched, result.after.lufs)
         stem = clip_stem(request.prompt, grid, key, take, time.localtime(self.started))
         body = encode(audio, rate_hz, request.format, request.sample_format, data)
-        return write_clip(self.folder, stem, f".{request.format}", body, sidecar)
+        staging.add(stem, f".{request.format}", body, sidecar)
 
     def _sidecar(
         self, clip: Clip, checkpoint: dict[str, Any], result: Fit, ranks: list[Rank]
