@@ -4,7 +4,6 @@ Knows files and folders; knows nothing of how the audio was made or measured.
 """
 
 import contextlib
-import dataclasses
 import errno
 import json
 import math
@@ -274,8 +273,8 @@ def _appear(hidden: Path, name: str) -> Path:
     folder = hidden.parent
     body, sidecar = hidden / name, hidden / (name + SIDECAR_ENDING)
     file, companion = folder / name, folder / sidecar.name
-    named = not sidecar.exists() or _is_same(sidecar, companion) or _rename_new(sidecar, companion)
-    if named and (_is_same(body, file) or _rename_new(body, file)):
+    named = not sidecar.exists() or _is_same(sidecar, companion) or rename_new(sidecar, companion)
+    if named and (_is_same(body, file) or rename_new(body, file)):
         sidecar.unlink(missing_ok=True)
         body.unlink(missing_ok=True)
         return file
@@ -312,12 +311,12 @@ def _place(folder: Path, file: Path, body: bytes) -> bool:
     hidden = folder / TEMPORARY.format(os.getpid(), secrets.token_hex(6))
     try:
         _write(hidden, body)
-        return _rename_new(hidden, file)
+        return rename_new(hidden, file)
     finally:
         hidden.unlink(missing_ok=True)
 
 
-def _rename_new(source: Path, target: Path) -> bool:
+def rename_new(source: Path, target: Path) -> bool:
     """Renames unless `target` exists; atomic wherever the file system has hard links (and on Windows)."""
     try:
         if os.name == "nt":
