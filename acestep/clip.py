@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import Any
 
 from acestep import typed_json
-from acestep.errors import InvalidRequest, NotFound, StorageError
+from acestep.errors import AceStepError, InvalidRequest, NotFound, StorageError
 from acestep.grid import Grid
 from acestep.key import Key
 from acestep.typed_json import Count, Name, Size, Text
@@ -235,8 +235,11 @@ def sweep_unfinished(folder: Path) -> int:
         if not owner or (_is_alive(int(owner[1])) and int(owner[1]) != os.getpid()):
             continue
         if hidden.suffix == READY:
-            for body in sorted(file for file in hidden.iterdir() if file.suffix != SIDECAR_ENDING):
-                _appear(hidden, body.name)
+            try:
+                for body in sorted(file for file in hidden.iterdir() if file.suffix != SIDECAR_ENDING):
+                    _appear(hidden, body.name)
+            except AceStepError:  # audio without a sidecar is not one of ours
+                continue
         if hidden.is_dir():
             shutil.rmtree(hidden, ignore_errors=True)
         else:
