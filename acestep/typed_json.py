@@ -37,13 +37,16 @@ _KINDS = {
 def read(
     path: Path, kind: type[T], *, error: type[AceStepError] = InvalidRequest, max_bytes: int = MAX_BYTES
 ) -> T:
-    """The content of a JSON file as a `kind`. Raises `error`, or FileNotFoundError where there is no file."""
+    """The content of a JSON file as a `kind`.
+
+    Raises `error` for what is not as expected, FileNotFoundError or NotADirectoryError where no file is.
+    """
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for
             raise error(f"{path} is not a file: expected one with JSON")
         with path.open("rb") as file:
             content = file.read(max_bytes + 1)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise
     except OSError as found:
         raise error(f"{path} cannot be read ({found.strerror or found})") from found

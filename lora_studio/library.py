@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from acestep import adapter_files
+from acestep import adapter_files, typed_json
 from acestep.adapter_files import AdapterFile, Low
 from acestep.errors import AdapterError, AlreadyExists, InvalidRequest, NotFound
 from lora_studio.config import NAME_PATTERN
@@ -56,7 +56,14 @@ class Entry:
 
 def adapters() -> list[Entry]:
     """Every adapter in home, by name. A broken one is listed with what is wrong."""
-    return [_entry(name, path) for name, path in adapter_files.available().items()]
+    return [_listed(name, path) for name, path in adapter_files.available().items()]
+
+
+def _listed(name: str, path: Path) -> Entry:
+    try:
+        return _entry(name, path)
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
+        return Entry(name, path, [], note=f"broken: {type(error).__name__}: {error}")
 
 
 def find(name: str) -> Entry:
@@ -71,11 +78,11 @@ def find(name: str) -> Entry:
 def _entry(name: str, path: Path) -> Entry:
     try:
         file = adapter_files.read_adapter(path)
+        values: dict[str, Any] = {}
+        if (path / "adapter.json").is_file():
+            values = typed_json.read(path / "adapter.json", typed_json.Fields, error=AdapterError)
     except AdapterError as error:
         return Entry(name, path, [], note=f"broken: {error}")
-    values: dict[str, Any] = {}
-    if (path / "adapter.json").is_file():
-        values = json.loads((path / "adapter.json").read_text(encoding="utf-8"))
     updates = [low for stage in file.stages.values() for low in stage.values()]
     ranks = sorted({low.rank for low in updates})
     numbers = sum(low.down.numel() + low.up.numel() for low in updates)

@@ -81,10 +81,13 @@ class Daemon:
         logs.start(config.home / "logs", config.log_level)
         token = self._token()
         self.hub = Hub()
+        self.folders = AllowedFolders(
+            [config.samples, config.captures, config.uploads, *config.allowed_folders]
+        )
         self.journal = Journal(config.home / "jobs.sqlite")
         self._open.callback(self.journal.close)
         folders = [config.samples, *self.journal.folders()]
-        self.library = Library(config.home / "clips.sqlite", folders, config.trash)
+        self.library = Library(config.home / "clips.sqlite", folders, config.trash, self.folders.check)
         self._open.callback(self.library.close)
         self.hub.listen(self._index)
 
@@ -103,9 +106,6 @@ class Daemon:
             self.journal.keep,
             idle_unload_s=config.idle_unload_min * 60,
             produce=self._produce,
-        )
-        self.folders = AllowedFolders(
-            [config.samples, config.captures, config.uploads, *config.allowed_folders]
         )
         uploads = Uploads(config.uploads, config.max_upload_mb << 20, config.max_uploads_mb << 20)
         self.intake = Intake(

@@ -249,7 +249,7 @@ class DaemonService(acestep_pb2_grpc.DaemonServicer):
     def Download(
         self, request: pb.DownloadRequest, context: grpc.ServicerContext
     ) -> Iterator[pb.DownloadChunk]:
-        path = Path(self._library.get(request.name).path)
+        path = self._library.file(request.name)
         try:
             with path.open("rb") as file:
                 total = path.stat().st_size
@@ -298,7 +298,7 @@ class DaemonService(acestep_pb2_grpc.DaemonServicer):
 
     @_answered
     def ListCascades(self, request: Any, context: grpc.ServicerContext) -> pb.ListCascadesResponse:
-        return pb.ListCascadesResponse(cascades=catalogue.cascades(self._intake.models))
+        return catalogue.cascades(self._intake.models)
 
     @_answered
     def LoadCascade(self, request: pb.CascadeName, context: grpc.ServicerContext) -> pb.Cascade:
@@ -316,7 +316,7 @@ class DaemonService(acestep_pb2_grpc.DaemonServicer):
 
     @_answered
     def ListAdapters(self, request: Any, context: grpc.ServicerContext) -> pb.ListAdaptersResponse:
-        return pb.ListAdaptersResponse(adapters=self._adapters())
+        return self._adapters()
 
     @_answered
     def LoadAdapter(self, request: pb.AdapterName, context: grpc.ServicerContext) -> pb.Adapter:
@@ -330,11 +330,11 @@ class DaemonService(acestep_pb2_grpc.DaemonServicer):
         self._wait(context, lambda: catalogue.unload_adapter(self._intake.models, request.name))
         return self._adapter(request.name)
 
-    def _adapters(self) -> list[pb.Adapter]:
+    def _adapters(self) -> pb.ListAdaptersResponse:
         return catalogue.adapters(self._intake.models, self._intake.adapters)
 
     def _adapter(self, name: str) -> pb.Adapter:
-        return next((item for item in self._adapters() if item.name == name), pb.Adapter(name=name))
+        return next((item for item in self._adapters().adapters if item.name == name), pb.Adapter(name=name))
 
     def _wait(self, context: grpc.ServicerContext, function: Callable[[], Any]) -> None:
         """Has the worker do something, and waits as long as the caller does."""

@@ -12,7 +12,7 @@ import os
 import secrets
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from acestep.clip import MAX_SIDECAR_BYTES, SIDECAR_ENDING, Clip, belongings, re
 from acestep.errors import AceStepError, AlreadyExists, InvalidRequest, NotFound
 from acestep.key import Key
 from server import database, logs, moves
+from server.scan import sidecars, stamp
 
 DEFAULT_LIMIT = 200
 MAX_LIMIT = 5_000
@@ -70,14 +71,22 @@ class Unreadable:
 class Library:
     """Clips of the samples folder, of every other folder jobs wrote to, and of the trash."""
 
-    def __init__(self, path: Path, folders: Iterable[Path], trash: Path):
+    def __init__(
+        self,
+        path: Path,
+        folders: Iterable[Path],
+        trash: Path,
+        check: Callable[[str], Path] = lambda path: Path(path).resolve(),
+    ):
+        """`check` gives a path with its links resolved, or raises ForbiddenPath where that leads too far."""
         self.path = path
+        self._check = check
         self.trash = trash
         self._folders = list(folders)
         self._lock = threading.RLock()  # of the index
         self._refreshing = threading.Lock()
         self._changing = threading.Condition()
-        self._held: set[str] = set()  # file names whose clip is being changed
+        self._in_hand: set[str] = set()  # file names whose clip is being changed
         self._unreadable: dict[str, tuple[float, str]] = {}  # path → stamp of its sidecar, why
         self._stale = not path.exists()  # an empty index is filled before it is asked
         self._open()
@@ -106,22 +115,23 @@ class Library:
             folders = [Path(row[0]) for row in self._run("SELECT path FROM folders")]
             seen: set[str] = set()
             unreadable: dict[str, tuple[float, str]] = {}
-            for sidecar in (found for folder in [*folders, self.trash] for found in _sidecars(folder)):
+            plain: dict[Path, bool] = {}  # folders that are allowed, and behind no link
+            for sidecar in (found for folder in [*folders, self.trash] for found in sidecars(folder)):
                 file = sidecar.with_name(sidecar.name.removesuffix(SIDECAR_ENDING))
-                stamp = _stamp(sidecar)
-                if stamp is None or _stamp(file) is None:
+                seen_at = stamp(sidecar)
+                if seen_at is None or stamp(file) is None or not self._is_allowed(file, sidecar, plain):
                     continue
-                if known.get(str(file)) == stamp:
+                if known.get(str(file)) == seen_at:
                     seen.add(str(file))
                     continue
                 before = self._unreadable.get(str(file))
-                why = before[1] if before and before[0] == stamp else self._look_at(file)
+                why = before[1] if before and before[0] == seen_at else self._look_at(file)
                 if why:
-                    unreadable[str(file)] = (stamp, why)
+                    unreadable[str(file)] = (seen_at, why)
                 elif why is None:
                     seen.add(str(file))
             self._unreadable = unreadable
-            gone = [(path, stamp) for path, stamp in known.items() if path not in seen]
+            gone = [row for row in known.items() if row[0] not in seen]
             self._run("DELETE FROM clips WHERE path = ? AND stamp = ?", gone, many=True)
             return int(self._run("SELECT count(*) FROM clips")[0][0])
 
@@ -186,16 +196,20 @@ class Library:
                 found.append(self._from_row(row))
         return found
 
+    def file(self, name: str) -> Path:
+        """The audio of a clip, with all links resolved: the file to open. Raises ForbiddenPath."""
+        return self._inside(Path(self.get(name).path))
+
     def get(self, name: str) -> Clip:
         """The clip of that file name or path; the newest where several folders hold the name."""
-        return self._from_row(self._row(name, (0, 1), "in the library: expected the name of a listed clip"))
+        return self._held(name, (0, 1), "in the library: expected the name of a listed clip")
 
     def search_name(self, name: str, trashed: bool) -> Clip:
         """The clip of that name or path, inside or outside the trash."""
         where = "in the trash" if trashed else "in the library"
-        return self._from_row(self._row(name, (int(trashed), int(trashed)), where))
+        return self._held(name, (int(trashed), int(trashed)), where)
 
-    def _row(self, name: str, trashed: tuple[int, int], where: str) -> tuple[str, str]:
+    def _held(self, name: str, trashed: tuple[int, int], where: str) -> Clip:
         if self._stale:
             self.refresh()
         rows = self._run(
@@ -204,8 +218,10 @@ class Library:
             (name, name, *trashed),
         )
         if not rows:
-            raise NotFound(f"no clip {name!r} {where}")
-        return rows[0]
+            raise NotFound(f"no clip {name!r:.200} {where}")
+        clip = self._from_row(rows[0])
+        self._inside(Path(clip.path))  # it may have become a link since it was listed
+        return clip
 
     def star(self, name: str, starred: bool) -> Clip:
         """Stars a clip, or takes the star away."""
@@ -239,7 +255,7 @@ class Library:
             origin = clip.sidecar.get("trashed_from")
             if not isinstance(origin, str) or not Path(origin).is_absolute():
                 raise NotFound(f"the sidecar of {clip.name} does not say where it was: move {source} by hand")
-            target = Path(origin) / source.name
+            target = self._inside(Path(origin) / source.name)
             for file in (target, *belongings(target)):
                 if os.path.lexists(file):
                     raise AlreadyExists(f"{file} exists, and nothing is overwritten: rename it first")
@@ -250,21 +266,41 @@ class Library:
         with self._lock:
             self._db.close()
 
+    def _inside(self, file: Path) -> Path:
+        """The file with all links resolved. Raises ForbiddenPath outside of the allowed folders and trash."""
+        resolved = file.resolve()
+        # folders of jobs were allowed then, and are told without links
+        written = bool(self._run("SELECT 1 FROM folders WHERE path = ?", (str(resolved.parent),)))
+        if written or resolved.is_relative_to(self.trash.resolve()):
+            return resolved
+        return self._check(str(file))
+
+    def _is_allowed(self, file: Path, sidecar: Path, plain: dict[Path, bool]) -> bool:
+        folder = file.parent
+        try:
+            if folder not in plain:
+                plain[folder] = folder.resolve() == folder and bool(self._inside(file))
+            if plain[folder] and not file.is_symlink() and not sidecar.is_symlink():
+                return True
+            return bool(self._inside(file) and self._inside(sidecar))
+        except (InvalidRequest, OSError, RuntimeError):  # RuntimeError: links that lead in circles
+            return False
+
     @contextlib.contextmanager
     def _only_one(self, name: str, wait: bool = True) -> Iterator[bool]:
         """One change of a clip at a time (its file name stays the same wherever it moves)."""
         key = Path(name).name
         with self._changing:
-            if key in self._held and not wait:
+            if key in self._in_hand and not wait:
                 yield False
                 return
-            self._changing.wait_for(lambda: key not in self._held)
-            self._held.add(key)
+            self._changing.wait_for(lambda: key not in self._in_hand)
+            self._in_hand.add(key)
         try:
             yield True
         finally:
             with self._changing:
-                self._held.discard(key)
+                self._in_hand.discard(key)
                 self._changing.notify_all()
 
     def _move(self, source: Path, target: Path, sidecar: dict[str, Any]) -> Clip:
@@ -317,12 +353,12 @@ class Library:
 
     def _index(self, clip: Clip) -> None:
         file = Path(clip.path)
-        stamp = _stamp(file.with_name(file.name + SIDECAR_ENDING)) or 0.0
+        seen_at = stamp(file.with_name(file.name + SIDECAR_ENDING)) or 0.0
         self._run(
             "INSERT OR REPLACE INTO clips VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (str(file), clip.name, f"{clip.prompt} {clip.name}".lower(), clip.bpm, clip.key,
              json.dumps([name for name, _ in clip.adapters]), clip.created, int(clip.starred),
-             int(clip.trashed), stamp, clip.sidecar_json),
+             int(clip.trashed), seen_at, clip.sidecar_json),
         )  # fmt: skip
 
     def _from_row(self, row: tuple[str, str]) -> Clip:
@@ -359,34 +395,3 @@ def _changed(clip: Clip, changes: dict[str, Any], **outer: Any) -> dict[str, Any
     sidecar["clip"] = {**sidecar["clip"], **changes}
     sidecar |= outer
     return {name: value for name, value in sidecar.items() if value is not None or name not in outer}
-
-
-def _sidecars(folder: Path) -> Iterator[Path]:
-    """Sidecars in the folder and one level below, where the trash keeps its own."""
-    inside = _entries(folder)
-    yield from _visible_sidecars(inside)
-    for entry in inside:
-        with contextlib.suppress(OSError):  # a link that leads in circles
-            if not entry.name.startswith(".") and entry.is_dir():
-                yield from _visible_sidecars(_entries(Path(entry.path)))
-
-
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    try:
-        with os.scandir(folder) as found:
-            return list(found)
-    except OSError:  # an unmounted disk, a locked folder: its clips come back with it
-        return []
-
-
-def _visible_sidecars(entries: list[os.DirEntry[str]]) -> Iterator[Path]:
-    for entry in entries:
-        if entry.name.endswith(SIDECAR_ENDING) and not entry.name.startswith("."):
-            yield Path(entry.path)
-
-
-def _stamp(file: Path) -> float | None:
-    try:
-        return file.stat().st_mtime
-    except OSError:
-        return None
