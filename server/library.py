@@ -218,6 +218,9 @@ class Library:
             (name, name, *trashed),
         )
         if not rows:
+            for one in self.unreadable():
+                if name in (one.path, Path(one.path).name):
+                    raise InvalidRequest(one.message)
             raise NotFound(f"no clip {name!r:.200} {where}")
         clip = self._from_row(rows[0])
         self._inside(Path(clip.path))  # it may have become a link since it was listed

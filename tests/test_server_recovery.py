@@ -1,4 +1,4 @@
-"""Journal and restart: locked, full and damaged files, jobs cut short, full queues, homes and disks that go."""
+"""Journal and restart: locked and damaged files, jobs cut short, full queues, homes and disks that go."""
 
 import json
 import os
@@ -352,8 +352,8 @@ def test_a_home_that_is_deleted_ends_its_daemon_and_meanwhile_admits_no_second_o
     made = settings(tmp_path)
     with Process(made, script=HELD) as process:
         shutil.rmtree(made.home)
+        made.home.mkdir()
         with pytest.raises(AlreadyExists, match="runs already"):
-            made.home.mkdir()
             HomeLock(made.home)
         _, said = process.process.communicate(timeout=WAIT_S)
         assert process.process.returncode == 0
@@ -442,15 +442,11 @@ def test_one_broken_cascade_or_adapter_is_named_and_the_others_are_listed(
         "stages": '{"stages": {"l": 5}}',
         "list": "[1]",
     }
-    for folder, name, files in (
-        ("cascades", "cascade.json", cascades),
-        ("adapters", "adapter.json", adapters),
-    ):
-        for key, text in files.items():
-            (made.home / folder / key).mkdir(parents=True)
-            (made.home / folder / key / name).write_bytes(
-                text.encode("utf-16" if key == "utf16" else "utf-8")
-            )
+    hostile = {f"cascades/{key}/cascade.json": text for key, text in cascades.items()}
+    hostile |= {f"adapters/{key}/adapter.json": text for key, text in adapters.items()}
+    for place, text in hostile.items():
+        (made.home / place).parent.mkdir(parents=True)
+        (made.home / place).write_bytes(text.encode("utf-16" if "utf16" in place else "utf-8"))
     (made.home / "adapters" / "good").mkdir()
     (made.home / "adapters" / "good" / "adapter_config.json").write_text('{"r": 8, "lora_alpha": 16}')
     with running(made, StandIn()) as daemon, stub(daemon.grpc.port) as client:
