@@ -1,5 +1,6 @@
 """Journal and restart: locked and damaged files, jobs cut short, full queues, homes and disks that go."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -377,6 +378,35 @@ def mount(folder: Path) -> None:
     command = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)]
     if os.name != "posix" or subprocess.run(command, capture_output=True).returncode:
         pytest.skip("this user cannot mount a file system")
+
+
+def test_a_full_disk_refuses_jobs_ends_those_that_run_and_lets_the_daemon_stop(
+    disk: Path, tmp_path: Path
+) -> None:
+    made = settings(tmp_path, home=disk / "home")
+    with Process(made, script=HELD) as process, stub(process.grpc_port) as client:
+        call = client.Generate(pb.GenerateRequest(prompt="runs"))
+        running_job = next(call).job
+        with (disk / "rest").open("wb", buffering=0) as rest, contextlib.suppress(OSError):
+            while True:
+                rest.write(bytes(4096))
+
+        def ask_often() -> None:  # the journal's log has a little room of its own
+            for _ in range(60):
+                more = pb.GenerateRequest(prompt="x" * 1900, detached=True, lyrics="y" * 5000)
+                next(client.Generate(more, timeout=WAIT_S))
+
+        with pytest.raises(grpc.RpcError) as caught:
+            ask_often()
+        assert reason(caught.value) == "storage_error"
+        client.CancelJob(pb.CancelJobRequest(job=running_job), timeout=WAIT_S)
+        with pytest.raises(grpc.RpcError) as caught:
+            list(call)
+        assert reason(caught.value) == "cancelled"
+        assert client.GetStatus(pb.GetStatusRequest(), timeout=5).version
+        process.process.terminate()
+        process.process.communicate(timeout=WAIT_S)
+        assert process.process.returncode == 0
 
 
 @pytest.mark.parametrize("below", ["", "Music/ACE-Step"])
