@@ -171,7 +171,7 @@ def _prompt(sidecar: Path) -> str:
 
 def _soak(made: config.Config, jobs: int, clients: int, seed: int) -> None:
     """Many clients that make, cancel, list, star, trash and restore; memory before and after."""
-    with _engine(made, 0.0, "--max-queue", "1000") as daemon:
+    with _engine(made, 0.0) as daemon:
         warm = min(WARM_JOBS, jobs // 2)
         _drive(daemon, warm, clients, seed)
         before = _held(daemon)
