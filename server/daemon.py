@@ -91,13 +91,8 @@ class Daemon:
         self._open.callback(self.library.close)
         self.hub.listen(self._index)
 
-        self.queue = JobQueue(
-            self.hub,
-            self.journal.record,
-            config.max_queue,
-            config.max_queue_per_client,
-            keep=self.journal.keep,
-        )
+        limits = (config.max_queue, config.max_queue_per_client)
+        self.queue = JobQueue(self.hub, self.journal.record, *limits, keep=self.journal.keep)
         self.models = models_for(config, self._load)
         self.worker = Worker(
             self.queue,

@@ -12,6 +12,7 @@ from acestep.errors import StorageError
 from server import logs
 
 BUSY_S = 2.0  # how long another program's lock is waited for
+CACHE_KB = 512  # of pages in memory: four times as much is no faster here
 log = logs.get("database")
 
 
@@ -61,6 +62,7 @@ def _opened(path: Path, schema: str, probe: str, busy_s: float) -> sqlite3.Conne
     try:
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = NORMAL")
+        database.execute(f"PRAGMA cache_size = -{CACHE_KB}")
         database.executescript(schema)
         database.execute(probe).fetchall()
         found = database.execute("PRAGMA quick_check(1)").fetchone()[0]

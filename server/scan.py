@@ -8,28 +8,26 @@ from pathlib import Path
 from acestep.clip import SIDECAR_ENDING
 
 
-def sidecars(folder: Path) -> Iterator[Path]:
+def sidecars(folder: Path, below: bool = True) -> Iterator[Path]:
     """Sidecars in the folder and one level below, where the trash keeps its own."""
-    inside = _entries(folder)
-    yield from _visible_sidecars(inside)
-    for entry in inside:
-        with contextlib.suppress(OSError):  # a link that leads in circles
-            if not entry.name.startswith(".") and entry.is_dir():
-                yield from _visible_sidecars(_entries(Path(entry.path)))
+    folders = []
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:  # an unmounted disk comes back
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if entry.name.endswith(SIDECAR_ENDING):
+                yield Path(entry.path)
+            if below and _is_folder(entry):
+                folders.append(entry.path)
+    for inner in folders:
+        yield from sidecars(Path(inner), below=False)
 
 
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
+def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
-        with os.scandir(folder) as found:
-            return list(found)
-    except OSError:  # an unmounted disk, a locked folder: its clips come back with it
-        return []
-
-
-def _visible_sidecars(entries: list[os.DirEntry[str]]) -> Iterator[Path]:
-    for entry in entries:
-        if entry.name.endswith(SIDECAR_ENDING) and not entry.name.startswith("."):
-            yield Path(entry.path)
+        return entry.is_dir()
+    except OSError:  # a link that leads in circles
+        return False
 
 
 def stamp(file: Path) -> float | None:
