@@ -132,8 +132,9 @@ def test_seventy_calls_that_wait_for_the_model_hold_up_nobody_and_end_with_their
 def test_calls_that_never_send_their_request_are_ended(
     daemon: Daemon, client: Any, attacker: grpc.Channel, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr(quotas, "FIRST_S", 0.3)
+    monkeypatch.setattr(quotas, "FIRST_S", 2.0)
     calls, requests = hold(attacker, SERVICE + name, 150)
+    until(lambda: sum(call.done() for call in calls) >= 150 - quotas.FIRST_CALLS)
     everybody_is_served(daemon, client)
     until(lambda: all(call.done() for call in calls))
     until(lambda: not daemon.grpc._turnstile._calls)
