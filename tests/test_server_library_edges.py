@@ -62,7 +62,7 @@ HOSTILE = {
     "adapters of texts": changed(adapters=[["a", "b"]]),
     "adapters as text": changed(adapters="zz"),
     "too many samples": changed(samples=10**30),
-    "key match as text": changed(key_match="yes"),
+    "key match as a number": changed(key_match=5),
     "job as a number": changed(job=5),
     "a number of 6000 digits": lambda sidecar: changed(seed="X")(sidecar).replace('"X"', "9" * 6000),
     "UTF-16": lambda sidecar: json.dumps(sidecar).encode("utf-16"),
