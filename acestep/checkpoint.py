@@ -5,7 +5,7 @@ Reads no weights and imports no torch. A folder saved by diffusers' AceStepPipel
 
 from __future__ import annotations
 
-import json
+import contextlib
 import math
 import os
 from collections.abc import Mapping
@@ -13,13 +13,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
+from acestep import typed_json
 from acestep.command import expanded
-from acestep.errors import CheckpointError, NotFound
+from acestep.errors import CheckpointError, InvalidRequest, NotFound
 from acestep.grid import Grid
 from acestep.request import CONTEXT_TASKS
 from acestep.schedule import Guidance, Schedule, Solver, StagePlan
 
 FORMAT = 1
+MAX_HEADER_BYTES = 100_000_000  # of a safetensors file, as the format itself says
 EMBEDDED = {"nano": Path(__file__).parent / "nano" / "weights"}
 # ACE-Step 1.5's defaults: turbo is distilled for 8 steps without guidance, base and SFT are not
 TURBO_SCHEDULE, BASE_SCHEDULE = Schedule(8, 3.0), Schedule(50, 1.0)
@@ -156,29 +158,30 @@ def list_cascades() -> list[Listed]:
     """Every cascade that is here, sized by its weight files. Unreadable ones are left out."""
     found = []
     for name, folder in available().items():
-        try:
-            spec = read_spec(folder)
-        except CheckpointError:
-            continue
-        files = [
-            path
-            for part in (*(stage.folder for stage in spec.stages), spec.codec, spec.text_encoder)
-            for path in part.rglob("*.safetensors")
-        ]
-        sizes = {path.resolve(): weight_sizes(path) for path in files}
-        found.append(
-            Listed(
-                name,
-                folder,
-                tuple(stage.name for stage in spec.stages),
-                spec.supports or ("text", "reference", "context"),
-                sum(parameters for parameters, _ in sizes.values()),
-                sum(size for _, size in sizes.values()),
-                spec.license,
-                spec.trained_on,
-            )
-        )
+        with contextlib.suppress(CheckpointError):
+            found.append(listed(name, folder))
     return found
+
+
+def listed(name: str, folder: Path) -> Listed:
+    """A cascade as lists show it. Raises CheckpointError with what is wrong in it."""
+    spec = read_spec(folder)
+    files = [
+        path
+        for part in (*(stage.folder for stage in spec.stages), spec.codec, spec.text_encoder)
+        for path in part.rglob("*.safetensors")
+    ]
+    sizes = {path.resolve(): weight_sizes(path) for path in files}
+    return Listed(
+        name,
+        folder,
+        tuple(stage.name for stage in spec.stages),
+        spec.supports or ("text", "reference", "context"),
+        sum(parameters for parameters, _ in sizes.values()),
+        sum(size for _, size in sizes.values()),
+        spec.license,
+        spec.trained_on,
+    )
 
 
 def weight_sizes(path: Path) -> tuple[int, int]:
@@ -186,11 +189,19 @@ def weight_sizes(path: Path) -> tuple[int, int]:
     size = path.stat().st_size
     try:
         with path.open("rb") as file:
-            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-    except (ValueError, MemoryError, OverflowError):
+            length = int.from_bytes(file.read(8), "little")
+            content = file.read(min(length, MAX_HEADER_BYTES + 1))
+        header = typed_json.parse(content, dict[str, _Tensor], str(path), max_bytes=MAX_HEADER_BYTES)
+    except (OSError, InvalidRequest):
         return 0, size
-    shapes = [entry["shape"] for name, entry in header.items() if name != "__metadata__"]
-    return sum(math.prod(shape) for shape in shapes), size
+    return sum(math.prod(entry.shape) for name, entry in header.items() if name != "__metadata__"), size
+
+
+@dataclass(frozen=True)
+class _Tensor:
+    """What the header of a safetensors file says of one."""
+
+    shape: tuple[typed_json.Size, ...] = ()
 
 
 def find(name_or_path: str | Path) -> Path:
@@ -338,11 +349,6 @@ def _diffusers_spec(folder: Path) -> CascadeSpec:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise CheckpointError(f"{path} is missing or cannot be read: is the checkpoint complete?") from error
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path} is not JSON: {error}") from error
-    if not isinstance(values, dict):
-        raise CheckpointError(f"{path} is not an object: expected the values of a checkpoint")
-    return values
+        return typed_json.read(path, typed_json.Fields, error=CheckpointError)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path} is missing: is the checkpoint complete?") from error

@@ -4,27 +4,33 @@ Knows files and folders; knows nothing of how the audio was made or measured.
 """
 
 import contextlib
-import dataclasses
 import errno
 import json
+import math
 import os
 import re
 import secrets
+import shutil
 import time
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
-from acestep.errors import InvalidRequest, NotFound, StorageError
+from acestep import typed_json
+from acestep.errors import AceStepError, InvalidRequest, NotFound, StorageError
 from acestep.grid import Grid
 from acestep.key import Key
+from acestep.typed_json import Count, Name, Size, Text
 
 SIDECAR_FORMAT = 1
 SIDECAR_ENDING = ".json"  # NAME.wav.json beside NAME.wav
 TEMPORARY = ".acestep-{}-{}.part"  # hidden; the process id tells the living from the dead
-MAX_SIDECAR_BYTES = 4 << 20
+READY = ".ready"  # in place of .part: all that is in there is whole, and appears even if its writer dies
+MAX_SIDECAR_BYTES = 2 << 20
+COMPANIONS = (".mid",)  # files that go with a clip: NAME.mid beside NAME.wav
 MAX_SLUG_CHARS = 40
 MAX_SAME_NAME = 1000
 _NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS, errno.EXDEV)
@@ -36,28 +42,36 @@ class Clip:
 
     name: str
     path: str
-    job: str
-    take: int  # from 0
-    seed: int
+    job: Name
+    take: Count  # from 0
+    seed: Count
     bpm: float
-    signature: str
-    key: str  # "" for unpitched material
+    signature: Name
+    key: Name  # "" for unpitched material
     bars: float
     duration_s: float
-    samples: int
-    sample_rate_hz: int
+    samples: Size
+    sample_rate_hz: Count
     tempo_error_pct: float | None
     downbeat_error_ms: float | None  # negative is early
-    key_match: str | None  # same key, same notes, other
-    fit: str  # good, poor, untouched, off
-    prompt: str
-    cascade: str
-    adapters: tuple[tuple[str, float], ...] = ()
-    created: str = ""  # ISO 8601
+    key_match: Name | None  # same key, same notes, other
+    fit: Name  # good, poor, untouched, off
+    prompt: Text
+    cascade: Text
+    adapters: tuple[tuple[Name, float], ...] = ()
+    created: Name = ""  # ISO 8601
     lufs: float | None = None  # integrated loudness
     starred: bool = False
     trashed: bool = False
     sidecar_json: str = ""
+
+    @property
+    def sharp_key(self) -> str:
+        """The key in the one spelling that indexes know; "" for none."""
+        try:
+            return str(Key.parse(self.key).sharp)
+        except InvalidRequest:
+            return ""
 
     @property
     def sidecar(self) -> dict[str, Any]:
@@ -67,16 +81,15 @@ class Clip:
     @classmethod
     def from_sidecar(cls, sidecar: Mapping[str, Any], path: str | Path) -> "Clip":
         """The clip at `path` as its sidecar describes it: how a library is rebuilt from the files."""
-        fields = {field.name for field in dataclasses.fields(cls)}
-        try:
-            values = {name: value for name, value in sidecar["clip"].items() if name in fields}
-            values["adapters"] = tuple((name, float(scale)) for name, scale in values.get("adapters", ()))
-            values |= {"name": Path(path).name, "path": str(path)}
-            if isinstance(values.get("key_match"), bool):  # version 0.1 told two cases apart
-                values["key_match"] = "same key" if values["key_match"] else "other"
-            return cls(**values, sidecar_json=json.dumps(sidecar, ensure_ascii=False, sort_keys=True))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise InvalidRequest(f"{path}{SIDECAR_ENDING} is no sidecar of a clip: {error}") from error
+        where = f"{path}{SIDECAR_ENDING}"
+        told = sidecar.get("clip")
+        if not isinstance(told, Mapping):
+            raise InvalidRequest(f"{where} is no sidecar of a clip: it describes none")
+        placed = {"name": Path(path).name, "path": str(path)}
+        values = {**told, **placed, "sidecar_json": json.dumps(sidecar, ensure_ascii=False, sort_keys=True)}
+        if isinstance(values.get("key_match"), bool):  # version 0.1 told two cases apart
+            values["key_match"] = "same key" if values["key_match"] else "other"
+        return typed_json.convert(values, cls, where)
 
     @classmethod
     def load(cls, path: str | Path) -> "Clip":
@@ -93,16 +106,26 @@ def read_sidecar(path: str | Path) -> dict[str, Any]:
     if not file.name.endswith(SIDECAR_ENDING):
         file = file.with_name(file.name + SIDECAR_ENDING)
     try:
-        if file.stat().st_size > MAX_SIDECAR_BYTES:
-            raise InvalidRequest(f"{file} is larger than a sidecar can be")
-        content = json.loads(file.read_text("utf-8"))
+        content = typed_json.read(file, typed_json.Fields, max_bytes=MAX_SIDECAR_BYTES)
     except FileNotFoundError as error:
         raise NotFound(f"there is no sidecar {file}") from error
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InvalidRequest(f"{file} is no sidecar: {error}") from error
-    if not isinstance(content, dict) or content.get("format") != SIDECAR_FORMAT:
+    if content.get("format") != SIDECAR_FORMAT:
         raise InvalidRequest(f"{file} is no sidecar of format {SIDECAR_FORMAT}: made by a newer version?")
     return content
+
+
+def sidecar_text(sidecar: Mapping[str, Any]) -> bytes:
+    """A sidecar as it is written; JSON knows no NaN and no infinity, so these become null."""
+    text = json.dumps(_finite(sidecar), indent=1, ensure_ascii=False, sort_keys=True, allow_nan=False)
+    return text.encode("utf-8")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _finite(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def clip_stem(prompt: str, grid: Grid, key: Key | None, take: int, when: time.struct_time) -> str:
@@ -124,29 +147,66 @@ def slug(text: str) -> str:
     return joined or "clip"
 
 
+class Staging:
+    """The clips of one job, written out of sight: they appear together on `publish`, or never.
+
+    Use it as a context: what was not published is gone at its end. A process killed before `publish` leaves
+    a hidden folder that `sweep_unfinished` deletes; one killed within leaves one whose clips it lets appear.
+    Raises StorageError when the folder cannot be written.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self._hidden = folder / TEMPORARY.format(os.getpid(), secrets.token_hex(6))
+        self._names: list[str] = []
+
+    def __enter__(self) -> "Staging":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for hidden in (self._hidden, self._hidden.with_suffix(READY)):
+            shutil.rmtree(hidden, ignore_errors=True)
+
+    def add(self, stem: str, ending: str, body: bytes, sidecar: dict[str, Any]) -> None:
+        """Writes the audio and its sidecar; a name that is taken gets `-2`, `-3` …"""
+        with _storage_errors(self.folder):
+            self._hidden.mkdir(parents=True, exist_ok=True)
+            name = _free_name(self.folder, stem, ending, self._names)
+            sidecar["clip"] |= {"name": name}
+            for hidden, content in (
+                (self._hidden / (name + SIDECAR_ENDING), sidecar_text(sidecar)),
+                (self._hidden / name, body),
+            ):
+                _write(hidden, content)
+            self._names.append(name)
+
+    def publish(self) -> list[Clip]:
+        """Lets all clips appear, in the order in which they were added."""
+        with _storage_errors(self.folder):
+            if not self._names:
+                return []
+            ready = self._hidden.rename(self._hidden.with_suffix(READY))
+            files: list[Path] = []
+            try:
+                files += (_appear(ready, name) for name in self._names)
+            except BaseException:
+                for file in files:
+                    remove_files(file)
+                raise
+            return [Clip.load(file) for file in files]
+
+
 def write_clip(folder: Path, stem: str, ending: str, body: bytes, sidecar: dict[str, Any]) -> Clip:
     """Writes `stem.ending` and its sidecar into `folder` and returns the clip.
 
-    The sidecar takes the name first, then the audio appears whole; an existing name gets `-2`, `-3` …
-    Raises StorageError when the folder cannot be written, and leaves nothing behind then.
+    An existing name gets `-2`, `-3` … Raises StorageError when the folder cannot be written, and leaves
+    nothing behind then.
     """
-    with _storage_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        for attempt in range(1, MAX_SAME_NAME + 1):
-            file = folder / f"{stem}{f'-{attempt}' if attempt > 1 else ''}{ending}"
-            companion = file.with_name(file.name + SIDECAR_ENDING)
-            sidecar["clip"] |= {"name": file.name}
-            text = json.dumps(sidecar, indent=1, ensure_ascii=False, sort_keys=True)
-            if file.exists() or not _place(folder, companion, text.encode("utf-8")):
-                continue
-            try:
-                if _place(folder, file, body):
-                    return Clip.from_sidecar(sidecar, file)
-            except OSError:
-                companion.unlink(missing_ok=True)
-                raise
-            companion.unlink(missing_ok=True)
-    raise StorageError(f"{folder} already holds {MAX_SAME_NAME} files named {stem}")
+    with Staging(folder) as staging:
+        staging.add(stem, ending, body, sidecar)
+        return staging.publish()[0]
 
 
 def write_file(file: Path, body: bytes) -> None:
@@ -158,19 +218,41 @@ def write_file(file: Path, body: bytes) -> None:
 
 def remove_clip(clip: Clip) -> None:
     """Deletes a clip's file, sidecar and companions: for a job cancelled while it was writing."""
-    file = Path(clip.path)
-    for path in (file, file.with_name(file.name + SIDECAR_ENDING), file.with_suffix(".mid")):
+    remove_files(Path(clip.path))
+
+
+def remove_files(file: Path) -> None:
+    """Deletes an audio file with all that belongs to it, as far as it is there."""
+    for path in (file, *belongings(file)):
         path.unlink(missing_ok=True)
 
 
+def belongings(file: Path) -> list[Path]:
+    """Where an audio file's sidecar and companions are, if there are any."""
+    return [file.with_name(file.name + SIDECAR_ENDING), *(file.with_suffix(end) for end in COMPANIONS)]
+
+
 def sweep_unfinished(folder: Path) -> int:
-    """Deletes half-written files that a killed process left behind, and says how many."""
+    """Clears up after killed processes and says after how many writings.
+
+    What was half written is deleted; clips that were whole and about to appear, appear.
+    """
     swept = 0
-    for file in folder.glob(".acestep-*.part"):
-        owner = re.fullmatch(r"\.acestep-(\d+)-\w+\.part", file.name)
-        if owner and not (_is_alive(int(owner[1])) and int(owner[1]) != os.getpid()):
-            file.unlink(missing_ok=True)
-            swept += 1
+    for hidden in [*folder.glob(".acestep-*.part"), *folder.glob(f".acestep-*{READY}")]:
+        owner = re.fullmatch(r"\.acestep-(\d+)-\w+\.\w+", hidden.name)
+        if not owner or (_is_alive(int(owner[1])) and int(owner[1]) != os.getpid()):
+            continue
+        if hidden.suffix == READY:
+            try:
+                for body in sorted(file for file in hidden.iterdir() if file.suffix != SIDECAR_ENDING):
+                    _appear(hidden, body.name)
+            except AceStepError:  # audio without a sidecar is not one of ours
+                continue
+        if hidden.is_dir():
+            shutil.rmtree(hidden, ignore_errors=True)
+        else:
+            hidden.unlink(missing_ok=True)
+        swept += 1
     return swept
 
 
@@ -186,20 +268,66 @@ def _is_alive(process: int) -> bool:
     return True
 
 
+def _free_name(folder: Path, stem: str, ending: str, taken: Sequence[str] = ()) -> str:
+    """A name that neither an audio file nor a sidecar has."""
+    for attempt in range(1, MAX_SAME_NAME + 1):
+        name = f"{stem}{f'-{attempt}' if attempt > 1 else ''}{ending}"
+        if name not in taken and not any(
+            os.path.lexists(folder / file) for file in (name, name + SIDECAR_ENDING)
+        ):
+            return name
+    raise StorageError(f"{folder} already holds {MAX_SAME_NAME} files named {stem}")
+
+
+def _appear(hidden: Path, name: str) -> Path:
+    """Moves a clip out of its hidden folder, audio last; goes on where a killed process stopped."""
+    folder = hidden.parent
+    body, sidecar = hidden / name, hidden / (name + SIDECAR_ENDING)
+    file, companion = folder / name, folder / sidecar.name
+    named = not sidecar.exists() or _is_same(sidecar, companion) or rename_new(sidecar, companion)
+    if named and (_is_same(body, file) or rename_new(body, file)):
+        sidecar.unlink(missing_ok=True)
+        body.unlink(missing_ok=True)
+        return file
+    if named:  # the sidecar has its name, but somebody took the audio's meanwhile
+        if sidecar.exists():
+            companion.unlink()
+        else:
+            companion.rename(sidecar)
+    content = read_sidecar(sidecar)
+    other = _free_name(folder, body.stem, body.suffix)
+    content["clip"] |= {"name": other}
+    _write(hidden / (other + SIDECAR_ENDING), sidecar_text(content))
+    body.rename(hidden / other)
+    sidecar.unlink()
+    return _appear(hidden, other)
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except FileNotFoundError:
+        return False
+
+
+def _write(file: Path, body: bytes) -> None:
+    with file.open("xb") as stream:
+        stream.write(body)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
 def _place(folder: Path, file: Path, body: bytes) -> bool:
     """Writes to a hidden name, flushes, renames. False when the name is taken."""
     hidden = folder / TEMPORARY.format(os.getpid(), secrets.token_hex(6))
     try:
-        with hidden.open("xb") as stream:
-            stream.write(body)
-            stream.flush()
-            os.fsync(stream.fileno())
-        return _rename_new(hidden, file)
+        _write(hidden, body)
+        return rename_new(hidden, file)
     finally:
         hidden.unlink(missing_ok=True)
 
 
-def _rename_new(source: Path, target: Path) -> bool:
+def rename_new(source: Path, target: Path) -> bool:
     """Renames unless `target` exists; atomic wherever the file system has hard links (and on Windows)."""
     try:
         if os.name == "nt":

@@ -16,7 +16,7 @@ from acestep.again import Made
 from acestep.agreement import agreed
 from acestep.audio import source_notes
 from acestep.choose import Rank, rank, refuse_silence
-from acestep.clip import SIDECAR_FORMAT, Clip, clip_stem, read_sidecar, remove_clip, write_clip
+from acestep.clip import SIDECAR_FORMAT, Clip, Staging, clip_stem, read_sidecar
 from acestep.context import LAYERS, read_context
 from acestep.encode import encode
 from acestep.errors import Cancelled, PoorFit, UnreadableAudio
@@ -232,19 +232,14 @@ class _Production:
             raise UnreadableAudio("the reference or the context changed while the clip was made: ask again")
         if self.made:
             self.made.refuse_changes(self.cascade)  # adapters are loaded by now
-        clips: list[Clip] = []
-        try:
+        with Staging(self.folder) as staging:
             for take, made, result, ranks in chosen:
                 _stop_if(cancelled)
-                clips.append(self._write_one(take, made, result, ranks))
+                self._stage(staging, take, made, result, ranks)
             _stop_if(cancelled)
-        except BaseException:
-            for clip in clips:
-                remove_clip(clip)
-            raise
-        return clips
+            return staging.publish()
 
-    def _write_one(self, take: int, made: "Take", result: Fit, ranks: list[Rank]) -> Clip:
+    def _stage(self, staging: Staging, take: int, made: "Take", result: Fit, ranks: list[Rank]) -> None:
         request, grid = self.request, self.grid
         rate_hz = made.sample_rate_hz
         checkpoint = origin(self.cascade, request) | {"adapters": made.adapters}  # those it was made with
@@ -287,7 +282,7 @@ class _Production:
         data = self._musical_data(values, pitched, result.after.lufs)
         stem = clip_stem(request.prompt, grid, key, take, time.localtime(self.started))
         body = encode(audio, rate_hz, request.format, request.sample_format, data)
-        return write_clip(self.folder, stem, f".{request.format}", body, sidecar)
+        staging.add(stem, f".{request.format}", body, sidecar)
 
     def _sidecar(
         self, clip: Clip, checkpoint: dict[str, Any], result: Fit, ranks: list[Rank]

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from acestep import adapter_files
+from acestep import adapter_files, typed_json
 from acestep.adapter_files import AdapterFile, listed
 from acestep.adapter_updates import Low, Update
 from acestep.errors import AdapterError, AlreadyExists, InvalidRequest, NotFound, StorageError, Unsupported
@@ -70,7 +70,14 @@ class Entry:
 
 def adapters() -> list[Entry]:
     """Every adapter in home, by name. A broken one is listed with what is wrong."""
-    return [_entry(name, path) for name, path in adapter_files.available().items()]
+    return [_listed(name, path) for name, path in adapter_files.available().items()]
+
+
+def _listed(name: str, path: Path) -> Entry:
+    try:
+        return _entry(name, path)
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
+        return Entry(name, path, [], note=f"broken: {type(error).__name__}: {error}")
 
 
 def find(name: str) -> Entry:
@@ -85,11 +92,11 @@ def find(name: str) -> Entry:
 def _entry(name: str, path: Path) -> Entry:
     try:
         file = adapter_files.read_adapter(path)
+        values: dict[str, Any] = {}
+        if (path / "adapter.json").is_file():
+            values = typed_json.read(path / "adapter.json", typed_json.Fields, error=AdapterError)
     except AdapterError as error:
         return Entry(name, path, [], note=f"broken: {error}")
-    values: dict[str, Any] = {}
-    if (path / "adapter.json").is_file():
-        values = json.loads((path / "adapter.json").read_text(encoding="utf-8"))
     stages = [stage or "any that fits" for stage in file.stages]
     base, left_out = str(values.get("base") or ""), file.left_out
     return Entry(name, path, stages, base, file.trigger, _note(file), values, left_out)

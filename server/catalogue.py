@@ -3,55 +3,79 @@
 Reads `acestep`'s own lists; keeps nothing.
 """
 
-import json
 import os
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from acestep import typed_json
 from acestep.adapter_files import available
-from acestep.errors import NotFound, OutOfMemory
+from acestep.errors import AceStepError, AdapterError, NotFound, OutOfMemory
+from acestep.typed_json import Count, Text
 from protos.acestep.v1 import acestep_pb2 as pb
 from server.models import Models
 
 if TYPE_CHECKING:
     from acestep.checkpoint import Listed
 
+MAX_WHY_CHARS = 1_000
 
-def cascades(models: Models) -> list[pb.Cascade]:
-    """All cascades on this machine, and the loaded one if it was named by its path."""
-    from acestep.checkpoint import list_cascades
+# what a file that is not as expected may raise, beside our own errors
+FAULTS = (AceStepError, OSError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError)
+
+
+def cascades(models: Models) -> pb.ListCascadesResponse:
+    """All cascades on this machine, and the loaded one if it was named by its path; each fails alone."""
+    from acestep.checkpoint import available
 
     device, memory = device_memory()
     spec = getattr(models.cascade, "spec", None)
-    here = [(item, _fit(item, device, memory)) for item in list_cascades()]
-    found = [
-        pb.Cascade(
-            name=item.name,
-            # by its folder: a variant is loaded by another name, and a path may hold a namesake
-            loaded=item.folder == spec.folder if spec else item.name == models.loaded_name,
-            stages=item.stages,
-            supports=item.supports,
-            parameters=item.parameters,
-            bytes=item.bytes,
-            folder=str(item.folder),
-            license=item.license,
-            fits=fits,
-            note=note,
-        )
-        for item, (fits, note) in here
-    ]
-    if models.cascade is not None and not any(item.loaded for item in found):
+    found = pb.ListCascadesResponse()
+    for name, folder in available().items():
+        try:
+            loaded = folder == spec.folder if spec else name == models.loaded_name
+            found.cascades.append(_cascade(name, folder, loaded, device, memory))
+        except FAULTS as error:
+            found.unreadable.append(_unreadable(name, folder, error))
+    if models.cascade is not None and not any(item.loaded for item in found.cascades):
         stages = list(models.cascade.stages)
-        found.append(pb.Cascade(name=models.loaded_name, loaded=True, stages=stages, fits=True))
+        found.cascades.add(name=models.loaded_name, loaded=True, stages=stages, fits=True)
     return found
+
+
+def _cascade(name: str, folder: Path, loaded: bool, device: str, memory: int) -> pb.Cascade:
+    """`loaded` by its folder: a variant is loaded by another name, and a path may hold a namesake."""
+    from acestep.checkpoint import listed
+
+    item = listed(name, folder)
+    fits, note = _fit(item, device, memory)
+    return pb.Cascade(
+        name=item.name,
+        loaded=loaded,
+        stages=item.stages,
+        supports=item.supports,
+        parameters=item.parameters,
+        bytes=item.bytes,
+        folder=str(item.folder),
+        license=item.license,
+        fits=fits,
+        note=note,
+    )
+
+
+def _unreadable(name: str, path: Path, error: BaseException) -> pb.Unreadable:
+    why = str(error) if isinstance(error, AceStepError) else f"{type(error).__name__}: {error}"
+    texts = (name, str(path), why[:MAX_WHY_CHARS])
+    name, where, why = (text.encode("utf-8", "backslashreplace").decode() for text in texts)
+    return pb.Unreadable(name=name, path=where, message=why)
 
 
 def cascade(models: Models, name: str) -> pb.Cascade:
     """One of them. Raises NotFound."""
-    for item in cascades(models):
+    for item in cascades(models).cascades:
         if item.name == name or (item.loaded and name == models.loaded_name):  # a variant, by what it is
             return item
     if name == models.default:
@@ -92,20 +116,21 @@ def _main_memory_bytes() -> int:
         return sys.maxsize
 
 
-def adapters(models: Models, folder: Path) -> list[pb.Adapter]:
-    """The adapters in `folder`, and those that are loaded."""
+def adapters(models: Models, folder: Path) -> pb.ListAdaptersResponse:
+    """The adapters in `folder`, and those that are loaded; each fails alone."""
     loaded = _loaded_adapters(models)
-    found = available(folder)
-    return [
-        pb.Adapter(
-            name=name,
-            path=str(found.get(name, "")),
-            loaded=name in loaded,
-            **(_adapter_details(found[name]) if name in found else {}),
-            stages=loaded.get(name, ()),
-        )
-        for name in [*found, *(name for name in loaded if name not in found)]
-    ]
+    here = available(folder)
+    found = pb.ListAdaptersResponse()
+    for name, path in here.items():
+        try:
+            stages, details = loaded.get(name, ()), _adapter_details(path)
+            found.adapters.add(name=name, path=str(path), loaded=name in loaded, stages=stages, **details)
+        except FAULTS as error:
+            found.unreadable.append(_unreadable(name, path, error))
+    for name in loaded:
+        if name not in here:
+            found.adapters.add(name=name, loaded=True, stages=loaded[name])
+    return found
 
 
 def adapter_path(folder: Path, name: str) -> Path | None:
@@ -113,26 +138,35 @@ def adapter_path(folder: Path, name: str) -> Path | None:
     return available(folder).get(name)
 
 
+@dataclass(frozen=True)
+class _Settings:
+    """What adapter.json and PEFT's adapter_config.json say of an adapter, as far as lists show it."""
+
+    rank: Count | None = None
+    r: Count | None = None
+    alpha: float | None = None
+    lora_alpha: float | None = None
+    trigger: Text | None = None
+    stages: dict[str, str] | None = None
+
+
 def _adapter_details(path: Path) -> dict[str, Any]:
     """Rank, alpha and trigger words where the adapter's settings say them."""
-    ours = _settings(path / "adapter.json")
-    peft = _settings(path / "adapter_config.json")
-    for part in (ours.get("stages") or {}).values() if isinstance(ours.get("stages"), dict) else ():
-        peft = peft or _settings(path / str(part) / "adapter_config.json")
-    rank, alpha = ours.get("rank", peft.get("r")), ours.get("alpha", peft.get("lora_alpha"))
-    return {
-        "rank": rank if isinstance(rank, int) and rank > 0 else 0,
-        "alpha": alpha if isinstance(alpha, int | float) else 0.0,
-        "trigger_words": [str(ours["trigger"])] if ours.get("trigger") else [],
-    }
+    ours, peft = _settings(path / "adapter.json"), _settings(path / "adapter_config.json")
+    for part in (ours.stages or {}).values():
+        inside = (path / part).resolve()
+        if peft.r is None and inside.is_relative_to(path.resolve()):
+            peft = _settings(inside / "adapter_config.json")
+    rank = peft.r if ours.rank is None else ours.rank
+    alpha = peft.lora_alpha if ours.alpha is None else ours.alpha
+    return {"rank": rank or 0, "alpha": alpha or 0.0, "trigger_words": [ours.trigger] if ours.trigger else []}
 
 
-def _settings(file: Path) -> dict[str, Any]:
+def _settings(file: Path) -> _Settings:
     try:
-        values = json.loads(file.read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return values if isinstance(values, dict) else {}
+        return typed_json.read(file, _Settings, error=AdapterError)
+    except (FileNotFoundError, NotADirectoryError):
+        return _Settings()
 
 
 def load_adapter(models: Models, folder: Path, name: str) -> None:

@@ -142,11 +142,11 @@ def _models(arguments: argparse.Namespace) -> int:
     if arguments.json:
         rows = [
             MessageToDict(item, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
-            for item in found
+            for item in found.cascades
         ]
         print(json.dumps(rows, indent=1))
         return 0
-    for item in found:
+    for item in found.cascades:
         size = f"{item.parameters / 1e6:,.0f} M" if item.parameters else "?"
         marks = ", ".join(
             text for text, shown in (("loaded", item.loaded), ("too large here", not item.fits)) if shown
@@ -155,6 +155,8 @@ def _models(arguments: argparse.Namespace) -> int:
             f"{item.name:24} {size:>9}  {'→'.join(item.stages):12} {', '.join(item.supports):40} "
             f"{item.license:10} {marks} {item.note}".rstrip()
         )
+    for broken in found.unreadable:
+        print(f"{broken.name:24} cannot be read: {broken.message}", file=sys.stderr)
     _print_variants()
     return 0
 

@@ -12,13 +12,12 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import acestep
-from acestep.clip import sweep_unfinished
-from acestep.errors import AceStepError, AlreadyExists, InvalidRequest, StorageError
+from acestep.errors import InvalidRequest, StorageError
 from protos import WIRE_VERSION
-from server import logs
+from server import logs, recovery
 from server import worker as worker_module
 from server.config import Config
 from server.events import ClipWritten, Event, Failed, Hub
@@ -30,6 +29,7 @@ from server.library import Library
 from server.midi import MidiInput, Trigger, Triggers
 from server.models import models_for
 from server.osc import OscServer
+from server.places import HomeLock
 from server.queue import INTERRUPTED, JobQueue
 from server.security import (
     AllowedFolders,
@@ -45,6 +45,7 @@ from server.worker import Worker
 
 FINISH_S = 3.0  # after SIGTERM, a running job that can end within this may
 CANCEL_S = 1.2  # and this long one that is cancelled may take to stop
+LOOK_S = 1.0  # between two looks at whether the home is still there
 THREAD_SWITCH_S = 0.0002  # a busy worker lets the ports answer within a few milliseconds
 log = logs.get("daemon")
 
@@ -83,7 +84,7 @@ class Daemon:
         """Opens everything. Raises AceStepError when something needed cannot be had."""
         config = self.config
         self._make_home()
-        self._open.enter_context(_lock_home(config.home))
+        self._home = self._open.enter_context(HomeLock(config.home))
         self._open.callback(log.info, "stopped")
         logs.start(config.home / "logs", config.log_level)
         token = self._token()
@@ -94,17 +95,19 @@ class Daemon:
         self.journal = Journal(private_file(config.home / "jobs.sqlite"))
         self._open.callback(self.journal.close)
         index = private_file(config.home / "clips.sqlite")
-        self.library = Library(index, [config.samples], config.trash, self.folders.check)
+        folders = [config.samples, *self.journal.folders()]
+        self.library = Library(index, folders, config.trash, self.folders.check)
         self._open.callback(self.library.close)
         self.hub.listen(self._index)
 
-        self.queue = JobQueue(self.hub, self.journal.record, config.max_queue, config.max_queue_per_client)
+        limits = (config.max_queue, config.max_queue_per_client)
+        self.queue = JobQueue(self.hub, self.journal.record, *limits, keep=self.journal.keep)
         self.models = models_for(config, self._load)
         self.worker = Worker(
             self.queue,
             self.models,
             self.hub,
-            self.journal.record,
+            self.journal.keep,
             idle_unload_s=config.idle_unload_min * 60,
             produce=self._produce,
         )
@@ -123,8 +126,9 @@ class Daemon:
         self._open.callback(self.osc.stop)
         self.midi = self._midi()
 
-        self._sweep(uploads)
-        self._recover(resume)
+        uploads.sweep()
+        recovery.sweep({*folders, config.trash, *config.trash.glob("*")})
+        recovery.recover(self.journal, self.library, self.queue, resume)
         sys.setswitchinterval(THREAD_SWITCH_S)
         self.worker.start()
         self._open.callback(self._stop_work)
@@ -135,8 +139,11 @@ class Daemon:
         self._announce()
 
     def main_loop(self) -> None:
-        """Waits; everything happens in the threads of worker, OSC and gRPC."""
-        self._stop.wait()
+        """Waits; everything happens in the threads of worker, OSC and gRPC. Ends when the home is deleted."""
+        while not self._stop.wait(LOOK_S):
+            if not self._home.is_there():
+                log.error("home_deleted", home=str(self.config.home), then="the daemon stops")
+                return
 
     def shutdown(self) -> None:
         """Finishes or cancels the running job, keeps the waiting ones for `--resume`, and closes all."""
@@ -144,7 +151,9 @@ class Daemon:
         self._open.close()
 
     def _stop_work(self) -> None:
-        self.config.running_file.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            if self._home.is_there():  # else it is another daemon's
+                self.config.running_file.unlink(missing_ok=True)
         self.queue.close()
         self._end_running_job()
         self.worker.join(0.3)
@@ -216,25 +225,6 @@ class Daemon:
         self._open.callback(found.close)
         return found
 
-    def _sweep(self, uploads: Uploads) -> None:
-        uploads.sweep()
-        folders = {self.config.samples, *(record.folder for record in self.journal.newest(200))}
-        swept = sum(sweep_unfinished(folder) for folder in folders if folder.is_dir())
-        if swept:
-            log.warning("half_written_files_removed", files=swept)
-
-    def _recover(self, resume: bool) -> None:
-        for record in self.journal.mark_interrupted():
-            log.warning("job_was_interrupted", job=record.id, client=record.client)
-        if not resume:
-            return
-        for job in self.journal.to_resume():
-            try:
-                self.queue.submit(job)
-                log.info("job_resumed", job=job.id, client=job.client)
-            except AceStepError as error:
-                log.error("job_not_resumed", job=job.id, error=str(error))
-
     def _index(self, event: Event) -> None:
         """A hub listener: every clip goes into the library."""
         if isinstance(event, ClipWritten):
@@ -254,9 +244,8 @@ class Daemon:
         job.cancelling.set()
         if not self.queue.wait_idle(CANCEL_S):
             message = "the daemon was stopped while the job ran"
-            self.queue.finish(job, INTERRUPTED, "interrupted", message)
-            self.journal.record(job)
-            self.hub.publish(Failed(job.id, "interrupted", message))
+            told = [Failed(job.id, "interrupted", message)]
+            self.queue.finish(job, INTERRUPTED, "interrupted", message, told)
 
     def _announce(self) -> None:
         config = self.config
@@ -295,37 +284,6 @@ def serve(
         sys.stderr.flush()
         os._exit(0)
     return 0
-
-
-def _lock_home(home: Path) -> TextIO:
-    """One daemon per home: the journal tells dead jobs from living ones only so."""
-    file = private_file(home / "daemon.lock").open("a+", encoding="utf-8")
-    try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.close()
-        raise AlreadyExists(
-            f"a daemon with the home {home} runs already{_whose(home)}: use that one, stop it, or choose "
-            "another home with --home"
-        ) from None
-    return file
-
-
-def _whose(home: Path) -> str:
-    try:
-        running = json.loads((home / "daemon.json").read_text("utf-8"))
-        return (
-            f" (process {running['pid']}, gRPC port {running['grpc_port']}, OSC port {running['osc_port']})"
-        )
-    except (OSError, ValueError, KeyError):
-        return ""
 
 
 def _memory_bytes() -> int:

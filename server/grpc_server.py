@@ -17,18 +17,24 @@ from grpc_reflection.v1alpha import reflection
 from acestep.errors import InvalidRequest, Unauthenticated, Unavailable
 from protos.acestep.v1 import acestep_pb2, acestep_pb2_grpc
 from server.config import Config
-from server.grpc_service import MAX_STREAMS, DaemonService
+from server.grpc_service import DaemonService, abort
 from server.ports import taken_message
+from server.quotas import THREADS, Turnstile
 from server.reasons import REASON_KEY, STATUS, for_header
 from server.security import check_token, is_loopback, read_private_key
 
-THREADS = MAX_STREAMS + 16
 MAX_RECEIVED_BYTES = 4 << 20
 SERVICE = acestep_pb2.DESCRIPTOR.services_by_name["Daemon"].full_name
 _OPTIONS = (
     ("grpc.so_reuseport", 0),  # or a second daemon would share the port unnoticed
     ("grpc.max_receive_message_length", MAX_RECEIVED_BYTES),
     ("grpc.max_metadata_size", 16 << 10),
+    # Callers may ask every few seconds whether the daemon is there, also while nothing goes on …
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_ping_interval_without_data_ms", 4_000),
+    # … and it asks them: a machine that was unplugged does not hold its calls open.
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
 )
 
 
@@ -37,12 +43,13 @@ class GrpcServer:
 
     def __init__(self, config: Config, token: str):
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="grpc")
-        interceptors = [_TokenCheck(token)] if token else []
+        self._turnstile = Turnstile(abort)
+        interceptors = [self._turnstile, *([_TokenCheck(token)] if token else [])]
         self._server = grpc.server(
             self._pool, interceptors=interceptors, options=_OPTIONS, maximum_concurrent_rpcs=THREADS
         )
         self.port = self._bind(config)
-        self._health = health.HealthServicer(experimental_non_blocking=True)
+        self._health = health.HealthServicer(experimental_non_blocking=False)
         self._service: DaemonService | None = None
 
     def start(self, service: DaemonService) -> None:
@@ -53,6 +60,7 @@ class GrpcServer:
         reflection.enable_server_reflection(
             (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server
         )
+        self._turnstile.start()
         self._server.start()
         for name in ("", SERVICE):
             self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
@@ -64,6 +72,7 @@ class GrpcServer:
         if self._service is not None:
             self._service.end_streams()
         stopped.wait(grace_s + 1)
+        self._turnstile.stop()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _bind(self, config: Config) -> int:

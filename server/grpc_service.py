@@ -5,13 +5,15 @@ Only turns messages into calls and errors into status codes; decides nothing abo
 # ruff: noqa: N802 (the schema's names)
 
 import functools
-import threading
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
+from pathlib import Path
 from typing import Any
 
 import grpc
 
-from acestep.errors import AceStepError, Busy, InvalidRequest, NotFound
+from acestep.errors import AceStepError, Busy, Cancelled, InvalidRequest, NotFound
 from protos.acestep.v1 import acestep_pb2 as pb
 from protos.acestep.v1 import acestep_pb2_grpc
 from server import catalogue, logs, wire
@@ -20,18 +22,21 @@ from server.intake import Intake
 from server.journal import JobRecord, Journal
 from server.library import Library, Search
 from server.queue import DONE, Job
+from server.quotas import address
 from server.reasons import JOB_KEY, REASON_KEY, STATUS, for_header
 from server.security import RateLimit
 from server.uploads import MAX_CHUNK_BYTES
 from server.worker import Worker
 
-MAX_STREAMS = 48  # long calls at once; the other threads stay free for short ones
+MAX_LISTED_SIDECAR = 64 << 10  # a longer one would make a listing too large for its caller
+UPLOAD_GRACE_S, UPLOAD_BYTES_PER_S = 30.0, 16 << 10  # no upload takes longer than at this pace
 DOWNLOAD_CHUNK_BYTES = 256 * 1024
 MAX_LISTED_JOBS = 1_000
 log = logs.get("grpc")
 
 
-def _abort(context: grpc.ServicerContext, error: AceStepError, job: str = "") -> None:
+def abort(context: grpc.ServicerContext, error: AceStepError, job: str = "") -> None:
+    """Ends a call with an error: its status, its sentence, and its reason in the trailing metadata."""
     trailing = [(REASON_KEY, error.reason), *([(JOB_KEY, job)] if job else [])]
     context.set_trailing_metadata(tuple(trailing))
     context.abort(STATUS[error.reason], for_header(str(error)))
@@ -50,30 +55,26 @@ def _answered(method: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return method(self, request, context)
         except AceStepError as error:
-            _abort(context, error)
+            abort(context, error)
         except Exception as error:
             log.error("call_failed", exc_info=True)
-            _abort(context, _fault(error))
+            abort(context, _fault(error))
 
     return call
 
 
 def _streamed(method: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
-    """The same for calls with a stream of answers, of which only so many may run at once."""
+    """The same for calls with a stream of answers."""
 
     @functools.wraps(method)
     def call(self: "DaemonService", request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
-        if not self.streams.acquire(blocking=False):
-            _abort(context, Busy(f"{MAX_STREAMS} streams are open, and no more may be: end some"))
         try:
             yield from method(self, request, context)
         except AceStepError as error:
-            _abort(context, error, getattr(error, "job", ""))
+            abort(context, error, getattr(error, "job", ""))
         except Exception as error:
             log.error("call_failed", exc_info=True)
-            _abort(context, _fault(error))
-        finally:
-            self.streams.release()
+            abort(context, _fault(error))
 
     return call
 
@@ -97,9 +98,8 @@ class DaemonService(acestep_pb2_grpc.DaemonServicer):
         self._library = library
         self._worker = worker
         self._status = status
-        self._rate = RateLimit(50, 200)  # requests that cost something, per peer
+        self._rate = RateLimit(200, 1_000)  # requests that cost something, per address
         self._inboxes: set[Inbox] = set()
-        self.streams = threading.BoundedSemaphore(MAX_STREAMS)
 
     def end_streams(self) -> None:
         """At shutdown: WatchAll and its like end by themselves."""
@@ -245,8 +245,12 @@ class DaemonService(acestep_pb2_grpc.DaemonServicer):
             raise InvalidRequest("the upload has no name: expected the file's name in the first chunk")
 
         def chunks() -> Iterator[bytes]:
+            started, size = time.monotonic(), len(first.data)
             yield first.data
             for chunk in request:
+                size += len(chunk.data)
+                if time.monotonic() - started > UPLOAD_GRACE_S + size / UPLOAD_BYTES_PER_S:
+                    raise Busy(f"the upload is too slow: expected {UPLOAD_BYTES_PER_S >> 10} kB a second")
                 if len(chunk.data) > MAX_CHUNK_BYTES:
                     raise InvalidRequest(f"a chunk is larger than {MAX_CHUNK_BYTES} bytes: send smaller ones")
                 yield chunk.data
@@ -283,7 +287,15 @@ class DaemonService(acestep_pb2_grpc.DaemonServicer):
             trashed=request.trashed,
             limit=request.limit,
         )
-        return pb.ListClipsResponse(clips=[wire.clip_to_proto(clip) for clip in self._library.search(query)])
+        clips = [wire.clip_to_proto(clip) for clip in self._library.search(query)]
+        for clip in clips:
+            if len(clip.sidecar_json) > MAX_LISTED_SIDECAR:
+                clip.sidecar_json = ""
+        failed = [
+            pb.Unreadable(name=Path(one.path).name, path=one.path, message=one.message)
+            for one in self._library.unreadable()
+        ]
+        return pb.ListClipsResponse(clips=clips, unreadable=failed)
 
     @_answered
     def StarClip(self, request: pb.StarClipRequest, context: grpc.ServicerContext) -> pb.Clip:
@@ -299,46 +311,56 @@ class DaemonService(acestep_pb2_grpc.DaemonServicer):
 
     @_answered
     def ListCascades(self, request: Any, context: grpc.ServicerContext) -> pb.ListCascadesResponse:
-        return pb.ListCascadesResponse(cascades=catalogue.cascades(self._intake.models))
+        return catalogue.cascades(self._intake.models)
 
     @_answered
     def LoadCascade(self, request: pb.CascadeName, context: grpc.ServicerContext) -> pb.Cascade:
         models = self._intake.models
         self._intake.check_cascade(request.name)
-        self._worker.call(lambda: models.use(request.name)).result()
+        self._wait(context, lambda: models.use(request.name))
         return catalogue.cascade(models, request.name or models.default)
 
     @_answered
     def UnloadCascade(self, request: pb.CascadeName, context: grpc.ServicerContext) -> pb.Cascade:
         models = self._intake.models
         name = request.name or models.loaded_name
-        self._worker.call(lambda: models.unload(request.name)).result()
+        self._wait(context, lambda: models.unload(request.name))
         return catalogue.cascade(models, name)
 
     @_answered
     def ListAdapters(self, request: Any, context: grpc.ServicerContext) -> pb.ListAdaptersResponse:
-        return pb.ListAdaptersResponse(adapters=self._adapters())
+        return self._adapters()
 
     @_answered
     def LoadAdapter(self, request: pb.AdapterName, context: grpc.ServicerContext) -> pb.Adapter:
         self._intake.check_adapter(request.name)
         models, folder = self._intake.models, self._intake.adapters
-        self._worker.call(lambda: catalogue.load_adapter(models, folder, request.name)).result()
+        self._wait(context, lambda: catalogue.load_adapter(models, folder, request.name))
         return self._adapter(request.name)
 
     @_answered
     def UnloadAdapter(self, request: pb.AdapterName, context: grpc.ServicerContext) -> pb.Adapter:
-        self._worker.call(lambda: catalogue.unload_adapter(self._intake.models, request.name)).result()
+        self._wait(context, lambda: catalogue.unload_adapter(self._intake.models, request.name))
         return self._adapter(request.name)
 
-    def _adapters(self) -> list[pb.Adapter]:
+    def _adapters(self) -> pb.ListAdaptersResponse:
         return catalogue.adapters(self._intake.models, self._intake.adapters)
 
     def _adapter(self, name: str) -> pb.Adapter:
-        return next((item for item in self._adapters() if item.name == name), pb.Adapter(name=name))
+        return next((item for item in self._adapters().adapters if item.name == name), pb.Adapter(name=name))
+
+    def _wait(self, context: grpc.ServicerContext, function: Callable[[], Any]) -> None:
+        """Has the worker do something, and waits as long as the caller does."""
+        future = self._worker.call(function)
+        if not context.add_callback(future.cancel):  # the caller is gone already
+            future.cancel()
+        try:
+            future.result()
+        except CancelledError:
+            raise Cancelled("the caller did not wait for it") from None
 
     def _check_rate(self, context: grpc.ServicerContext) -> None:
-        if not self._rate.allows(context.peer()):
+        if not self._rate.allows(address(context.peer())):
             raise Busy("requests come too fast: wait a little")
 
 

@@ -12,6 +12,7 @@ from acestep.errors import InvalidRequest, NotFound, StorageError, UnreadableAud
 from acestep.request import AudioRange, GenerateRequest
 from server import catalogue, logs
 from server.models import Models
+from server.places import Disk
 from server.queue import Job, JobQueue
 from server.security import AllowedFolders
 from server.uploads import PREFIX, Uploads
@@ -37,6 +38,7 @@ class Intake:
         self.folders = folders
         self.uploads = uploads
         self.samples = samples
+        self._samples_disk = Disk(samples)
         self.models = models
         self.adapters = adapters
 
@@ -63,8 +65,15 @@ class Intake:
         if only_take is not None and not only_take < checked.takes:
             raise InvalidRequest(f"only_take {only_take} is none of {checked.takes} takes: they count from 0")
         where = self.check_folder(folder)
+        disk = self._samples_disk if where == self.samples else Disk(where)
         job = Job(
-            checked, where, client[:200], stream_audio=stream_audio, only_take=only_take, made=made or {}
+            checked,
+            where,
+            client[:200],
+            stream_audio=stream_audio,
+            only_take=only_take,
+            made=made or {},
+            disk=disk,
         )
         before_queueing(job)
         position = self.queue.submit(job)
@@ -95,6 +104,8 @@ class Intake:
     def check_folder(self, folder: str) -> Path:
         """Where the clips go: the samples folder, or an allowed one; created when missing."""
         path = self.folders.check(folder) if folder else self.samples
+        if path.is_relative_to(self.samples):
+            self._samples_disk.check()
         if path.exists() and not path.is_dir():
             raise InvalidRequest(f"{path} is not a folder: expected one for the clips")
         try:

@@ -1,23 +1,37 @@
 """The jobs on disk (SQLite in home): what was asked, how it ended, and what a crash cut short.
 
-Written before a job is acknowledged and whenever its state changes; knows nothing of how jobs are run.
+Written before a job is acknowledged and whenever its state changes. A change that cannot be written now
+(another program holds the file, the disk is full) waits in `NAME.late` and in memory and is tried again until
+it is in; knows nothing of how jobs are run.
 """
 
 import contextlib
 import json
+import os
 import sqlite3
 import threading
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from acestep.errors import AceStepError, NotFound, StorageError
+from acestep import typed_json
+from acestep.errors import AceStepError, InvalidRequest, NotFound, StorageError
 from acestep.request import GenerateRequest
+from acestep.typed_json import Fields
+from server import database, logs
 from server.queue import DONE, INTERRUPTED, QUEUED, RUNNING, Job
 
 KEPT_JOBS = 10_000
+RETRY_S = 0.25
+BUSY_S = 1.0  # a lock that is held longer makes changes late, and new jobs are refused
+MAX_LATE_BYTES = 64 << 20
+log = logs.get("journal")
+_PROBE = (
+    "SELECT id, client, state, created, changed, folder, request, clips, reason, message, rerun_as, only_take"
+    " FROM jobs LIMIT 1"
+)
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs (
     id TEXT PRIMARY KEY, client TEXT NOT NULL, state TEXT NOT NULL, created TEXT NOT NULL,
@@ -46,8 +60,37 @@ class JobRecord:
 
     @property
     def prompt(self) -> str:
-        """The request's prompt."""
-        return str(json.loads(self.request_json).get("prompt", ""))
+        """The request's prompt; "" where it cannot be read."""
+        try:
+            return str(_fields(self.request_json).get("prompt", ""))
+        except InvalidRequest:
+            return ""
+
+    @property
+    def created_s(self) -> float:
+        """When it was accepted, in seconds since 1970."""
+        try:
+            return datetime.fromisoformat(self.created).timestamp()
+        except ValueError:
+            return 0.0
+
+    @property
+    def takes(self) -> int:
+        """How many clips the job makes."""
+        if self.only_take is not None:
+            return 1
+        try:
+            return int(_fields(self.request_json).get("takes", 1))
+        except (InvalidRequest, TypeError, ValueError):
+            return 1
+
+    def again(self) -> Job:
+        """A new job in place of this one. Raises InvalidRequest where another version wrote it."""
+        try:
+            request = GenerateRequest.from_dict(_fields(self.request_json))
+        except (AceStepError, TypeError, ValueError) as error:
+            raise InvalidRequest(f"job {self.id} cannot be read ({error})") from error
+        return Job(request, self.folder, self.client, only_take=self.only_take, rerun_of=self.id)
 
     @classmethod
     def of(cls, job: Job) -> "JobRecord":
@@ -69,32 +112,109 @@ class JobRecord:
         )
 
 
+@dataclass(frozen=True)
+class _Late:
+    """A change that is not in the file yet."""
+
+    id: str
+    state: str
+    clips: tuple[str, ...]
+    reason: str
+    message: str
+
+
 class Journal:
-    """Jobs in `path`. Raises StorageError where the file cannot be written."""
+    """Jobs in `path`. Raises StorageError where the file cannot be written; `keep` never does."""
 
     def __init__(self, path: Path):
         self.path = path
         self._lock = threading.Lock()
-        with self._errors():
-            self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = NORMAL")
-            self._db.executescript(_SCHEMA)
+        self._late_file = path.with_name(path.name + ".late")
+        self._late: dict[str, _Late] = {}
+        self._closing = threading.Event()
+        self._retrying: threading.Thread | None = None
+        self._db, _ = database.open_database(path, _SCHEMA, _PROBE, BUSY_S)
+        self._read_late()
 
     def record(self, job: Job) -> None:
-        """Writes the job's present state."""
+        """Writes a new job, and that it is made in place of another if it is. Raises StorageError."""
         entry = JobRecord.of(job)
-        with self._lock, self._errors():
+        with self._lock, self._errors(), self._db:
+            self._db.execute("BEGIN IMMEDIATE")
             self._db.execute(
                 "INSERT INTO jobs (id, client, state, created, changed, folder, request, clips, reason,"
-                " message, only_take) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-                " ON CONFLICT (id) DO UPDATE SET state = excluded.state, changed = excluded.changed,"
-                " clips = excluded.clips, reason = excluded.reason,"
-                " message = excluded.message",
+                " message, only_take) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (entry.id, entry.client, entry.state, entry.created, _now(), str(entry.folder),
                  entry.request_json, json.dumps(entry.clips), entry.reason, entry.message,
                  entry.only_take),
             )  # fmt: skip
+            if job.rerun_of:
+                self._db.execute("UPDATE jobs SET rerun_as = ? WHERE id = ?", (job.id, job.rerun_of))
+
+    def keep(self, job: Job) -> None:
+        """Writes a known job's present state, now or as soon as that is possible."""
+        entry = JobRecord.of(job)
+        late = _Late(entry.id, entry.state, entry.clips, entry.reason, entry.message)
+        with self._lock:
+            self._late[late.id] = late
+            if self._retrying is None:
+                try:
+                    self._write_late()
+                    return
+                except StorageError as error:
+                    log.error("journal_is_late", job=job.id, state=job.state, error=str(error))
+                self._retrying = threading.Thread(target=self._retry, name="journal", daemon=True)
+                self._retrying.start()
+            self._note_late(late)
+
+    def _write_late(self) -> None:
+        """All late changes in one go, or none."""
+        with self._errors(), self._db:
+            self._db.execute("BEGIN IMMEDIATE")
+            self._db.executemany(
+                "UPDATE jobs SET state = ?, changed = ?, clips = ?, reason = ?, message = ? WHERE id = ?",
+                [
+                    (late.state, _now(), json.dumps(late.clips), late.reason, late.message, late.id)
+                    for late in self._late.values()
+                ],
+            )
+        self._late.clear()
+        if self._late_file.exists():
+            with contextlib.suppress(OSError):
+                self._late_file.unlink()
+
+    def _note_late(self, late: _Late) -> None:
+        """For the case that this process is killed before the file can be written again."""
+        with contextlib.suppress(OSError), self._late_file.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(asdict(late)) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def _read_late(self) -> None:
+        """At start: what a killed daemon could not write."""
+        try:
+            if self._late_file.stat().st_size > MAX_LATE_BYTES:
+                return
+            lines = self._late_file.read_bytes().splitlines()
+        except OSError:
+            return
+        for line in lines:
+            with contextlib.suppress(InvalidRequest):  # the last one may be half a line
+                late = typed_json.parse(line, _Late, str(self._late_file))
+                self._late[late.id] = late
+        with self._lock:
+            self._write_late()
+
+    def _retry(self) -> None:
+        while not self._closing.wait(RETRY_S):
+            with self._lock:
+                try:
+                    self._write_late()
+                except StorageError:
+                    continue
+                self._retrying = None
+                log.info("journal_is_whole")
+                return
 
     def mark_interrupted(self) -> list[JobRecord]:
         """At start: every job that a dead daemon left queued or running is interrupted; these are they."""
@@ -111,22 +231,18 @@ class Journal:
             )
         return cut
 
-    def to_resume(self) -> list[Job]:
-        """New jobs for the interrupted ones that were not rerun yet, oldest first."""
+    def interrupted(self) -> list[JobRecord]:
+        """The interrupted jobs that were not made again yet, oldest first."""
         with self._lock, self._errors():
-            records = self._rows("WHERE state = ? AND rerun_as = '' ORDER BY created", (INTERRUPTED,))
-        jobs = []
-        for record in records:
-            try:
-                request = GenerateRequest.from_dict(json.loads(record.request_json))
-            except (AceStepError, TypeError, ValueError):  # written by another version
-                continue
-            jobs.append((record.id, Job(request, record.folder, record.client, only_take=record.only_take)))
+            return self._rows("WHERE state = ? AND rerun_as = '' ORDER BY created", (INTERRUPTED,))
+
+    def mark_done(self, record: JobRecord, clips: Iterable[str]) -> None:
+        """A job whose clips were all written before the daemon could say so."""
         with self._lock, self._errors():
-            self._db.executemany(
-                "UPDATE jobs SET rerun_as = ? WHERE id = ?", [(job.id, old) for old, job in jobs]
+            self._db.execute(
+                "UPDATE jobs SET state = ?, changed = ?, clips = ?, reason = '', message = '' WHERE id = ?",
+                (DONE, _now(), json.dumps(list(clips)), record.id),
             )
-        return [job for _, job in jobs]
 
     def get(self, job_id: str) -> JobRecord:
         """The job of that id. Raises NotFound."""
@@ -141,10 +257,21 @@ class Journal:
         with self._lock, self._errors():
             return self._rows("ORDER BY created DESC, rowid DESC LIMIT ?", (limit,))
 
+    def folders(self) -> list[Path]:
+        """Every folder that jobs wrote to."""
+        with self._lock, self._errors():
+            return [Path(row[0]) for row in self._db.execute("SELECT DISTINCT folder FROM jobs")]
+
     def close(self) -> None:
-        """Closes the file."""
+        """Closes the file; what is late is tried a last time."""
+        self._closing.set()
         with self._lock:
-            self._db.close()
+            try:
+                self._write_late()
+            except StorageError as error:
+                log.error("journal_not_whole", jobs=len(self._late), error=str(error))
+            with contextlib.suppress(sqlite3.Error):
+                self._db.close()
 
     def _rows(self, where: str, values: tuple[Any, ...]) -> list[JobRecord]:
         rows = self._db.execute(
@@ -160,7 +287,7 @@ class Journal:
                 created=row[3],
                 folder=Path(row[4]),
                 request_json=row[5],
-                clips=tuple(json.loads(row[6])),
+                clips=_paths(row[6]),
                 reason=row[7],
                 message=row[8],
                 only_take=row[9],
@@ -168,12 +295,19 @@ class Journal:
             for row in rows
         ]
 
-    @contextlib.contextmanager
-    def _errors(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            raise StorageError(f"the job journal {self.path} cannot be used ({error})") from error
+    def _errors(self) -> contextlib.AbstractContextManager[None]:
+        return database.errors("job journal", self.path)
+
+
+def _fields(text: str) -> Fields:
+    return typed_json.parse(text, Fields, "the job's request")
+
+
+def _paths(text: str) -> tuple[str, ...]:
+    try:
+        return typed_json.parse(text, tuple[str, ...], "the job's clips")
+    except InvalidRequest:
+        return ()
 
 
 def _now() -> str:

@@ -1,7 +1,8 @@
 """The index of all clips (SQLite in home): search, stars, trash. The files and their sidecars are the truth.
 
 Anything in the index can be rebuilt from the sidecars; stars and the way back from the trash are therefore
-written there too. Knows nothing of jobs.
+written there too. A move is noted in the index before it begins, and one that was cut short is ended by the
+next `refresh`. Knows nothing of jobs.
 """
 
 import contextlib
@@ -11,18 +12,26 @@ import os
 import secrets
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from acestep.clip import SIDECAR_ENDING, Clip, read_sidecar
-from acestep.errors import AceStepError, AlreadyExists, InvalidRequest, NotFound, StorageError
+from acestep import typed_json
+from acestep.clip import MAX_SIDECAR_BYTES, SIDECAR_ENDING, Clip, belongings, read_sidecar, sidecar_text
+from acestep.errors import AceStepError, AlreadyExists, InvalidRequest, NotFound
 from acestep.key import Key
+from server import database, logs, moves
+from server.scan import sidecars, stamp
 
 DEFAULT_LIMIT = 200
 MAX_LIMIT = 5_000
-COMPANIONS = (".mid",)  # files that go with a clip: NAME.mid beside NAME.wav
+MAX_UNREADABLE = 100  # named in one answer
+log = logs.get("library")
+_PROBE = (
+    "SELECT c.path, name, words, bpm, key, adapters, created, starred, trashed, stamp, c.sidecar, target"
+    " FROM clips c, folders f, moves LIMIT 1"
+)
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS clips (
     path TEXT PRIMARY KEY, name TEXT NOT NULL, words TEXT NOT NULL, bpm REAL NOT NULL, key TEXT NOT NULL,
@@ -32,6 +41,7 @@ CREATE TABLE IF NOT EXISTS clips (
 CREATE INDEX IF NOT EXISTS clips_by_name ON clips (name);
 CREATE INDEX IF NOT EXISTS clips_by_time ON clips (created);
 CREATE TABLE IF NOT EXISTS folders (path TEXT PRIMARY KEY);
+CREATE TABLE IF NOT EXISTS moves (source TEXT PRIMARY KEY, target TEXT NOT NULL, sidecar TEXT NOT NULL);
 """
 
 
@@ -50,6 +60,14 @@ class Search:
     limit: int = 0
 
 
+@dataclass(frozen=True)
+class Unreadable:
+    """A clip whose sidecar cannot be used, and why."""
+
+    path: str
+    message: str
+
+
 class Library:
     """Clips of the samples folder, of every other folder jobs wrote to, and of the trash."""
 
@@ -64,13 +82,19 @@ class Library:
         self.path = path
         self._check = check
         self.trash = trash
-        self._lock = threading.RLock()
-        with self._errors():
-            self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = NORMAL")
-            self._db.executescript(_SCHEMA)
-        for folder in folders:
+        self._folders = list(folders)
+        self._lock = threading.RLock()  # of the index
+        self._refreshing = threading.Lock()
+        self._changing = threading.Condition()
+        self._in_hand: set[str] = set()  # file names whose clip is being changed
+        self._unreadable: dict[str, tuple[float, str]] = {}  # path → stamp of its sidecar, why
+        self._stale = not path.exists() or not path.stat().st_size  # an empty index is filled first
+        self._open()
+
+    def _open(self) -> None:
+        self._db, damaged = database.open_database(self.path, _SCHEMA, _PROBE)
+        self._stale |= damaged
+        for folder in self._folders:
             self._remember_folder(folder)
 
     def add(self, clip: Clip) -> None:
@@ -81,31 +105,69 @@ class Library:
     def refresh(self) -> int:
         """Brings the index in line with the files; how many clips there are, trash included.
 
-        Cheap when nothing changed: sidecars are read again only when their time stamp is another.
+        Cheap when nothing changed: sidecars are read again only when their time stamp is another. Moves that
+        were cut short are ended first.
         """
-        with self._lock, self._errors():
-            known = dict(self._db.execute("SELECT path, stamp FROM clips").fetchall())
-            folders = [Path(row[0]) for row in self._db.execute("SELECT path FROM folders")]
-        seen: set[str] = set()
-        for folder in [*folders, self.trash]:
-            for sidecar in _sidecars(folder):
+        with self._refreshing:
+            self._stale = False
+            self._end_moves()
+            known = dict(self._run("SELECT path, stamp FROM clips"))
+            folders = [Path(row[0]) for row in self._run("SELECT path FROM folders")]
+            seen: set[str] = set()
+            unreadable: dict[str, tuple[float, str]] = {}
+            plain: dict[Path, bool] = {}  # folders that are allowed, and behind no link
+            for sidecar in (found for folder in [*folders, self.trash] for found in sidecars(folder)):
                 file = sidecar.with_name(sidecar.name.removesuffix(SIDECAR_ENDING))
-                stamp = _stamp(sidecar)
-                if stamp is None or not file.exists() or not self._is_allowed(file, sidecar):
+                seen_at = stamp(sidecar)
+                if seen_at is None or stamp(file) is None or not self._is_allowed(file, sidecar, plain):
                     continue
-                if known.get(str(file)) != stamp:
-                    with contextlib.suppress(AceStepError):  # some other program's JSON
-                        self._index(self._load(file))
-                        seen.add(str(file))
-                else:
+                if known.get(str(file)) == seen_at:
                     seen.add(str(file))
-        with self._lock, self._errors():
-            gone = [(path,) for path in known if path not in seen]
-            self._db.executemany("DELETE FROM clips WHERE path = ?", gone)
-            return int(self._db.execute("SELECT count(*) FROM clips").fetchone()[0])
+                    continue
+                before = self._unreadable.get(str(file))
+                why = before[1] if before and before[0] == seen_at else self._look_at(file)
+                if why:
+                    unreadable[str(file)] = (seen_at, why)
+                elif why is None:
+                    seen.add(str(file))
+            self._unreadable = unreadable
+            gone = [row for row in known.items() if row[0] not in seen]
+            self._run("DELETE FROM clips WHERE path = ? AND stamp = ?", gone, many=True)
+            return int(self._run("SELECT count(*) FROM clips")[0][0])
+
+    def _look_at(self, file: Path) -> str | None:
+        """Indexes a clip that is new or changed; None, or why not ("": it is some other program's JSON)."""
+        try:
+            str(file).encode()
+        except UnicodeEncodeError:
+            return "its name is not UTF-8: rename it"
+        sidecar = file.with_name(file.name + SIDECAR_ENDING)
+        with self._only_one(file.name, wait=False) as mine:
+            if not mine:  # whoever changes it indexes it
+                return None
+            try:
+                content = typed_json.read(sidecar, typed_json.Fields, max_bytes=MAX_SIDECAR_BYTES)
+                if "clip" not in content and "format" not in content:
+                    return ""
+                clip = self._load(file)
+            except (FileNotFoundError, NotFound):
+                return ""
+            except InvalidRequest as error:
+                return str(error)
+            self._index(clip)
+        return None
+
+    def unreadable(self) -> list[Unreadable]:
+        """The clips that the last `refresh` could not read: they are left out of every search."""
+        found = sorted(self._unreadable.items())[:MAX_UNREADABLE]
+        return [
+            Unreadable(path.encode("utf-8", "backslashreplace").decode(), why) for path, (_, why) in found
+        ]
 
     def search(self, query: Search) -> list[Clip]:
         """Clips that match, newest first."""
+        if self._stale:
+            self.refresh()
         where = ["trashed = ?"]
         values: list[Any] = [int(query.trashed)]
         for word in query.words.lower().split():
@@ -114,7 +176,7 @@ class Library:
         for condition, value in (
             ("bpm >= ?", query.bpm_min),
             ("bpm <= ?", query.bpm_max),
-            ("key = ?", str(Key.parse(query.key)) if query.key else None),
+            ("key = ?", str(Key.parse(query.key).sharp) if query.key else None),
             ("adapters LIKE ?", f'%"{query.adapter}"%' if query.adapter else None),
             ("created >= ?", query.since or None),
             ("starred = ?", 1 if query.starred else None),
@@ -123,13 +185,16 @@ class Library:
                 where.append(condition)
                 values.append(value)
         limit = min(query.limit or DEFAULT_LIMIT, MAX_LIMIT)
-        with self._lock, self._errors():
-            rows = self._db.execute(
-                f"SELECT sidecar, path FROM clips WHERE {' AND '.join(where)}"
-                " ORDER BY created DESC, name DESC LIMIT ?",
-                (*values, limit),
-            ).fetchall()
-        return [self._from_row(row) for row in rows]
+        rows = self._run(
+            f"SELECT sidecar, path FROM clips WHERE {' AND '.join(where)}"
+            " ORDER BY created DESC, name DESC LIMIT ?",
+            (*values, limit),
+        )
+        found = []
+        for row in rows:
+            with contextlib.suppress(InvalidRequest):  # written by a version that minded less
+                found.append(self._from_row(row))
+        return found
 
     def file(self, name: str) -> Path:
         """The audio of a clip, with all links resolved: the file to open. Raises ForbiddenPath."""
@@ -137,112 +202,153 @@ class Library:
 
     def get(self, name: str) -> Clip:
         """The clip of that file name or path; the newest where several folders hold the name."""
-        with self._lock, self._errors():
-            row = self._db.execute(
-                "SELECT sidecar, path FROM clips WHERE name = ? OR path = ?"
-                " ORDER BY trashed, created DESC LIMIT 1",
-                (name, name),
-            ).fetchone()
-        if row is None:
-            raise NotFound(f"no clip {name!r:.200} in the library: expected the name of a listed clip")
-        return self._held(row)
-
-    def star(self, name: str, starred: bool) -> Clip:
-        """Stars a clip, or takes the star away."""
-        clip = self.get(name)
-        return self._rewrite(clip, Path(clip.path), {"starred": starred})
-
-    def move_to_trash(self, name: str) -> Clip:
-        """Moves the clip, its sidecar and companions into the trash folder."""
-        clip = self.get(name)
-        if clip.trashed:
-            raise InvalidRequest(f"{clip.name} is in the trash already")
-        source = Path(clip.path)
-        # A folder each: two clips of one name from different folders may both be there.
-        target = self.trash / secrets.token_hex(4) / source.name
-        _move(source, target)
-        return self._rewrite(clip, target, {"trashed": True}, trashed_from=str(source.parent))
-
-    def restore(self, name: str) -> Clip:
-        """Moves a trashed clip back to where it was. Raises AlreadyExists if its name is taken there."""
-        found = self.search_name(name, trashed=True)
-        source = Path(found.path)
-        folder = Path(str(found.sidecar.get("trashed_from", "")))
-        if not folder.is_absolute():
-            raise NotFound(f"the sidecar of {found.name} does not say where it was: move {source} by hand")
-        target = self._inside(folder / source.name)
-        if target.exists() or target.with_name(target.name + SIDECAR_ENDING).exists():
-            raise AlreadyExists(f"{target} exists, and nothing is overwritten: rename it first")
-        _move(source, target)
-        with contextlib.suppress(OSError):
-            source.parent.rmdir()
-        return self._rewrite(found, target, {"trashed": False}, trashed_from=None)
+        return self._held(name, (0, 1), "in the library: expected the name of a listed clip")
 
     def search_name(self, name: str, trashed: bool) -> Clip:
         """The clip of that name or path, inside or outside the trash."""
-        with self._lock, self._errors():
-            row = self._db.execute(
-                "SELECT sidecar, path FROM clips WHERE (name = ? OR path = ?) AND trashed = ?"
-                " ORDER BY created DESC LIMIT 1",
-                (name, name, int(trashed)),
-            ).fetchone()
-        if row is None:
-            raise NotFound(f"no clip {name!r:.200} {'in the trash' if trashed else 'in the library'}")
-        return self._held(row)
+        where = "in the trash" if trashed else "in the library"
+        return self._held(name, (int(trashed), int(trashed)), where)
+
+    def _held(self, name: str, trashed: tuple[int, int], where: str) -> Clip:
+        if self._stale:
+            self.refresh()
+        rows = self._run(
+            "SELECT sidecar, path FROM clips WHERE (name = ? OR path = ?) AND trashed IN (?, ?)"
+            " ORDER BY trashed, created DESC LIMIT 1",
+            (name, name, *trashed),
+        )
+        if not rows:
+            for one in self.unreadable():
+                if name in (one.path, Path(one.path).name):
+                    raise InvalidRequest(one.message)
+            raise NotFound(f"no clip {name!r:.200} {where}")
+        clip = self._from_row(rows[0])
+        self._inside(Path(clip.path))  # it may have become a link since it was listed
+        return clip
+
+    def star(self, name: str, starred: bool) -> Clip:
+        """Stars a clip, or takes the star away."""
+        with self._only_one(name):
+            clip = self._now(self.get(name))
+            file = Path(clip.path)
+            sidecar = _changed(clip, {"starred": starred})
+            moves.replace_file(file.with_name(file.name + SIDECAR_ENDING), sidecar_text(sidecar))
+            changed = self._load(file)
+            self._index(changed)
+            return changed
+
+    def move_to_trash(self, name: str) -> Clip:
+        """Moves the clip, its sidecar and companions into the trash folder."""
+        with self._only_one(name):
+            clip = self.get(name)
+            if clip.trashed:
+                raise InvalidRequest(f"{clip.name} is in the trash already")
+            clip = self._now(clip)
+            source = Path(clip.path)
+            # A folder each: two clips of one name from different folders may both be there.
+            target = self.trash / secrets.token_hex(4) / source.name
+            sidecar = _changed(clip, {"trashed": True}, trashed_from=str(source.parent))
+            return self._move(source, target, sidecar)
+
+    def restore(self, name: str) -> Clip:
+        """Moves a trashed clip back to where it was. Raises AlreadyExists if its name is taken there."""
+        with self._only_one(name):
+            clip = self._now(self.search_name(name, trashed=True))
+            source = Path(clip.path)
+            origin = clip.sidecar.get("trashed_from")
+            if not isinstance(origin, str) or not Path(origin).is_absolute():
+                raise NotFound(f"the sidecar of {clip.name} does not say where it was: move {source} by hand")
+            target = self._inside(Path(origin) / source.name)
+            for file in (target, *belongings(target)):
+                if os.path.lexists(file):
+                    raise AlreadyExists(f"{file} exists, and nothing is overwritten: rename it first")
+            return self._move(source, target, _changed(clip, {"trashed": False}, trashed_from=None))
 
     def close(self) -> None:
         """Closes the index."""
         with self._lock:
             self._db.close()
 
-    def _held(self, row: tuple[str, str]) -> Clip:
-        """The clip of a row, whose file may have become a link since it was listed."""
-        clip = self._from_row(row)
-        self._inside(Path(clip.path))
-        return clip
-
     def _inside(self, file: Path) -> Path:
         """The file with all links resolved. Raises ForbiddenPath outside of the allowed folders and trash."""
         resolved = file.resolve()
-        with self._lock, self._errors():  # folders of jobs were allowed then, and are told without links
-            made = "SELECT 1 FROM folders WHERE path = ?"
-            written = self._db.execute(made, (str(resolved.parent),)).fetchone() is not None
+        # folders of jobs were allowed then, and are told without links
+        written = bool(self._run("SELECT 1 FROM folders WHERE path = ?", (str(resolved.parent),)))
         if written or resolved.is_relative_to(self.trash.resolve()):
             return resolved
         return self._check(str(file))
 
-    def _is_allowed(self, *files: Path) -> bool:
+    def _is_allowed(self, file: Path, sidecar: Path, plain: dict[Path, bool]) -> bool:
+        folder = file.parent
         try:
-            for file in files:
-                self._inside(file)
-        except (InvalidRequest, OSError):
+            if folder not in plain:
+                plain[folder] = folder.resolve() == folder and bool(self._inside(file))
+            if plain[folder] and not file.is_symlink() and not sidecar.is_symlink():
+                return True
+            return bool(self._inside(file) and self._inside(sidecar))
+        except (InvalidRequest, OSError, RuntimeError):  # RuntimeError: links that lead in circles
             return False
-        return True
 
-    def _rewrite(self, clip: Clip, file: Path, changes: dict[str, Any], **outer: Any) -> Clip:
-        """Changes the sidecar of `file` in place (whole or not at all) and the index with it."""
-        sidecar = clip.sidecar
-        sidecar["clip"] = {**sidecar["clip"], **changes}
-        for name, value in outer.items():
-            sidecar[name] = value
-            if value is None:
-                del sidecar[name]
-        companion = file.with_name(file.name + SIDECAR_ENDING)
-        hidden = companion.with_name(f".acestep-{os.getpid()}-{secrets.token_hex(6)}.part")
+    @contextlib.contextmanager
+    def _only_one(self, name: str, wait: bool = True) -> Iterator[bool]:
+        """One change of a clip at a time (its file name stays the same wherever it moves)."""
+        key = Path(name).name
+        with self._changing:
+            if key in self._in_hand and not wait:
+                yield False
+                return
+            self._changing.wait_for(lambda: key not in self._in_hand)
+            self._in_hand.add(key)
         try:
-            hidden.write_text(
-                json.dumps(sidecar, indent=1, ensure_ascii=False, sort_keys=True), encoding="utf-8"
-            )
-            hidden.replace(companion)
-        except OSError as error:
-            hidden.unlink(missing_ok=True)
-            raise StorageError(f"cannot change {companion} ({error})") from error
-        changed = Clip.from_sidecar(sidecar, file)
-        with self._lock, self._errors():
-            if str(file) != clip.path:
-                self._db.execute("DELETE FROM clips WHERE path = ?", (clip.path,))
-            self._index(changed)
-        return changed
+            yield True
+        finally:
+            with self._changing:
+                self._in_hand.discard(key)
+                self._changing.notify_all()
+
+    def _move(self, source: Path, target: Path, sidecar: dict[str, Any]) -> Clip:
+        """Moves a clip, noted before it begins: whatever happens, the next `refresh` ends it."""
+        text = sidecar_text(sidecar)
+        self._run("INSERT OR REPLACE INTO moves VALUES (?, ?, ?)", (str(source), str(target), text.decode()))
+        try:
+            moves.move_clip(source, target, text)
+        except AceStepError:
+            if not target.exists():  # nothing has moved yet
+                moves.remove_empty(target.parent)
+                self._run("DELETE FROM moves WHERE source = ?", (str(source),))
+            raise
+        return self._moved(source, target)
+
+    def _moved(self, source: Path, target: Path) -> Clip:
+        if source.is_relative_to(self.trash):
+            moves.remove_empty(source.parent)
+        clip = self._load(target)
+        with self._lock:
+            self._run("DELETE FROM clips WHERE path = ?", (str(source),))
+            self._index(clip)
+            self._run("DELETE FROM moves WHERE source = ?", (str(source),))
+        return clip
+
+    def _end_moves(self) -> None:
+        """Ends what a killed daemon or a full disk cut short."""
+        for source, target, sidecar in self._run("SELECT source, target, sidecar FROM moves"):
+            with self._only_one(source, wait=False) as mine:
+                if not mine or not self._run("SELECT 1 FROM moves WHERE source = ?", (source,)):
+                    continue
+                try:
+                    moves.move_clip(Path(source), Path(target), sidecar.encode())
+                    self._moved(Path(source), Path(target))
+                    log.warning("move_ended", clip=target)
+                except NotFound:  # somebody took the audio away meanwhile
+                    self._run("DELETE FROM moves WHERE source = ?", (source,))
+                except AceStepError as error:
+                    log.warning("move_not_ended", clip=source, error=str(error))
+
+    def _now(self, clip: Clip) -> Clip:
+        """The clip as its files say now. Raises NotFound when they are gone."""
+        if not Path(clip.path).exists():
+            raise NotFound(f"{clip.path} is no longer there: somebody moved or deleted it")
+        return self._load(Path(clip.path))
 
     def _load(self, file: Path) -> Clip:
         clip = Clip.from_sidecar(read_sidecar(file), file)
@@ -250,62 +356,45 @@ class Library:
 
     def _index(self, clip: Clip) -> None:
         file = Path(clip.path)
-        stamp = _stamp(file.with_name(file.name + SIDECAR_ENDING)) or 0.0
-        with self._lock, self._errors():
-            self._db.execute(
-                "INSERT OR REPLACE INTO clips VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (str(file), clip.name, f"{clip.prompt} {clip.name}".lower(), clip.bpm, clip.key,
-                 json.dumps([name for name, _ in clip.adapters]), clip.created, int(clip.starred),
-                 int(clip.trashed), stamp, clip.sidecar_json),
-            )  # fmt: skip
+        seen_at = stamp(file.with_name(file.name + SIDECAR_ENDING)) or 0.0
+        self._run(
+            "INSERT OR REPLACE INTO clips VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (str(file), clip.name, f"{clip.prompt} {clip.name}".lower(), clip.bpm, clip.sharp_key,
+             json.dumps([name for name, _ in clip.adapters]), clip.created, int(clip.starred),
+             int(clip.trashed), seen_at, clip.sidecar_json),
+        )  # fmt: skip
 
     def _from_row(self, row: tuple[str, str]) -> Clip:
-        clip = Clip.from_sidecar(json.loads(row[0]), row[1])
-        return dataclasses.replace(clip, trashed=Path(row[1]).is_relative_to(self.trash))
+        sidecar = typed_json.parse(row[0], typed_json.Fields, row[1] + SIDECAR_ENDING)
+        return dataclasses.replace(
+            Clip.from_sidecar(sidecar, row[1]), trashed=Path(row[1]).is_relative_to(self.trash)
+        )
 
     def _remember_folder(self, folder: Path) -> None:
-        with self._lock, self._errors():
-            self._db.execute("INSERT OR IGNORE INTO folders VALUES (?)", (str(folder),))
+        self._run("INSERT OR IGNORE INTO folders VALUES (?)", (str(folder),))
 
-    @contextlib.contextmanager
-    def _errors(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            raise StorageError(f"the clip library {self.path} cannot be used ({error})") from error
-
-
-def _sidecars(folder: Path) -> list[Path]:
-    """Sidecars in the folder and one level below, where the trash keeps its own."""
-    try:
-        return [
-            *(file for file in folder.glob(f"*{SIDECAR_ENDING}") if not file.name.startswith(".")),
-            *(file for file in folder.glob(f"*/*{SIDECAR_ENDING}") if not file.name.startswith(".")),
-        ]
-    except OSError:
-        return []  # an unmounted disk: its clips come back with it
-
-
-def _stamp(file: Path) -> float | None:
-    try:
-        return file.stat().st_mtime
-    except OSError:
-        return None
+    def _run(self, statement: str, values: Sequence[Any] = (), many: bool = False) -> list[Any]:
+        """A statement's rows. An index whose file is damaged is set aside and begun anew."""
+        with self._lock, database.errors("clip library", self.path):
+            for attempt in (1, 2):
+                try:
+                    if many:
+                        return self._db.executemany(statement, values).fetchall()
+                    return self._db.execute(statement, values).fetchall()
+                except sqlite3.DatabaseError as error:
+                    if attempt == 2 or not database.is_damage(error):
+                        raise
+                    self._db.close()
+                    kept = database.set_aside(self.path)
+                    log.error("database_set_aside", file=str(self.path), kept_as=str(kept), error=str(error))
+                    self._stale = True
+                    self._open()
+        raise AssertionError
 
 
-def _move(source: Path, target: Path) -> None:
-    """Moves an audio file, then its sidecar and companions; across disks as well."""
-    import shutil
-
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.move(source, target)
-        others = [source.with_name(source.name + SIDECAR_ENDING)]
-        others += [source.with_suffix(ending) for ending in COMPANIONS]
-        for other in others:
-            if other.exists():
-                shutil.move(other, target.parent / other.name)
-    except FileNotFoundError as error:
-        raise NotFound(f"{source} is no longer there: somebody moved or deleted it") from error
-    except OSError as error:
-        raise StorageError(f"cannot move {source} to {target.parent} ({error})") from error
+def _changed(clip: Clip, changes: dict[str, Any], **outer: Any) -> dict[str, Any]:
+    """The clip's sidecar with other values; those that are None are taken out."""
+    sidecar = clip.sidecar
+    sidecar["clip"] = {**sidecar["clip"], **changes}
+    sidecar |= outer
+    return {name: value for name, value in sidecar.items() if value is not None or name not in outer}

@@ -66,6 +66,7 @@ def get(part: str) -> Log:
 
 def start(folder: Path | None, level: str) -> None:
     """Writes to stderr, and to `folder` if one is given and can be written."""
+    logging.raiseExceptions = False  # a full disk is no reason to print tracebacks
     root = logging.getLogger("acestep")
     root.setLevel(level.upper())
     root.propagate = False

@@ -3,11 +3,12 @@
 Knows nothing of models, of the wire or of files: it orders, bounds, cancels, and tells the hub.
 """
 
+import contextlib
 import secrets
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +16,8 @@ from typing import Any
 
 from acestep.errors import Busy, NotFound, Unavailable
 from acestep.request import GenerateRequest
-from server.events import Accepted, Failed, Hub
+from server.events import Accepted, Event, Failed, Hub
+from server.places import Disk
 
 QUEUED, RUNNING, DONE, FAILED, CANCELLED, INTERRUPTED = (
     "queued",
@@ -55,6 +57,8 @@ class Job:
     message: str = ""
     cancelling: threading.Event = field(default_factory=threading.Event)
     interrupting: bool = False  # it is the daemon that stops, not somebody who cancels
+    disk: Disk | None = None  # of `folder`, as it was when the job was asked for
+    rerun_of: str = ""  # the interrupted job that this one is made in place of
 
     @property
     def finished(self) -> bool:
@@ -63,13 +67,26 @@ class Job:
 
 
 class JobQueue:
-    """At most `limit` waiting jobs, `limit_per_client` of one sender; senders are served in turns."""
+    """At most `limit` waiting jobs, `limit_per_client` of one sender; senders are served in turns.
 
-    def __init__(self, hub: Hub, record: Callable[[Job], None], limit: int = 64, limit_per_client: int = 32):
+    `record` writes a new job down or raises; `keep` writes a change down, in the end, and never raises.
+    Neither is called under the queue's lock: a slow disk holds up nobody who only asks.
+    """
+
+    def __init__(
+        self,
+        hub: Hub,
+        record: Callable[[Job], None],
+        limit: int = 64,
+        limit_per_client: int = 32,
+        keep: Callable[[Job], None] | None = None,
+    ):
         self._hub = hub
-        self._record = record  # the journal's
+        self._record = record
+        self._keep = keep or record
         self.limit = limit
         self.limit_per_client = limit_per_client
+        self._entering: list[Job] = []  # being recorded
         self._waiting: OrderedDict[str, deque[Job]] = OrderedDict()  # client → its jobs; first client is next
         self._errands: deque[Callable[[], None]] = deque()
         self._jobs: OrderedDict[str, Job] = OrderedDict()
@@ -80,26 +97,48 @@ class JobQueue:
     def submit(self, job: Job) -> int:
         """Queues the job, recorded before it is acknowledged; how many jobs are before it.
 
-        Raises Busy when the queue is full, Unavailable when the daemon is stopping.
+        Raises Busy when the queue is full (never for a job made again), Unavailable when the daemon is
+        stopping.
         """
         with self._changed:
-            if self._closed:
-                raise Unavailable("the daemon is stopping: start it again and resubmit")
-            waiting = self.waiting_count
-            if waiting >= self.limit:
-                raise Busy(f"{waiting} jobs are waiting, and no more may: cancel some or try again later")
-            own = len(self._waiting.get(job.client, ()))
-            if own >= self.limit_per_client:
-                raise Busy(f"{own} jobs of {job.client} are waiting, and no more may: cancel some or wait")
-            position = waiting + (self.running is not None)
+            self._admit(job)
+            self._entering.append(job)
+        try:
             self._record(job)
-            self._waiting.setdefault(job.client, deque()).append(job)
-            self._jobs[job.id] = job
-            self._forget_old()
-            assert job.request.seed is not None
-            # Under the lock, so that no listener hears of progress before it hears of acceptance.
-            self._hub.publish(Accepted(job.id, position, job.request.seed))
-            self._changed.notify_all()
+        except BaseException:
+            with self._changed:
+                self._entering.remove(job)
+            raise
+        with self._changed:
+            self._entering.remove(job)
+            if not self._closed:
+                return self._enter(job)
+            job.state, job.reason, job.message = CANCELLED, "unavailable", "the daemon was stopping"
+        self._keep(job)
+        raise Unavailable("the daemon is stopping: start it again and resubmit")
+
+    def _admit(self, job: Job) -> None:
+        if self._closed:
+            raise Unavailable("the daemon is stopping: start it again and resubmit")
+        if job.rerun_of:
+            return
+        waiting = self.waiting_count + len(self._entering)
+        if waiting >= self.limit:
+            raise Busy(f"{waiting} jobs are waiting, and no more may: cancel some or try again later")
+        own = len(self._waiting.get(job.client, ()))
+        own += sum(entering.client == job.client for entering in self._entering)
+        if own >= self.limit_per_client:
+            raise Busy(f"{own} jobs of {job.client} are waiting, and no more may: cancel some or wait")
+
+    def _enter(self, job: Job) -> int:
+        position = self.waiting_count + (self.running is not None)
+        self._waiting.setdefault(job.client, deque()).append(job)
+        self._jobs[job.id] = job
+        self._forget_old()
+        assert job.request.seed is not None
+        # Under the lock, so that no listener hears of progress before it hears of acceptance.
+        self._hub.publish(Accepted(job.id, position, job.request.seed))
+        self._changed.notify_all()
         return position
 
     def run_soon(self, errand: Callable[[], None]) -> None:
@@ -109,6 +148,11 @@ class JobQueue:
                 raise Unavailable("the daemon is stopping")
             self._errands.append(errand)
             self._changed.notify_all()
+
+    def forget(self, errand: Callable[[], None]) -> None:
+        """An errand that nobody waits for any more is not done, if it has not begun."""
+        with self._changed, contextlib.suppress(ValueError):
+            self._errands.remove(errand)
 
     def take(self, timeout_s: float | None = None) -> Job | Callable[[], None] | None:
         """The next errand or job for the worker; None after `timeout_s` or when closed and empty."""
@@ -135,41 +179,66 @@ class JobQueue:
         self.running = job
         return job
 
-    def finish(self, job: Job, state: str, reason: str = "", message: str = "") -> None:
-        """The worker is through with the job."""
+    def finish(
+        self, job: Job, state: str, reason: str = "", message: str = "", events: Sequence[Event] = ()
+    ) -> bool:
+        """The job that ran has ended: written down, then told, then the next one's turn.
+
+        False, and nothing happens, where it had ended before.
+        """
         with self._changed:
+            if job.finished:
+                return False
             job.state, job.reason, job.message = state, reason, message
-            if self.running is job:
-                self.running = None
-            self._changed.notify_all()
+        try:
+            self._keep(job)
+        finally:
+            for event in events:
+                self._hub.publish(event)
+            with self._changed:
+                if self.running is job:
+                    self.running = None
+                self._changed.notify_all()
+        return True
 
     def cancel(self, job_id: str) -> Job:
         """Cancels a queued job at once, a running one within its current step. Raises NotFound."""
         with self._changed:
             job = self.get(job_id)
-            if job.state == QUEUED:
-                self._drop(job, CANCELLED, "cancelled", "cancelled before it started")
+            waits = job.state == QUEUED
+            if waits:
+                self._take_out(job, CANCELLED, "cancelled", "cancelled before it started")
             elif job.state == RUNNING:
                 job.cancelling.set()
+        if waits:
+            self._tell_end(job)
         return job
 
-    def _drop(self, job: Job, state: str, reason: str, message: str) -> None:
+    def _take_out(self, job: Job, state: str, reason: str, message: str) -> None:
         own = self._waiting[job.client]
         own.remove(job)
         if not own:
             del self._waiting[job.client]
         job.state, job.reason, job.message = state, reason, message
         job.cancelling.set()
-        self._record(job)
-        self._hub.publish(Failed(job.id, reason, message))
+
+    def _tell_end(self, job: Job) -> None:
+        try:
+            self._keep(job)
+        finally:
+            self._hub.publish(Failed(job.id, job.reason, job.message))
 
     def close(self) -> None:
         """Takes no more jobs and ends the waiting ones as interrupted, so that `--resume` reruns them."""
         with self._changed:
             self._closed = True
-            for job in [job for own in self._waiting.values() for job in own]:
-                self._drop(job, INTERRUPTED, "interrupted", "the daemon was stopped before the job started")
+            ended = [job for own in self._waiting.values() for job in own]
+            for job in ended:
+                message = "the daemon was stopped before the job started"
+                self._take_out(job, INTERRUPTED, "interrupted", message)
             self._changed.notify_all()
+        for job in ended:
+            self._tell_end(job)
 
     def wait_idle(self, timeout_s: float) -> bool:
         """Waits until no job runs; False if one still does."""

@@ -97,9 +97,9 @@ class Remote:
         """Cancels a job."""
         return self._call("CancelJob", pb.CancelJobRequest(job=job))
 
-    def cascades(self) -> list[pb.Cascade]:
-        """The cascades the daemon knows."""
-        return list(self._call("ListCascades", pb.ListCascadesRequest()).cascades)
+    def cascades(self) -> pb.ListCascadesResponse:
+        """The cascades the daemon knows, and those it cannot read."""
+        return self._call("ListCascades", pb.ListCascadesRequest())
 
     def close(self) -> None:
         """Ends the connection."""

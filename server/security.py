@@ -112,7 +112,12 @@ def private_folder(path: Path) -> None:
 
 
 def private_file(path: Path) -> Path:
-    """The path, of a file that now exists and that only its owner may read (mode 0600)."""
+    """The path, of a file that now exists and that only its owner may read (mode 0600).
+
+    What is there and is no file stays as it is: whoever opens it will say so.
+    """
+    if path.exists() and not path.is_file():
+        return path
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     if os.name == "posix" and path.stat().st_mode & 0o077:
         path.chmod(0o600)

@@ -3,6 +3,7 @@
 Checks size and that it is audio; knows nothing of gRPC.
 """
 
+import contextlib
 import os
 import re
 import secrets
@@ -71,13 +72,18 @@ class Uploads:
 
     def _make_room(self, keep: Path) -> None:
         with self._lock:
-            files = [(item.stat().st_mtime, item) for item in self.folder.iterdir() if item.is_file()]
-            total = sum(item.stat().st_size for _, item in files)
-            for _, item in sorted(files):
+            files = []
+            for item in self.folder.iterdir():
+                with contextlib.suppress(FileNotFoundError):  # another upload has just ended
+                    if item.is_file() and not item.name.startswith("."):
+                        found = item.stat()
+                        files.append((found.st_mtime, found.st_size, item))
+            total = sum(size for _, size, _ in files)
+            for _, size, item in sorted(files):
                 if total <= self.max_total_bytes:
                     return
-                if item != keep and not item.name.startswith("."):
-                    total -= item.stat().st_size
+                if item != keep:
+                    total -= size
                     item.unlink(missing_ok=True)
 
     def sweep(self) -> None:

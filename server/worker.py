@@ -15,6 +15,7 @@ from acestep.grid import SAMPLE_RATE_HZ
 from server import logs
 from server.events import Audio, ClipWritten, Done, Event, Failed, Hub, Progress
 from server.models import Models
+from server.places import Disk
 from server.queue import CANCELLED, DONE, FAILED, INTERRUPTED, Job, JobQueue
 
 PROGRESS_INTERVAL_S = 0.05  # between two progress events of one stage
@@ -49,7 +50,7 @@ class Worker:
         queue: JobQueue,
         models: Models,
         hub: Hub,
-        record: Callable[[Job], None],
+        keep: Callable[[Job], None],
         *,
         idle_unload_s: float = 0.0,
         produce: Callable[..., list[Any]] = make_clips,
@@ -57,7 +58,7 @@ class Worker:
         self._queue = queue
         self._models = models
         self._hub = hub
-        self._record = record
+        self._keep = keep  # the journal's
         self._idle_unload_s = idle_unload_s
         self._produce = produce
         self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
@@ -73,7 +74,10 @@ class Worker:
         return not self._thread.is_alive()
 
     def call(self, function: Callable[[], T]) -> "Future[T]":
-        """Has `function` called in the worker's thread, between jobs: loading and unloading."""
+        """Has `function` called in the worker's thread, between jobs: loading and unloading.
+
+        Cancelling the future takes the call back, if it has not begun.
+        """
         future: Future[T] = Future()
 
         def errand() -> None:
@@ -85,6 +89,7 @@ class Worker:
                 future.set_exception(_as_ours(error))
 
         self._queue.run_soon(errand)
+        future.add_done_callback(lambda done: self._queue.forget(errand) if done.cancelled() else None)
         return future
 
     def _run(self) -> None:
@@ -112,7 +117,7 @@ class Worker:
 
     def _run_job(self, job: Job) -> None:
         started = time.monotonic()
-        self._keep_record(job)
+        self._keep(job)
         log.info("job_started", job=job.id, client=job.client)
         try:
             clips = self._make(job)
@@ -121,11 +126,8 @@ class Worker:
             return
         job.clips = clips
         job.fraction = 1.0
-        self._queue.finish(job, DONE)
-        self._keep_record(job)
-        for clip in clips:
-            self._publish(ClipWritten(job.id, clip))
-        self._publish(Done(job.id, len(clips)))
+        told: list[Event] = [*(ClipWritten(job.id, clip) for clip in clips), Done(job.id, len(clips))]
+        self._queue.finish(job, DONE, events=told)
         log.info("job_done", job=job.id, clips=len(clips), seconds=round(time.monotonic() - started, 3))
 
     def _make(self, job: Job) -> list[Any]:
@@ -134,7 +136,14 @@ class Worker:
         cascade = self._models.use(job.request.cascade)
         reporter = _Reporter(job, self._publish, cascade)
         on_audio = reporter.audio if job.stream_audio else None
-        return self._produce(cascade, job, reporter.progress, on_audio, job.cancelling.is_set)
+        disk = job.disk or Disk(job.folder)
+
+        def cancelled() -> bool:  # asked at every step, and before anything is written
+            disk.check()
+            return job.cancelling.is_set()
+
+        cancelled()
+        return self._produce(cascade, job, reporter.progress, on_audio, cancelled)
 
     def _fail(self, job: Job, error: Exception) -> None:
         ours = _as_ours(error)
@@ -145,16 +154,8 @@ class Worker:
         else:
             state, reason, message = FAILED, ours.reason, str(ours)
             log.error("job_failed", job=job.id, reason=reason, message=message, exc_info=ours is not error)
-        self._queue.finish(job, state, reason, message)
-        self._keep_record(job)
-        self._publish(Failed(job.id, reason, message))
+        self._queue.finish(job, state, reason, message, [Failed(job.id, reason, message)])
         log.info("job_ended", job=job.id, state=state, reason=reason)
-
-    def _keep_record(self, job: Job) -> None:
-        try:
-            self._record(job)
-        except StorageError as error:  # the clips matter more than the journal
-            log.error("journal_not_written", job=job.id, error=str(error))
 
     def _publish(self, event: Event) -> None:
         self._hub.publish(event)

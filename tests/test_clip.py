@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from acestep.clip import (
     Clip,
+    Staging,
     clip_stem,
     read_sidecar,
     remove_clip,
@@ -152,3 +153,84 @@ def test_missing_and_foreign_sidecars_are_clear_errors(tmp_path):
     (tmp_path / "a.wav.json").write_text(json.dumps({"format": 1}))
     with pytest.raises(InvalidRequest):
         Clip.load(tmp_path / "a.wav")
+
+
+def test_the_clips_of_a_job_appear_together_or_not_at_all(tmp_path):
+    with Staging(tmp_path) as staging:
+        for _ in range(3):
+            staging.add("a", ".wav", b"audio", sidecar())
+        assert [file.name for file in tmp_path.iterdir() if not file.name.startswith(".")] == []
+        assert [clip.name for clip in staging.publish()] == ["a.wav", "a-2.wav", "a-3.wav"]
+    assert sorted(file.suffix for file in tmp_path.iterdir()) == [".json"] * 3 + [".wav"] * 3
+    with Staging(tmp_path / "other") as staging:
+        staging.add("a", ".wav", b"audio", sidecar())
+    assert list((tmp_path / "other").iterdir()) == []
+
+
+@pytest.mark.parametrize("taken", ["a.wav", "a.wav.json"])
+def test_a_name_that_is_taken_while_clips_wait_is_left_alone(tmp_path, taken):
+    with Staging(tmp_path) as staging:
+        staging.add("a", ".wav", b"audio", sidecar())
+        (tmp_path / taken).write_bytes(b"precious")
+        (clip,) = staging.publish()
+    assert (clip.name, clip.sidecar["clip"]["name"]) == ("a-2.wav", "a-2.wav")
+    assert (tmp_path / taken).read_bytes() == b"precious"
+    assert sorted(file.name for file in tmp_path.iterdir()) == sorted([taken, "a-2.wav", "a-2.wav.json"])
+
+
+def killed_at(step: int, folder, links: bool) -> bool:
+    """Writes two clips in a process that dies before its step of that number; whether it came through."""
+    child = os.fork()
+    if child:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    left = step
+
+    def counted(function):
+        def call(*args, **kwargs):
+            nonlocal left
+            left -= 1
+            if left < 0:
+                os._exit(9)
+            return function(*args, **kwargs)
+
+        return call
+
+    def no_links(*_):
+        raise OSError(errno.EPERM, "no hard links here")
+
+    os.link = counted(os.link) if links else no_links
+    os.fsync = counted(os.fsync)
+    for name in ("mkdir", "rename", "unlink"):
+        setattr(type(folder), name, counted(getattr(type(folder), name)))
+    try:
+        with Staging(folder) as staging:
+            for _ in range(2):
+                staging.add("a", ".wav", b"audio", sidecar())
+            staging.publish()
+    finally:
+        os._exit(0)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="renames need no links there")
+@pytest.mark.parametrize("links", [True, False])
+def test_a_kill_at_any_step_leaves_no_orphans_and_no_taken_names(tmp_path, links):
+    seen = set()
+    for step in range(40):
+        folder = tmp_path / str(step)
+        folder.mkdir()
+        done = killed_at(step, folder, links)
+        sweep_unfinished(folder)
+        names = sorted(file.name for file in folder.iterdir())
+        assert names in ([], ["a-2.wav", "a-2.wav.json", "a.wav", "a.wav.json"]), step
+        assert all(Clip.load(file).sidecar["clip"]["name"] == file.name for file in folder.glob("*.wav"))
+        seen.add(len(names))
+        if done:
+            break
+    assert done
+    assert seen == {0, 4}
+
+
+def test_numbers_that_json_has_not_become_null(tmp_path):
+    odd = sidecar() | {"measured": {"lufs": float("-inf"), "parts": [float("nan"), 1.0]}}
+    clip = write_clip(tmp_path, "a", ".wav", b"audio", odd)
+    assert clip.sidecar["measured"] == {"lufs": None, "parts": [None, 1.0]}

@@ -388,11 +388,23 @@ class ListClipsRequest(_message.Message):
     limit: int
     def __init__(self, words: _Optional[str] = ..., bpm_min: _Optional[float] = ..., bpm_max: _Optional[float] = ..., key: _Optional[str] = ..., adapter: _Optional[str] = ..., since: _Optional[str] = ..., starred: _Optional[bool] = ..., trashed: _Optional[bool] = ..., limit: _Optional[int] = ...) -> None: ...
 
+class Unreadable(_message.Message):
+    __slots__ = ("name", "path", "message")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    path: str
+    message: str
+    def __init__(self, name: _Optional[str] = ..., path: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
+
 class ListClipsResponse(_message.Message):
-    __slots__ = ("clips",)
+    __slots__ = ("clips", "unreadable")
     CLIPS_FIELD_NUMBER: _ClassVar[int]
+    UNREADABLE_FIELD_NUMBER: _ClassVar[int]
     clips: _containers.RepeatedCompositeFieldContainer[Clip]
-    def __init__(self, clips: _Optional[_Iterable[_Union[Clip, _Mapping]]] = ...) -> None: ...
+    unreadable: _containers.RepeatedCompositeFieldContainer[Unreadable]
+    def __init__(self, clips: _Optional[_Iterable[_Union[Clip, _Mapping]]] = ..., unreadable: _Optional[_Iterable[_Union[Unreadable, _Mapping]]] = ...) -> None: ...
 
 class ListCascadesRequest(_message.Message):
     __slots__ = ()
@@ -423,10 +435,12 @@ class Cascade(_message.Message):
     def __init__(self, name: _Optional[str] = ..., loaded: _Optional[bool] = ..., stages: _Optional[_Iterable[str]] = ..., supports: _Optional[_Iterable[str]] = ..., parameters: _Optional[int] = ..., bytes: _Optional[int] = ..., folder: _Optional[str] = ..., license: _Optional[str] = ..., fits: _Optional[bool] = ..., note: _Optional[str] = ...) -> None: ...
 
 class ListCascadesResponse(_message.Message):
-    __slots__ = ("cascades",)
+    __slots__ = ("cascades", "unreadable")
     CASCADES_FIELD_NUMBER: _ClassVar[int]
+    UNREADABLE_FIELD_NUMBER: _ClassVar[int]
     cascades: _containers.RepeatedCompositeFieldContainer[Cascade]
-    def __init__(self, cascades: _Optional[_Iterable[_Union[Cascade, _Mapping]]] = ...) -> None: ...
+    unreadable: _containers.RepeatedCompositeFieldContainer[Unreadable]
+    def __init__(self, cascades: _Optional[_Iterable[_Union[Cascade, _Mapping]]] = ..., unreadable: _Optional[_Iterable[_Union[Unreadable, _Mapping]]] = ...) -> None: ...
 
 class CascadeName(_message.Message):
     __slots__ = ("name",)
@@ -457,10 +471,12 @@ class Adapter(_message.Message):
     def __init__(self, name: _Optional[str] = ..., loaded: _Optional[bool] = ..., path: _Optional[str] = ..., stages: _Optional[_Iterable[str]] = ..., rank: _Optional[int] = ..., alpha: _Optional[float] = ..., trigger_words: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ListAdaptersResponse(_message.Message):
-    __slots__ = ("adapters",)
+    __slots__ = ("adapters", "unreadable")
     ADAPTERS_FIELD_NUMBER: _ClassVar[int]
+    UNREADABLE_FIELD_NUMBER: _ClassVar[int]
     adapters: _containers.RepeatedCompositeFieldContainer[Adapter]
-    def __init__(self, adapters: _Optional[_Iterable[_Union[Adapter, _Mapping]]] = ...) -> None: ...
+    unreadable: _containers.RepeatedCompositeFieldContainer[Unreadable]
+    def __init__(self, adapters: _Optional[_Iterable[_Union[Adapter, _Mapping]]] = ..., unreadable: _Optional[_Iterable[_Union[Unreadable, _Mapping]]] = ...) -> None: ...
 
 class AdapterName(_message.Message):
     __slots__ = ("name",)

@@ -1,0 +1,111 @@
+"""JSON that others may have written: read whole, with types and within bounds, or refused in one sentence.
+
+The types are those of a dataclass or of annotations; bounds are `msgspec.Meta` in them. What comes out are
+plain values: no NaN, no infinite number, no half of a surrogate pair, nothing nested deeper than `MAX_DEPTH`.
+"""
+
+import re
+import stat
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+
+from acestep.errors import AceStepError, InvalidRequest
+
+MAX_BYTES = 4 << 20
+MAX_DEPTH = 48
+T = TypeVar("T")
+
+Text = Annotated[str, msgspec.Meta(max_length=10_000)]
+Name = Annotated[str, msgspec.Meta(max_length=300)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)]  # uint32 on the wire
+Size = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+Fields = dict[str, Any]
+
+_KINDS = {
+    "str": "text",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "object": "an object",
+    "array": "a list",
+    "null": "nothing",
+}
+
+
+def read(
+    path: Path, kind: type[T], *, error: type[AceStepError] = InvalidRequest, max_bytes: int = MAX_BYTES
+) -> T:
+    """The content of a JSON file as a `kind`.
+
+    Raises `error` for what is not as expected, FileNotFoundError or NotADirectoryError where no file is.
+    """
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for
+            raise error(f"{path} is not a file: expected one with JSON")
+        with path.open("rb") as file:
+            content = file.read(max_bytes + 1)
+    except (FileNotFoundError, NotADirectoryError):
+        raise
+    except OSError as found:
+        raise error(f"{path} cannot be read ({found.strerror or found})") from found
+    return parse(content, kind, str(path), error=error, max_bytes=max_bytes)
+
+
+def parse(
+    content: bytes | str,
+    kind: type[T],
+    where: str,
+    *,
+    error: type[AceStepError] = InvalidRequest,
+    max_bytes: int = MAX_BYTES,
+) -> T:
+    """JSON text (UTF-8, with or without a byte order mark) as a `kind`; `where` names it in the error."""
+    try:
+        raw = content.encode() if isinstance(content, str) else content
+        if len(raw) > max_bytes:
+            raise error(f"{where} is larger than {max_bytes >> 10} kB: it cannot be what it is named")
+        values = msgspec.json.decode(raw.removeprefix(b"\xef\xbb\xbf"))
+    except (ValueError, RecursionError) as found:
+        if isinstance(found, AceStepError):
+            raise
+        raise error(f"{where} is not JSON: {_sentence(found)}") from found
+    if _deeper_than(values, MAX_DEPTH):
+        raise error(f"{where} is nested deeper than {MAX_DEPTH} levels: it cannot be what it is named")
+    return convert(values, kind, where, error=error)
+
+
+def convert(values: Any, kind: type[T], where: str, *, error: type[AceStepError] = InvalidRequest) -> T:
+    """Plain values as a `kind`; unknown names are left out, missing and wrong ones raise `error`."""
+    try:
+        return msgspec.convert(values, kind)
+    except (ValueError, TypeError) as found:
+        raise error(f"{where} is not as expected: {_sentence(found)}") from found
+
+
+def _deeper_than(values: Any, depth: int) -> bool:
+    level = [values]
+    for _ in range(depth):
+        level = [
+            inner
+            for value in level
+            if isinstance(value, dict | list)
+            for inner in (value.values() if isinstance(value, dict) else value)
+        ]
+    return any(isinstance(value, dict | list) for value in level)
+
+
+def _sentence(error: Exception) -> str:
+    """msgspec's message in plain words: `bars: expected a number, got text`."""
+    if isinstance(error, RecursionError):
+        return "it is nested too deep"
+    what, _, place = str(error).partition(" - at ")
+    what = re.sub(r"`([\w |]+)`", lambda found: _in_words(found[1]), what)
+    place = re.sub(r"^`\$\.?|`$", "", place)
+    what = what[:1].lower() + what[1:]
+    return f"{place}: {what}" if place else what
+
+
+def _in_words(kinds: str) -> str:
+    return " or ".join(_KINDS.get(kind, kind) for kind in kinds.split(" | "))

@@ -1,0 +1,255 @@
+"""What the daemon promises under attack, measured: slow and silent callers, kills, and a long soak.
+
+    python -m tests.benchmarks.attacks [--jobs N] [--kills N] [--clients N]
+
+The engine is a quick stand-in that writes real clips; queue, journal, library, wire and files are real. With
+2,400 jobs and 10 kills it takes about two minutes on two cores. Ends with 1 where a promise was broken.
+"""
+
+import argparse
+import json
+import random
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+from acestep.clip import SIDECAR_ENDING
+from protos.acestep.v1 import acestep_pb2 as pb
+from protos.acestep.v1 import acestep_pb2_grpc
+from server import config
+from tests.daemons import Process, settings
+
+MAX_GROWTH_PCT = 2.0
+MAX_STATUS_MS = 1_000.0
+WARM_JOBS = 800  # until the daemon remembers as many ended jobs as it ever does
+SERVICE = "/acestep.v1.Daemon/"
+ENGINE = """
+import sys, time
+from server import cli, daemon
+from tests.daemons import StandIn, write_short_clip
+engine = StandIn()
+def produce(cascade, job, on_progress, on_audio, cancelled):
+    time.sleep(PAUSE_S)
+    return [write_short_clip(job, take) for take in range(job.request.takes)]
+real = daemon.Daemon
+daemon.Daemon = lambda config: real(config, produce=produce, load=engine.load)
+sys.exit(cli.main(["serve", *sys.argv[1:]]))
+"""
+broken: list[str] = []
+
+
+def main() -> int:
+    """Prints a line for each attack."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--jobs", type=int, default=2_400, help="jobs of the soak (default 2400)")
+    parser.add_argument("--kills", type=int, default=10, help="kills while working (default 10)")
+    parser.add_argument("--clients", type=int, default=24, help="clients of the soak (default 24)")
+    parser.add_argument("--seed", type=int, default=1, help="of what the clients do, and when is killed")
+    arguments = parser.parse_args()
+    for measure in (
+        lambda made: _callers(made),
+        lambda made: _kills(made, arguments.kills, random.Random(arguments.seed)),
+        lambda made: _soak(made, arguments.jobs, arguments.clients, arguments.seed),
+    ):
+        with tempfile.TemporaryDirectory() as folder:
+            measure(settings(Path(folder)))
+    for promise in broken:
+        print(f"BROKEN: {promise}", file=sys.stderr)
+    return 1 if broken else 0
+
+
+def _promise(holds: bool, what: str) -> None:
+    if not holds:
+        broken.append(what)
+
+
+def _engine(made: config.Config, pause_s: float, *flags: str) -> Process:
+    script = ENGINE.replace("PAUSE_S", str(pause_s))
+    return Process(made, "--log-level", "warning", *flags, script=script)
+
+
+def _channel(daemon: Process) -> grpc.Channel:
+    return grpc.insecure_channel(
+        f"127.0.0.1:{daemon.grpc_port}", options=[("grpc.use_local_subchannel_pool", 1)]
+    )
+
+
+def _callers(made: config.Config) -> None:
+    """Status and jobs while others hold calls open."""
+    with _engine(made, 0.0) as daemon, _channel(daemon) as attacker, _channel(daemon) as own:
+        client, other = acestep_pb2_grpc.DaemonStub(own), acestep_pb2_grpc.DaemonStub(attacker)
+        end = threading.Event()
+
+        def slow(*first: bytes) -> Any:
+            yield from first
+            end.wait()
+
+        def silent(name: str) -> Any:
+            call = attacker.stream_unary(SERVICE + name, lambda data: data, lambda data: data)
+            return call.future(slow())
+
+        upload = pb.UploadChunk(name="x.wav", data=b"R").SerializeToString()
+        open_upload = attacker.stream_unary(f"{SERVICE}Upload", lambda data: data, lambda data: data)
+        attacks: dict[str, Callable[[], Any]] = {
+            "80 slow uploads": lambda: [open_upload.future(slow(upload)) for _ in range(80)],
+            "500 watches": lambda: [other.WatchAll(pb.WatchAllRequest()) for _ in range(500)],
+            "300 calls without their request": lambda: [silent("ListJobs") for _ in range(300)],
+            "70 calls that wait for the model": lambda: [
+                other.UnloadCascade.future(pb.CascadeName(name="x")) for _ in range(70)
+            ],
+        }
+        for what, attack in attacks.items():
+            calls = attack()
+            time.sleep(0.3)
+            times = [_timed(lambda: client.GetStatus(pb.GetStatusRequest(), timeout=10)) for _ in range(50)]
+            job_ms = _timed(lambda: list(client.Generate(pb.GenerateRequest(prompt="p"), timeout=20)))
+            print(f"{what:34} status at most {max(times):6.1f} ms, a job's way {job_ms:6.1f} ms")
+            _promise(max(times) < MAX_STATUS_MS, f"status within {MAX_STATUS_MS:g} ms during {what}")
+            for call in calls:
+                call.cancel()
+        end.set()
+        daemon.terminate()
+
+
+def _timed(call: Callable[[], Any]) -> float:
+    started = time.perf_counter()
+    call()
+    return 1000 * (time.perf_counter() - started)
+
+
+def _kills(made: config.Config, kills: int, chance: random.Random) -> None:
+    """Jobs of three takes, the daemon killed again and again: each job's clips, once and whole."""
+    accepted: list[str] = []
+    for _ in range(kills):
+        with _engine(made, 0.02, "--resume") as daemon, _channel(daemon) as channel:
+            client = acestep_pb2_grpc.DaemonStub(channel)
+            timer = threading.Timer(chance.uniform(0.1, 1.5), daemon.process.kill)
+            timer.start()
+            while True:
+                prompt = f"job {len(accepted):05}"
+                wanted = pb.GenerateRequest(
+                    prompt=prompt, takes=3, detached=True, client=f"c{len(accepted) % 5}"
+                )
+                try:
+                    next(client.Generate(wanted, timeout=5))
+                except grpc.RpcError as error:
+                    if error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED:
+                        time.sleep(0.02)
+                        continue
+                    break
+                accepted.append(prompt)
+            timer.join()
+    with _engine(made, 0.0, "--resume") as daemon, _channel(daemon) as channel:
+        client = acestep_pb2_grpc.DaemonStub(channel)
+        while (status := client.GetStatus(pb.GetStatusRequest())).queued or status.running_job:
+            time.sleep(0.1)
+        trashed = len(client.ListClips(pb.ListClipsRequest(trashed=True, limit=5_000)).clips)
+        daemon.terminate()
+    files = list(made.samples.iterdir())
+    takes = Counter(_prompt(file) for file in files if file.name.endswith(SIDECAR_ENDING))
+    wrong = [prompt for prompt in accepted if takes[prompt] != 3]
+    audio = {file.name for file in files if file.suffix == ".wav"}
+    sidecars = {file.name.removesuffix(SIDECAR_ENDING) for file in files if file.suffix == SIDECAR_ENDING}
+    orphans, hidden = len(audio ^ sidecars), sum(file.name.startswith(".") for file in files)
+    print(
+        f"{f'{kills} kills while working':34} {len(accepted)} jobs accepted, {len(wrong)} not made exactly "
+        f"once, {orphans} files without their other half, {hidden} half written, {trashed} parts in the trash"
+    )
+    _promise(not wrong and not orphans and not hidden, "every accepted job is made exactly once")
+
+
+def _prompt(sidecar: Path) -> str:
+    return str(json.loads(sidecar.read_text("utf-8"))["clip"]["prompt"])
+
+
+def _soak(made: config.Config, jobs: int, clients: int, seed: int) -> None:
+    """Many clients that make, cancel, list, star, trash and restore; memory before and after."""
+    with _engine(made, 0.0) as daemon:
+        warm = min(WARM_JOBS, jobs // 2)
+        _drive(daemon, warm, clients, seed)
+        before = _held(daemon)
+        started = time.monotonic()
+        counted = _drive(daemon, jobs - warm, clients, seed + 1)
+        took_s = time.monotonic() - started
+        after = _held(daemon)
+        growth = 100 * (after["rss"] / before["rss"] - 1)
+        print(
+            f"{f'soak: {jobs} jobs, {clients} clients':34} {(jobs - warm) / took_s:.0f} jobs/s, memory "
+            f"{before['rss'] / 1e6:.1f} → {after['rss'] / 1e6:.1f} MB ({growth:+.1f} %), threads "
+            f"{before['threads']} → {after['threads']}, open files {before['files']} → {after['files']}; "
+            f"{dict(counted)}"
+        )
+        _promise(growth <= MAX_GROWTH_PCT, f"memory grows by at most {MAX_GROWTH_PCT:g} % in the soak")
+        _promise(not counted["fault"], "no call of the soak fails unexpectedly")
+        daemon.terminate()
+
+
+def _held(daemon: Process) -> dict[str, int]:
+    """Memory, threads and open files of the daemon; Linux only."""
+    time.sleep(1)
+    place = Path("/proc") / str(daemon.process.pid)
+    pages = int((place / "statm").read_text().split()[1])
+    threads, files = (len(list((place / name).iterdir())) for name in ("task", "fd"))
+    return {"rss": 4096 * pages, "threads": threads, "files": files}
+
+
+def _drive(daemon: Process, jobs: int, clients: int, seed: int) -> Counter[str]:
+    counted: Counter[str] = Counter()
+    lock = threading.Lock()
+
+    def act(number: int) -> None:
+        chance = random.Random(f"{seed} {number}")
+        with _channel(daemon) as channel:
+            client = acestep_pb2_grpc.DaemonStub(channel)
+            for turn in range(number, jobs, clients):
+                try:
+                    what = _turn(client, chance, f"client {number} job {turn}")
+                except grpc.RpcError as error:
+                    expected = error.code().name in ("NOT_FOUND", "INVALID_ARGUMENT", "ALREADY_EXISTS")
+                    what = "refused" if expected else "fault"
+                    if not expected:
+                        print(f"  {error.code().name}: {error.details()}", file=sys.stderr)
+                with lock:
+                    counted[what] += 1
+
+    threads = [threading.Thread(target=act, args=(number,)) for number in range(clients)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return counted
+
+
+def _turn(client: Any, chance: random.Random, prompt: str) -> str:
+    """A job, and what a client may do with its clip."""
+    call = client.Generate(pb.GenerateRequest(prompt=prompt), timeout=60)
+    if chance.random() < 0.1:
+        next(call)
+        call.cancel()
+        return "cancelled"
+    clip = next(event.clip for event in call if event.WhichOneof("event") == "clip")
+    list(call)
+    if (turn := chance.random()) < 0.2:
+        client.StarClip(pb.StarClipRequest(name=clip.name, starred=True), timeout=20)
+        return "starred"
+    if turn < 0.6:
+        client.TrashClip(pb.ClipName(name=clip.name), timeout=20)
+        if turn < 0.3:
+            client.RestoreClip(pb.ClipName(name=clip.name), timeout=20)
+            return "restored"
+        return "trashed"
+    if turn < 0.65:
+        client.ListClips(pb.ListClipsRequest(limit=20), timeout=20)
+        return "listed"
+    return "made"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
