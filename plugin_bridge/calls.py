@@ -115,7 +115,7 @@ def check_wire(status: words.Status, address: str) -> None:
         raise Unsupported(
             f"the daemon at {address} ({status.version}) speaks wire version {status.wire_version or '?'}, "
             f"this bridge speaks {WIRE_VERSION}: install the same release on both sides "
-            f"(`pip install -U acestep-bridge`) and restart `acestep serve`"
+            f"(`make install` in the newer clone) and restart `acestep serve`"
         )
 
 

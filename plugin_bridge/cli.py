@@ -152,13 +152,22 @@ def _monitor(arguments: argparse.Namespace) -> int:
     from plugin_bridge.monitor import Monitor
 
     host, port = announced(home())
-    monitor = Monitor((host, arguments.port or port), lambda line: print(line, flush=True), arguments.relay)
-    print(f"listening to the daemon on port {arguments.port or port}; Ctrl-C ends", file=sys.stderr)
+    port = arguments.port or port
+    print(f"shows the OSC messages from and to port {port}; Ctrl-C ends", file=sys.stderr, flush=True)
+    monitor = Monitor((host, port), _line, arguments.relay, _note)
     try:
         monitor.run()
     finally:
         monitor.close()
     return 0
+
+
+def _line(text: str) -> None:
+    print(text, flush=True)
+
+
+def _note(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def _doctor(arguments: argparse.Namespace) -> int:

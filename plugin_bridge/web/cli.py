@@ -23,7 +23,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         print(
-            f"The page needs {', '.join(missing)}, an optional part: pip install 'acestep-bridge[web]'",
+            f"acestep web: the page needs {', '.join(missing)}, which are not installed. Install them with:\n"
+            f"  {sys.executable} -m pip install {' '.join(missing)}",
             file=sys.stderr,
         )
         return 1
