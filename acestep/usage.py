@@ -47,10 +47,8 @@ class Parser(argparse.ArgumentParser):
     def _too_much(self, word: str) -> str:
         if word.startswith("-") and word not in ("-", "--"):
             name = word.partition("=")[0]
-            near = close(name, self._option_string_actions) or close(
-                f"--{name.lstrip('-')}", self._option_string_actions
-            )
-            return f"there is no option {name}{near}"
+            known = [option for option in self._option_string_actions if option.startswith("--")]
+            return f"there is no option {name}{close(name, known)}"
         return f"{word!r} is one word too many: put words that belong together into quotes"
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
@@ -65,7 +63,7 @@ class Parser(argparse.ArgumentParser):
 
     def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
         try:
-            return super()._get_value(action, arg_string)  # type: ignore[misc]
+            return super()._get_value(action, arg_string)
         except argparse.ArgumentError:
             if action.type not in KINDS:
                 raise
@@ -76,11 +74,12 @@ class Parser(argparse.ArgumentParser):
 
 def close(word: str, known: Iterable[str]) -> str:
     """`: did you mean X?` for a word that is nearly one of the known ones, else nothing."""
-    candidates = list(known)
-    found = difflib.get_close_matches(word.lower(), candidates, n=1, cutoff=0.6)
-    if not found and len(word) > 2:
-        found = [candidate for candidate in candidates if candidate.startswith(word)][:1]
-    return f": did you mean {found[0]}?" if found else ""
+    candidates = {name.lstrip("-"): name for name in known}  # dashes would make all options alike
+    plain = word.lower().lstrip("-").replace("_", "-")
+    found = difflib.get_close_matches(plain, candidates, n=1, cutoff=0.6)
+    if not found and len(plain) > 1:
+        found = [name for name in candidates if name.startswith(plain)][:1]
+    return f": did you mean {candidates[found[0]]}?" if found else ""
 
 
 def _name(action: argparse.Action) -> str:

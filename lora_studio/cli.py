@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from acestep.errors import AceStepError, Cancelled, InvalidRequest
 from acestep.terminal import write_plainly
+from acestep.usage import Parser
+from acestep.wording import tempo
 from lora_studio.config import NOISES, PRECISIONS, TARGETS, TrainConfig
 from lora_studio.console import Console
 
@@ -59,12 +61,25 @@ _HELP = {
 }
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+START = """\
+lora_studio trains an adapter on your own loops or stems. To begin:
+
+  lora_studio train MyStems/ --name my-sound            looks at the folder, trains, installs the adapter
+  acestep generate "dusty breakbeat" --adapter my-sound:0.8
+  lora_studio prepare MyStems/ --report report.html     only looks, and says what it found
+  lora_studio --help                                    all commands\
+"""
+
+
+def main(argv: Sequence[str] | None = None, prog: str = "lora_studio") -> int:
     """Run a command; gives its exit code."""
     write_plainly()
-    parser = _parser()
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if not argv:
+        print(START)
+        return 0
     try:
-        arguments = parser.parse_args(argv)
+        arguments = parser(prog).parse_args(argv)
     except SystemExit as error:  # argparse has said what was wrong
         return int(error.code or 0)
     logging.basicConfig(level=logging.INFO if arguments.verbose else logging.WARNING, format="%(message)s")
@@ -89,17 +104,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _fail(arguments: argparse.Namespace, reason: str, message: str) -> None:
     if getattr(arguments, "json", False):
         Console(as_json=True).event("error", reason=reason, message=message)
-    print(f"{reason}: {message}", file=sys.stderr)
+    print(f"lora_studio: {message}", file=sys.stderr)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="lora_studio", description="Train LoRA adapters on your own stems.")
-    parser.add_argument("-v", "--verbose", action="store_true", help="say more")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+def parser(prog: str = "lora_studio") -> Parser:
+    """The whole command line."""
+    made = Parser(prog=prog, description="Train LoRA adapters on your own stems.")
+    made.add_argument("-v", "--verbose", action="store_true", help="say more")
+    commands = made.add_subparsers(required=True, metavar="COMMAND")
     _add_prepare(commands)
     _add_train(commands)
     _add_library(commands)
-    return parser
+    return made
 
 
 def _add_prepare(commands: Any) -> None:
@@ -223,7 +239,7 @@ def _tell_dataset(dataset: "Dataset", console: Console, written: Path) -> None:
         f"{held_out} files held out; {songs} songs of aligned stems"
     )
     for sample in [s for s in used if s.sources.get("bpm", {}).get("confidence", 0) < 0.6][:10]:
-        console.say(f"  unsure of the tempo: {sample.audio_path} ({sample.bpm or 'none'} bpm)")
+        console.say(f"  unsure of the tempo: {sample.audio_path} ({tempo(sample.bpm)})")
     for note in dataset.notes[:20]:
         console.say(f"  note: {note}")
     for entry in dataset.skipped[:20]:

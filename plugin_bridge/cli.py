@@ -11,15 +11,29 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from plugin_bridge import folders
+from plugin_bridge.usage import Parser
+
+START = """\
+plugin-bridge brings ACE-Step into a DAW. To begin:
+
+  plugin-bridge install live     Ableton Live; also: reaper, vst (for every other DAW)
+  acestep serve                  the daemon that it talks to
+  plugin-bridge doctor           says what is missing
+  plugin-bridge --help           all commands\
+"""
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, prog: str = "plugin-bridge") -> int:
     """Runs one command; returns the exit code."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a code page that lacks a letter is no reason to fail
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if not argv:
+        print(START)
+        return 0
     try:
-        arguments = _parser().parse_args(argv)
+        arguments = parser(prog).parse_args(argv)
     except SystemExit as end:  # argparse: help and usage errors
         return end.code if isinstance(end.code, int) else 2
     from plugin_bridge.errors import BridgeError
@@ -33,9 +47,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="plugin-bridge", description="Brings ACE-Step into a DAW.")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+def parser(prog: str = "plugin-bridge") -> Parser:
+    """The whole command line."""
+    made = Parser(prog=prog, description="Brings ACE-Step into a DAW.")
+    commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
     install = commands.add_parser("install", help="copy a bridge to where the DAW looks for it")
     uninstall = commands.add_parser("uninstall", help="take it away again; changed files stay")
     for command in (install, uninstall):
@@ -64,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
 
     doctor = commands.add_parser("doctor", help="check daemon, ports, folders and versions")
     doctor.set_defaults(run=_doctor)
-    return parser
+    return made
 
 
 def _install(arguments: argparse.Namespace) -> int:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from acestep.errors import InvalidRequest
 from acestep.memory import CHOICES
 from acestep.request import FORMATS, SAMPLE_FORMATS, TASKS, GenerateRequest
+from acestep.wording import count, describe
 
 if TYPE_CHECKING:
     from acestep.clip import Clip
@@ -83,12 +84,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     out.add_argument("--format", choices=FORMATS, help="file format (default wav)")
     out.add_argument("--sample-format", choices=SAMPLE_FORMATS, help="default pcm24")
     out.add_argument("--json", action="store_true", help="print all that is known of the clips as JSON")
-    out.add_argument("--quiet", action="store_true", help="no progress bar")
+    out.add_argument("--quiet", action="store_true", help="no progress bar, and only the paths")
     out.add_argument("--local", action="store_true", help="in this process, even if a daemon runs")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Makes the clips; prints one path a line."""
+    """Makes the clips; prints one line a clip."""
     from server.cli import settings
 
     config, flags = settings(arguments)
@@ -109,7 +110,7 @@ def run(arguments: argparse.Namespace) -> int:
         bar.close()
         if remote:
             remote.close()
-    _print(clips, arguments.json)
+    _print(clips, arguments)
     return 0
 
 
@@ -213,7 +214,7 @@ def _through_daemon(
     for event in remote.generate(message):
         kind = event.WhichOneof("event")
         if kind == "accepted" and event.accepted.position:
-            bar.show(f"waiting for {event.accepted.position} jobs", 0.0, 0.0)
+            bar.show(f"waiting for {count(event.accepted.position, 'job')}", 0.0, 0.0)
         elif kind == "progress":
             bar.show(event.progress.stage, event.progress.fraction, event.progress.eta_s)
         elif kind == "clip":
@@ -274,12 +275,14 @@ class _Bar:
             self._bar.close()
 
 
-def _print(clips: "Iterable[Clip]", as_json: bool) -> None:
-    if as_json:
+def _print(clips: "Iterable[Clip]", arguments: argparse.Namespace) -> None:
+    """A path a line for programs; for people what it is and how well it fits behind it."""
+    if arguments.json:
         rows = [dataclasses.asdict(clip) for clip in clips]
         for row in rows:
             del row["sidecar_json"]
         print(json.dumps(rows, indent=1, ensure_ascii=False))
         return
+    short = arguments.quiet or not sys.stdout.isatty()
     for clip in clips:
-        print(clip.path)
+        print(clip.path if short else f"{clip.path}  {describe(clip)}")

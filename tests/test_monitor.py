@@ -54,20 +54,21 @@ def test_it_shows_what_others_send_and_what_they_are_answered(tmp_path: Path) ->
 
 
 def test_what_others_send_is_told_only_to_those_who_ask_and_until_they_leave(tmp_path: Path) -> None:
-    with running(settings(tmp_path), StandIn()) as daemon:
-        with Osc(daemon.osc.port) as pad, Osc(daemon.osc.port) as plain, Osc(daemon.osc.port) as monitor:
-            plain.send("subscribe")
-            monitor.send("monitor")
-            monitor.send("ping")
-            assert monitor.receive()[0] == "pong"  # its own messages are no news to it
-            pad.send("bars", 2)
-            assert monitor.until("heard")[1] == [f"127.0.0.1:{pad.port}", "/acestep/bars 2"]
-            assert set(plain.waiting()) <= {"pong"}
-            monitor.send("unsubscribe")
-            monitor.waiting()
-            pad.send("bars", 3)
-            assert pad.waiting() == []
-            assert monitor.waiting() == []
+    with contextlib.ExitStack() as stack:
+        daemon = stack.enter_context(running(settings(tmp_path), StandIn()))
+        pad, plain, monitor = (stack.enter_context(Osc(daemon.osc.port)) for _ in range(3))
+        plain.send("subscribe")
+        monitor.send("monitor")
+        monitor.send("ping")
+        assert monitor.receive()[0] == "pong"  # its own messages are no news to it
+        pad.send("bars", 2)
+        assert monitor.until("heard")[1] == [f"127.0.0.1:{pad.port}", "/acestep/bars 2"]
+        assert set(plain.waiting()) <= {"pong"}
+        monitor.send("unsubscribe")
+        monitor.waiting()
+        pad.send("bars", 3)
+        assert pad.waiting() == []
+        assert monitor.waiting() == []
 
 
 def test_it_says_that_no_daemon_is_there_and_when_one_comes(
