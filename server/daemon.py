@@ -31,7 +31,14 @@ from server.midi import MidiInput, Trigger, Triggers
 from server.models import models_for
 from server.osc import OscServer
 from server.queue import INTERRUPTED, JobQueue
-from server.security import AllowedFolders, RateLimit, Senders, is_loopback, read_or_create_token
+from server.security import (
+    AllowedFolders,
+    RateLimit,
+    Senders,
+    is_loopback,
+    new_owner_key,
+    read_or_create_token,
+)
 from server.uploads import Uploads
 from server.worker import Worker
 
@@ -121,7 +128,9 @@ class Daemon:
         self._open.callback(self._stop_work)
         self.osc.start()
         self.grpc.start(
-            DaemonService(self.intake, self.hub, self.journal, self.library, self.worker, self.status)
+            DaemonService(
+                self.intake, self.hub, self.journal, self.library, self.worker, self.status, self._owner_key()
+            )
         )
         self._announce()
 
@@ -181,6 +190,12 @@ class Daemon:
         token = read_or_create_token(self.config.token_file)
         logs.hide(token)
         return token
+
+    def _owner_key(self) -> str:
+        key = new_owner_key(self.config.owner_file)
+        self._open.callback(self.config.owner_file.unlink, missing_ok=True)
+        logs.hide(key)
+        return key
 
     def _osc(self) -> OscServer:
         config = self.config

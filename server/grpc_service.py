@@ -13,6 +13,7 @@ from typing import Any
 import grpc
 
 from acestep.errors import AceStepError, Busy, InvalidRequest, NotFound
+from protos import OWNER_KEY
 from protos.acestep.v1 import acestep_pb2 as pb
 from protos.acestep.v1 import acestep_pb2_grpc
 from server import catalogue, wire
@@ -22,7 +23,7 @@ from server.journal import JobRecord, Journal
 from server.library import Library, Search
 from server.queue import DONE, Job
 from server.reasons import JOB_KEY, REASON_KEY, STATUS
-from server.security import RateLimit
+from server.security import RateLimit, is_owner
 from server.uploads import MAX_CHUNK_BYTES
 from server.worker import Worker
 
@@ -78,6 +79,7 @@ class DaemonService(acestep_pb2_grpc.DaemonServicer):
         library: Library,
         worker: Worker,
         status: Callable[[], dict[str, Any]],
+        owner_key: str = "",
     ):
         self._intake = intake
         self._queue = intake.queue
@@ -86,6 +88,7 @@ class DaemonService(acestep_pb2_grpc.DaemonServicer):
         self._library = library
         self._worker = worker
         self._status = status
+        self._owner_key = owner_key
         self._rate = RateLimit(50, 200)  # requests that cost something, per peer
         self._inboxes: set[Inbox] = set()
         self.streams = threading.BoundedSemaphore(MAX_STREAMS)
@@ -113,6 +116,7 @@ class DaemonService(acestep_pb2_grpc.DaemonServicer):
                 folder=request.folder,
                 stream_audio=request.stream_audio,
                 only_take=request.only_take if request.HasField("only_take") else None,
+                by_owner=self._by_owner(context),
                 before_queueing=follow,
             )
             self._inboxes.add(inbox)
@@ -324,6 +328,10 @@ class DaemonService(acestep_pb2_grpc.DaemonServicer):
 
     def _adapter(self, name: str) -> pb.Adapter:
         return next((item for item in self._adapters() if item.name == name), pb.Adapter(name=name))
+
+    def _by_owner(self, context: grpc.ServicerContext) -> bool:
+        shown = str(dict(context.invocation_metadata()).get(OWNER_KEY, ""))
+        return is_owner(self._owner_key, shown, context.peer())
 
     def _check_rate(self, context: grpc.ServicerContext) -> None:
         if not self._rate.allows(context.peer()):

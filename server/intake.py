@@ -47,34 +47,38 @@ class Intake:
         folder: str = "",
         stream_audio: bool = False,
         only_take: int | None = None,
+        by_owner: bool = False,
         before_queueing: Callable[[Job], None] = lambda job: None,
     ) -> Job:
-        """Checks the request and queues it as a job. `before_queueing` sees the job before any event does."""
+        """Checks the request and queues it as a job. `before_queueing` sees the job before any event does.
+
+        `by_owner`: the daemon's own user asks, who may name any file and folder.
+        """
         checked = dataclasses.replace(
             request,
-            reference=self.check_audio(request.reference),
-            context=self.check_audio(request.context),
+            reference=self.check_audio(request.reference, by_owner=by_owner),
+            context=self.check_audio(request.context, by_owner=by_owner),
         ).seeded()
         self.check_cascade(checked.cascade)
         for name, _ in checked.adapters:
             self.check_adapter(name)
         if only_take is not None and not only_take < checked.takes:
             raise InvalidRequest(f"only_take {only_take} is none of {checked.takes} takes: they count from 0")
-        where = self.check_folder(folder)
+        where = self.check_folder(folder, by_owner=by_owner)
         job = Job(checked, where, client[:200], stream_audio=stream_audio, only_take=only_take)
         before_queueing(job)
         position = self.queue.submit(job)
         log.info("job_accepted", job=job.id, client=job.client, position=position, prompt=checked.prompt)
         return job
 
-    def check_audio(self, audio: AudioRange | None) -> AudioRange | None:
+    def check_audio(self, audio: AudioRange | None, *, by_owner: bool = False) -> AudioRange | None:
         """The same range with its path resolved; raises for what is forbidden, missing or unreadable."""
         if audio is None:
             return None
         if audio.path.startswith(PREFIX):
             path = self.uploads.path(audio.path)
         else:
-            path = self.folders.check(audio.path)
+            path = self.folders.check(audio.path, by_owner=by_owner)
         from acestep.audio import probe
 
         duration_s = probe(path).duration_s
@@ -88,9 +92,9 @@ class Intake:
             )
         return dataclasses.replace(audio, path=str(path))
 
-    def check_folder(self, folder: str) -> Path:
+    def check_folder(self, folder: str, *, by_owner: bool = False) -> Path:
         """Where the clips go: the samples folder, or an allowed one; created when missing."""
-        path = self.folders.check(folder) if folder else self.samples
+        path = self.folders.check(folder, by_owner=by_owner) if folder else self.samples
         if path.exists() and not path.is_dir():
             raise InvalidRequest(f"{path} is not a folder: expected one for the clips")
         try:
