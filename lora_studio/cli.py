@@ -12,6 +12,7 @@ import logging
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,7 +38,7 @@ _HELP = {
     "alpha": "alpha; its effect is alpha/rank (default: twice the rank)",
     "dropout": "dropout inside the adapter (default: %(default)s)",
     "targets": "layers to adapt: attention, mlp or all (default: %(default)s)",
-    "minutes": "stop after this many minutes (default: 8 on a CPU, none on a GPU)",
+    "minutes": "what the whole run may take, folder to adapter (default: 8 on a CPU, no limit on a GPU)",
     "audio_seconds": "stop after this many seconds of audio heard (default: 85000)",
     "steps": "stop after this many optimizer steps (default: none)",
     "batch_size": "segments in a step (default: what fits, at most 8)",
@@ -75,11 +76,12 @@ def main(argv: Sequence[str] | None = None, prog: str = "lora_studio") -> int:
     """Run a command; gives its exit code."""
     write_plainly()
     argv = list(sys.argv[1:] if argv is None else argv)
+    began = time.monotonic()
     if not argv:
         print(START)
         return 0
     try:
-        arguments = parser(prog).parse_args(argv)
+        arguments = parser(prog).parse_args(argv, argparse.Namespace(began=began))
     except SystemExit as error:  # argparse has said what was wrong
         return int(error.code or 0)
     logging.basicConfig(level=logging.INFO if arguments.verbose else logging.WARNING, format="%(message)s")
@@ -258,7 +260,13 @@ def _train(arguments: argparse.Namespace) -> int:
         forget(config)
     console = Console(arguments.json)
     with console, _stoppable() as stopped:
-        result = train(config, on_stage=console.stage, on_tick=console.tick, cancelled=stopped)
+        result = train(
+            config,
+            on_stage=console.stage,
+            on_tick=console.tick,
+            cancelled=stopped,
+            began=getattr(arguments, "began", None),
+        )
     if not result.summary:
         return 0  # not the main process of several
     for name, numbers in result.summary["stages"].items():
@@ -269,10 +277,15 @@ def _train(arguments: argparse.Namespace) -> int:
             f"{numbers['parameters']:,} parameters, {numbers['steps']} steps"
         )
     if result.summary["strength"] < 1:
-        console.say(
-            f"kept at {result.summary['strength']:g} of its strength: more would cost key or tempo (see card)"
-        )
-    console.say(f"adapter {result.name}: {result.folder}")
+        why = "there was no time to listen whether more keeps key and tempo: give it more minutes"
+        if result.summary["kept"]:
+            why = "more would cost key or tempo (see card)"
+        console.say(f"kept at {result.summary['strength']:g} of its strength: {why}")
+    for note in result.summary["notes"]:
+        console.say(note)
+    console.say(
+        f"adapter {result.name}, made in {result.summary['whole_seconds'] / 60:.1f} minutes: {result.folder}"
+    )
     console.event("done", name=result.name, folder=str(result.folder), summary=result.summary)
     return 0
 
