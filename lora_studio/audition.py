@@ -19,7 +19,8 @@ from lora_studio.dataset import Dataset
 
 CLIPS, LONGEST_S = 10, 10.0  # heard at each strength that is tried, where there is time; at most that long
 FEWEST = 2  # fewer clips tell nothing
-WARM_CLIPS = 2  # the first clip of a process takes longer than all others
+WARM_CLIPS = 2  # the first clip of a process takes longer than all others …
+WARM = 0.05  # … which is not tried again where it took more than this share of the time
 OnStage = Callable[[str, int, int, str], None]
 
 
@@ -55,11 +56,13 @@ def hold(
     if not requests and not previews:
         return Audition()
     told = _Told(on_stage, WARM_CLIPS + len(requests) + len(previews))
-    clip_s = _clip_s(cascade, (requests or previews)[0], told, cancelled)
+    clip_s = _clip_s(cascade, (requests or previews)[0], budget, told, cancelled)
     number = _affordable(len(requests), budget.allowed_s(HEARD) / ((1 + strength.TRIES) * clip_s), FEWEST)
     shown = _affordable(len(previews), budget.allowed_s(PREVIEWED) / (2 * clip_s), 1)
     number, shown = agreed(accelerator, (number, shown))
-    base = strength.hear(cascade, requests[:number], 0.0, on_clip=told.more, cancelled=cancelled)
+    base = None
+    if number:
+        base = strength.hear(cascade, requests[:number], 0.0, on_clip=told.more, cancelled=cancelled)
     before = []
     started = time.monotonic()
     for request in previews[:shown]:
@@ -68,13 +71,15 @@ def hold(
     previews_s = CARE * (time.monotonic() - started)
     listening_s = CARE * number * strength.TRIES * clip_s
     told.end()
-    return Audition(
-        tuple(requests[:number]), base if number else None, tuple(before), listening_s, previews_s
-    )
+    return Audition(tuple(requests[:number]), base, tuple(before), listening_s, previews_s)
 
 
 def _clip_s(
-    cascade: Cascade, request: GenerateRequest, told: "_Told", cancelled: Callable[[], bool] | None
+    cascade: Cascade,
+    request: GenerateRequest,
+    budget: Budget,
+    told: "_Told",
+    cancelled: Callable[[], bool] | None,
 ) -> float:
     """Seconds that making and hearing a clip takes."""
     took_s = float("inf")
@@ -83,6 +88,8 @@ def _clip_s(
         strength.hear(cascade, [request], 0.0, cancelled=cancelled)
         took_s = min(took_s, time.monotonic() - started)
         told.more()
+        if took_s > budget.allowed_s(WARM):
+            break
     return took_s
 
 

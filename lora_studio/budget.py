@@ -23,7 +23,7 @@ class Budget:
     """`seconds` from `began` on (`time.monotonic()`); None: as long as it takes."""
 
     seconds: float | None = None
-    began: float = field(default_factory=time.monotonic)
+    began: float = field(default_factory=lambda: time.monotonic())
 
     @property
     def left_s(self) -> float:

@@ -26,6 +26,7 @@ SAME_TEMPO = 0.005
 BY_LENGTH = 0.98  # above a tag alone
 BY_BEATS = "beats in tags"
 NOT_LOOKED_AT = "not looked at: the time was up"
+FEWEST_FILES = 2  # one to train on, and one held out
 MIN_SECONDS = 10.0  # of audio, to train on
 OnFile = Callable[[int, int, str], None]
 
@@ -83,7 +84,7 @@ def prepare(
     work.seen = Seen(lambda owner, part: read_piece(folder / str(owner), part.start_s, part.duration_s))
     total, done = sum(len(group.files) for group in found.groups), 0
     for group in found.groups:
-        if over() and dataset.samples:
+        if over() and len(dataset.samples) >= FEWEST_FILES and dataset.seconds >= MIN_SECONDS:
             dataset.skipped += [Skipped(file.relative, NOT_LOOKED_AT) for file in group.files]
             continue
         _add_group(work, group, again)

@@ -215,7 +215,7 @@ class StageRun:
         a_step = seconds * self.order.batch_size * self.config.accumulate * self.accelerator.num_processes
         if self.plan.audio_seconds:
             limits.append(math.ceil(self.plan.audio_seconds / a_step))
-        if self.plan.minutes and not self.plan.steps:
+        if self.plan.minutes is not None and not self.plan.steps:
             started = time.monotonic()
             for number in range(TIMED_STEPS):
                 self._gradients(number)

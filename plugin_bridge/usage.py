@@ -6,10 +6,12 @@ Knows no command. `plugin_bridge/usage.py` is this same file: a bridge runs wher
 import argparse
 import difflib
 import re
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+MISSING = "the following arguments are required: "
 KINDS = {int: "no whole number", float: "no number", Path: "no path"}
 
 
@@ -20,6 +22,7 @@ class Parser(argparse.ArgumentParser):
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> tuple[argparse.Namespace, list[str]]:
         """Leaves nothing over: what is not known is an error of the parser that read it."""
+        self._given = list(sys.argv[1:] if args is None else args)
         found, rest = super().parse_known_args(args, namespace)
         if rest:
             self.error(self._too_much(rest[0]))
@@ -32,6 +35,9 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """One line of usage, then what is wrong; exit code 2."""
+        if message.startswith(MISSING):
+            unknown = next((word for word in self._given if self._is_unknown(word)), None)
+            message = message if unknown is None else self._too_much(unknown)
         usage = f"usage: {self._line()}   (--help says more)"
         self.exit(2, f"{usage}\n{self.prog}: {_in_words(message)}\n")
 
@@ -43,6 +49,13 @@ class Parser(argparse.ArgumentParser):
         words += [f"{action.option_strings[-1]} {_shown(action)}" for action in options if action.required]
         words += [_place(action) for action in self._actions if not action.option_strings]
         return " ".join(words)
+
+    def _is_unknown(self, word: str) -> bool:
+        """Whether a word looks like an option and none here begins so."""
+        name = word.partition("=")[0]
+        return name.startswith("--") and not any(
+            known.startswith(name) for known in self._option_string_actions
+        )
 
     def _too_much(self, word: str) -> str:
         if word.startswith("-") and word not in ("-", "--"):
@@ -100,8 +113,11 @@ def _place(action: argparse.Action) -> str:
 
 def _in_words(message: str) -> str:
     """argparse's own sentences in plain English; ours pass unchanged."""
+    if message.startswith(MISSING):
+        names = message.removeprefix(MISSING).split(", ")
+        listed = [name if name.startswith("-") else name.upper() for name in names]
+        return f"{' and '.join(listed)} {'is' if len(listed) == 1 else 'are'} missing"
     for pattern, words in (
-        (r"^the following arguments are required: (.*)$", r"\1 is missing"),
         (r"^argument (?:\S+/)?([^:/]+): expected one argument$", r"\1 needs a value"),
         (r"^argument (?:\S+/)?([^:/]+): expected (\d+) arguments$", r"\1 needs \2 values"),
         (r"^argument (?:\S+/)?([^:/]+): expected at least one argument$", r"\1 needs at least one value"),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from acestep.errors import InvalidRequest, NotFound, StorageError, UnreadableAudio
 from acestep.request import AudioRange, GenerateRequest
+from acestep.usage import close
 from server import catalogue, logs
 from server.models import Models
 from server.queue import Job, JobQueue
@@ -110,7 +111,8 @@ class Intake:
         if "/" in name or "\\" in name or name.startswith("."):
             raise InvalidRequest(f"adapter {name!r} is a path: expected the name of an adapter in the home")
         if name and catalogue.adapter_path(self.adapters, name) is None:
-            raise NotFound(f"no adapter {name!r} in {self.adapters}: see `lora_studio list`")
+            near = close(name, (path.name for path in sorted(self.adapters.glob("[!.]*"))))
+            raise NotFound(f"no adapter {name!r} in {self.adapters}{near or ': see `lora_studio list`'}")
 
     def check_cascade(self, name: str) -> None:
         """Requests may name only cascades that are known here, never a path."""

@@ -13,6 +13,8 @@ import sys
 import webbrowser
 from collections.abc import Sequence
 
+from plugin_bridge.usage import Parser
+
 PORT = 7960
 NEEDED = ("gradio", "uvicorn", "wsproto")
 
@@ -39,9 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="acestep web", description="The page in the browser: generate, listen, keep, train."
-    )
+    parser = Parser(prog="acestep web", description="The page in the browser: generate, listen, keep, train.")
     parser.add_argument(
         "--host", default="127.0.0.1", help="address to serve on; beyond loopback a token is asked for"
     )
