@@ -34,11 +34,6 @@ class Audition:
     listening_s: float = 0.0  # what listening will take after training, at most …
     previews_s: float = 0.0  # … and the previews
 
-    @property
-    def after_s(self) -> float:
-        """Seconds that are to be left after training."""
-        return self.listening_s + self.previews_s
-
 
 def hold(
     cascade: Cascade,

@@ -15,6 +15,7 @@ LOOKED_AT = 0.25  # by then the folder has been looked at …
 ENCODED = 0.4  # … and its audio encoded
 HEARD = 0.25  # for all clips that are made to judge the adapter by
 PREVIEWED = 0.15  # for the clips before and after
+FINISHED = 0.04  # for writing, loading and comparing the adapter
 CARE = 1.15  # what comes after training takes this much more than it was measured to take
 
 
@@ -33,6 +34,11 @@ class Budget:
     def over(self, share: float = 1.0) -> bool:
         """Whether this share of the time has passed."""
         return self.seconds is not None and time.monotonic() > self.began + share * self.seconds
+
+    @property
+    def finish_s(self) -> float:
+        """Seconds that writing and checking the adapter may take."""
+        return 0.0 if self.seconds is None else FINISHED * self.seconds
 
     def allowed_s(self, share: float) -> float:
         """Seconds in this share of the whole."""

@@ -25,10 +25,10 @@ from acestep.stage import Recent, Stage
 from lora_studio.cache import TensorCache, fingerprint, key_of, pad_stack
 from lora_studio.captions import with_trigger
 from lora_studio.dataset import Dataset, Sample
+from lora_studio.preparing import FEWEST_FILES, MIN_SECONDS
 from lora_studio.segments import Segment
 from lora_studio.sound import read_piece
 
-FEWEST_SEGMENTS = 2  # one to train on, and one held out
 CONTEXTS_HELD = 1024  # at most a few hundred megabytes
 OnDone = Callable[[int, int, str], None]
 
@@ -101,10 +101,12 @@ class Library:
                 songs[sample.song].append(sample)
         places = [(sample, segment) for sample in samples for segment in sample.segments]
         made: dict[int, list[Example]] = {}
+        encoded_s = 0.0
         for number in _in_turns([sample.split for sample, _ in places]):
-            if len(made) >= FEWEST_SEGMENTS and over():
+            if len(made) >= FEWEST_FILES and encoded_s >= MIN_SECONDS and over():
                 break
             sample, segment = places[number]
+            encoded_s += segment.duration_s
             others = [other for other in songs[sample.song] if other is not sample] if sample.song else []
             made[number] = self._made(sample, segment, others)
             if on_done:

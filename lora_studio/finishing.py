@@ -55,7 +55,7 @@ def find_strength(
             on_stage("listening", done, total, f"at {tried:g}")
 
     def over() -> bool:
-        return bool(agreed(run.accelerator, run.budget.left_s < run.previews_s))
+        return bool(agreed(run.accelerator, run.budget.left_s < run.finish_s))
 
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / run.config.name

@@ -28,7 +28,7 @@ from acestep.stage import Stage
 from lora_studio import finishing, preflight, results
 from lora_studio.audition import Audition, OnStage, hold
 from lora_studio.board import on_board
-from lora_studio.budget import ENCODED, LOOKED_AT, Budget, agreed, left_out
+from lora_studio.budget import CARE, ENCODED, LOOKED_AT, Budget, agreed, left_out
 from lora_studio.cache import key_of
 from lora_studio.checkpoints import RunState
 from lora_studio.config import TrainConfig
@@ -47,7 +47,6 @@ DEFAULT_BASE = "nano"
 DEFAULT_CPU_MINUTES = 8.0
 DEFAULT_AUDIO_SECONDS = 85_000.0  # FIELD: where a study found convergence, in audio seen and not in epochs
 BASE_CONDITION_DROPOUT = 0.15  # ACE-Step 1.5's own, for base and SFT
-FINISH_S = 3.0  # to write, load and compare the adapter
 _FAST_HALF = ("avx512_bf16", "amx_bf16")  # x86; elsewhere it has not been measured
 # Settings that do not change what the weights become.
 _INCIDENTAL = (
@@ -83,10 +82,12 @@ class Run:
     stages: dict[str, dict[str, Any]] = field(default_factory=dict)
     adapters: dict[str, StageAdapter] = field(default_factory=dict)
 
+    measured_s: float = 0.0  # what it took to measure the stages' effects: weaker ones are measured again
+
     @property
-    def previews_s(self) -> float:
+    def finish_s(self) -> float:
         """What is to be left when the last clip has been listened to."""
-        return FINISH_S + self.audition.previews_s
+        return self.budget.finish_s + CARE * self.measured_s + self.audition.previews_s
 
 
 def train(
@@ -122,7 +123,7 @@ def train(
     watched = on_board(folder / "tensorboard", on_tick) if shown else on_tick
     stages = [cascade.stages[name] for name in config.stages or cascade.stages]
     for number, stage in enumerate(stages):
-        left_s = budget.left_s - audition.after_s - FINISH_S
+        left_s = budget.left_s - audition.listening_s - run.finish_s
         stage_s = agreed(accelerator, max(0.0, left_s) / (len(stages) - number))
         _train_stage(run, stage, stage_s, on_stage, watched, cancelled)
     finishing.require_effect(run)
@@ -254,7 +255,9 @@ def _train_stage(
         one.close()
         stage.forget()
     best = {name: tensor.clone().cpu() for name, tensor in state.tensors["best"].items()}
+    measuring = time.monotonic()
     effect, _, output = results.measured_effect(run.library, stage, one.pairs, config, best)
+    run.measured_s += time.monotonic() - measuring
     run.states[stage.name], run.pairs[stage.name], run.outputs[stage.name] = state, one.pairs, output
     run.stages[stage.name] = {
         "parameters": sum(tensor.numel() for tensor in best.values()),
