@@ -30,9 +30,9 @@ def require_effect(run: "Run") -> None:
     strongest = max(numbers["effect"] for numbers in run.stages.values())
     if strongest < run.config.min_effect:
         raise AdapterError(
-            f"the adapter changes the velocity by {strongest:.2%} at most, which nobody would hear: raise "
-            "learning_rate or the budget (--minutes), use more targets (--targets all), or check that "
-            f"held-out loss goes down in {run.folder}; nothing was installed"
+            f"the adapter changes what the model does by {strongest:.2%} at most, which nobody would hear: give "
+            "it more --minutes, a higher --learning-rate or more layers (--targets all); nothing was installed "
+            f"(the curves of its loss are in {run.folder})"
         )
 
 
