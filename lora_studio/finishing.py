@@ -30,9 +30,9 @@ def require_effect(run: "Run") -> None:
     strongest = max(numbers["effect"] for numbers in run.stages.values())
     if strongest < run.config.min_effect:
         raise AdapterError(
-            f"the adapter changes what the model does by {strongest:.2%} at most, which nobody would hear: give "
-            "it more --minutes, a higher --learning-rate or more layers (--targets all); nothing was installed "
-            f"(the curves of its loss are in {run.folder})"
+            f"the adapter changes what the model does by {strongest:.2%} at most, which nobody would hear: "
+            "give it more --minutes, a higher --learning-rate or more layers (--targets all). Nothing was "
+            f"installed (the curves of its loss are in {run.folder})"
         )
 
 
