@@ -19,6 +19,7 @@ from lora_studio.dataset import Dataset
 
 CLIPS, LONGEST_S = 10, 10.0  # heard at each strength that is tried, where there is time; at most that long
 FEWEST = 2  # fewer clips tell nothing
+TOO_LATE = 0.6  # by then all that is left of the time is for training
 WARM_CLIPS = 2  # the first clip of a process takes longer than all others …
 WARM = 0.05  # … which is not tried again where it took more than this share of the time
 OnStage = Callable[[str, int, int, str], None]
@@ -48,7 +49,7 @@ def hold(
     wanted = results.preview_requests(dataset, config, CLIPS, LONGEST_S) if config.strength is None else []
     requests = strength.in_other_keys(wanted, CLIPS)
     previews = results.preview_requests(dataset, config, config.previews)
-    if not requests and not previews:
+    if agreed(accelerator, budget.over(TOO_LATE)) or not (requests or previews):
         return Audition()
     told = _Told(on_stage, WARM_CLIPS + len(requests) + len(previews))
     clip_s = _clip_s(cascade, (requests or previews)[0], budget, told, cancelled)
