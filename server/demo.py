@@ -99,11 +99,11 @@ def _show(clip: Clip) -> None:
     def figure(value: float | None, unit: str) -> str:
         return "not measurable" if value is None else f"{value:.2f} {unit}"
 
-    key = clip.key_match or "not measurable"
+    key = clip.key_match or "key not measurable"
     print(
         f"{clip.path}\n  {describe(clip)}\n  {clip.samples} samples, seed {clip.seed}, tempo error "
         f"{figure(clip.tempo_error_pct, '%')}, downbeat error {figure(clip.downbeat_error_ms, 'ms')}, "
-        f"key {key}",
+        f"{key}",
         flush=True,
     )
 

@@ -96,12 +96,12 @@ def test_a_line_says_which_figure_is_off() -> None:
 
     values: dict[str, Any] = dict.fromkeys(("take", "seed", "duration_s", "samples", "sample_rate_hz"), 0)
     values |= dict.fromkeys(("name", "path", "job", "prompt", "cascade"), "")
-    values |= {"tempo_error_pct": 2.5, "downbeat_error_ms": 3.0, "key_match": False, "fit": "poor"}
+    values |= {"tempo_error_pct": 2.5, "downbeat_error_ms": 3.0, "key_match": "other", "fit": "poor"}
     sidecar = '{"measured": {"after": {"lufs": null}}}'
     clip = Clip(**values, bpm=92.5, signature="7/8", key="", bars=2, sidecar_json=sidecar)
     assert describe(clip) == (
         "92.5 bpm in 7/8, no key, 2 bars, silent, does not fit: the tempo is off by 2.5 % (at most 0.5 %), "
-        "it is in another key"
+        "the notes are of another key"
     )
 
 
