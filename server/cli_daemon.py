@@ -28,9 +28,7 @@ def add_commands(commands: Any) -> None:
     """The four commands with their flags."""
     from server.cli import add_settings
 
-    status = commands.add_parser(
-        "status", help="say whether a daemon runs and what it does (exit code 1: none runs)"
-    )
+    status = commands.add_parser("status", help="whether a daemon runs, and what it does (exit code 1: none)")
     status.add_argument("--json", action="store_true", help="print JSON")
     status.set_defaults(run=_status)
     stop = commands.add_parser("stop", help="stop the daemon; a job that is nearly done may end")
