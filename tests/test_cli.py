@@ -56,7 +56,7 @@ def test_all_settings_of_a_request_have_flags() -> None:
     code, text, _ = run("generate", "--help")
     assert code == 0
     named = {"repaint_s": "--repaint", "adapters": "--adapter", "sample_format": "--sample-format"}
-    named["tempo_map"] = "--midi"
+    named |= {"tempo_map": "--midi", "loudness_lufs": "--loudness"}
     for name in set(GenerateRequest(prompt="p").to_dict()) - {"prompt"}:
         assert named.get(name, f"--{name}") in text
 
