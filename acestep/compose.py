@@ -23,6 +23,7 @@ from acestep.checkpoint import FORMAT, CascadeSpec, StageSpec, cascades_folder, 
 from acestep.errors import AceStepError, AlreadyExists, CheckpointError, InvalidRequest
 from acestep.request import CONTEXT_TASKS
 from acestep.schedule import Schedule, legs, sigmas
+from acestep.usage import Parser
 
 CHOICE = re.compile(
     r"(?P<name>\w[\w-]*)=(?P<source>.+?)(?:/(?P<stage>\w[\w-]*))?(?::(?P<first>\d+)-(?P<last>\d+))?"
@@ -234,6 +235,6 @@ def run(args: argparse.Namespace) -> int:
 
 def main(argv: list[str] | None = None) -> int:
     """`acestep compose`."""
-    parser = argparse.ArgumentParser(prog="acestep compose", description=(__doc__ or "").splitlines()[0])
+    parser = Parser(prog="acestep compose", description=(__doc__ or "").splitlines()[0])
     add_arguments(parser)
     return command.run("acestep compose", lambda: run(parser.parse_args(argv)))

@@ -29,6 +29,7 @@ from acestep.original import (
     read_original,
     read_silence,
 )
+from acestep.usage import Parser
 from acestep.weights import Entry
 
 if TYPE_CHECKING:
@@ -212,6 +213,6 @@ def run(args: argparse.Namespace) -> int:
 
 def main(argv: list[str] | None = None) -> int:
     """`acestep convert`."""
-    parser = argparse.ArgumentParser(prog="acestep convert", description=(__doc__ or "").splitlines()[0])
+    parser = Parser(prog="acestep convert", description=(__doc__ or "").splitlines()[0])
     add_arguments(parser)
     return command.run("acestep convert", lambda: run(parser.parse_args(argv)))

@@ -33,6 +33,7 @@ from acestep.nano.network import Conditions, velocity
 from acestep.pruning import begin_from, smaller_config
 from acestep.sampling import Momentum, guided
 from acestep.schedule import Guidance
+from acestep.usage import Parser
 
 if TYPE_CHECKING:
     from acestep.cascade import Cascade
@@ -355,6 +356,6 @@ def run(args: argparse.Namespace) -> int:
 
 def main(argv: list[str] | None = None) -> int:
     """`acestep distill`."""
-    parser = argparse.ArgumentParser(prog="acestep distill", description=(__doc__ or "").splitlines()[0])
+    parser = Parser(prog="acestep distill", description=(__doc__ or "").splitlines()[0])
     add_arguments(parser)
     return command.run("acestep distill", lambda: run(parser.parse_args(argv)))

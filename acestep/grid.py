@@ -55,6 +55,11 @@ class Signature:
         return f"{self.numerator}/{self.denominator}"
 
 
+def bars_in_words(bars: float) -> str:
+    """`1 bar`, `4 bars`, `0.5 bars`."""
+    return f"{bars:g} bar{'' if bars == 1 else 's'}"
+
+
 @dataclass(frozen=True)
 class Grid:
     """Tempo, time signature and bars: a clip's exact length.
@@ -70,10 +75,11 @@ class Grid:
         _require_number("tempo", self.bpm, BPM_RANGE, "quarter notes per minute")
         _require_number("bars", self.bars, BARS_RANGE, "bars")
         if not DURATION_RANGE_S[0] <= self.duration_s <= DURATION_RANGE_S[1]:
+            low, high = DURATION_RANGE_S
+            asked = f"{bars_in_words(self.bars)} of {self.signature} at {self.bpm:g} bpm"
             raise InvalidRequest(
-                f"{self.bars:g} bars of {self.signature} at {self.bpm:g} bpm last {self.duration_s:.2f} s; "
-                f"expected {DURATION_RANGE_S[0]:g}–{DURATION_RANGE_S[1]:g} s: ask for "
-                f"{'fewer' if self.duration_s > 1 else 'more'} bars"
+                f"{asked}: {self.duration_s:.2f} s; expected {low:g}–{high:g} s: "
+                f"ask for {'fewer' if self.duration_s > 1 else 'more'} bars"
             )
 
     @property

@@ -17,7 +17,7 @@ from acestep.audio import load_audio, probe
 from acestep.clip import read_sidecar, write_file
 from acestep.companion import bass_line, clip_midi
 from acestep.errors import InvalidRequest, NotFound
-from acestep.grid import Grid, Signature
+from acestep.grid import Grid, Signature, bars_in_words
 from acestep.groove import straighten
 from acestep.key import Key
 from acestep.labels import key_in, read_labels
@@ -219,7 +219,7 @@ def _lines(found: dict[str, Any]) -> list[str]:
     if "claimed" in found:
         claimed, off = found["claimed"], found["errors"]
         lines.append(
-            f"  claims    {claimed['bpm']:g} bpm {claimed['signature']}, {claimed['bars']:g} bars, "
+            f"  claims    {claimed['bpm']:g} bpm {claimed['signature']}, {bars_in_words(claimed['bars'])}, "
             f"{claimed['key'] or 'no key'}, length {'exact' if claimed['exact_length'] else 'NOT exact'}"
         )
         lines.append(

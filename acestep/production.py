@@ -22,7 +22,7 @@ from acestep.encode import encode
 from acestep.errors import Cancelled, PoorFit, UnreadableAudio
 from acestep.fingerprint import heard, origin, versions
 from acestep.fit import Fit, Hints, fit, moved
-from acestep.grid import SAMPLE_RATE_HZ
+from acestep.grid import SAMPLE_RATE_HZ, bars_in_words
 from acestep.key import Key
 from acestep.limiter import CEILING_DB, Level, levelled
 from acestep.memory import CHOICES
@@ -352,7 +352,7 @@ def _key_on_label(result: Fit, asked: Key | None) -> Key | None:
 
 
 def _label(clip: Clip) -> str:
-    parts = [f"{clip.bpm:g} bpm {clip.signature}", f"{clip.bars:g} bars", clip.key, f"fit {clip.fit}"]
+    parts = [f"{clip.bpm:g} bpm {clip.signature}", bars_in_words(clip.bars), clip.key, f"fit {clip.fit}"]
     if clip.tempo_error_pct is not None:
         parts.append(f"tempo off by {clip.tempo_error_pct:g} %, downbeat by {clip.downbeat_error_ms:+g} ms")
     return "; ".join(part for part in parts if part)

@@ -23,6 +23,7 @@ from acestep import command
 from acestep.checkpoint import BASE_GUIDANCE, BASE_SCHEDULE, FORMAT, TURBO_SCHEDULE, cascades_folder, home
 from acestep.convert import SUPPORTS, TEXT_ENCODER, convert
 from acestep.errors import AceStepError, AlreadyExists, CheckpointError, NotFound, StorageError, Unavailable
+from acestep.usage import Parser
 
 MAIN = "ACE-Step/Ace-Step1.5"
 WANTED = (".safetensors", ".json", ".txt", ".jinja", "silence_latent.pt")
@@ -231,6 +232,6 @@ def run(args: argparse.Namespace) -> int:
 
 def main(argv: list[str] | None = None) -> int:
     """`acestep pull`."""
-    parser = argparse.ArgumentParser(prog="acestep pull", description=(__doc__ or "").splitlines()[0])
+    parser = Parser(prog="acestep pull", description=(__doc__ or "").splitlines()[0])
     add_arguments(parser)
     return command.run("acestep pull", lambda: run(parser.parse_args(argv)))

@@ -52,9 +52,9 @@ class AudioRange:
             raise InvalidRequest(
                 f"audio path {self.path!r} is empty or not a path: expected the path of an audio file"
             )
-        _number("start_s", self.start_s, 0, 36_000)
+        _number("start of the audio", self.start_s, 0, 36_000)
         if self.end_s is not None:
-            _number("end_s", self.end_s, 0, 36_000)
+            _number("end of the audio", self.end_s, 0, 36_000)
             if self.end_s <= self.start_s:
                 raise InvalidRequest(
                     f"audio range {self.start_s:g}–{self.end_s:g} s is empty: it must end after it starts"
@@ -206,11 +206,11 @@ class GenerateRequest:
         if self.task == "repaint":
             if self.repaint_s is None:
                 raise InvalidRequest(
-                    "task repaint needs repaint_s: the start and end in seconds of what to make anew"
+                    "task repaint needs a region: the start and end in seconds of what to make anew"
                 )
             object.__setattr__(self, "repaint_s", _region(self.repaint_s))
         elif self.repaint_s is not None:
-            raise InvalidRequest(f"repaint_s is only for task repaint, not {self.task}")
+            raise InvalidRequest(f"a region to repaint is only for task repaint, not {self.task}")
 
     def seeded(self) -> "GenerateRequest":
         """The same request with a seed: its own, or one drawn now."""
@@ -278,7 +278,7 @@ def _adapters(value: Any) -> tuple[tuple[str, float], ...]:
         name, scale = item
         if not isinstance(name, str) or not name.strip():
             raise InvalidRequest(
-                f"adapter {name!r:.80} is not a name: `acestep models` lists those that are here"
+                f"adapter {name!r:.80} is not a name: `lora_studio list` lists those that are here"
             )
         if len(name) > MAX_ADAPTER_CHARS:
             raise InvalidRequest(

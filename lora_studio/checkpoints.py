@@ -37,6 +37,7 @@ class RunState:
     losses: list[float] = field(default_factory=list)
     validations: list[tuple[int, float]] = field(default_factory=list)
     tensors: dict[str, dict[str, Tensor]] = field(default_factory=dict)
+    validate_every: int = 0  # steps
 
 
 def save(folder: Path, state: RunState) -> Path:

@@ -13,6 +13,7 @@ import math
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,8 @@ from acestep.command import FAILED, run
 from acestep.errors import Cancelled, InvalidRequest
 from acestep.request import MAX_ADAPTER_SCALE
 from acestep.terminal import write_plainly
+from acestep.usage import Parser
+from acestep.wording import tempo
 from lora_studio.config import NOISES, PRECISIONS, TARGETS, TrainConfig
 from lora_studio.console import Console
 
@@ -36,7 +39,7 @@ _HELP = {
     "alpha": "alpha; its effect is alpha/rank (default: twice the rank)",
     "dropout": "dropout inside the adapter (default: %(default)s)",
     "targets": "layers to adapt: attention, mlp or all (default: %(default)s)",
-    "minutes": "stop after this many minutes (default: 8 on a CPU, none on a GPU)",
+    "minutes": "what the whole run may take, folder to adapter (default: 8 on a CPU, no limit on a GPU)",
     "audio_seconds": "stop after this many seconds of audio heard (default: 85000)",
     "steps": "stop after this many optimizer steps (default: none)",
     "batch_size": "segments in a step (default: what fits, at most 8)",
@@ -60,13 +63,27 @@ _HELP = {
 }
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+START = """\
+lora_studio trains an adapter on your own loops or stems. To begin:
+
+  lora_studio train MyStems/ --name my-sound            looks at the folder, trains, installs the adapter
+  acestep generate "dusty breakbeat" --adapter my-sound:0.8
+  lora_studio prepare MyStems/ --report report.html     only looks, and says what it found
+  lora_studio --help                                    all commands\
+"""
+
+
+def main(argv: Sequence[str] | None = None, prog: str = "lora_studio") -> int:
     """Run a command; gives its exit code."""
     write_plainly()
     argv = list(sys.argv[1:] if argv is None else argv)
+    began = time.monotonic()
 
     def command() -> int:
-        arguments = _parser().parse_args(argv)
+        if not argv:
+            print(START)
+            return 0
+        arguments = parser(prog).parse_args(argv, argparse.Namespace(began=began))
         logging.basicConfig(
             level=logging.INFO if arguments.verbose else logging.WARNING, format="%(message)s"
         )
@@ -78,19 +95,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     def tell(reason: str, sentence: str) -> None:
         if "--json" in argv:
             Console(as_json=True).event("error", reason=reason, message=sentence)
-        print(f"{reason}: {sentence}", file=sys.stderr)
+        print(f"{prog}: {sentence}", file=sys.stderr)
 
-    return run("lora_studio", command, tell=tell)
+    return run(prog, command, tell=tell)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="lora_studio", description="Train LoRA adapters on your own stems.")
-    parser.add_argument("-v", "--verbose", action="store_true", help="say more")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+def parser(prog: str = "lora_studio") -> Parser:
+    """The whole command line."""
+    made = Parser(prog=prog, description="Train LoRA adapters on your own stems.")
+    made.add_argument("-v", "--verbose", action="store_true", help="say more")
+    commands = made.add_subparsers(required=True, metavar="COMMAND")
     _add_prepare(commands)
     _add_train(commands)
     _add_library(commands)
-    return parser
+    return made
 
 
 def _add_prepare(commands: Any) -> None:
@@ -218,7 +236,7 @@ def _tell_dataset(dataset: "Dataset", console: Console, written: Path) -> None:
         f"{held_out} files held out; {songs} songs of aligned stems"
     )
     for sample in [s for s in used if s.sources.get("bpm", {}).get("confidence", 0) < 0.6][:10]:
-        console.say(f"  unsure of the tempo: {sample.audio_path} ({sample.bpm or 'none'} bpm)")
+        console.say(f"  unsure of the tempo: {sample.audio_path} ({tempo(sample.bpm)})")
     for note in dataset.notes[:20]:
         console.say(f"  note: {note}")
     for entry in dataset.skipped[:20]:
@@ -237,7 +255,13 @@ def _train(arguments: argparse.Namespace) -> int:
         forget(config)
     console = Console(arguments.json)
     with console, _stoppable() as stopped:
-        result = train(config, on_stage=console.stage, on_tick=console.tick, cancelled=stopped)
+        result = train(
+            config,
+            on_stage=console.stage,
+            on_tick=console.tick,
+            cancelled=stopped,
+            began=getattr(arguments, "began", None),
+        )
     if not result.summary:
         return 0  # not the main process of several
     for name, numbers in result.summary["stages"].items():
@@ -248,10 +272,15 @@ def _train(arguments: argparse.Namespace) -> int:
             f"{numbers['parameters']:,} parameters, {numbers['steps']} steps"
         )
     if result.summary["strength"] < 1:
-        console.say(
-            f"kept at {result.summary['strength']:g} of its strength: more would cost key or tempo (see card)"
-        )
-    console.say(f"adapter {result.name}: {result.folder}")
+        why = "there was no time to listen whether more keeps key and tempo: give it more minutes"
+        if result.summary["kept"]:
+            why = "more would cost key or tempo (see card)"
+        console.say(f"kept at {result.summary['strength']:g} of its strength: {why}")
+    for note in result.summary["notes"]:
+        console.say(note)
+    console.say(
+        f"adapter {result.name}, made in {result.summary['whole_seconds'] / 60:.1f} minutes: {result.folder}"
+    )
     console.event("done", name=result.name, folder=str(result.folder), summary=result.summary)
     return 0
 

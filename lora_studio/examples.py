@@ -7,7 +7,7 @@ Letters: T latent frames, C latent channels, L condition tokens, D condition wid
 """
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,7 @@ from acestep.stage import Recent, Stage
 from lora_studio.cache import TensorCache, key_of, pad_stack
 from lora_studio.captions import with_trigger
 from lora_studio.dataset import Dataset, Sample
+from lora_studio.preparing import FEWEST_FILES, MIN_SECONDS
 from lora_studio.segments import Segment
 from lora_studio.sound import read_piece
 
@@ -91,29 +92,46 @@ class Library:
         self.examples: list[Example] = []
         self._contexts = Recent(CONTEXTS_HELD)
 
-    def fill(self, on_done: OnDone | None = None) -> None:
-        """Encode what is not in the cache yet and list the examples."""
+    def fill(self, on_done: OnDone | None = None, over: Callable[[], bool] = lambda: False) -> int:
+        """Encode what is not in the cache yet and list the examples.
+
+        Where `over` says that the time is up, segments that were not encoded by then are taken out of the
+        data set; how many they are is returned. Files to train on and held-out ones take turns until then.
+        """
         samples = self.dataset.used()
         songs: dict[str, list[Sample]] = defaultdict(list)
         for sample in samples:
             if sample.song:
                 songs[sample.song].append(sample)
-        total = sum(len(sample.segments) for sample in samples)
-        done = 0
-        for sample in samples:
+        places = [(sample, segment) for sample in samples for segment in sample.segments]
+        made: dict[int, list[Example]] = {}
+        encoded_s = 0.0
+        for number in _in_turns([sample.split for sample, _ in places]):
+            if len(made) >= FEWEST_FILES and encoded_s >= MIN_SECONDS and over():
+                break
+            sample, segment = places[number]
+            encoded_s += segment.duration_s
             others = [other for other in songs[sample.song] if other is not sample] if sample.song else []
-            for segment in sample.segments:
-                self._add(sample, segment, others)
-                done += 1
-                if on_done:
-                    on_done(done, total, sample.audio_path)
+            made[number] = self._made(sample, segment, others)
+            if on_done:
+                on_done(len(made), len(places), sample.audio_path)
+        self.examples = [example for number in sorted(made) for example in made[number]]
+        if len(made) < len(places):
+            for number, (sample, segment) in enumerate(places):
+                if number not in made:
+                    sample.segments = [one for one in sample.segments if one is not segment]
+                    sample.lyrics = ""  # they are the whole file's, as above for files in several segments
+        return len(places) - len(made)
 
-    def prepare_stage(self, stage: Stage) -> None:
+    def prepare_stage(self, stage: Stage, on_done: OnDone | None = None) -> None:
         """Compute the conditions of all examples for one stage."""
-        for example in self.examples:
+        for number, example in enumerate(self.examples, 1):
             self.condition(stage, example)
+            if on_done:
+                on_done(number, len(self.examples), example.sample)
 
-    def _add(self, sample: Sample, segment: Segment, others: list[Sample]) -> None:
+    def _made(self, sample: Sample, segment: Segment, others: list[Sample]) -> list[Example]:
+        """The examples of one segment, their tensors in the cache."""
         place = (segment.start_s, segment.duration_s)
         key = key_of("latents", self.codec_print, sample.content, place)
         latents = self.cache.get(key, lambda: self._encode([sample], segment))
@@ -124,21 +142,21 @@ class Library:
                 "context", self.codec_print, sorted(other.content for other in beside), place
             )
             self.cache.get(context_key, lambda: self._encode(beside, segment))
-        for with_context in (False, True) if context_key else (False,):
-            self.examples.append(
-                Example(
-                    sample=sample.audio_path,
-                    split=sample.split,
-                    seconds=segment.duration_s,
-                    frames=len(latents),
-                    latents_key=key,
-                    context_key=context_key if with_context else "",
-                    text=self._text(sample, segment, "lego" if with_context else "text"),
-                    lyrics=self._lyrics(sample),
-                    grid=_grid(sample, segment),
-                    keyscale=sample.keyscale,
-                )
+        return [
+            Example(
+                sample=sample.audio_path,
+                split=sample.split,
+                seconds=segment.duration_s,
+                frames=len(latents),
+                latents_key=key,
+                context_key=context_key if with_context else "",
+                text=self._text(sample, segment, "lego" if with_context else "text"),
+                lyrics=self._lyrics(sample),
+                grid=_grid(sample, segment),
+                keyscale=sample.keyscale,
             )
+            for with_context in ((False, True) if context_key else (False,))
+        ]
 
     def _encode(self, samples: list[Sample], segment: Segment) -> Tensor:
         """Latents [T, C] of the sum of the samples' audio in a segment."""
@@ -225,3 +243,13 @@ def _grid(sample: Sample, segment: Segment) -> Grid | None:
     if sample.bpm is None or not segment.bars:
         return None
     return Grid(sample.bpm, sample.signature, segment.bars)
+
+
+def _in_turns(kinds: list[str]) -> list[int]:
+    """The places of a list, those of each kind spread evenly over the whole way."""
+    counts, seen = Counter(kinds), Counter[str]()
+    where = []
+    for place, kind in enumerate(kinds):
+        seen[kind] += 1
+        where.append((seen[kind] / counts[kind], counts[kind], place))
+    return [place for *_, place in sorted(where)]

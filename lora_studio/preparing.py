@@ -25,6 +25,8 @@ SAID_AT_LEAST = 0.6  # how sure a source must be of a tempo for another to contr
 SAME_TEMPO = 0.005
 BY_LENGTH = 0.98  # above a tag alone
 BY_BEATS = "beats in tags"
+NOT_LOOKED_AT = "not looked at: the time was up"
+FEWEST_FILES = 2  # one to train on, and one held out
 MIN_SECONDS = 10.0  # of audio, to train on
 OnFile = Callable[[int, int, str], None]
 
@@ -61,10 +63,12 @@ def prepare(
     limits: Limits | None = None,
     again: bool = False,
     on_file: OnFile | None = None,
+    over: Callable[[], bool] = lambda: False,
 ) -> Dataset:
     """Scan and measure a folder → Dataset. Entries of an earlier dataset.json are kept as edited.
 
-    `again` measures everything anew. Raises InvalidRequest when nothing in the folder can be used.
+    `again` measures everything anew; where `over` says that the time is up, what has not been looked at is
+    skipped. Raises InvalidRequest when nothing in the folder can be used.
     """
     found = scan(folder)
     earlier = found.dataset
@@ -80,6 +84,9 @@ def prepare(
     work.seen = Seen(lambda owner, part: read_piece(folder / str(owner), part.start_s, part.duration_s))
     total, done = sum(len(group.files) for group in found.groups), 0
     for group in found.groups:
+        if over() and len(dataset.samples) >= FEWEST_FILES and dataset.seconds >= MIN_SECONDS:
+            dataset.skipped += [Skipped(file.relative, NOT_LOOKED_AT) for file in group.files]
+            continue
         _add_group(work, group, again)
         done += len(group.files)
         if on_file:

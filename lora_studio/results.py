@@ -118,13 +118,18 @@ def preview_requests(
     return requests
 
 
-def write_preview(cascade: Cascade, request: GenerateRequest, path: Path) -> None:
-    """Generate one clip of exactly the grid's length and write it."""
+def preview(cascade: Cascade, request: GenerateRequest) -> np.ndarray:
+    """One clip [C, N] of exactly the grid's length."""
+    take = cascade.generate(request)[0]
+    return take.audio[:, : request.grid.samples(take.sample_rate_hz)]
+
+
+def write_preview(cascade: Cascade, audio: np.ndarray, path: Path) -> None:
+    """Writes a clip [C, N] that the cascade made."""
     import soundfile
 
-    take = cascade.generate(request)[0]
-    audio = take.audio[:, : request.grid.samples(take.sample_rate_hz)]
-    soundfile.write(path, audio.T, take.sample_rate_hz, subtype="PCM_24", format="WAV")
+    rate_hz = cascade.codec.sample_rate_hz
+    soundfile.write(path, audio.T, rate_hz, subtype="PCM_24", format="WAV")
 
 
 def card(config: TrainConfig, dataset: Dataset, summary: dict[str, Any]) -> str:

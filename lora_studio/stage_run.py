@@ -17,6 +17,7 @@ from torch import Tensor
 from acestep.errors import Cancelled, InvalidRequest, OutOfMemory
 from acestep.stage import Stage
 from lora_studio import checkpoints, lora
+from lora_studio.budget import agreed
 from lora_studio.checkpoints import RunState
 from lora_studio.config import TrainConfig
 from lora_studio.examples import Batch, Example, Library
@@ -26,6 +27,10 @@ from lora_studio.velocity import Velocity, half_copy
 
 VALIDATION_BATCH = 8
 TIMED_STEPS = 3
+VALIDATIONS = 12  # in a run, about
+VALIDATING_SHARE = 0.25  # of a stage's time, at most
+MEASURINGS = 3.5  # validations: loss and effect of what was trained, and again of what is kept
+SURE_SHARE = 0.9  # of a stage's time is planned: steps differ in length, and other programs run
 ACE_STEP_RATE, ACE_STEP_WIDTH = 5e-4, 2048  # upper end of what is used with ACE-Step 1.5, and its 2B model
 HIGHEST_RATE = 2e-3  # tried on nano, 320 wide: 30 steps lower L's held-out loss by 27 %, with 5e-4 by 13 %
 
@@ -75,6 +80,8 @@ class StageRun:
         folder: Path,
         accelerator: Any,
     ) -> None:
+        self._began = time.monotonic()
+        self._validation_s = 0.0  # what one takes
         self.stage, self.library, self.config, self.plan = stage, library, config, plan
         self.folder, self.accelerator = folder, accelerator
         self.device = stage.like.device
@@ -119,7 +126,7 @@ class StageRun:
                 state.elapsed_s = time.monotonic() - started
                 state.finished = state.step >= state.total_steps or self._agreed(self._out_of_time())
                 validation = None
-                if state.finished or state.step % self._validate_every() == 0:
+                if state.finished or state.step % state.validate_every == 0:
                     validation = self._validated()
                 if on_tick:
                     on_tick(self._tick(loss, norm, validation))
@@ -146,12 +153,15 @@ class StageRun:
         }
         state.base_loss = state.best_loss = self.validate()
         state.validations.append((0, state.base_loss))
-        state.total_steps = self._agreed(self._planned_steps())
+        validations = self._agreed(self._affordable_validations())
+        state.total_steps = self._agreed(self._planned_steps(validations))
+        state.validate_every = self.config.validate_every or max(10, state.total_steps // validations)
         self._save()
 
     def _restore(self, found: RunState) -> None:
         lora.load_state(self.net, found.tensors["weights"])
         self.state = found
+        found.validate_every = found.validate_every or max(10, found.total_steps // VALIDATIONS)
         self.state.tensors["weights"] = lora.state(self.net)
         for group in ("average", "best", "moment1", "moment2"):
             if found.step == 0 and group.startswith("moment"):
@@ -186,37 +196,42 @@ class StageRun:
     def _parameters(self) -> list[torch.nn.Parameter]:
         return [p for group in self.optimizer.param_groups for p in group["params"]]
 
-    def _planned_steps(self) -> int:
+    def _left_s(self) -> float:
+        """What is left of this stage's time, without what measuring the finished adapter will take."""
+        assert self.plan.minutes is not None
+        return self.plan.minutes * 60 - (time.monotonic() - self._began) - MEASURINGS * self._validation_s
+
+    def _affordable_validations(self) -> int:
+        """How often the held-out files are heard: about twelve times, less where that takes too long."""
+        if self.plan.minutes is None:
+            return VALIDATIONS
+        possible = VALIDATING_SHARE * self._left_s() / max(self._validation_s, 1e-6)
+        return int(max(1, min(VALIDATIONS, possible)))
+
+    def _planned_steps(self, validations: int) -> int:
         """How many steps the budgets allow; time is turned into steps once, so a run stays repeatable."""
         limits = [self.plan.steps] if self.plan.steps else []
         seconds = sum(example.seconds for example in self.order.plain) / len(self.order.plain)
         a_step = seconds * self.order.batch_size * self.config.accumulate * self.accelerator.num_processes
         if self.plan.audio_seconds:
             limits.append(math.ceil(self.plan.audio_seconds / a_step))
-        if self.plan.minutes and not self.plan.steps:
+        if self.plan.minutes is not None and not self.plan.steps:
             started = time.monotonic()
             for number in range(TIMED_STEPS):
                 self._gradients(number)
             self.optimizer.zero_grad()
             spent = (time.monotonic() - started) / TIMED_STEPS
-            limits.append(max(1, int(self.plan.minutes * 60 * 0.85 / spent)))
+            left_s = self._left_s() - validations * self._validation_s
+            limits.append(max(1, int(SURE_SHARE * left_s / spent)))
         if not limits:
             raise InvalidRequest("a run needs a budget: minutes, audio_seconds or steps")
         return max(1, min(limits))
 
     def _out_of_time(self) -> bool:
-        return self.plan.minutes is not None and self.state.elapsed_s > self.plan.minutes * 60
+        return self.plan.minutes is not None and self._left_s() < self._validation_s
 
     def _agreed(self, value: Any) -> Any:
-        """The first process's value, in all of them: their clocks differ, and all must stop at one step."""
-        if self.accelerator.num_processes == 1:
-            return value
-        from accelerate.utils import broadcast_object_list
-
-        return broadcast_object_list([value])[0]
-
-    def _validate_every(self) -> int:
-        return self.config.validate_every or max(10, self.state.total_steps // 12)
+        return agreed(self.accelerator, value)
 
     def _gradients(self, step: int) -> tuple[float, float]:
         """Loss and seconds of audio of one optimizer step's examples, gradients added up."""
@@ -274,7 +289,10 @@ class StageRun:
 
     def validate(self) -> float:
         """Mean loss over the fixed pairs."""
-        return mean_loss(self.velocity, self.library, self.stage, self.pairs)
+        started = time.monotonic()
+        loss = mean_loss(self.velocity, self.library, self.stage, self.pairs)
+        self._validation_s = time.monotonic() - started
+        return loss
 
     def _validated(self) -> float:
         """Validate the average; remember it when it is the best, stop when it no longer gets better."""

@@ -20,6 +20,8 @@ from acestep.onsets import mono
 from acestep.request import GenerateRequest
 
 STRENGTHS = (1.0, 0.7, 0.5, 0.4, 0.3)
+TRIES = 3  # at most: they are halved each time
+UNHEARD = 0.5  # what is kept where there was no time to listen: what short trainings usually keep
 KEY_HZ = (60.0, 1000.0)
 TEMPO_ERROR = 0.005
 
@@ -45,25 +47,53 @@ def find_strength(
     cascade: Cascade,
     adapter: str,
     requests: Sequence[GenerateRequest],
+    base: Kept,
     *,
-    on_done: Callable[[int, int, str], None] | None = None,
+    on_clip: Callable[[float], None] = lambda strength: None,
+    over: Callable[[], bool] = lambda: False,
     cancelled: Callable[[], bool] | None = None,
 ) -> tuple[float, list[Kept]]:
-    """The first of STRENGTHS at which a loaded adapter's clips keep tempo and key as the base's do – or the
-    last –, and what was heard: the base (strength 0) first. Without requests: full strength.
+    """The most of STRENGTHS at which a loaded adapter's clips keep tempo and key as the base's do – or the
+    least –, and what was heard on the way, the base first. It is looked for from the middle: what is kept at
+    one strength is kept at less. Where `over` says that the time is up, what is known by then decides.
     """
-    if not requests:
-        return 1.0, []
-    heard: list[Kept] = []
-    for number, strength in enumerate((0.0, *STRENGTHS)):
-        adapters = ((adapter, strength),) if strength else ()
-        clips = [dataclasses.replace(request, adapters=adapters) for request in requests]
-        heard.append(_kept(strength, requests, cascade.generate(clips, cancelled=cancelled)))
-        if on_done:
-            on_done(number + 1, len(STRENGTHS) + 1, f"{strength:g}")
-        if strength and heard[-1].as_good_as(heard[0]):
-            break
-    return heard[-1].strength, heard
+    heard = [base]
+    low, high = 0, len(STRENGTHS) - 1  # places in STRENGTHS, strongest first, that may still be the answer
+    while low < high:
+        tried = (low + high) // 2
+        found = hear(
+            cascade, requests, STRENGTHS[tried], adapter, on_clip=on_clip, over=over, cancelled=cancelled
+        )
+        if found is None:
+            tested = [one.strength for one in heard[1:]]
+            return (STRENGTHS[high] if tested else UNHEARD), heard
+        heard.append(found)
+        if found.as_good_as(base):
+            high = tried
+        else:
+            low = tried + 1
+    return STRENGTHS[low], heard
+
+
+def hear(
+    cascade: Cascade,
+    requests: Sequence[GenerateRequest],
+    strength: float,
+    adapter: str = "",
+    *,
+    on_clip: Callable[[float], None] = lambda strength: None,
+    over: Callable[[], bool] = lambda: False,
+    cancelled: Callable[[], bool] | None = None,
+) -> Kept | None:
+    """What is kept at a strength (0: without the adapter); None: the time was up before all was heard."""
+    adapters = ((adapter, strength),) if strength else ()
+    takes: list[Any] = []
+    for request in requests:
+        if over():
+            return None
+        takes += cascade.generate(dataclasses.replace(request, adapters=adapters), cancelled=cancelled)
+        on_clip(strength)
+    return _kept(strength, requests, takes)
 
 
 def in_other_keys(requests: Sequence[GenerateRequest], count: int) -> list[GenerateRequest]:

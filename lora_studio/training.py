@@ -1,5 +1,7 @@
 """A whole run: data, base, one stage after the other, and the finished adapter – or a clear reason why not.
 
+All of it within the minutes it is given: `budget` says how they are shared.
+
     result = lora_studio.train(TrainConfig(data="MyStems", name="my-sound"))
 
 Nothing appears among the adapters before it has been loaded again from disk and gives the same output.
@@ -9,7 +11,6 @@ Knows nothing of command lines.
 import dataclasses
 import logging
 import shutil
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,24 +22,25 @@ import torch
 from acestep import checkpoint
 from acestep.cascade import Cascade
 from acestep.command import expanded
-from acestep.errors import AdapterError, AlreadyExists, InvalidRequest
+from acestep.errors import AlreadyExists, InvalidRequest
 from acestep.loading import choose_device
 from acestep.schedule import legs
 from acestep.stage import Stage
-from lora_studio import preflight, results, strength
+from lora_studio import finishing, preflight, results
+from lora_studio.audition import Audition, OnStage, hold
 from lora_studio.board import on_board
+from lora_studio.budget import CARE, ENCODED, LOOKED_AT, Budget, agreed, left_out
 from lora_studio.cache import key_of
 from lora_studio.checkpoints import RunState
 from lora_studio.config import TrainConfig
-from lora_studio.dataset import Dataset, read_dataset
+from lora_studio.dataset import Dataset, read_dataset, write_dataset
 from lora_studio.examples import Library
-from lora_studio.files import require_writable, write_folder, write_json
-from lora_studio.formats import StageAdapter, write_all
+from lora_studio.files import require_writable, write_folder
+from lora_studio.formats import StageAdapter
 from lora_studio.noise import levels_for
-from lora_studio.preparing import prepare, require_enough
+from lora_studio.preparing import NOT_LOOKED_AT, prepare, require_enough
 from lora_studio.segments import Limits
 from lora_studio.stage_run import StagePlan, StageRun, Tick
-from lora_studio.velocity import Velocity
 
 log = logging.getLogger(__name__)
 
@@ -46,15 +48,11 @@ DEFAULT_BASE = "nano"
 DEFAULT_CPU_MINUTES = 8.0
 DEFAULT_AUDIO_SECONDS = 85_000.0  # FIELD: where a study found convergence, in audio seen and not in epochs
 BASE_CONDITION_DROPOUT = 0.15  # ACE-Step 1.5's own, for base and SFT
-STRENGTH_CLIPS, STRENGTH_CLIP_S = 10, 10.0  # made at each strength that is tried, at most that long
-SAME_OUTPUT = 1e-4  # relative; the same numbers through the same layers, saved as they were trained
 _FAST_HALF = ("avx512_bf16", "amx_bf16")  # x86; elsewhere it has not been measured
 # Settings that do not change what the weights become.
 _INCIDENTAL = (
     "save_every_s", "previews", "preview_bars", "tensorboard", "resume", "strength", "min_effect", "home",
 )  # fmt: skip
-
-OnStage = Callable[[str, int, int, str], None]
 
 
 @dataclass(frozen=True)
@@ -67,7 +65,7 @@ class Result:
 
 
 @dataclass
-class _Run:
+class Run:
     """What the parts of a run share."""
 
     config: TrainConfig
@@ -77,12 +75,20 @@ class _Run:
     cascade: Cascade
     library: Library
     accelerator: Any
-    started: float = field(default_factory=time.monotonic)
+    budget: Budget
+    audition: Audition
     states: dict[str, RunState] = field(default_factory=dict)
     outputs: dict[str, torch.Tensor] = field(default_factory=dict)
     pairs: dict[str, Any] = field(default_factory=dict)
     stages: dict[str, dict[str, Any]] = field(default_factory=dict)
     adapters: dict[str, StageAdapter] = field(default_factory=dict)
+
+    measured_s: float = 0.0  # what it took to measure the stages' effects: weaker ones are measured again
+
+    @property
+    def finish_s(self) -> float:
+        """What is to be left when the last clip has been listened to."""
+        return self.budget.finish_s + CARE * self.measured_s + self.audition.previews_s
 
 
 def train(
@@ -91,10 +97,12 @@ def train(
     on_stage: OnStage | None = None,
     on_tick: Callable[[Tick], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
+    began: float | None = None,
 ) -> Result:
     """Train an adapter and put it where the daemon finds it. Goes on with a run that was cut off.
 
-    `on_stage(what, done, total, detail)` tells of scanning and encoding, `on_tick` of training steps.
+    `on_stage(what, done, total, detail)` tells of everything that is not training, `on_tick` of training
+    steps. `began` (`time.monotonic()`) is where the minutes count from, if that was before the call.
     Raises AceStepError; a run that was stopped or failed leaves its last checkpoint and no adapter.
     """
     home = expanded(config.home) if config.home else checkpoint.home()
@@ -106,30 +114,64 @@ def train(
     require_writable(target)
     require_writable(folder)
     accelerator = _accelerator(config)
-    limits = _limits(config)
+    minutes = _minutes(config, accelerator.device)
+    budget = Budget(None if minutes is None else minutes * 60, time.monotonic() if began is None else began)
     with accelerator.main_process_first():
-        dataset = _dataset(config, limits, on_stage)
-        require_enough(dataset)
-        cascade = _load(config, accelerator)
-        library = Library(cascade, dataset, home / "cache" / "lora_studio")
-        library.fill(_telling(on_stage, "encoding"))
-    run = _Run(config, folder, target, dataset, cascade, library, accelerator)
+        dataset, cascade, library, notes = _material(config, folder, home, accelerator, budget, on_stage)
+    audition = hold(cascade, dataset, config, budget, accelerator, on_stage, cancelled)
+    run = Run(config, folder, target, dataset, cascade, library, accelerator, budget, audition)
     shown = config.tensorboard and accelerator.is_main_process
     watched = on_board(folder / "tensorboard", on_tick) if shown else on_tick
     stages = [cascade.stages[name] for name in config.stages or cascade.stages]
-    for stage in stages:
-        _train_stage(run, stage, len(stages), watched, cancelled)
-    _require_effect(run)
-    share, kept = _find_strength(run, on_stage, cancelled)
+    for number, stage in enumerate(stages):
+        left_s = budget.left_s - audition.listening_s - run.finish_s
+        stage_s = agreed(accelerator, max(0.0, left_s) / (len(stages) - number))
+        _train_stage(run, stage, stage_s, on_stage, watched, cancelled)
+    finishing.require_effect(run)
+    share, kept = agreed(accelerator, finishing.find_strength(run, on_stage, cancelled))
     if share < 1:
-        _weaken(run, share)
-    summary = _summary(run) | {"strength": share, "kept": [dataclasses.asdict(one) for one in kept]}
+        finishing.weaken(run, share)
+    summary = finishing.summary(run) | {
+        "strength": share, "kept": [dataclasses.asdict(one) for one in kept], "notes": notes,
+    }  # fmt: skip
     if accelerator.is_main_process:
-        write_folder(target, lambda temporary: _fill(run, temporary, summary))
-        for stage_folder in folder.glob("stage-*"):
-            shutil.rmtree(stage_folder, ignore_errors=True)
+        write_folder(target, lambda temporary: finishing.fill(run, temporary, summary, on_stage))
+        forget(config)
     accelerator.wait_for_everyone()
+    summary["whole_seconds"] = time.monotonic() - budget.began
     return Result(config.name, target, summary)
+
+
+def _minutes(config: TrainConfig, device: torch.device) -> float | None:
+    """The whole run's; a run without any limit gets one on a CPU."""
+    unlimited = config.minutes is None and config.audio_seconds is None and config.steps is None
+    return DEFAULT_CPU_MINUTES if unlimited and device.type == "cpu" else config.minutes
+
+
+def _material(
+    config: TrainConfig, folder: Path, home: Path, accelerator: Any, budget: Budget, on_stage: OnStage | None
+) -> tuple[Dataset, Cascade, Library, list[str]]:
+    """Data, base and encoded examples, as many as there is time for; and what is to be said of it.
+
+    What a run had time for is remembered until it ends: one that was cut off goes on with the same data.
+    """
+    alone = accelerator.num_processes == 1  # or else the clocks of several would choose different data
+    remembered = folder / "dataset.json"
+    if config.resume and remembered.is_file():
+        dataset, budget = read_dataset(remembered), Budget(None)
+    else:
+        dataset = _dataset(config, on_stage, lambda: alone and budget.over(LOOKED_AT))
+    require_enough(dataset)
+    tell = on_stage or (lambda *_: None)
+    tell("loading", 0, 1, config.base or DEFAULT_BASE)
+    cascade = _load(config, accelerator)
+    tell("loading", 1, 1, config.base or DEFAULT_BASE)
+    library = Library(cascade, dataset, home / "cache" / "lora_studio")
+    left = library.fill(_telling(on_stage, "encoding"), lambda: alone and budget.over(ENCODED))
+    note = left_out(sum(entry.reason == NOT_LOOKED_AT for entry in dataset.skipped), left, config.data)
+    if note:
+        write_dataset(dataset, remembered)
+    return dataset, cascade, library, [note] if note else []
 
 
 def _accelerator(config: TrainConfig) -> Any:
@@ -160,17 +202,19 @@ def _limits(config: TrainConfig) -> Limits:
     return dataclasses.replace(config.limits, longest_s=longest_s)
 
 
-def _dataset(config: TrainConfig, limits: Limits, on_stage: OnStage | None) -> Dataset:
+def _dataset(config: TrainConfig, on_stage: OnStage | None, over: Callable[[], bool]) -> Dataset:
     """The folder's data set, measured where it is new; or the one in a JSON file, as it stands."""
+    limits = _limits(config)
+    on_file = _telling(on_stage, "scanning")
     path = expanded(config.data)
     if path.is_file() and path.suffix.lower() != ".json":
         raise InvalidRequest(f"{path} is a file: expected a folder of audio, or a dataset.json")
     if path.is_file():
         dataset = read_dataset(path)
         if not any(sample.segments for sample in dataset.samples):  # somebody else's: not cut yet
-            dataset = prepare(path.parent, limits=limits, on_file=_telling(on_stage, "scanning"))
+            dataset = prepare(path.parent, limits=limits, on_file=on_file, over=over)
     else:
-        dataset = prepare(path, limits=limits, on_file=_telling(on_stage, "scanning"))
+        dataset = prepare(path, limits=limits, on_file=on_file, over=over)
     if config.trigger:
         dataset.custom_tag = config.trigger
     for entry in dataset.skipped:
@@ -194,16 +238,17 @@ def _load(config: TrainConfig, accelerator: Any) -> Cascade:
 
 
 def _train_stage(
-    run: _Run,
+    run: Run,
     stage: Stage,
-    stages: int,
+    stage_s: float,
+    on_stage: OnStage | None,
     on_tick: Callable[[Tick], None] | None,
     cancelled: Callable[[], bool] | None,
 ) -> None:
     """Train one stage, keep its best weights, measure their effect, and take them off again."""
-    config = run.config
-    run.library.prepare_stage(stage)
-    plan = _plan(run, stage, stages)
+    config, ends = run.config, time.monotonic() + stage_s
+    run.library.prepare_stage(stage, _telling(on_stage, f"words for stage {stage.name}"))
+    plan = _plan(run, stage, ends)
     one = StageRun(stage, run.library, config, plan, run.folder / f"stage-{stage.name}", run.accelerator)
     try:
         state = one.train(on_tick, cancelled)
@@ -211,7 +256,9 @@ def _train_stage(
         one.close()
         stage.forget()
     best = {name: tensor.clone().cpu() for name, tensor in state.tensors["best"].items()}
+    measuring = time.monotonic()
     effect, _, output = results.measured_effect(run.library, stage, one.pairs, config, best)
+    run.measured_s += time.monotonic() - measuring
     run.states[stage.name], run.pairs[stage.name], run.outputs[stage.name] = state, one.pairs, output
     run.stages[stage.name] = {
         "parameters": sum(tensor.numel() for tensor in best.values()),
@@ -235,8 +282,8 @@ def _train_stage(
     )  # fmt: skip
 
 
-def _plan(run: _Run, stage: Stage, stages: int) -> StagePlan:
-    """What "auto" and None mean for this stage; a budget for the run is shared evenly."""
+def _plan(run: Run, stage: Stage, ends: float) -> StagePlan:
+    """What "auto" and None mean for this stage, which is to be over at `ends`; budgets are shared evenly."""
     config, spec = run.config, run.cascade.spec
     way = {leg.stage: leg.sigmas for leg in legs(spec.plans())}
     levels = levels_for(config.noise, stage.is_turbo, way[stage.name])
@@ -244,10 +291,10 @@ def _plan(run: _Run, stage: Stage, stages: int) -> StagePlan:
     if dropout is None:
         dropout = 0.0 if stage.is_turbo else BASE_CONDITION_DROPOUT
     longest = max(example.frames for example in run.library.examples)
-    minutes, seconds = config.minutes, config.audio_seconds
-    if minutes is None and seconds is None and config.steps is None:
+    stages = len(config.stages or run.cascade.stages)
+    seconds = config.audio_seconds
+    if config.minutes is None and seconds is None and config.steps is None:
         seconds = DEFAULT_AUDIO_SECONDS
-        minutes = DEFAULT_CPU_MINUTES if stage.like.device.type == "cpu" else None
     half = _half_precision(config, stage.like.device)
     chosen = preflight.fit(stage.transformer, config, longest, len(run.library.examples), half)
     settings = {name: value for name, value in config.to_dict().items() if name not in _INCIDENTAL}
@@ -267,7 +314,7 @@ def _plan(run: _Run, stage: Stage, stages: int) -> StagePlan:
         condition_dropout=dropout,
         batch_size=chosen.batch_size,
         gradient_checkpointing=chosen.gradient_checkpointing,
-        minutes=None if minutes is None else minutes / stages,
+        minutes=None if run.budget.seconds is None else max(0.0, ends - time.monotonic()) / 60,
         audio_seconds=None if seconds is None else seconds / stages,
         steps=None if config.steps is None else max(1, config.steps // stages),
         identity=identity,
@@ -275,126 +322,9 @@ def _plan(run: _Run, stage: Stage, stages: int) -> StagePlan:
     )
 
 
-def _require_effect(run: _Run) -> None:
-    strongest = max(numbers["effect"] for numbers in run.stages.values())
-    if strongest < run.config.min_effect:
-        raise AdapterError(
-            f"the adapter changes the velocity by {strongest:.2%} at most, which nobody would hear: raise "
-            "learning_rate or the budget (--minutes), use more targets (--targets all), or check that "
-            f"held-out loss goes down in {run.folder}; nothing was installed"
-        )
-
-
-def _find_strength(
-    run: _Run, on_stage: OnStage | None, cancelled: Callable[[], bool] | None
-) -> tuple[float, list[strength.Kept]]:
-    """As configured, or as much as keeps tempo and key in clips made with the adapter as it is loaded."""
-    if run.config.strength is not None:
-        return run.config.strength, []
-    prompts = results.preview_requests(run.dataset, run.config, STRENGTH_CLIPS, STRENGTH_CLIP_S)
-    requests = strength.in_other_keys(prompts, STRENGTH_CLIPS)
-    with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder) / run.config.name
-        place.mkdir()
-        _write_weights(run, place)
-        name = run.cascade.load_adapter(place)
-        try:
-            return strength.find_strength(
-                run.cascade, name, requests, on_done=_telling(on_stage, "listening"), cancelled=cancelled
-            )
-        finally:
-            run.cascade.unload_adapter(name)
-
-
-def _weaken(run: _Run, share: float) -> None:
-    """From here on the adapter is what it was at that strength; effect and loss are measured again."""
-    for name, adapter in run.adapters.items():
-        run.adapters[name] = adapter.at(share)
-        stage = run.cascade.stages[name]
-        effect, loss, run.outputs[name] = results.measured_effect(
-            run.library, stage, run.pairs[name], run.config, run.adapters[name].weights
-        )
-        run.stages[name] |= {"effect": effect, "loss": loss}
-
-
-def _summary(run: _Run) -> dict[str, Any]:
-    return {
-        "name": run.config.name,
-        "base": run.cascade.spec.name,
-        "trigger": run.config.trigger or run.dataset.custom_tag,
-        "stages": run.stages,
-        "files": len(run.dataset.used()),
-        "held_out": len(run.dataset.used("held_out")),
-        "audio_seconds": sum(numbers["audio_seconds"] for numbers in run.stages.values()),
-        "seconds": sum(numbers["seconds"] for numbers in run.stages.values()),
-        "device": str(run.cascade.device),
-        "stem_aware": sum(example.stem_aware for example in run.library.examples),
-        "prompt": next((sample.caption for sample in run.dataset.used()), ""),
-    }
-
-
-def _fill(run: _Run, folder: Path, summary: dict[str, Any]) -> None:
-    """Everything that belongs to the adapter, and the proof that it works from disk."""
-    config = run.config
-    _write_weights(run, folder, summary)
-    write_json(folder / "train_config.json", config.to_dict())
-    results.plot_losses(run.states, folder / "loss.png")
-    (folder / "README.md").write_text(results.card(config, run.dataset, summary), encoding="utf-8")
-    _check_and_preview(run, folder)
-
-
-def _write_weights(run: _Run, folder: Path, summary: dict[str, Any] | None = None) -> None:
-    """The adapter's weights in all spellings, and the manifest by which it is loaded."""
-    config = run.config
-    for name, adapter in run.adapters.items():
-        write_all(adapter, folder, name)
-    manifest = {
-        "format": 1,
-        "name": config.name,
-        "base": run.cascade.spec.name,
-        "stages": {name: name for name in run.adapters},
-        "trigger": config.trigger or run.dataset.custom_tag,
-        "rank": config.rank,
-        "alpha": config.resolved_alpha,
-        "dora": config.dora,
-        "base_fingerprints": {name: run.library.stage_prints[name] for name in run.adapters},
-        "summary": summary or {},
-    }
-    write_json(folder / "adapter.json", manifest)
-
-
-def _check_and_preview(run: _Run, folder: Path) -> None:
-    """Load the adapter from disk as anybody would, compare its output, and make before/after clips."""
-    cascade = run.cascade
-    requests = results.preview_requests(run.dataset, run.config, run.config.previews)
-    previews = folder / "previews"
-    if requests:
-        previews.mkdir()
-    for number, request in enumerate(requests, 1):
-        results.write_preview(cascade, request, previews / f"{number}_before.wav")
-    name = cascade.load_adapter(folder)
-    try:
-        with cascade.adapters.applied([(name, 1.0)]):
-            for stage_name, expected in run.outputs.items():
-                stage = cascade.stages[stage_name]
-                found = results.velocities(
-                    Velocity(stage.transformer), run.library, stage, run.pairs[stage_name]
-                )
-                difference = results.effect(found, expected)
-                if not difference <= SAME_OUTPUT * (1 if stage.like.dtype is torch.float32 else 100):
-                    raise AdapterError(
-                        f"stage {stage_name}: loaded from disk the adapter answers differently by "
-                        f"{difference:.2%}; it was not installed – please report this"
-                    )
-        for number, request in enumerate(requests, 1):
-            changed = dataclasses.replace(request, adapters=((name, 1.0),))
-            results.write_preview(cascade, changed, previews / f"{number}_after.wav")
-    finally:
-        cascade.unload_adapter(name)
-
-
 def forget(config: TrainConfig) -> None:
     """Drop the checkpoints of an unfinished run of this name."""
     home = expanded(config.home) if config.home else checkpoint.home()
+    (home / "lora" / config.name / "dataset.json").unlink(missing_ok=True)
     for folder in (home / "lora" / config.name).glob("stage-*"):
-        shutil.rmtree(folder)
+        shutil.rmtree(folder, ignore_errors=True)

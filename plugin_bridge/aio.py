@@ -61,8 +61,10 @@ class AsyncEvents(AsyncIterator[words.Event]):
 class AsyncBridge:
     """A connection to one daemon, for one event loop. Arguments and errors as in `Bridge`."""
 
-    def __init__(self, address: str = "", *, token: str = "", certificate: str | Path = "") -> None:
-        self.target = calls.Target.find(address, token, certificate)
+    def __init__(
+        self, address: str = "", *, token: str = "", certificate: str | Path = "", own_files: bool = True
+    ) -> None:
+        self.target = calls.Target.find(address, token, certificate, own_files)
         secure = self.target.credentials
         self._channel = (
             grpc.aio.secure_channel(self.target.address, secure, options=self.target.options)
@@ -91,7 +93,7 @@ class AsyncBridge:
             for name, path in settings.local_files(options).items():
                 changed = settings.with_path(changed, name, (await self.upload(path)).path)
             request = settings.wire_request(prompt, changed)
-        call = self._stub.Generate(request, metadata=self.target.metadata)
+        call = self._stub.Generate(request, metadata=self.target.generate_metadata)
         return AsyncEvents(call, self.target.address)
 
     async def watch(self, job: str = "") -> AsyncEvents:

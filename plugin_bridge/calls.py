@@ -18,7 +18,7 @@ import platformdirs
 from plugin_bridge import words
 from plugin_bridge.command import expanded
 from plugin_bridge.errors import InvalidRequest, Unavailable, Unsupported
-from protos import WIRE_VERSION
+from protos import OWNER_FILE, OWNER_KEY, WIRE_VERSION
 from protos.acestep.v1 import acestep_pb2 as pb
 
 ADDRESS = "127.0.0.1:50551"
@@ -47,9 +47,12 @@ class Target:
     address: str = ADDRESS
     token: str = ""
     certificate: bytes = b""
+    owner_key: str = ""  # tells this user's own daemon who asks, so that any of the user's files may be named
 
     @classmethod
-    def find(cls, address: str = "", token: str = "", certificate: str | Path = "") -> "Target":
+    def find(
+        cls, address: str = "", token: str = "", certificate: str | Path = "", own_files: bool = True
+    ) -> "Target":
         """Arguments, else the environment (`ACESTEP_ADDRESS`, `ACESTEP_TOKEN`, `ACESTEP_CERTIFICATE`), else
         this machine's daemon as `daemon.json`, `token` and `tls/cert.pem` in its home tell."""
         address = address or os.environ.get("ACESTEP_ADDRESS", "") or _announced()
@@ -66,7 +69,8 @@ class Target:
                 f"a daemon at {address} needs its certificate, and {path} cannot be read: "
                 f"copy it from the daemon's home, or name it with `certificate=`"
             )
-        return cls(address, token, pem)
+        local = own_files and cls(address).is_local and address == _announced()
+        return cls(address, token, pem, _read(home() / OWNER_FILE).decode().strip() if local else "")
 
     @property
     def is_local(self) -> bool:
@@ -81,6 +85,11 @@ class Target:
     def metadata(self) -> tuple[tuple[str, str], ...]:
         """What every call carries."""
         return (("authorization", f"Bearer {self.token}"),) if self.token else ()
+
+    @property
+    def generate_metadata(self) -> tuple[tuple[str, str], ...]:
+        """What a call carries that names files."""
+        return (*self.metadata, *(((OWNER_KEY, self.owner_key),) if self.owner_key else ()))
 
     @property
     def credentials(self) -> grpc.ChannelCredentials | None:
@@ -123,7 +132,7 @@ def check_wire(status: words.Status, address: str) -> None:
         raise Unsupported(
             f"the daemon at {address} ({status.version}) speaks wire version {status.wire_version or '?'}, "
             f"this bridge speaks {WIRE_VERSION}: install the same release on both sides "
-            f"(`pip install -U acestep-bridge`) and restart `acestep serve`"
+            f"(`make install` in the newer clone) and restart `acestep serve`"
         )
 
 

@@ -11,21 +11,36 @@ from pathlib import Path
 
 from plugin_bridge import folders
 from plugin_bridge.command import port, run
+from plugin_bridge.usage import Parser
+
+START = """\
+plugin-bridge brings ACE-Step into a DAW. To begin:
+
+  plugin-bridge install live     Ableton Live; also: reaper, vst (for every other DAW)
+  acestep serve                  the daemon that it talks to
+  plugin-bridge doctor           says what is missing
+  plugin-bridge --help           all commands\
+"""
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, prog: str = "plugin-bridge") -> int:
     """Runs one command; returns the exit code."""
+    argv = list(sys.argv[1:] if argv is None else argv)
 
     def command() -> int:
-        arguments = _parser().parse_args(argv)
+        if not argv:
+            print(START)
+            return 0
+        arguments = parser(prog).parse_args(argv)
         return int(arguments.run(arguments))
 
-    return run("plugin-bridge", command)
+    return run(prog, command)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="plugin-bridge", description="Brings ACE-Step into a DAW.")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+def parser(prog: str = "plugin-bridge") -> Parser:
+    """The whole command line."""
+    made = Parser(prog=prog, description="Brings ACE-Step into a DAW.")
+    commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
     install = commands.add_parser("install", help="copy a bridge to where the DAW looks for it")
     uninstall = commands.add_parser("uninstall", help="take it away again; changed files stay")
     for command in (install, uninstall):
@@ -54,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
 
     doctor = commands.add_parser("doctor", help="check daemon, ports, folders and versions")
     doctor.set_defaults(run=_doctor)
-    return parser
+    return made
 
 
 def _install(arguments: argparse.Namespace) -> int:
@@ -143,13 +158,22 @@ def _monitor(arguments: argparse.Namespace) -> int:
     from plugin_bridge.monitor import Monitor
 
     host, port = announced(home())
-    monitor = Monitor((host, arguments.port or port), lambda line: print(line, flush=True), arguments.relay)
-    print(f"listening to the daemon on port {arguments.port or port}; Ctrl-C ends", file=sys.stderr)
+    port = arguments.port or port
+    print(f"shows the OSC messages from and to port {port}; Ctrl-C ends", file=sys.stderr, flush=True)
+    monitor = Monitor((host, port), _line, arguments.relay, _note)
     try:
         monitor.run()
     finally:
         monitor.close()
     return 0
+
+
+def _line(text: str) -> None:
+    print(text, flush=True)
+
+
+def _note(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def _doctor(arguments: argparse.Namespace) -> int:

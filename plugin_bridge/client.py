@@ -68,11 +68,15 @@ class Bridge:
     """A connection to one daemon. Safe to share between threads.
 
     `address` is `host:port`; beyond loopback the call is encrypted against the daemon's `certificate`
-    (a file) and carries its `token`. All errors are `plugin_bridge.errors.BridgeError`.
+    (a file) and carries its `token`. With `own_files`, requests to this user's own daemon may name any file
+    and folder of the user; a program that hands on other people's requests sets it False.
+    All errors are `plugin_bridge.errors.BridgeError`.
     """
 
-    def __init__(self, address: str = "", *, token: str = "", certificate: str | Path = "") -> None:
-        self.target = calls.Target.find(address, token, certificate)
+    def __init__(
+        self, address: str = "", *, token: str = "", certificate: str | Path = "", own_files: bool = True
+    ) -> None:
+        self.target = calls.Target.find(address, token, certificate, own_files)
         secure = self.target.credentials
         self._channel = (
             grpc.secure_channel(self.target.address, secure, options=self.target.options)
@@ -105,7 +109,9 @@ class Bridge:
             for name, path in settings.local_files(options).items():
                 changed = settings.with_path(changed, name, self.upload(path).path)
             request = settings.wire_request(prompt, changed)
-        return Events(self._stub.Generate(request, metadata=self.target.metadata), self.target.address)
+        return Events(
+            self._stub.Generate(request, metadata=self.target.generate_metadata), self.target.address
+        )
 
     def watch(self, job: str = "") -> Events:
         """A job's events from its beginning; without a job, everybody's from now on."""

@@ -16,7 +16,7 @@ from plugin_bridge import calls, folders, install
 from plugin_bridge.ableton.AceStep import osc
 from plugin_bridge.ableton.AceStep import settings as live_settings
 from plugin_bridge.client import Bridge
-from plugin_bridge.errors import BridgeError
+from plugin_bridge.errors import BridgeError, Unavailable
 from plugin_bridge.words import Status
 from protos import WIRE_VERSION
 
@@ -44,6 +44,8 @@ def examine(machine: folders.Machine, home: Path) -> Iterator[Finding]:
             took_ms = (time.perf_counter() - began) * 1000
             address = bridge.target.address
         yield Finding(True, f"the daemon {status.version} answers at {address} (gRPC) in {took_ms:.0f} ms")
+    except Unavailable:
+        yield Finding(False, _nobody(home))
     except BridgeError as error:
         yield Finding(False, str(error))
     if status is not None:
@@ -52,6 +54,18 @@ def examine(machine: folders.Machine, home: Path) -> Iterator[Finding]:
         yield from _ports()
     yield _writable("home", home)
     yield from _bridges(machine, home)
+
+
+def _nobody(home: Path) -> str:
+    """That no daemon runs, and what is known of the last one or of the address that was named."""
+    address = os.environ.get("ACESTEP_ADDRESS", "")
+    if address:
+        return f"no daemon answers at {address} (ACESTEP_ADDRESS): start it there with `acestep serve`"
+    if (home / "daemon.json").exists():  # written when it is ready, removed when it ends by itself
+        return (
+            "no daemon runs, and the last one did not end by itself: start it with `acestep serve --resume`"
+        )
+    return "no daemon runs: start it with `acestep serve`"
 
 
 def _daemon(status: Status) -> Iterator[Finding]:
@@ -63,7 +77,9 @@ def _daemon(status: Status) -> Iterator[Finding]:
     yield ping("127.0.0.1", status.osc_port)
     yield _writable("samples folder", Path(status.samples_folder))
     yield Finding(
-        None, f"cascade {status.cascade or 'none'} on {status.device}, {status.queued} jobs waiting"
+        None,
+        f"cascade {status.cascade or 'none'} on {status.device}, {status.queued} "
+        f"job{'' if status.queued == 1 else 's'} waiting",
     )
 
 
@@ -85,9 +101,13 @@ def ping(host: str, port: int) -> Finding:
 
 
 def _ports() -> Iterator[Finding]:
-    """Without a daemon: whether its ports are free."""
-    for kind, port in ((socket.SOCK_STREAM, 50551), (socket.SOCK_DGRAM, live_settings.DAEMON_PORT)):
-        name = "gRPC" if kind == socket.SOCK_STREAM else "OSC"
+    """Without a daemon: whether the ports it would take are free."""
+    for name, kind, usual in (
+        ("gRPC", socket.SOCK_STREAM, 50551),
+        ("OSC", socket.SOCK_DGRAM, live_settings.DAEMON_PORT),
+    ):
+        told = os.environ.get(f"ACESTEP_{name.upper()}_PORT", "")
+        port = int(told) if told.isdigit() and int(told) < 65_536 else usual
         with socket.socket(socket.AF_INET, kind) as probe:
             try:
                 probe.bind(("127.0.0.1", port))

@@ -158,7 +158,7 @@ def of_rpc(error: grpc.RpcError, address: str) -> BridgeError:
     if cls is Unavailable:
         why = "" if "refused" in message else f" ({message})"
         message = (
-            f"no daemon answers at {address}{why}: start it with `acestep serve`, "
-            f"or look with `plugin-bridge doctor`"
+            f"no daemon answers at {address}{why}: start it with `acestep serve`; "
+            f"`plugin-bridge doctor` looks for what is in its way"
         )
     return cls(message, job=job)

@@ -14,7 +14,9 @@ from pathlib import Path
 from plugin_bridge.errors import NotFound
 
 HERE = Path(__file__).parent
-BUILT = HERE.parent / "build" / "plugin"  # where `cmake --preset` puts the plugins in a checkout
+# Where built plugins lie in a clone: as the plugin's README builds them, and as the tests do.
+BUILT = (HERE / "vst" / "build", HERE.parent / "build" / "plugin")
+BUILD = f"`cmake -S {HERE / 'vst'} -B {BUILT[0]}`, then `cmake --build {BUILT[0]}`"
 TARGETS = ("live", "vst", "reaper")
 TITLES = {"live": "Ableton Live", "vst": "VST3, CLAP and LV2 plugin", "reaper": "REAPER"}
 STATES = {
@@ -121,7 +123,7 @@ def plans(target: str, machine: Machine, folder: Path | None = None, built: Path
     if target == "reaper":
         files = {"ACE-Step/acestep.py": HERE / "reaper" / "acestep.py"}
         return [Plan(target, folder or reaper_folder(machine), files, REAPER_HINT)]
-    found = _built_plugins(built or BUILT)
+    found = _built_plugins((built,) if built else BUILT)
     places = plugin_folders(machine)
     return [
         Plan(target, folder or places[plugin.suffix], _tree(plugin), VST_HINT if last else "")
@@ -129,16 +131,20 @@ def plans(target: str, machine: Machine, folder: Path | None = None, built: Path
     ]
 
 
-def _built_plugins(folder: Path) -> list[Path]:
+def _built_plugins(folders: tuple[Path, ...]) -> list[Path]:
     found: dict[str, Path] = {}
-    for ending in PLUGIN_ENDINGS:
-        # a release build goes before a debug build
-        for path in sorted(folder.rglob(f"*{ending}"), key=lambda path: ("release" not in path.parts, path)):
-            if not any(parent.suffix in PLUGIN_ENDINGS for parent in path.parents):
-                found.setdefault(path.name, path)
+    for folder in folders:
+        for ending in PLUGIN_ENDINGS:
+            # a release build goes before a debug build
+            paths = sorted(folder.rglob(f"*{ending}"), key=lambda path: ("release" not in path.parts, path))
+            for path in paths:
+                if not any(parent.suffix in PLUGIN_ENDINGS for parent in path.parents):
+                    found.setdefault(path.name, path)
     if not found:
+        where = " or ".join(map(str, folders))
         raise NotFound(
-            f"no built plugin in {folder}: build it first (README), or name its folder with --from"
+            f"there is no built plugin in {where}: name its folder with --from, or build it with {BUILD} "
+            f"({HERE / 'vst' / 'README.md'} lists what that needs)"
         )
     return list(found.values())
 

@@ -1,8 +1,9 @@
-"""Prints OSC traffic: what the daemon tells everybody, and, as a relay, what a controller says to it.
+"""Prints OSC traffic: what others send to the daemon and what it tells everybody, or all that passes a relay.
 
 Knows sockets and how to print; changes nothing of what it carries.
 """
 
+import contextlib
 import selectors
 import socket
 import time
@@ -11,19 +12,31 @@ from collections.abc import Callable
 from plugin_bridge.ableton.AceStep import osc
 
 SUBSCRIBE_EVERY_S = 5.0  # so that a daemon that was restarted is heard again
+SILENT_S = 1.5  # a daemon that does not answer a ping within this is not there
 MAX_CLIENTS = 64
 
 Address = tuple[str, int]
 
 
 class Monitor:
-    """Prints what the daemon answers to anybody; with `relay_port`, carries and prints requests as well."""
+    """Shows what comes to the daemon and what it answers; with `relay_port`, also carries it.
 
-    def __init__(self, daemon: Address, show: Callable[[str], None], relay_port: int | None = None) -> None:
-        self._daemon, self._show = daemon, show
+    `tell` says whether a daemon is there, each time that changes.
+    """
+
+    def __init__(
+        self,
+        daemon: Address,
+        show: Callable[[str], None],
+        relay_port: int | None = None,
+        tell: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        self._daemon, self._show, self._tell = daemon, show, tell
         self._began = time.monotonic()
         self._selector = selectors.DefaultSelector()
         self._ears = self._open(0)
+        self._ears.connect(daemon)  # so that the system says when nobody is there
+        self._alive: bool | None = None
         self._relay = self._open(relay_port) if relay_port is not None else None
         self._clients: dict[Address, socket.socket] = {}
         self._subscribed_at = float("-inf")
@@ -45,19 +58,44 @@ class Monitor:
         while not until():
             if time.monotonic() - self._subscribed_at > SUBSCRIBE_EVERY_S:
                 self._subscribed_at = time.monotonic()
-                self._send(self._ears, osc.encode("/acestep/subscribe"), self._daemon)
+                self._subscribe()
+            if self._alive is None and time.monotonic() - self._began > SILENT_S:
+                self._is_alive(False)
             for key, _ in self._selector.select(0.1):
                 self._read(key.fileobj)  # type: ignore[arg-type]
+
+    def _subscribe(self) -> None:
+        addresses = ["/acestep/subscribe", "/acestep/monitor"]
+        if not self._alive:  # its answer goes to all subscribers, so it is asked for only where it is needed
+            addresses.insert(0, "/acestep/ping")
+        try:
+            for address in addresses:
+                self._ears.send(osc.encode(address))
+        except OSError:  # nobody was there for the message before
+            self._is_alive(False)
+
+    def _is_alive(self, alive: bool) -> None:
+        if alive is self._alive:
+            return
+        self._alive = alive
+        port = self._daemon[1]
+        if alive:
+            self._tell(f"the daemon answers on port {port}")
+        else:
+            self._tell(f"no daemon answers on port {port}: start it with `acestep serve`; waiting for it")
 
     def _read(self, ready: socket.socket) -> None:
         try:
             packet, sender = ready.recvfrom(65536)
         except OSError:  # nobody was there for something sent before
+            if ready is self._ears:
+                self._is_alive(False)
             return
         if ready is self._relay:
             self._print(f"{sender[0]}:{sender[1]} → daemon", packet)
             self._send(self._client(sender), packet, self._daemon)
         elif ready is self._ears:
+            self._is_alive(True)
             self._print("daemon →", packet)
         else:
             client = next((address for address, own in self._clients.items() if own is ready), None)
@@ -84,13 +122,18 @@ class Monitor:
         at = time.monotonic() - self._began
         try:
             for address, args in osc.decode(packet):
+                if address == "/acestep/heard" and len(args) == 2:
+                    if self._relay is None:  # a relay has shown it already
+                        self._show(f"{at:9.3f} {args[0]} → daemon {args[1]}")
+                    continue
                 self._show(f"{at:9.3f} {way} {address} {' '.join(map(repr, args))}".rstrip())
         except osc.OscError as error:
             self._show(f"{at:9.3f} {way} no OSC ({error}): {packet[:40]!r}")
 
     def close(self) -> None:
         """Unsubscribes and gives the ports back."""
-        self._send(self._ears, osc.encode("/acestep/unsubscribe"), self._daemon)
+        with contextlib.suppress(OSError):
+            self._ears.send(osc.encode("/acestep/unsubscribe"))
         for opened in [self._ears, *([self._relay] if self._relay else []), *self._clients.values()]:
             opened.close()
         self._selector.close()

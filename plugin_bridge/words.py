@@ -40,7 +40,11 @@ class Clip:
     created: str  # ISO 8601
     starred: bool
     trashed: bool
-    sidecar_json: str
+    sidecar_json: str = dataclasses.field(repr=False)
+
+    def __str__(self) -> str:
+        bars = f"{self.bars:g} bar{'' if self.bars == 1 else 's'}"
+        return f"{self.name}: {self.bpm:g} bpm, {self.key or 'no key'}, {bars}, fit {self.fit}"
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,9 @@ class ClipReady:
 
     job: str
     clip: Clip
+
+    def __str__(self) -> str:
+        return f"ClipReady({self.clip})"
 
 
 @dataclass(frozen=True)

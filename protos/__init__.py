@@ -4,3 +4,8 @@
 """
 
 WIRE_VERSION = "1"
+
+# A secret that each daemon makes anew in its home, for its own user only. A caller on the same machine that
+# shows it in `Generate` has that user's rights already, so it may name any file and folder.
+OWNER_FILE = "owner"
+OWNER_KEY = "acestep-owner"

@@ -1,4 +1,4 @@
-"""The command `acestep`: serve, generate, models, inspect, jobs, cancel, and the recipes of `acestep`.
+"""The command `acestep`: serve, generate, models, inspect, and the commands that other modules bring.
 
 Parses and prints; everything heavy is imported by the command that needs it, so that --help is quick.
 Exit codes: 0 done, 1 failed, 2 bad input, 130 interrupted.
@@ -13,9 +13,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from acestep import __version__
-from acestep.command import one_line, run
-from acestep.errors import InvalidRequest, OutOfMemory, Unavailable
+from acestep.command import run
+from acestep.errors import OutOfMemory
 from acestep.terminal import write_plainly
+from acestep.usage import Parser
 from server import config as configuration
 
 # Commands that other parts bring: name → (module with main(argv) -> int, what it does)
@@ -26,7 +27,18 @@ DELEGATED = {
     "convert": ("acestep.convert", "convert a checkpoint in ACE-Step's original layout"),
     "distill": ("acestep.distill", "train a smaller stage to do what a larger one does"),
     "compose": ("acestep.compose", "put stages of several checkpoints together as a cascade"),
+    "lora": ("lora_studio.cli", "train adapters on your own stems; the same as `lora_studio`"),
+    "bridge": ("plugin_bridge.cli", "install and check the bridges in DAWs; the same as `plugin-bridge`"),
 }
+HAVE_OWN_NAMES = ("lora", "bridge")  # they are told by which name they were called
+START = """\
+acestep makes clips that fit your song. To begin:
+
+  acestep generate "dusty breakbeat" --bpm 92.5 --key "A minor"    a clip, now
+  acestep serve            the daemon that a DAW talks to; `acestep bridge install live` brings Live to it
+  acestep web --open       a page in the browser, for all without a DAW
+  acestep --help           all commands; `acestep COMMAND --help` says more about one\
+"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -34,39 +46,47 @@ def main(argv: Sequence[str] | None = None) -> int:
     write_plainly()
     argv = list(sys.argv[1:] if argv is None else argv)
     if argv and argv[0] in DELEGATED:
-        return int(importlib.import_module(DELEGATED[argv[0]][0]).main(argv[1:]) or 0)
+        return _delegate(argv[0], argv[1:])
 
     def command() -> int:
-        arguments = _parser().parse_args(argv)
+        if not argv:
+            print(START)
+            return 0
+        arguments = parser().parse_args(argv)
         return int(arguments.run(arguments))
 
     return run("acestep", command)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="acestep", description="ACE-Step music generation for DAWs: a daemon and its commands."
-    )
-    parser.add_argument("--version", action="version", version=f"acestep {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+def _delegate(name: str, argv: list[str]) -> int:
+    command = importlib.import_module(DELEGATED[name][0]).main
+    code = command(argv, prog=f"acestep {name}") if name in HAVE_OWN_NAMES else command(argv)
+    return int(code or 0)
+
+
+def parser(prog: str = "acestep") -> Parser:
+    """The whole command line; those of other parts are only named."""
+    made = Parser(prog=prog, description="ACE-Step music generation for DAWs: a daemon and its commands.")
+    made.add_argument("--version", action="version", version=f"acestep {__version__}")
+    commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     serve = commands.add_parser("serve", help="run the daemon: OSC, gRPC and MIDI around one model")
     serve.add_argument(
         "--resume", action="store_true", help="rerun the jobs that a crash or stop interrupted"
     )
-    _add_settings(serve, configuration.FIELDS)
+    add_settings(serve, configuration.FIELDS)
     serve.set_defaults(run=_serve)
 
-    from server import cli_generate
+    from server import cli_daemon, cli_files, cli_generate
 
     generate = commands.add_parser("generate", help="make clips, through a running daemon or in this process")
     cli_generate.add_arguments(generate)
-    _add_settings(generate, ("home", "samples", "host", "grpc_port", "device", "precision", "planner"))
+    add_settings(generate, ("home", "samples", "host", "grpc_port", "device", "precision", "planner"))
     generate.set_defaults(run=cli_generate.run)
 
     models = commands.add_parser("models", help="list the cascades on this machine")
     models.add_argument("--json", action="store_true", help="print JSON")
-    _add_settings(models, ("home", "host", "grpc_port"))
+    add_settings(models, ("home", "host", "grpc_port"))
     models.set_defaults(run=_models)
 
     inspect = commands.add_parser(
@@ -78,25 +98,18 @@ def _parser() -> argparse.ArgumentParser:
     inspect.add_argument("--plot", metavar="OUT.png", help="draw waveform with bar grid, and spectrogram")
     inspect.set_defaults(run=_inspect)
 
-    jobs = commands.add_parser("jobs", help="list the newest jobs")
-    jobs.add_argument("--limit", type=int, default=20, metavar="N", help="how many (default 20)")
-    jobs.add_argument("--json", action="store_true", help="print JSON")
-    _add_settings(jobs, ("home", "host", "grpc_port"))
-    jobs.set_defaults(run=_jobs)
-
-    cancel = commands.add_parser("cancel", help="cancel a job")
-    cancel.add_argument("job", metavar="JOB", help="its id, as `acestep jobs` prints it")
-    _add_settings(cancel, ("home", "host", "grpc_port"))
-    cancel.set_defaults(run=_cancel)
-
+    cli_daemon.add_commands(commands)
+    cli_files.add_commands(commands)
     for name, (_, doc) in DELEGATED.items():
         commands.add_parser(name, help=doc, add_help=False)
-    return parser
+    return made
 
 
-def _add_settings(parser: argparse.ArgumentParser, names: Sequence[str] | dict[str, Any]) -> None:
+def add_settings(parser: argparse.ArgumentParser, names: Sequence[str] | dict[str, Any]) -> None:
     """The settings of config.toml as flags; unset ones leave file and environment alone."""
-    group = parser.add_argument_group("settings (flags > ACESTEP_* environment > config.toml in home)")
+    group = parser.add_argument_group(
+        "settings (flags win over ACESTEP_* in the environment, that over config.toml in home)"
+    )
     for name in names:
         item = configuration.FIELDS[name]
         flag, doc = f"--{name.replace('_', '-')}", item.metadata["doc"].replace("%", "%%")
@@ -184,47 +197,6 @@ def _inspect(arguments: argparse.Namespace) -> int:
     from acestep import inspect
 
     return inspect.run(arguments)
-
-
-def _jobs(arguments: argparse.Namespace) -> int:
-    from google.protobuf.json_format import MessageToDict
-
-    from server import wire
-    from server.journal import Journal
-    from server.remote import Remote
-
-    if not 1 <= arguments.limit <= 1000:
-        raise InvalidRequest(f"--limit {arguments.limit} is out of range: expected 1–1000")
-    config, flags = settings(arguments)
-    remote = Remote.find(config, flags)
-    file = config.home / "jobs.sqlite"
-    if remote:
-        found = remote.jobs(arguments.limit)
-    elif file.exists():
-        found = [wire.job_to_proto(record) for record in Journal(file).newest(arguments.limit)]
-    else:
-        found = []
-    if arguments.json:
-        print(json.dumps([MessageToDict(job, preserving_proto_field_name=True) for job in found], indent=1))
-        return 0
-    for job in found:
-        detail = job.message if job.reason else f"{len(job.clips)} clips" if job.clips else ""
-        percent = f"{job.fraction:4.0%}" if job.state == "running" else ""
-        prompt = one_line(job.prompt)[:40]
-        print(f"{job.id}  {job.state:11} {percent:4} {prompt:40} {one_line(detail)[:80]}".rstrip())
-    return 0
-
-
-def _cancel(arguments: argparse.Namespace) -> int:
-    from server.remote import Remote
-
-    config, flags = settings(arguments)
-    remote = Remote.find(config, flags)
-    if remote is None:
-        raise Unavailable("no daemon runs here: there is nothing to cancel (start one with `acestep serve`)")
-    job = remote.cancel(arguments.job)
-    print(f"{job.id}  {'cancelling' if job.state == 'running' else job.state}")
-    return 0
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from acestep.command import expanded
 from acestep.errors import InvalidRequest
 from acestep.memory import CHOICES
 from acestep.request import FORMATS, SAMPLE_FORMATS, TASKS, GenerateRequest
+from acestep.wording import count, describe
 
 if TYPE_CHECKING:
     from acestep.clip import Clip
@@ -108,12 +109,12 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
         help="default pcm24; float32 only in wav and aiff",
     )
     out.add_argument("--json", action="store_true", help="print all that is known of the clips as JSON")
-    out.add_argument("--quiet", action="store_true", help="no progress bar")
+    out.add_argument("--quiet", action="store_true", help="no progress bar, and only the paths")
     out.add_argument("--local", action="store_true", help="in this process, even if a daemon runs")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Makes the clips; prints one path a line."""
+    """Makes the clips; prints one line a clip."""
     from server.cli import settings
     from server.queue import Job
 
@@ -142,7 +143,7 @@ def run(arguments: argparse.Namespace) -> int:
         bar.close()
         if remote:
             remote.close()
-    _print(clips, arguments.json)
+    _print(clips, arguments)
     for note in dict.fromkeys(note for clip in clips for note in clip.sidecar.get("notes", ())):
         print(f"acestep: {note}", file=sys.stderr)
     return 0
@@ -255,7 +256,7 @@ def _through_daemon(remote: Any, message: Any, bar: "_Bar") -> "Iterator[Clip]":
     for event in remote.generate(message):
         kind = event.WhichOneof("event")
         if kind == "accepted" and event.accepted.position:
-            bar.show(f"waiting for {event.accepted.position} jobs", 0.0, 0.0)
+            bar.show(f"waiting for {count(event.accepted.position, 'job')}", 0.0, 0.0)
         elif kind == "progress":
             bar.show(event.progress.stage, event.progress.fraction, event.progress.eta_s)
         elif kind == "clip":
@@ -313,12 +314,14 @@ class _Bar:
             self._bar.close()
 
 
-def _print(clips: "Iterable[Clip]", as_json: bool) -> None:
-    if as_json:
+def _print(clips: "Iterable[Clip]", arguments: argparse.Namespace) -> None:
+    """A path a line for programs; for people what it is and how well it fits behind it."""
+    if arguments.json:
         rows = [dataclasses.asdict(clip) for clip in clips]
         for row in rows:
             del row["sidecar_json"]
         print(json.dumps(rows, indent=1, ensure_ascii=False))
         return
+    short = arguments.quiet or not sys.stdout.isatty()
     for clip in clips:
-        print(clip.path)
+        print(clip.path if short else f"{clip.path}  {describe(clip)}")

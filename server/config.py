@@ -15,6 +15,7 @@ from typing import Any
 
 from acestep.command import expanded
 from acestep.errors import InvalidRequest
+from protos import OWNER_FILE
 
 GRPC_PORT = 50551
 OSC_PORT = 9127
@@ -106,6 +107,11 @@ class Config:
     def token_file(self) -> Path:
         """The secret that callers beyond loopback show."""
         return self.home / "token"
+
+    @property
+    def owner_file(self) -> Path:
+        """The secret by which the running daemon knows its own user on this machine."""
+        return self.home / OWNER_FILE
 
     @property
     def captures(self) -> Path:

@@ -36,6 +36,7 @@ from server.security import (
     RateLimit,
     Senders,
     is_loopback,
+    new_owner_key,
     private_file,
     private_folder,
     read_or_create_token,
@@ -134,7 +135,9 @@ class Daemon:
         self._open.callback(self._stop_work)
         self.osc.start()
         self.grpc.start(
-            DaemonService(self.intake, self.hub, self.journal, self.library, self.worker, self.status)
+            DaemonService(
+                self.intake, self.hub, self.journal, self.library, self.worker, self.status, self._owner_key()
+            )
         )
         self._announce()
 
@@ -194,6 +197,12 @@ class Daemon:
         token = read_or_create_token(self.config.token_file)
         logs.hide(token)
         return token
+
+    def _owner_key(self) -> str:
+        key = new_owner_key(self.config.owner_file)
+        self._open.callback(self.config.owner_file.unlink, missing_ok=True)
+        logs.hide(key)
+        return key
 
     def _osc(self) -> OscServer:
         config = self.config

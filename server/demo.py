@@ -17,6 +17,7 @@ from typing import Any
 from acestep.clip import Clip
 from acestep.command import run
 from acestep.errors import AceStepError, Unavailable
+from acestep.wording import describe
 from server import config as configuration
 from server.osc_codec import encode, parse
 
@@ -100,11 +101,11 @@ def _show(clip: Clip) -> None:
     def figure(value: float | None, unit: str) -> str:
         return "not measurable" if value is None else f"{value:.2f} {unit}"
 
-    key = clip.key_match or "not measurable"
+    key = clip.key_match or "key not measurable"
     print(
-        f"{clip.path}\n  {clip.bpm:g} bpm {clip.signature}, {clip.bars:g} bars, {clip.samples} samples, "
-        f"seed {clip.seed}\n  fit {clip.fit}: tempo error {figure(clip.tempo_error_pct, '%')}, downbeat "
-        f"error {figure(clip.downbeat_error_ms, 'ms')}, key {key}",
+        f"{clip.path}\n  {describe(clip)}\n  {clip.samples} samples, seed {clip.seed}, tempo error "
+        f"{figure(clip.tempo_error_pct, '%')}, downbeat error {figure(clip.downbeat_error_ms, 'ms')}, "
+        f"{key}",
         flush=True,
     )
 

@@ -14,6 +14,7 @@ from typing import Any
 import grpc
 
 from acestep.errors import AceStepError, Busy, Cancelled, InvalidRequest, NotFound
+from protos import OWNER_KEY
 from protos.acestep.v1 import acestep_pb2 as pb
 from protos.acestep.v1 import acestep_pb2_grpc
 from server import catalogue, logs, wire
@@ -24,7 +25,7 @@ from server.library import Library, Search
 from server.queue import DONE, Job
 from server.quotas import address
 from server.reasons import JOB_KEY, REASON_KEY, STATUS, for_header
-from server.security import RateLimit
+from server.security import RateLimit, is_owner
 from server.uploads import MAX_CHUNK_BYTES
 from server.worker import Worker
 
@@ -90,6 +91,7 @@ class DaemonService(acestep_pb2_grpc.DaemonServicer):
         library: Library,
         worker: Worker,
         status: Callable[[], dict[str, Any]],
+        owner_key: str = "",
     ):
         self._intake = intake
         self._queue = intake.queue
@@ -98,6 +100,7 @@ class DaemonService(acestep_pb2_grpc.DaemonServicer):
         self._library = library
         self._worker = worker
         self._status = status
+        self._owner_key = owner_key
         self._rate = RateLimit(200, 1_000)  # requests that cost something, per address
         self._inboxes: set[Inbox] = set()
 
@@ -125,6 +128,7 @@ class DaemonService(acestep_pb2_grpc.DaemonServicer):
                 stream_audio=request.stream_audio,
                 only_take=request.only_take if request.HasField("only_take") else None,
                 made=wire.made_from_proto(request),
+                by_owner=self._by_owner(context),
                 before_queueing=follow,
             )
             self._inboxes.add(inbox)
@@ -358,6 +362,10 @@ class DaemonService(acestep_pb2_grpc.DaemonServicer):
             future.result()
         except CancelledError:
             raise Cancelled("the caller did not wait for it") from None
+
+    def _by_owner(self, context: grpc.ServicerContext) -> bool:
+        shown = str(dict(context.invocation_metadata()).get(OWNER_KEY, ""))
+        return is_owner(self._owner_key, shown, context.peer())
 
     def _check_rate(self, context: grpc.ServicerContext) -> None:
         if not self._rate.allows(address(context.peer())):

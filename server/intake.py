@@ -10,6 +10,7 @@ from typing import Any
 
 from acestep.errors import InvalidRequest, NotFound, StorageError, UnreadableAudio
 from acestep.request import AudioRange, GenerateRequest
+from acestep.usage import close
 from server import catalogue, logs
 from server.models import Models
 from server.places import Disk
@@ -51,20 +52,24 @@ class Intake:
         stream_audio: bool = False,
         only_take: int | None = None,
         made: dict[str, Any] | None = None,
+        by_owner: bool = False,
         before_queueing: Callable[[Job], None] = lambda job: None,
     ) -> Job:
-        """Checks the request and queues it as a job. `before_queueing` sees the job before any event does."""
+        """Checks the request and queues it as a job. `before_queueing` sees the job before any event does.
+
+        `by_owner`: the daemon's own user asks, who may name any file and folder.
+        """
         checked = dataclasses.replace(
             request,
-            reference=self.check_audio(request.reference),
-            context=self.check_audio(request.context),
+            reference=self.check_audio(request.reference, by_owner=by_owner),
+            context=self.check_audio(request.context, by_owner=by_owner),
         ).seeded()
         self.check_cascade(checked.cascade)
         for name, _ in checked.adapters:
             self.check_adapter(name)
         if only_take is not None and not only_take < checked.takes:
             raise InvalidRequest(f"only_take {only_take} is none of {checked.takes} takes: they count from 0")
-        where = self.check_folder(folder)
+        where = self.check_folder(folder, by_owner=by_owner)
         disk = self._samples_disk if where == self.samples else Disk(where)
         job = Job(
             checked,
@@ -80,14 +85,14 @@ class Intake:
         log.info("job_accepted", job=job.id, client=job.client, position=position, prompt=checked.prompt)
         return job
 
-    def check_audio(self, audio: AudioRange | None) -> AudioRange | None:
+    def check_audio(self, audio: AudioRange | None, *, by_owner: bool = False) -> AudioRange | None:
         """The same range with its path resolved; raises for what is forbidden, missing or unreadable."""
         if audio is None:
             return None
         if audio.path.startswith(PREFIX):
             path = self.uploads.path(audio.path)
         else:
-            path = self.folders.check(audio.path)
+            path = self.folders.check(audio.path, by_owner=by_owner)
         from acestep.audio import probe
 
         duration_s = probe(path).duration_s
@@ -101,9 +106,9 @@ class Intake:
             )
         return dataclasses.replace(audio, path=str(path))
 
-    def check_folder(self, folder: str) -> Path:
+    def check_folder(self, folder: str, *, by_owner: bool = False) -> Path:
         """Where the clips go: the samples folder, or an allowed one; created when missing."""
-        path = self.folders.check(folder) if folder else self.samples
+        path = self.folders.check(folder, by_owner=by_owner) if folder else self.samples
         if path.is_relative_to(self.samples):
             self._samples_disk.check()
         if path.exists() and not path.is_dir():
@@ -121,7 +126,8 @@ class Intake:
         if "/" in name or "\\" in name or name.startswith("."):
             raise InvalidRequest(f"adapter {name!r} is a path: expected the name of an adapter in the home")
         if name and catalogue.adapter_path(self.adapters, name) is None:
-            raise NotFound(f"no adapter {name!r} in {self.adapters}: see `lora_studio list`")
+            near = close(name, (path.name for path in sorted(self.adapters.glob("[!.]*"))))
+            raise NotFound(f"no adapter {name!r} in {self.adapters}{near or ': see `lora_studio list`'}")
 
     def check_cascade(self, name: str) -> None:
         """Requests may name only cascades that are known here, never a path."""

@@ -7,6 +7,7 @@ nothing of jobs: what a trigger does is given to it.
 import itertools
 import math
 import re
+import sys
 import time
 from collections import deque
 from collections.abc import Callable
@@ -225,7 +226,8 @@ def _open(name: str, callback: Callable[[Any], None]) -> Any:
         names = list(dict.fromkeys(mido.get_input_names()))
     except ImportError:
         raise InvalidRequest(
-            "MIDI input needs python-rtmidi: pip install 'acestep-bridge[midi]', or leave midi_input empty"
+            "MIDI input needs python-rtmidi, which is not installed: install it with "
+            f"`{sys.executable} -m pip install python-rtmidi`, or leave midi_input empty"
         ) from None
     except (OSError, RuntimeError) as error:  # rtmidi's errors
         raise Unavailable(f"this system offers no MIDI ({error}): leave midi_input empty") from None

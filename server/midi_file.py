@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from acestep.errors import InvalidRequest
-from acestep.grid import Signature
+from acestep.grid import Signature, bars_in_words
 from acestep.key import MODES, Key
 from acestep.tempo_map import MAX_POINTS, TempoMap, TempoPoint
 from server.smf import KEY_SIGNATURE, SET_TEMPO, TIME_SIGNATURE, MidiFile, read_smf
@@ -57,7 +57,7 @@ class Song:
             raise InvalidRequest("a bar before the first one: the first bar of a song is 1")
         start, signature = self._bar_start(bar)
         if bar > 1 and start >= self.length_quarters:
-            raise InvalidRequest(f"bar {bar} is behind the end of the song ({self.bar_count} bars)")
+            raise InvalidRequest(f"bar {bar} is behind the end of the song ({bars_in_words(self.bar_count)})")
         end = start + bars * signature.quarters_per_bar
         bpm = _value_at(self.tempos, start)
         assert isinstance(bpm, float)
@@ -71,7 +71,9 @@ class Song:
         if len(points) == 1:
             return Bar(*held)
         if len(points) > MAX_POINTS:
-            raise InvalidRequest(f"{len(points)} tempi within {bars:g} bars: expected at most {MAX_POINTS}")
+            raise InvalidRequest(
+                f"{len(points)} tempi within {bars_in_words(bars)}: expected at most {MAX_POINTS}"
+            )
         lowest, highest = (pick(point.bpm for point in points) for pick in (min, max))
         note = f"the tempo moves between {lowest:g} and {highest:g} in these bars: the clip follows"
         return Bar(*held, TempoMap(tuple(points)), (note,))

@@ -11,7 +11,7 @@ from typing import Any
 import grpc
 
 from acestep.errors import AceStepError, InvalidRequest, Unavailable
-from protos import WIRE_VERSION
+from protos import OWNER_KEY, WIRE_VERSION
 from protos.acestep.v1 import acestep_pb2 as pb
 from protos.acestep.v1 import acestep_pb2_grpc
 from server.config import Config
@@ -25,10 +25,11 @@ CALL_TIMEOUT_S = 20.0
 class Remote:
     """A daemon that answers. Use `find`."""
 
-    def __init__(self, channel: grpc.Channel, token: str):
+    def __init__(self, channel: grpc.Channel, token: str, owner_key: str = ""):
         self._channel = channel
         self._stub = acestep_pb2_grpc.DaemonStub(channel)
         self._metadata = (("authorization", f"Bearer {token}"),) if token else ()
+        self._owner = ((OWNER_KEY, owner_key),) if owner_key else ()
 
     @classmethod
     def find(cls, config: Config, flags: Mapping[str, Any]) -> "Remote | None":
@@ -46,7 +47,7 @@ class Remote:
         else:
             pem = config.tls_cert.read_bytes() if config.tls_cert else None
             channel = grpc.secure_channel(target, grpc.ssl_channel_credentials(pem), options=options)
-        remote = cls(channel, _token(config))
+        remote = cls(channel, _token(config), _owner_key(config, host, port))
         try:
             status = remote.status(FIND_TIMEOUT_S)
         except Unavailable:
@@ -78,7 +79,7 @@ class Remote:
 
         before = signal.signal(signal.SIGINT, interrupt)
         try:
-            call = self._stub.Generate(request, metadata=self._metadata)
+            call = self._stub.Generate(request, metadata=(*self._metadata, *self._owner))
             if interrupted:  # between the two lines above
                 call.cancel()
             yield from call
@@ -124,13 +125,35 @@ def _token(config: Config) -> str:
 def _address(config: Config, flags: Mapping[str, Any]) -> tuple[str, int]:
     """Flags first, then what a running daemon wrote down, then the settings."""
     host, port = config.host, config.grpc_port
+    announced = _announced(config)
+    if announced is not None:
+        host = host if flags.get("host") else announced[0]
+        port = port if flags.get("grpc_port") is not None else announced[1]
+    return _reachable(host), port
+
+
+def _announced(config: Config) -> tuple[str, int] | None:
+    """Where the daemon of this home listens, as it wrote it down itself."""
     try:
         running = json.loads(config.running_file.read_text("utf-8"))
-        host = host if flags.get("host") else str(running["host"])
-        port = port if flags.get("grpc_port") is not None else int(running["grpc_port"])
+        return str(running["host"]), int(running["grpc_port"])
     except (OSError, ValueError, KeyError, TypeError):
-        pass
-    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port
+        return None
+
+
+def _reachable(host: str) -> str:
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+
+
+def _owner_key(config: Config, host: str, port: int) -> str:
+    """What tells the daemon of this home that its own user asks; "" for any other daemon."""
+    announced = _announced(config)
+    if announced is None or (_reachable(announced[0]), announced[1]) != (host, port) or not is_loopback(host):
+        return ""
+    try:
+        return config.owner_file.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError):  # another user's
+        return ""
 
 
 def _ours(error: grpc.RpcError) -> AceStepError:

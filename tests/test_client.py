@@ -84,6 +84,13 @@ def test_a_dataclass_has_every_field_of_its_message(cls: type, message: type) ->
     assert {field.name for field in dataclasses.fields(cls)} - {"job"} == fields - {"job"}
 
 
+def test_a_printed_clip_is_one_short_line() -> None:
+    clip = pb.Clip(name="a.wav", bpm=92.5, key="A minor", bars=1, fit="good", sidecar_json="{" * 5_000)
+    event = words.read_event(pb.JobEvent(job="j", clip=clip))
+    assert str(event) == "ClipReady(a.wav: 92.5 bpm, A minor, 1 bar, fit good)"
+    assert len(repr(event)) < 600
+
+
 def test_settings_become_the_wires_request(tmp_path: Path) -> None:
     request = settings.wire_request(
         "rain",

@@ -26,7 +26,7 @@ REAPER = ROOT / "plugin_bridge" / "reaper" / "acestep.py"
 PLUGIN = ROOT / "plugin_bridge" / "vst"
 
 # What the daemon does, beside the settings.
-ACTIONS = {"ping", "session", "generate", "cancel", "status", "subscribe", "unsubscribe"}
+ACTIONS = {"ping", "session", "generate", "cancel", "status", "subscribe", "unsubscribe", "monitor"}
 
 # Settings: as /acestep/NAME, and by name behind the prompt of /acestep/generate.
 SETTINGS = {
@@ -49,6 +49,7 @@ ANSWERS = {
     "cancelled": "s",
     "error": "sss",
     "state": "s",
+    "heard": "ss",
 }
 
 # What controllers may say to the Live script on its own port.
@@ -113,7 +114,9 @@ def test_the_live_script_says_only_what_the_daemon_hears() -> None:
 
 
 def test_the_live_script_hears_everything_that_the_daemon_says() -> None:
-    assert {address.removeprefix("/acestep/") for address in live_daemon.Daemon._HEARS} == set(ANSWERS)
+    assert {address.removeprefix("/acestep/") for address in live_daemon.Daemon._HEARS} == set(ANSWERS) - {
+        "heard"
+    }  # that is for monitors
 
 
 def test_the_names_behind_a_prompt_are_known_to_the_daemon() -> None:

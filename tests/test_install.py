@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 import threading
 from pathlib import Path
@@ -190,6 +191,29 @@ def test_without_a_built_plugin_the_fix_is_named(
 ) -> None:
     assert cli.main(["install", "vst", "--from", str(tmp_path)]) == 2
     assert "--from" in capsys.readouterr().err
+
+
+def test_the_installer_looks_where_the_plugins_readme_builds() -> None:
+    root = Path(folders.__file__).parents[1]
+    readme = (root / "plugin_bridge" / "vst" / "README.md").read_text("utf-8")
+    built = re.search(r"^cmake -S plugin_bridge/vst -B (\S+)", readme, re.MULTILINE)
+    assert built is not None
+    assert root / built[1] in folders.BUILT
+    assert "plugin-bridge install vst" in readme
+
+
+def test_a_plugin_built_as_the_readme_says_is_found_without_naming_its_folder(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr(folders, "BUILT", (tmp_path / "build", tmp_path / "other"))
+    assert cli.main(["install", "vst"]) == 1
+    told = capsys.readouterr().err
+    assert str(tmp_path / "build") in told
+    assert "cmake --build" in told
+    (tmp_path / "build" / "bin").mkdir(parents=True)
+    (tmp_path / "build" / "bin" / "AceStepBridge.clap").write_bytes(b"plugin")
+    assert cli.main(["install", "vst", "--folder", str(tmp_path / "plugins")]) == 0
+    assert (tmp_path / "plugins" / "AceStepBridge.clap").read_bytes() == b"plugin"
 
 
 def test_status_tells_each_target(home: Path, capsys: pytest.CaptureFixture) -> None:

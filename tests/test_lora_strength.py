@@ -8,7 +8,7 @@ import pytest
 
 from acestep.key import Key
 from acestep.request import GenerateRequest
-from lora_studio.strength import Kept, find_strength, in_other_keys
+from lora_studio.strength import TRIES, Kept, find_strength, hear, in_other_keys
 
 RATE_HZ = 48_000
 
@@ -24,7 +24,7 @@ class Player:
 
     def generate(self, requests: Any, **_: Any) -> list[Any]:
         takes = []
-        for request in requests:
+        for request in [requests] if isinstance(requests, GenerateRequest) else requests:
             strength = dict(request.adapters).get("mine", 0.0)
             self.asked.append(strength)
             lost = strength > self.limit
@@ -57,26 +57,48 @@ def asked() -> list[GenerateRequest]:
     return in_other_keys([first], 4)
 
 
+def base(player: Player) -> Kept:
+    kept = hear(player, asked(), 0.0)  # type: ignore[arg-type]
+    assert kept is not None
+    return kept
+
+
 @pytest.mark.parametrize("late", [False, True])
 def test_the_strongest_that_keeps_key_and_tempo_is_found(late: bool) -> None:
-    strength, heard = find_strength(Player(0.65, late), "mine", asked())  # type: ignore[arg-type]
+    player = Player(0.65, late)
+    strength, heard = find_strength(player, "mine", asked(), base(player))  # type: ignore[arg-type]
     assert strength == 0.5
-    assert [one.strength for one in heard] == [0.0, 1.0, 0.7, 0.5]
+    assert [one.strength for one in heard] == [0.0, 0.5, 0.7]
     if late:
-        assert heard[1].in_tempo < heard[0].in_tempo
+        assert heard[2].in_tempo < heard[0].in_tempo
     else:
         assert (heard[0].in_key or 0) > 0.9
-        assert (heard[1].in_key or 1) < 0.6
+        assert (heard[2].in_key or 1) < 0.6
 
 
-def test_what_fits_at_once_is_kept_whole_and_no_more_clips_are_made() -> None:
-    player = Player(1.0)
-    assert find_strength(player, "mine", asked())[0] == 1.0  # type: ignore[arg-type]
-    assert player.asked == [0.0] * 4 + [1.0] * 4
+@pytest.mark.parametrize("limit", [1.0, 0.7, 0.5, 0.4, 0.3, 0.1])
+def test_at_most_three_strengths_are_tried_wherever_the_limit_lies(limit: float) -> None:
+    player = Player(limit)
+    strength, heard = find_strength(player, "mine", asked(), base(player))  # type: ignore[arg-type]
+    assert strength == max(limit, 0.3)
+    assert len(heard) <= 1 + TRIES
 
 
-def test_without_anything_to_ask_for_it_is_kept_whole() -> None:
-    assert find_strength(Player(0.0), "mine", []) == (1.0, [])  # type: ignore[arg-type]
+@pytest.mark.parametrize(("clips", "strength"), [(0, 0.5), (3, 0.5), (4, 0.5), (8, 0.7), (11, 0.7)])
+def test_where_the_time_is_up_what_was_heard_by_then_decides(clips: int, strength: float) -> None:
+    player = Player(0.9)
+    before = base(player)
+    player.asked.clear()
+    found, heard = find_strength(
+        player,
+        "mine",
+        asked(),
+        before,
+        over=lambda: len(player.asked) >= clips,  # type: ignore[arg-type]
+    )
+    assert found == strength
+    assert len(player.asked) == clips
+    assert len(heard) == 1 + clips // 4
 
 
 def test_keys_are_spread_and_seeds_differ() -> None:

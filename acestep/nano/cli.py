@@ -10,6 +10,7 @@ from pathlib import Path
 
 from acestep.command import run
 from acestep.nano import WEIGHTS
+from acestep.usage import Parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -24,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="acestep nano", description="The recipe of the embedded cascade.")
+    parser = Parser(prog="acestep nano", description="The recipe of the embedded cascade.")
     steps = parser.add_subparsers(dest="step", required=True)
     init = steps.add_parser("init", help="write a checkpoint with random weights in the final layout")
     init.add_argument("folder", type=Path)

@@ -264,7 +264,7 @@ class Part:
         if wire.split(".")[0] != WIRE_VERSION:
             raise Told(
                 f"the daemon ({version}) speaks wire version {wire}, this script {WIRE_VERSION}: install one "
-                "release on both sides (`pip install -U acestep-bridge`, `plugin-bridge install reaper`)"
+                "release on both sides (`make install` in the newer clone, `plugin-bridge install reaper`)"
             )
         self.greeted = self.asked_at = time.monotonic()
         self._send("/acestep/session", "REAPER")

@@ -14,6 +14,7 @@ import webbrowser
 from collections.abc import Sequence
 
 from plugin_bridge.command import port, run
+from plugin_bridge.usage import Parser
 
 PORT = 7960
 NEEDED = ("gradio", "uvicorn", "wsproto")
@@ -28,7 +29,8 @@ def _web(arguments: argparse.Namespace) -> int:
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         print(
-            f"The page needs {', '.join(missing)}, an optional part: pip install 'acestep-bridge[web]'",
+            f"acestep web: the page needs {', '.join(missing)}, which are not installed. Install them with:\n"
+            f"  {sys.executable} -m pip install {' '.join(missing)}",
             file=sys.stderr,
         )
         return 1
@@ -43,9 +45,7 @@ def _web(arguments: argparse.Namespace) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="acestep web", description="The page in the browser: generate, listen, keep, train."
-    )
+    parser = Parser(prog="acestep web", description="The page in the browser: generate, listen, keep, train.")
     parser.add_argument("--host", default="127.0.0.1", help="address to serve on (default 127.0.0.1)")
     parser.add_argument(
         "--port", type=port, default=PORT, help=f"port to serve on, default {PORT}; 0: a free one"

@@ -24,7 +24,7 @@ class Parts:
 
     def __init__(self, address: str = "", own: OwnDaemon | None = None) -> None:
         self._cache = tempfile.TemporaryDirectory(prefix="acestep-web-")
-        self.feed = Feed(lambda: AsyncBridge(address))
+        self.feed = Feed(lambda: AsyncBridge(address, own_files=False))
         files = ClipFiles(self.feed, Path(self._cache.name))
         self.runs = Runs(self.feed, files)
         self.studio = Studio(self.feed)

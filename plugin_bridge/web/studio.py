@@ -156,7 +156,7 @@ class Studio:
         elif event == "done":
             self.result = told
         elif event == "error":
-            self.error = f"{told.get('reason', '')}: {told.get('message', '')}"
+            self.error = str(told.get("message") or told.get("reason") or "")
 
     async def stop(self) -> None:
         """Asks the command to stop at its next checkpoint; the same run goes on from there."""

@@ -169,7 +169,7 @@ class Daemon:
             self.up = False
             trouble = (
                 f"the daemon ({version}) speaks wire version {wire or '?'}, this script {WIRE_VERSION}: "
-                "install one release on both sides (`pip install -U acestep-bridge`, `plugin-bridge "
+                "install one release on both sides (`make install` in the newer clone, then `plugin-bridge "
                 "install live`)"
             )
             if trouble != self.trouble:

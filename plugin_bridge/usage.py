@@ -1,0 +1,129 @@
+"""How a command line is read: one line of usage with the error last, and "did you mean" for a typo.
+
+Knows no command. `plugin_bridge/usage.py` is this same file: a bridge runs where `acestep` is not installed.
+"""
+
+import argparse
+import difflib
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+MISSING = "the following arguments are required: "
+KINDS = {int: "no whole number", float: "no number", Path: "no path"}
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse's parser with other words for what is wrong. Its subparsers are of the same kind."""
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """Leaves nothing over: what is not known is an error of the parser that read it."""
+        self._given = list(sys.argv[1:] if args is None else args)
+        found, rest = super().parse_known_args(args, namespace)
+        if rest:
+            self.error(self._too_much(rest[0]))
+        return found, rest
+
+    def format_help(self) -> str:
+        """The full help, under one line of usage."""
+        self.usage = self._line().replace("%", "%%")
+        return super().format_help()
+
+    def error(self, message: str) -> NoReturn:
+        """One line of usage, then what is wrong; exit code 2."""
+        if message.startswith(MISSING):
+            unknown = next((word for word in self._given if self._is_unknown(word)), None)
+            message = message if unknown is None else self._too_much(unknown)
+        usage = f"usage: {self._line()}   (--help says more)"
+        self.exit(2, f"{usage}\n{self.prog}: {_in_words(message)}\n")
+
+    def _line(self) -> str:
+        words = [self.prog]
+        options = [action for action in self._actions if action.option_strings]
+        if options:
+            words.append("[options]")
+        words += [f"{action.option_strings[-1]} {_shown(action)}" for action in options if action.required]
+        words += [_place(action) for action in self._actions if not action.option_strings]
+        return " ".join(words)
+
+    def _is_unknown(self, word: str) -> bool:
+        """Whether a word looks like an option and none here begins so."""
+        name = word.partition("=")[0]
+        return name.startswith("--") and not any(
+            known.startswith(name) for known in self._option_string_actions
+        )
+
+    def _too_much(self, word: str) -> str:
+        if word.startswith("-") and word not in ("-", "--"):
+            name = word.partition("=")[0]
+            known = [option for option in self._option_string_actions if option.startswith("--")]
+            return f"there is no option {name}{close(name, known)}"
+        return f"{word!r} is one word too many: put words that belong together into quotes"
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is None or value in action.choices:
+            return
+        if isinstance(action, argparse._SubParsersAction):
+            near = close(value, action.choices) or f": `{self.prog} --help` lists what there is"
+            raise argparse.ArgumentError(None, f"there is no command {value!r}{near}")
+        listed = ", ".join(map(str, action.choices))
+        near = close(value, map(str, action.choices)).replace(":", ";", 1)
+        raise argparse.ArgumentError(None, f"{_name(action)} {value!r}: expected one of {listed}{near}")
+
+    def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
+        try:
+            return super()._get_value(action, arg_string)
+        except argparse.ArgumentError:
+            if action.type not in KINDS:
+                raise
+            raise argparse.ArgumentError(
+                None, f"{_name(action)} {arg_string!r} is {KINDS[action.type]}"
+            ) from None
+
+
+def close(word: str, known: Iterable[str]) -> str:
+    """`: did you mean X?` for a word that is nearly one of the known ones, else nothing."""
+    candidates = {name.lstrip("-"): name for name in known}  # dashes would make all options alike
+    plain = word.lower().lstrip("-").replace("_", "-")
+    found = difflib.get_close_matches(plain, candidates, n=1, cutoff=0.6)
+    if not found and len(plain) > 1:
+        found = [name for name in candidates if name.startswith(plain)][:1]
+    return f": did you mean {candidates[found[0]]}?" if found else ""
+
+
+def _name(action: argparse.Action) -> str:
+    return action.option_strings[-1] if action.option_strings else _shown(action)
+
+
+def _shown(action: argparse.Action) -> str:
+    return str(action.metavar) if isinstance(action.metavar, str) else action.dest.upper()
+
+
+def _place(action: argparse.Action) -> str:
+    """A positional argument as the usage shows it."""
+    name = _shown(action)
+    if isinstance(action, argparse._SubParsersAction):
+        return f"{name} …"
+    return {"?": f"[{name}]", "*": f"[{name} …]", "+": f"{name} …"}.get(str(action.nargs), name)
+
+
+def _in_words(message: str) -> str:
+    """argparse's own sentences in plain English; ours pass unchanged."""
+    if message.startswith(MISSING):
+        names = message.removeprefix(MISSING).split(", ")
+        listed = [name if name.startswith("-") else name.upper() for name in names]
+        return f"{' and '.join(listed)} {'is' if len(listed) == 1 else 'are'} missing"
+    for pattern, words in (
+        (r"^argument (?:\S+/)?([^:/]+): expected one argument$", r"\1 needs a value"),
+        (r"^argument (?:\S+/)?([^:/]+): expected (\d+) arguments$", r"\1 needs \2 values"),
+        (r"^argument (?:\S+/)?([^:/]+): expected at least one argument$", r"\1 needs at least one value"),
+        (r"^argument ([^:]+): ", r"\1: "),
+    ):
+        changed = re.sub(pattern, words, message)
+        if changed != message:
+            return changed
+    return message
