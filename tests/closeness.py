@@ -40,8 +40,7 @@ def assert_close(found: Any, expected: Any, within: float = rounding(RUN)) -> No
     assert off <= within, f"off by {off:.1e} of the largest magnitude, expected at most {within:.1e}"
 
 
-def assert_differs(found: Any, expected: Any, by: float = 1e-3) -> None:
+def assert_differs(found: Any, expected: Any, by: float = 10 * rounding(RUN)) -> None:
     """`found` is another thing than `expected`: far more apart than rounding could bring it."""
-    assert by > rounding(RUN), "rounding would do"
     off = error(found, expected)
     assert off > by, f"the same up to {off:.1e} of the largest magnitude, expected more than {by:.1e}"

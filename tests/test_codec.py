@@ -146,7 +146,8 @@ def test_components_of_full_rank_lose_nothing():
     features = features.flatten(0, 1)[None]
     latents = codec.analyse(features)
     assert latents.shape == (1, 5000, 4 * count)
-    assert torch.allclose(codec.decode_features(latents), features, atol=1e-2)
+    # components are found from variances: these are squares, so half of the digits are left
+    assert_close(codec.decode_features(latents), features, rounding(1) ** 0.5)
     assert float(latents.square().mean()) == pytest.approx(1, rel=0.05)
 
 
