@@ -1,4 +1,4 @@
-"""Comparisons can fail: what rounding explains passes at any size, what it does not fails; none is absolute."""
+"""Comparisons can fail: what rounding explains passes at any size, what it does not fails."""
 
 import ast
 from pathlib import Path
