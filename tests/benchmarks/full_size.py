@@ -2,8 +2,10 @@
 
     python -m tests.benchmarks.full_size [--seconds 240] [--reduce 1] [--repeats 3]
 
-Timing does not depend on the weights' values. On a GPU the sizes are the published ones in bfloat16; without
-one use `--reduce 8` (widths, depths and the song an eighth): then look at the ratio, not at the seconds.
+First asserts that L alone gives the stock pipeline's latents and audio, up to rounding and one gain, and ends
+without a figure where it does not. Timing does not depend on the weights' values. On a GPU the sizes are the
+published ones in bfloat16; without one use `--reduce 8` (widths, depths and the song an eighth): then look at
+the ratio, not at the seconds.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from diffusers.utils import logging as diffusers_logging
 
 from acestep import Cascade, GenerateRequest
 from acestep.variants import VARIANTS, Variant
+from tests.benchmarks.agreement import at_level_of, must_agree, run_rounding
 
 STEPS = {"l": [0, 3], "m": [3, 6], "s": [6, 8]}
 
@@ -42,12 +45,11 @@ def stage_parts(variant: Variant, text_width: int) -> dict[str, Any]:
     from diffusers import AceStepConditionEncoder
     from diffusers import AceStepTransformer1DModel as Transformer
 
-    return {
-        "transformer": Transformer(**variant.transformer_config(is_turbo=True)),
-        "condition_encoder": AceStepConditionEncoder(
-            **variant.condition_encoder_config(text_hidden_dim=text_width)
-        ),
-    }
+    encoder = AceStepConditionEncoder(**variant.condition_encoder_config(text_hidden_dim=text_width))
+    # the latents of silence, which a checkpoint brings along: as zeros they would stand for another sound
+    encoder.silence_latent = torch.randn(1, 15_000, 64).cumsum(1).sin()
+    transformer = Transformer(**variant.transformer_config(is_turbo=True))
+    return {"transformer": transformer, "condition_encoder": encoder}
 
 
 def codec(by: int) -> Any:
@@ -106,6 +108,16 @@ def stock_pipeline(cascade: Cascade) -> Any:
     return pipeline
 
 
+def same(cascade: Cascade, request: GenerateRequest, stocked: Any) -> None:
+    """Asserts that our L and the stock pipeline's make the same of a request."""
+    within = run_rounding(cascade, 8)
+    ours = cascade.latents(request).float().cpu()
+    theirs = stocked(request.seed, output_type="latent").audios.float().cpu()
+    must_agree("L alone: latents", ours, theirs, within)
+    audio, theirs = cascade.generate(request)[0].audio, stocked(request.seed).audios[0].float().cpu()
+    must_agree("L alone: audio", at_level_of(audio, theirs), theirs, within)
+
+
 def timed(call: Any, repeats: int) -> tuple[float, Any]:
     """Seconds of the fastest repeat after a warm-up, and its result."""
     call(0)
@@ -157,6 +169,7 @@ def main() -> None:
                 **options,
             )
 
+        same(cascade, request(1, ("l",)), stocked)
         if torch.cuda.is_available():
             torch.cuda.reset_peak_memory_stats()
         total, takes = timed(lambda n: cascade.generate(request(n)), args.repeats)
