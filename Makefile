@@ -1,5 +1,6 @@
 # make run     the daemon with the embedded model, and a first clip (ONCE=1 ends after it)
 # make test    the tests; make test-heavy: the rest of them (minutes, fluidsynth, DAW hosts: see .ci/run)
+# make test-numeric   those that compare computed numbers, as CPUs without AVX or with AVX2, on one or two threads
 # make check   formatting, lint, types, generated code
 # make pins    requirements.txt anew, after a change of pyproject.toml or constraints.txt
 # make bench   benchmarks: ratios measured side by side in one run
@@ -11,9 +12,14 @@ INSTALLED := $(VENV)/.installed
 # Where torch comes from; empty is pip's default. Name a wheel index to choose a CPU or CUDA build.
 TORCH_INDEX ?=
 
+# A CPU's vector instructions (torch's name for them) and a number of threads.
+AS_OTHERS := numeric-default-1 numeric-avx2-1 numeric-default-2 numeric-avx2-2
+BLAS_default := Nehalem
+BLAS_avx2 := Haswell
+
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test test-heavy check format protos pins bench bench-fit install clean
+.PHONY: run test test-heavy test-numeric $(AS_OTHERS) check format protos pins bench bench-fit install clean
 
 install: $(INSTALLED)
 
@@ -36,6 +42,13 @@ test: $(INSTALLED)
 
 test-heavy: $(INSTALLED)
 	$(BIN)/python -m pytest -m 'heavy or hosts'
+
+test-numeric: $(AS_OTHERS)
+
+$(AS_OTHERS): numeric-%: $(INSTALLED)
+	ATEN_CPU_CAPABILITY=$(firstword $(subst -, ,$*)) OPENBLAS_CORETYPE=$(BLAS_$(firstword $(subst -, ,$*))) \
+		OMP_NUM_THREADS=$(lastword $(subst -, ,$*)) \
+		$(BIN)/python -m pytest -q -p no:cacheprovider -m 'numeric and not heavy and not hosts'
 
 check: $(INSTALLED)
 	$(BIN)/ruff format --check .

@@ -21,6 +21,7 @@ from acestep.nano.train_codec import CodecRecipe, CodecTraining, fit_components
 from acestep.nano.train_stages import StageRecipe, StageTraining, caption_texts, split_stages
 from acestep.nano.train_text import TextRecipe, train_text
 from acestep.spectral import CHANNELS, SpectralCodec
+from tests.closeness import FORWARD, assert_close, rounding
 
 GUIDE = BEAT_CHANNELS + KEY_CHANNELS
 
@@ -112,7 +113,7 @@ def test_padding_changes_nothing(tokenizer):
         padded.states, padded.mask = padded.states[:1], padded.mask[:1]
         first = velocity(transformer, x, t, alone, context)
         second = velocity(transformer, x, t, padded, context)
-    assert torch.allclose(first, second, atol=1e-5)
+    assert_close(first, second, rounding(FORWARD))
 
 
 def test_the_velocity_equals_the_stock_transformers(tokenizer):
@@ -124,7 +125,7 @@ def test_the_velocity_equals_the_stock_transformers(tokenizer):
     with torch.inference_mode():
         given = conditions(modules.text_encoder, encoder, tokenizer, ["a beat", "a beat"], [None, None])
         stock = transformer(x, t, t, given.states, context, return_dict=False)[0]
-        assert torch.allclose(velocity(transformer, x, t, given, context), stock, atol=1e-5)
+        assert_close(velocity(transformer, x, t, given, context), stock, rounding(FORWARD))
 
 
 @pytest.mark.parametrize("shared", [0, 3])
@@ -235,4 +236,4 @@ def test_silence_is_not_stored_but_comes_from_the_codec(tmp_path):
     cascade = Cascade.load(tmp_path, device="cpu")
     expected = silence_of(cascade.codec).expand(1, 5, -1)
     for stage in cascade.stages.values():
-        assert torch.allclose(stage.silence(5), expected)
+        assert_close(stage.silence(5), expected, rounding(FORWARD))

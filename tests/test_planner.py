@@ -9,6 +9,7 @@ from acestep import Cascade, GenerateRequest, errors
 from acestep.clip import read_sidecar
 from acestep.planner import KEYS, Planner, code_count
 from server import cli
+from tests.closeness import assert_close, assert_differs
 from tests.test_parity import stock_latents, turbo_options
 from tests.tiny_checkpoints import save_pipeline, save_planner
 
@@ -91,14 +92,13 @@ def test_codes_are_read_as_the_stock_pipeline_reads_them(home, cascade, monkeypa
     text = "".join(f"<|audio_code_{code}|>" for code in blueprint.codes)
     as_planned = GenerateRequest.from_dict(wanted.to_dict() | {"prompt": blueprint.caption})
     theirs = stock_latents(home[1], cascade, as_planned, audio_codes=text, **turbo_options())
-    assert ours.shape == theirs.shape
-    assert (ours - theirs).abs().max() <= 1e-4
+    assert_close(ours, theirs)
 
 
 def test_without_a_planner_nothing_is_planned(home, cascade):
     plain = Cascade.load("turbo")
     assert plain.planner is None
-    assert not torch.allclose(plain.latents(request()), cascade.latents(request()), atol=1e-2)
+    assert_differs(plain.latents(request()), cascade.latents(request()))
 
 
 def test_a_planned_clip_tells_its_plan(tmp_path, capsys):

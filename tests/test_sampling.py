@@ -10,6 +10,7 @@ import torch
 from acestep.errors import InvalidRequest
 from acestep.sampling import Momentum, apg, cfg, follow, renoise
 from acestep.schedule import Guidance, Leg, Schedule, StagePlan, joined, legs, sigmas
+from tests.closeness import STEPS, assert_close, assert_differs, rounding
 
 
 def plans(*bounds: tuple[str, int, int], schedule: Schedule = Schedule(8, 3.0)) -> list[StagePlan]:  # noqa: B008
@@ -18,7 +19,7 @@ def plans(*bounds: tuple[str, int, int], schedule: Schedule = Schedule(8, 3.0)) 
 
 def test_the_turbo_schedule_is_the_published_one():
     published = [1, 0.9545, 0.9, 0.8333, 0.75, 0.6429, 0.5, 0.3, 0]
-    assert sigmas(Schedule(8, 3.0)) == pytest.approx(published, abs=1e-4)
+    assert sigmas(Schedule(8, 3.0)) == pytest.approx(published, abs=0.5e-4)  # of four digits
 
 
 def test_a_schedule_without_shift_is_even():
@@ -93,7 +94,7 @@ def test_noising_up_gives_the_variance_of_the_higher_level():
 def test_noising_up_keeps_the_clean_part_of_the_higher_level():
     clean = torch.full((1, 4, 1), 2.0)
     up = renoise((1 - 0.4) * clean, 0.4, 0.9, torch.zeros_like(clean))
-    assert torch.allclose(up, (1 - 0.9) * clean)
+    assert_close(up, (1 - 0.9) * clean, rounding(1))
 
 
 def test_a_straight_flow_is_followed_exactly_through_any_legs():
@@ -101,7 +102,7 @@ def test_a_straight_flow_is_followed_exactly_through_any_legs():
     noise, data = torch.randn(2, 1, 16, 4, generator=generator)
     way = legs(plans(("l", 0, 3), ("m", 3, 8)))
     end = follow(noise, way, lambda *_: noise - data, lambda: noise)
-    assert torch.allclose(end, data, atol=1e-5)
+    assert_close(end, data, rounding(STEPS))
 
 
 def test_adams_has_a_fourth_of_the_error_in_twice_the_steps_euler_half():
@@ -129,15 +130,16 @@ def test_overlapping_stages_are_noised_up_between():
 
 def test_guidance_of_one_changes_nothing():
     cond, uncond = torch.randn(2, 1, 8, 4, generator=torch.Generator().manual_seed(0))
-    assert torch.allclose(cfg(cond, uncond, 1.0), cond)
-    assert torch.allclose(apg(cond, uncond, 1.0, Momentum()), cond)
+    assert_close(cfg(cond, uncond, 1.0), cond, rounding(1))
+    assert_close(apg(cond, uncond, 1.0, Momentum()), cond, rounding(1))
 
 
 def test_projected_guidance_adds_nothing_along_the_conditional_velocity():
     cond, uncond = torch.randn(2, 1, 8, 4, generator=torch.Generator().manual_seed(0))
     added = apg(cond, uncond, 7.0, Momentum()) - cond
-    assert (added * cond).sum(1).abs().max() < 1e-4
-    assert added.norm() > 0
+    along = (added * cond).sum(1)
+    assert along.abs().max() <= rounding(cond.shape[1]) * (added * cond).abs().sum(1).max()
+    assert_differs(cond + added, cond)
 
 
 def test_guidance_applies_only_within_its_interval():

@@ -3,6 +3,7 @@ to file, peak memory.
 
     python -m tests.benchmarks.daemon [--cascade NAME_OR_FOLDER] [--rounds N]
 
+First asserts that the daemon's clip is the bare engine's, and ends without a figure where it is not.
 Without trained weights an untrained checkpoint of nano's size is made; times do not depend on the weights.
 """
 
@@ -18,10 +19,15 @@ import time
 from pathlib import Path
 from typing import Any
 
+from acestep.cascade import Cascade
+from acestep.production import produce
 from acestep.request import GenerateRequest
+from tests.benchmarks.agreement import clips_must_agree, run_rounding
 from tests.daemons import Osc, Process, settings
 
 WARM_UPS = 2
+STEPS = 8  # of nano
+REQUEST = GenerateRequest(prompt="dusty breakbeat", bpm=120.0, bars=4, seed=1)
 
 
 def main() -> int:
@@ -32,14 +38,16 @@ def main() -> int:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = arguments.cascade or _nano(Path(folder))
-        _start_up()
         made = settings(Path(folder), cascade=checkpoint)
         with (
             Process(made, "--cascade", checkpoint, "--log-level", "warning") as daemon,
             Osc(daemon.osc_port) as osc,
         ):
             osc.socket.settimeout(600)
-            _overhead(osc, checkpoint, Path(folder), arguments.rounds)
+            cascade = Cascade.load(checkpoint)
+            same(osc, cascade, Path(folder))
+            _start_up()
+            _overhead(osc, cascade, Path(folder), arguments.rounds)
             _acknowledgement(osc)
             daemon.terminate()
         peak_kb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss  # the daemon is the largest child
@@ -83,21 +91,23 @@ def _best(code: str) -> float:
     return min(times)
 
 
-def _overhead(osc: Osc, checkpoint: str, folder: Path, rounds: int) -> None:
-    """The same request by turns in this process and through the daemon, from trigger to written file."""
-    from acestep.cascade import Cascade
-    from acestep.production import produce
+def same(osc: Osc, cascade: Cascade, folder: Path) -> None:
+    """Asserts that the daemon writes the samples that this process writes."""
+    (bare,) = produce(cascade, REQUEST, folder / "bare")
+    served = _by_osc(osc, REQUEST)
+    clips_must_agree("bare engine against daemon", bare.path, served, run_rounding(cascade, STEPS))
 
-    cascade = Cascade.load(checkpoint)
-    request = GenerateRequest(prompt="dusty breakbeat", bpm=120.0, bars=4, seed=1)
+
+def _overhead(osc: Osc, cascade: Cascade, folder: Path, rounds: int) -> None:
+    """The same request by turns in this process and through the daemon, from trigger to written file."""
     bare: list[float] = []
     served: list[float] = []
     for _ in range(WARM_UPS + rounds):
         started = time.perf_counter()
-        produce(cascade, request, folder / "bare")
+        produce(cascade, REQUEST, folder / "bare")
         bare.append(time.perf_counter() - started)
         started = time.perf_counter()
-        _by_osc(osc, request)
+        _by_osc(osc, REQUEST)
         served.append(time.perf_counter() - started)
     bare, served = bare[WARM_UPS:], served[WARM_UPS:]
     ratio = statistics.median(b / a for a, b in zip(bare, served, strict=True))
@@ -106,11 +116,17 @@ def _overhead(osc: Osc, checkpoint: str, folder: Path, rounds: int) -> None:
     print(f"{'daemon over bare engine':42} {ratio:7.3f} ×    overhead {100 * (ratio - 1):+.1f} %")
 
 
-def _by_osc(osc: Osc, request: GenerateRequest) -> None:
+def _by_osc(osc: Osc, request: GenerateRequest) -> str:
+    """Has the daemon make a clip, and waits; gives its path."""
     osc.send("generate", request.prompt, "tempo", request.bpm, "bars", request.bars, "seed", request.seed)
-    address, values = osc.until("done", "error")
-    if address == "error":
-        raise SystemExit(f"the daemon refused: {values}")
+    path = ""
+    while True:
+        address, values = osc.until("clip", "done", "error")
+        if address == "error":
+            raise SystemExit(f"the daemon refused: {values}")
+        if address == "done":
+            return path
+        path = values[1]
 
 
 def _acknowledgement(osc: Osc) -> None:

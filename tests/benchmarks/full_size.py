@@ -2,8 +2,10 @@
 
     python -m tests.benchmarks.full_size [--seconds 240] [--reduce 1] [--repeats 3]
 
-Timing does not depend on the weights' values. On a GPU the sizes are the published ones in bfloat16; without
-one use `--reduce 8` (widths, depths and the song an eighth): then look at the ratio, not at the seconds.
+First asserts that L alone gives the stock pipeline's latents and audio, up to rounding and one gain (on a GPU
+also at an eighth of the size in float32), and ends without a figure where it does not. Timing does not depend
+on the weights' values. On a GPU the sizes are the published ones in bfloat16; without one use `--reduce 8`
+(widths, depths and the song an eighth): then look at the ratio, not at the seconds.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from diffusers.utils import logging as diffusers_logging
 
 from acestep import Cascade, GenerateRequest
 from acestep.variants import VARIANTS, Variant
+from tests.benchmarks.agreement import at_level_of, must_agree, run_rounding
 
 STEPS = {"l": [0, 3], "m": [3, 6], "s": [6, 8]}
 
@@ -42,12 +45,11 @@ def stage_parts(variant: Variant, text_width: int) -> dict[str, Any]:
     from diffusers import AceStepConditionEncoder
     from diffusers import AceStepTransformer1DModel as Transformer
 
-    return {
-        "transformer": Transformer(**variant.transformer_config(is_turbo=True)),
-        "condition_encoder": AceStepConditionEncoder(
-            **variant.condition_encoder_config(text_hidden_dim=text_width)
-        ),
-    }
+    encoder = AceStepConditionEncoder(**variant.condition_encoder_config(text_hidden_dim=text_width))
+    # the latents of silence, which a checkpoint brings along: as zeros they would stand for another sound
+    encoder.silence_latent = torch.randn(1, 15_000, 64).cumsum(1).sin()
+    transformer = Transformer(**variant.transformer_config(is_turbo=True))
+    return {"transformer": transformer, "condition_encoder": encoder}
 
 
 def codec(by: int) -> Any:
@@ -86,8 +88,13 @@ def write(folder: Path, by: int, dtype: torch.dtype) -> None:
     (folder / "cascade.json").write_text(json.dumps(description), encoding="utf-8")
 
 
-def stock_pipeline(cascade: Cascade) -> Any:
-    """The stock pipeline around L's own modules and the same codec weights."""
+def request(seed: int, bars: int, stages: tuple[str, ...] = ()) -> GenerateRequest:
+    """What is asked of ours."""
+    return GenerateRequest(prompt="dusty breakbeat", bars=bars, seed=seed, stages=stages)
+
+
+def stock_call(cascade: Cascade, bars: int) -> Any:
+    """Asks the same of the stock pipeline around L's own modules and the same codec weights, for a seed."""
     from diffusers import AceStepPipeline, AutoencoderOobleck, FlowMatchEulerDiscreteScheduler
 
     stage = cascade.stages["l"]
@@ -103,7 +110,31 @@ def stock_pipeline(cascade: Cascade) -> Any:
         scheduler=FlowMatchEulerDiscreteScheduler(num_train_timesteps=1, shift=1.0),
     )
     pipeline.set_progress_bar_config(disable=True)
-    return pipeline
+
+    def call(seed: int, **options: Any) -> Any:
+        return pipeline(
+            "dusty breakbeat",
+            audio_duration=bars * 2.0,
+            bpm=120,
+            timesignature="4",
+            num_inference_steps=8,
+            shift=3.0,
+            guidance_scale=1.0,
+            generator=torch.Generator().manual_seed(seed),
+            **options,
+        )
+
+    return call
+
+
+def same(cascade: Cascade, request: GenerateRequest, stocked: Any) -> None:
+    """Asserts that our L and the stock pipeline's make the same of a request."""
+    within = run_rounding(cascade, 8)
+    ours = cascade.latents(request).float().cpu()
+    theirs = stocked(request.seed, output_type="latent").audios.float().cpu()
+    must_agree("L alone: latents", ours, theirs, within)
+    audio, theirs = cascade.generate(request)[0].audio, stocked(request.seed).audios[0].float().cpu()
+    must_agree("L alone: audio", at_level_of(audio, theirs), theirs, within)
 
 
 def timed(call: Any, repeats: int) -> tuple[float, Any]:
@@ -136,42 +167,32 @@ def main() -> None:
     dtype = torch.bfloat16 if torch.cuda.is_available() else torch.float32
     bars = max(1, round(args.seconds / args.reduce / 2))
     torch.manual_seed(0)
+    if dtype != torch.float32:
+        with tempfile.TemporaryDirectory() as folder:  # through many layers bfloat16 hides much
+            write(Path(folder), 8, torch.float32)
+            small = Cascade.load(folder, stages=("l",), dtype=torch.float32)
+            with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+                same(small, request(1, 4, ("l",)), stock_call(small, 4))
     with tempfile.TemporaryDirectory() as folder:
         write(Path(folder), args.reduce, dtype)
         cascade = Cascade.load(folder, stages=("l", "m", "s"))
-        stock = stock_pipeline(cascade)
-
-        def request(n: int, stages: tuple[str, ...] = ()) -> GenerateRequest:
-            return GenerateRequest(prompt="dusty breakbeat", bars=bars, seed=n, stages=stages)
-
-        def stocked(n: int, **options: Any) -> Any:
-            return stock(
-                "dusty breakbeat",
-                audio_duration=bars * 2.0,
-                bpm=120,
-                timesignature="4",
-                num_inference_steps=8,
-                shift=3.0,
-                guidance_scale=1.0,
-                generator=torch.Generator().manual_seed(n),
-                **options,
-            )
-
+        stocked = stock_call(cascade, bars)
+        same(cascade, request(1, bars, ("l",)), stocked)
         if torch.cuda.is_available():
             torch.cuda.reset_peak_memory_stats()
-        total, takes = timed(lambda n: cascade.generate(request(n)), args.repeats)
+        total, takes = timed(lambda n: cascade.generate(request(n, bars)), args.repeats)
         print(f"{bars * 2} s song, sizes / {args.reduce}, {dtype}, {cascade.device}")
         for part, seconds in takes[0].seconds.items():
             print(f"  {part:8} {seconds:7.3f} s")
         print(f"  total    {total:7.3f} s")
         if torch.cuda.is_available():
             print(f"  peak     {torch.cuda.max_memory_allocated() / 1e9:7.1f} GB")
-        ours, _ = timed(lambda n: cascade.generate(request(n, ("l",))), args.repeats)
+        ours, _ = timed(lambda n: cascade.generate(request(n, bars, ("l",))), args.repeats)
         theirs, _ = timed(stocked, args.repeats)
         print(f"L alone, 8 steps: stock {theirs:.3f} s, ours {ours:.3f} s, {theirs / ours:.2f}×")
         print(f"L→M→S against stock L: {theirs / total:.2f}×")
-        ours, _ = timed(lambda n: cascade.latents(request(n, ("l",))), args.repeats)
-        total, _ = timed(lambda n: cascade.latents(request(n)), args.repeats)
+        ours, _ = timed(lambda n: cascade.latents(request(n, bars, ("l",))), args.repeats)
+        total, _ = timed(lambda n: cascade.latents(request(n, bars)), args.repeats)
         theirs, _ = timed(lambda n: stocked(n, output_type="latent"), args.repeats)
         print(f"without decoding: L {theirs / ours:.2f}×, L→M→S {theirs / total:.2f}×")
 

@@ -2,8 +2,9 @@
 
     python -m tests.benchmarks.live [--jobs N]
 
-Prints, in milliseconds: from trigger to `/acestep/accepted`, from `/acestep/clip` on the wire to the clip in
-its slot (warped, looped, undo step closed), and every timer callback, also under a burst of 1,000 messages.
+First asserts that the clip in the slot plays what the bare engine makes of its sidecar. Then prints, in
+milliseconds: from trigger to `/acestep/accepted`, from `/acestep/clip` on the wire to the clip in its slot
+(warped, looped, undo step closed), and every timer callback, also under a burst of 1,000 messages.
 """
 
 import argparse
@@ -19,8 +20,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from acestep.cascade import Cascade
+from acestep.production import reproduce
 from plugin_bridge.ableton.AceStep import osc
 from plugin_bridge.ableton.AceStep.script import AceStep
+from tests.benchmarks.agreement import clips_must_agree, run_rounding
 from tests.live.app import App
 from tests.live.daemon import ROOT, Daemon
 
@@ -96,18 +102,36 @@ def main() -> int:
         os.environ["ACESTEP_HOME"] = str(daemon.home)
         try:
             daemon.warm_up()
-            measure(daemon, arguments.jobs)
+            measure(daemon, arguments.jobs, Path(folder))
         finally:
             daemon.stop()
     return 0
 
 
-def measure(daemon: Daemon, jobs: int) -> None:
+def load(folder: Path) -> Cascade:
+    """The daemon's cascade in this process, on one thread as there."""
+    torch.set_num_threads(1)
+    return Cascade.load(folder, device="cpu")
+
+
+def same(app: App, script: Any, ear: Ear, slot: int, daemon: Daemon, folder: Path) -> None:
+    """Asserts that what lies in a slot is what the bare engine makes."""
+    one_job(app, script, ear, slot)
+    path = app.song.tracks[0].clip_slots[slot].clip.file_path
+    cascade = load(daemon.cascade)
+    again = reproduce(f"{path}.json", cascade, folder / "again")
+    clips_must_agree(
+        "the clip in the slot against the bare engine", path, again.path, run_rounding(cascade, 8)
+    )
+
+
+def measure(daemon: Daemon, jobs: int, folder: Path) -> None:
     """Runs the jobs and the burst, and prints."""
-    app = App(scenes=jobs + 1)
+    app = App(scenes=jobs + 2)
     script = app.load(AceStep)
     app.run_until(lambda: script.daemon.up)
     ear = Ear(daemon.osc_port)
+    same(app, script, ear, jobs, daemon, folder)
     gc.collect()
     app.callback_ms.clear()
     pairs = [one_job(app, script, ear, number) for number in range(jobs)]

@@ -3,7 +3,8 @@
     --speed     audio-seconds a second, against a plain loop over the stock modules and peft
     --quality   30 loops in one style → adapter; held-out loss, timbre distance, tempo and key
 
-Without a flag, both. Prints figures and, with --json, writes them; asserts nothing.
+Without a flag, both. Prints figures and, with --json, writes them. Before any speed is printed, it asserts
+that both loops compute the same loss and the same gradients.
 """
 
 import argparse
@@ -23,6 +24,7 @@ from acestep.key import Key
 from acestep.measure import measure
 from acestep.request import GenerateRequest
 from acestep.schedule import legs
+from lora_studio import lora
 from lora_studio.config import TrainConfig
 from lora_studio.examples import Library
 from lora_studio.noise import NoiseLevels, levels_for
@@ -33,7 +35,9 @@ from lora_studio.sound import read_piece
 from lora_studio.stage_run import StagePlan, StageRun, fixed_pairs, velocity_loss
 from lora_studio.training import train
 from lora_studio.velocity import Velocity
+from tests.benchmarks.agreement import must_agree
 from tests.benchmarks.lora_style import write_style
+from tests.closeness import rounding
 
 TRAINED, HELD_OUT, SEEDS = 30, 8, 30  # ten clips tell the key to no better than ±2
 BATCH = 4
@@ -64,18 +68,27 @@ class PlainLoop:
 
     def step(self, number: int, examples: list[Any], half: bool = False, encode: bool = False) -> float:
         """One step; gives the seconds of audio. `encode` takes latents from the audio, as without a cache."""
+        random = generator("plain", number)
         with torch.autocast("cpu", torch.bfloat16, enabled=half):
-            loss = self._loss(number, examples, encode)
+            latents = self._padded(examples, encode)
+            noise = torch.randn(latents.shape, generator=random)
+            t = torch.sigmoid(torch.randn(len(latents), generator=random) - 0.4)
+            loss = self.loss(examples, latents, noise, t)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
         self.optimizer.step()
         self.optimizer.zero_grad()
         return sum(e.seconds for e in examples)
 
-    def _loss(self, number: int, examples: list[Any], encode: bool) -> torch.Tensor:
+    def _padded(self, examples: list[Any], encode: bool) -> torch.Tensor:
+        each = [self.encoded(e) if encode else self.library.cache.get(e.latents_key) for e in examples]
+        return torch.nn.utils.rnn.pad_sequence(each, batch_first=True)
+
+    def loss(
+        self, examples: list[Any], latents: torch.Tensor, noise: torch.Tensor, t: torch.Tensor
+    ) -> torch.Tensor:
+        """Mean squared error of the velocity of latents [B, T, C] at levels t [B]."""
         tokenizer, encoder = self.cascade.tokenizer, self.stage.condition_encoder
-        each = [self._latents(e) if encode else self.library.cache.get(e.latents_key) for e in examples]
-        latents = torch.nn.utils.rnn.pad_sequence(each, batch_first=True)
         context = torch.nn.utils.rnn.pad_sequence(
             [self.library.context(self.stage, e) for e in examples], batch_first=True
         )
@@ -94,15 +107,12 @@ class PlainLoop:
                 ),
                 refer_audio_order_mask=torch.arange(len(examples)),
             )
-        random = generator("plain", number)
-        noise = torch.randn(latents.shape, generator=random)
-        t = torch.sigmoid(torch.randn(len(latents), generator=random) - 0.4)
         level = t[:, None, None]
         noisy = level * noise + (1 - level) * latents
         found = self.net(noisy, t, t, states, context, return_dict=False)[0]
         return (found.float() - (noise - latents)).square().mean()
 
-    def _latents(self, example: Any) -> torch.Tensor:
+    def encoded(self, example: Any) -> torch.Tensor:
         audio = read_piece(self.library.dataset.root / example.sample, 0.0, example.seconds)
         latents: torch.Tensor = self.cascade.codec.encode(torch.from_numpy(audio)[None])[0]
         return latents
@@ -115,7 +125,7 @@ def speed(base: str, blocks: int = 4, steps: int = 3) -> dict[str, Any]:
         write_style(Path(folder) / "loops", range(8))
         dataset = prepare(Path(folder) / "loops", limits=Limits(longest_s=15))
         for name in Cascade.load(base, device="cpu").stages:
-            rates = _rates(base, name, dataset, Path(folder), blocks, steps)
+            rates = rates_of(base, name, dataset, Path(folder), blocks, steps)
             figures[name] = {which: float(np.median(found)) for which, found in rates.items()}
             ours = figures[name]["ours, bfloat16"]
             print(f"speed, stage {name}: {ours:.1f} audio-s per CPU-s", flush=True)
@@ -124,7 +134,7 @@ def speed(base: str, blocks: int = 4, steps: int = 3) -> dict[str, Any]:
     return figures
 
 
-def _rates(
+def rates_of(
     base: str, name: str, dataset: Any, folder: Path, blocks: int, steps: int
 ) -> dict[str, list[float]]:
     """Audio-seconds per CPU-second by loop, one figure a block; every block is the same batches for all."""
@@ -141,6 +151,7 @@ def _rates(
     library = Library(cascade, dataset, folder / "cache")
     library.fill()
     plain = PlainLoop(cascade, library, name, config)
+    _same(plain, runs)
     loops: dict[str, Callable[[int, list[Any]], float]] = {
         **{which: lambda number, batch, run=run: _heard(run) for which, run in ours.items()},
         "plain loop, float32": lambda number, batch: plain.step(number, batch),
@@ -157,6 +168,42 @@ def _rates(
             if block:
                 rates[which].append(heard / (time.process_time() - started))
     return rates
+
+
+def _same(plain: PlainLoop, runs: dict[str, StageRun]) -> None:
+    """Asserts that all loops compute one loss and one gradient from one example, noise and adapter.
+
+    One example: a plain loop learns from padding too. An adapter of chance: a new one's output is zero.
+    """
+    name, example = plain.stage.name, plain.library.examples[0]
+    latents = plain.library.cache.get(example.latents_key)[None]
+    stored = 2.0**-11  # latents may be kept in half precision
+    must_agree(f"stage {name}: latents of audio", latents[0], plain.encoded(example), stored)
+    noise, t = torch.randn(latents.shape, generator=generator("same")), torch.tensor([0.6])
+    net = plain.net
+    own = {n.replace(".default", ""): p for n, p in net.named_parameters() if p.requires_grad}
+    weights = {n: torch.randn(p.shape, generator=generator("same", n)) * 0.02 for n, p in own.items()}
+    with torch.no_grad():
+        for parameter_name, parameter in own.items():
+            parameter.copy_(weights[parameter_name])
+    loss = plain.loss([example], latents, noise, t)
+    slopes = torch.autograd.grad(loss, list(own.values()))
+    theirs = torch.cat([slope.flatten() for slope in slopes])
+    config = net.config
+    for precision, run in runs.items():
+        before = {n: w.clone() for n, w in lora.state(run.net).items()}
+        lora.load_state(run.net, weights)
+        batch = run.library.batch(run.stage, [example])
+        found = velocity_loss(run.velocity, batch, t, noise, batch.condition)
+        parameters = dict(lora.named_parameters(run.net))
+        ours = torch.cat([s.flatten() for s in torch.autograd.grad(found, [parameters[n] for n in own])])
+        lora.load_state(run.net, before)
+        # forward and back, every addition rounds; in bfloat16 a layer does, as products add in float32
+        half = precision == "bfloat16"
+        sums = 2 * config.num_hidden_layers * (1 if half else config.intermediate_size)
+        within = rounding(sums, torch.bfloat16 if half else torch.float32)
+        must_agree(f"stage {name}, {precision}: loss", found, loss, within)
+        must_agree(f"stage {name}, {precision}: gradients", ours, theirs, within)
 
 
 def _begun(stage: Any, library: Library, config: TrainConfig, folder: Path, half: bool) -> StageRun:
