@@ -1,6 +1,7 @@
 """nano's codec: log-magnitudes in uneven bands and a parametric stereo image, 192 channels at 25 Hz.
 
-No phase is stored: `acestep.phase` finds one at decoding. Encoding is linear: the principal components of
+No phase is stored: a network tells how phases go on (`acestep.phase_network`), or, in a codec folder without
+one, `acestep.phase` finds some. Encoding is linear: the principal components of
 four spectra at once, which spends few channels on what stands still and leaves many to tell its pitches
 apart. Below 656 Hz they also see spectra four times as long. There a semitone is less than a bin of the short
 ones, hidden in small differences of neighbouring bins: nothing a diffusion model would get right, and clips

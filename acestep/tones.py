@@ -1,4 +1,4 @@
-"""Low tones get the pitch that spectra four times as long tell of; in short ones a semitone is less than a bin.
+"""Low tones get the pitch that spectra four times as long tell of: in short ones a semitone is under a bin.
 
 Shapes: B clips, S spectra, F bins of short spectra, L bins of long ones (106).
 """

@@ -5,7 +5,7 @@
 WORK holds a sound bank (`acestep nano data`); FOLDER is a codec folder with phases. The default is
 WORK/phase-codec, which `acestep nano train WORK --part phase-codec` writes, else the embedded one. The same
 codec without its phases is beside it, in one process with one thread. Material: recorded loops that nothing
-was trained on (sonic-pi-samples), renders of held-out keys and pads, and what the embedded stages make of a few
+was trained on (sonic-pi-samples), renders of held-out keys and pads, and what embedded stages make of some
 prompts. `--judges` is a folder (or nothing, where they are installed) with basic-pitch (Apache-2.0) and
 onnxruntime, which say how long notes are; they are never part of what ships.
 """
