@@ -99,7 +99,8 @@ class PhaseTraining:
 
     def batch(self, shards: list[np.ndarray], random: np.random.Generator) -> tuple[Tensor, Tensor]:
         """Audio [B, N] and latents [B, T + 2 margins, C] with what stages leave in them."""
-        audio, latents = [], []
+        audio: list[np.ndarray] = []
+        latents: list[np.ndarray] = []
         need = self.recipe.frames + 2 * self.margin
         while len(audio) < self.recipe.batch:
             rows = shards[int(random.integers(len(shards)))]

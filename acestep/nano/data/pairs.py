@@ -85,8 +85,8 @@ class Passage:
         def slope(leg: Leg, step: int, x: Tensor) -> Tensor:
             transformer, conditions = self.modules.transformers[leg.stage], given[leg.stage]
             at = torch.tensor([leg.sigmas[step]])
-            found = [velocity(transformer, x, at, states, context) for states, context in conditions]
-            return guided(*found, leg.guidance, momentum)
+            asked, without = (velocity(transformer, x, at, states, context) for states, context in conditions)
+            return guided(asked, without, leg.guidance, momentum)
 
         return follow(x, way, slope, lambda: torch.zeros_like(x))[0]
 
