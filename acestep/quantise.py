@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+PACKED_FROM = 64  # numbers in a row: of fewer, a scale is too large a part
 PROBE_FRAMES = 64
 PROBE_TOKENS = 16
 PROBE_LEVELS = (0.9, 0.3)  # of noise: near the start of a song's way, and near its end
@@ -55,6 +56,31 @@ def quantise(stage: Any) -> float:
     after = _velocity(stage)
     stage.forget()
     return float((after - before).norm() / before.norm())
+
+
+def packed(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Weights for a small file: matrices as int8 with a scale for each row under `NAME.scale`, the rest in
+    half precision.
+    """
+    made = {}
+    for name, value in tensors.items():
+        wide = value.detach().float().cpu()
+        if wide.ndim == 2 and wide.shape[1] >= PACKED_FROM:
+            scale = wide.abs().amax(dim=1, keepdim=True).clamp_min(torch.finfo(torch.float32).tiny) / 127
+            made[name] = (wide / scale).round().to(torch.int8)
+            made[f"{name}.scale"] = scale[:, 0]
+        else:
+            made[name] = wide.half()
+    return {name: value.contiguous() for name, value in made.items()}
+
+
+def unpacked(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """What `packed` was given, as float32, as far as its numbers tell."""
+    scales = {name: value for name, value in tensors.items() if name.endswith(".scale")}
+    made = {name: value.float() for name, value in tensors.items() if name not in scales}
+    for name, scale in scales.items():
+        made[name.removesuffix(".scale")] *= scale[:, None]
+    return made
 
 
 def is_quantised(layer: Any) -> bool:

@@ -1,6 +1,7 @@
 """nano's codec: log-magnitudes in uneven bands and a parametric stereo image, 192 channels at 25 Hz.
 
-No phase is stored: `acestep.phase` finds one at decoding. Encoding is linear: the principal components of
+No phase is stored: a network tells how phases go on (`acestep.phase_network`), or, in a codec folder without
+one, `acestep.phase` finds some. Encoding is linear: the principal components of
 four spectra at once, which spends few channels on what stands still and leaves many to tell its pitches
 apart. Below 656 Hz they also see spectra four times as long. There a semitone is less than a bin of the short
 ones, hidden in small differences of neighbouring bins: nothing a diffusion model would get right, and clips
@@ -25,6 +26,10 @@ from torch import Tensor, nn
 from acestep.errors import CheckpointError
 from acestep.grid import SAMPLE_RATE_HZ
 from acestep.phase import BINS, FFT, HOP, LOOKAHEAD, OverlapStream, spectra, stream_phases
+from acestep.phase_integration import PhaseStream
+from acestep.phase_network import PhaseNetwork
+from acestep.quantise import packed, unpacked
+from acestep.tones import LONG_BINS, LONG_FFT, with_tones
 
 LINEAR_BINS = 128  # up to 3 kHz every bin is its own band: there harmonics must stay apart
 BAND_RATIO = 1.0155  # above, a band is this much wider than the one below
@@ -33,17 +38,17 @@ CHANNELS = 192
 GROUP = 4  # spectra in a latent frame
 TONAL_BANDS, TONAL_WEIGHT = (2, 80), 1.5  # 47 Hz to 1.9 kHz, where keys are heard: how much more they count
 STEREO_WEIGHT = 0.3
-LONG_FFT = 8192
-LONG_BINS, LONG_WEIGHT = (6, 112), 1.0  # 35 to 656 Hz
+LONG_WEIGHT = 1.0
 SPECTRA_AT_ONCE = 400  # long ones: 13 MB
-PROMINENCE = 0.75  # natural log of amplitude: a tone of a long spectrum over what is a short bin away from it
 PHASE_LOSS, LOSSY_BINS = 0.06, (LINEAR_BINS, 400)  # natural log of amplitude lost to phases, 3 to 9.4 kHz
 FLOOR = 1e-4  # power that counts as silence: -97 dB below a full-scale sine
 PAN_LIMIT = 3.0  # natural log of left over right amplitude
 WIDTH_LIMITS = (-4.0, 1.5)  # natural log of side over mid amplitude
 GRADING = 0.25  # 0: all channels of equal variance; 1: as the components have it, 27 to 1
 LOUDEST = 6.1  # natural log of amplitude; the most in any band of 650 rendered loops, some turned up 3 dB
+QUIETEST = 3e-4  # amplitude: what `_magnitude` makes of silence
 WINDOW_FRAMES = 100  # latent frames decoded at once: 4 s
+PHASES_FILE = "phases.safetensors"
 
 _EXACT = ("mean", "analysis", "synthesis")
 
@@ -133,6 +138,7 @@ class SpectralCodec(nn.Module):
         self.decoder_out = nn.Linear(width, GROUP * self.heard)
         nn.init.zeros_(self.decoder_out.weight)
         nn.init.zeros_(self.decoder_out.bias)
+        self.phases: PhaseNetwork | None = None
         self.register_buffer("_pool", _pooling(edges), persistent=False)
         self.register_buffer("_spread", _interpolation(edges), persistent=False)
         self.register_buffer("_stereo_pool", _pooling(stereo), persistent=False)
@@ -208,25 +214,66 @@ class SpectralCodec(nn.Module):
         with torch.inference_mode():
             total = latents.shape[1]
             starts = list(range(0, max(total - frames // 4, 1), frames))
-            ends = [*starts[1:], total]
-            stereo: list[Tensor] = []
+            windows = list(itertools.pairwise([*starts, total]))
+            spectra_of = self._followed if self.phases is None else self._told
             stream = OverlapStream()
+            for (_, end), (mid, image) in zip(windows, spectra_of(latents, windows), strict=True):
+                yield stream.push(self._stereo(mid, image), end == total)
 
-            def magnitudes() -> Iterator[tuple[Tensor, Tensor, bool]]:
-                for start, end in zip(starts, ends, strict=True):
-                    features = self._features_between(latents, start, min(end + LOOKAHEAD // GROUP, total))
-                    here = (end - start) * GROUP
-                    stereo.append(features[:, :here, self.bands : self.heard])
-                    magnitude = self._magnitude(features[..., : self.bands])
-                    magnitude = with_tones(magnitude, features[..., self.heard :])
-                    yield magnitude[:, :here], magnitude[:, here:], end == total
+    def _told(self, latents: Tensor, windows: list[tuple[int, int]]) -> Iterator[tuple[Tensor, Tensor]]:
+        """Each window's mid spectra [B, S, F], with phases the network tells, and its image [B, S, 48]."""
+        assert self.phases is not None
+        stream, margin = PhaseStream(), -(-self.phases.margin // GROUP)
+        image = latents.new_zeros(len(latents), 0, 2 * STEREO_BANDS)
+        for start, end in windows:
+            first = max(start - margin, 0)
+            features = self._features_between(latents, first, min(end + margin, latents.shape[1]))
+            levels, long, magnitude = self._heard(features)
+            here = slice((start - first) * GROUP, (end - first) * GROUP)
+            turn, delay = self.phases(levels, long)
+            last = end == latents.shape[1]
+            spectrum = stream.push(magnitude[:, here], turn[:, here], delay[:, here], last)
+            image = torch.cat([image, features[:, here, self.bands : self.heard]], 1)
+            yield spectrum, image[:, : spectrum.shape[1]]
+            image = image[:, spectrum.shape[1] :]
 
-            # each window's spectra arrive right after its features, so `stereo` holds one item at a time
-            for end, spectrum in zip(ends, stream_phases(magnitudes(), self.rounds), strict=True):
-                yield stream.push(self._stereo(spectrum, stereo.pop()), end == total)
+    def _followed(self, latents: Tensor, windows: list[tuple[int, int]]) -> Iterator[tuple[Tensor, Tensor]]:
+        """The same with phases that partials and rounds of Griffin-Lim find: there is no network."""
+        images: list[Tensor] = []
+
+        def magnitudes() -> Iterator[tuple[Tensor, Tensor, bool]]:
+            for start, end in windows:
+                last = min(end + LOOKAHEAD // GROUP, latents.shape[1])
+                features = self._features_between(latents, start, last)
+                here = (end - start) * GROUP
+                images.append(features[:, :here, self.bands : self.heard])
+                magnitude = self._heard(features)[2]
+                yield magnitude[:, :here], magnitude[:, here:], end == latents.shape[1]
+
+        # each window's spectra arrive right after its features, so `images` holds one item at a time
+        for spectrum in stream_phases(magnitudes(), self.rounds):
+            yield spectrum, images.pop()
+
+    def new_phase_network(self, **sizes: int) -> PhaseNetwork:
+        """An untrained network of phases for what this codec decodes."""
+        return PhaseNetwork(band_edges(), LONG_BINS[1] - LONG_BINS[0], **sizes)
+
+    def heard_levels(self, latents: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Latents [B, T, C] → what phases are told from: levels [B, S, K], after low tones were given their
+        shape, and of long spectra [B, S, L]; and the magnitudes [B, S, F].
+        """
+        return self._heard(self.decode_features(latents))
+
+    def _heard(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        long = features[..., self.heard :]
+        magnitude = with_tones(self._magnitude(features[..., : self.bands]), long)
+        low = magnitude[..., :LINEAR_BINS].clamp_min(QUIETEST).log()
+        return torch.cat([low, features[..., LINEAR_BINS : self.bands]], -1), long, magnitude
 
     def save(self, folder: str | Path) -> None:
-        """Write `config.json` and half-precision `model.safetensors` (the linear part stays float32)."""
+        """Write `config.json` and half-precision `model.safetensors` (the linear part stays float32), and
+        `phases.safetensors` where the codec has a network of phases.
+        """
         from safetensors.torch import save_file
 
         folder = Path(folder)
@@ -234,9 +281,14 @@ class SpectralCodec(nn.Module):
         tensors = {
             name: (value.float() if name in _EXACT else value.half()).contiguous().cpu()
             for name, value in self.state_dict().items()
+            if not name.startswith("phases.")
         }
         save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-        (folder / "config.json").write_text(json.dumps(self.config, indent=2) + "\n", encoding="utf-8")
+        config = self.config
+        if self.phases is not None:
+            save_file(packed(self.phases.state_dict()), folder / PHASES_FILE, metadata={"format": "pt"})
+            config = {**config, "phases": self.phases.config}
+        (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, folder: str | Path) -> "SpectralCodec":
@@ -245,10 +297,14 @@ class SpectralCodec(nn.Module):
 
         folder = Path(folder)
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        codec = cls(**{name: value for name, value in config.items() if not name.startswith("_")})
+        phases = config.pop("phases", None)
         try:
+            codec = cls(**{name: value for name, value in config.items() if not name.startswith("_")})
             codec.load_state_dict(load_file(folder / "model.safetensors"))
-        except (OSError, RuntimeError) as error:
+            if phases is not None:
+                codec.phases = codec.new_phase_network(**phases)
+                codec.phases.load_state_dict(unpacked(load_file(folder / PHASES_FILE)))
+        except (OSError, RuntimeError, TypeError) as error:
             raise CheckpointError(
                 f"the codec in {folder} does not fit its config.json: expected the files `save` wrote "
                 f"({error}); fetch the checkpoint again"
@@ -297,42 +353,6 @@ def _long_levels(audio: Tensor) -> Tensor:
         for part in frames.split(SPECTRA_AT_ONCE, 1)
     ]
     return torch.cat(parts, 1)
-
-
-def with_tones(magnitude: Tensor, long: Tensor) -> Tensor:
-    """Magnitudes [B, S, F] with low peaks where the long spectra's levels [B, S, L] have a tone near them.
-
-    A peak and its neighbours keep their energy and take the shape of a Hann window's lobe around the tone's
-    frequency: between two bins, that is all a short spectrum tells of it.
-    """
-    ratio, first, last = LONG_FFT // FFT, LONG_BINS[0], LONG_BINS[1] - 1
-    bins = torch.arange(2, last // ratio, device=long.device)
-    levels = F.pad(long, (first, 0), value=-math.inf)
-    around = levels.unfold(-1, 2 * ratio + 1, ratio)[..., bins - 1, :]  # a bin to either side
-    place = (ratio * (bins - 1) + around.argmax(-1)).clamp(first + 1, last - 1)
-    left, top, right = (levels.gather(-1, place + step) for step in (-1, 0, 1))
-    bend = (left - 2 * top + right).clamp_max(-1e-6)
-    tone = (place + (0.5 * (left - right) / bend).clamp(-0.5, 0.5)) / ratio
-    beside = torch.maximum(
-        levels.gather(-1, (place - ratio).clamp_min(first)),
-        levels.gather(-1, (place + ratio).clamp_max(last)),
-    )
-    lobe = magnitude.unfold(-1, 3, 1)[..., bins - 1, :]  # the bins and their neighbours
-    peak = (lobe[..., 1] > lobe[..., 0]) & (lobe[..., 1] >= lobe[..., 2]) & (top - beside > PROMINENCE)
-    shape = _hann_lobe(tone[..., None] - (bins[:, None] + torch.arange(-1, 2, device=long.device)))
-    wanted = shape * (lobe.square().sum(-1) / shape.square().sum(-1).clamp_min(1e-6)).sqrt()[..., None]
-    made = magnitude.clone()
-    for step in range(3):
-        here = bins + step - 1
-        made[..., here] = torch.where(peak, wanted[..., step], made[..., here])
-    return made
-
-
-def _hann_lobe(distance: Tensor) -> Tensor:
-    """A Hann window's spectrum at a distance in bins from a tone, 1 at the tone."""
-    x = distance.clamp(-1.99, 1.99)
-    x = torch.where((x.abs() - 1).abs() < 1e-3, x * 1.002, x)  # ½ there, but 0 / 0
-    return torch.sinc(x) / (1 - x.square())
 
 
 def _power(spectrum: Tensor) -> Tensor:

@@ -37,14 +37,18 @@ def _parser() -> argparse.ArgumentParser:
     train = steps.add_parser("train", help="train codec, text encoder and stages, and write WORK/checkpoint")
     train.add_argument("work", type=Path, help="the folder that `data` filled")
     train.add_argument(
-        "--part", choices=("all", "codec", "latents", "text", "stages", "publish"), default="all"
+        "--part",
+        choices=("all", "codec", "latents", "text", "stages", "pairs", "phase", "phase-codec", "publish"),
+        default="all",
     )
     train.add_argument("--minutes", type=_minutes, default=120, help="of training (default 120)")
     train.add_argument("--steps", type=_count, default=3000, help="of the stages' schedule (default 3000)")
     train.add_argument(
         "--only", choices=("l", "m", "s", "lm", "ls", "ms"), default="", help="these stages: a process each"
     )
-    train.add_argument("--shards", type=_count, default=24, help="of 25 loops as latents (default 24)")
+    train.add_argument(
+        "--shards", type=_count, default=24, help="of 25 loops as latents, or of 20 as pairs (default 24)"
+    )
     train.add_argument(
         "--device", default="auto", help="cpu, cuda, cuda:1, mps or auto: the first there is (default: auto)"
     )
@@ -93,6 +97,7 @@ def _train(arguments: argparse.Namespace) -> int:
     from acestep.nano import recipe
     from acestep.nano.publish import publish
     from acestep.nano.train_codec import CodecRecipe, train_codec
+    from acestep.nano.train_phase import PhaseRecipe
     from acestep.nano.train_stages import StageRecipe
     from acestep.nano.train_text import TextRecipe
 
@@ -105,6 +110,12 @@ def _train(arguments: argparse.Namespace) -> int:
         recipe.prepare_latents(work, arguments.shards, lambda line: print(line, file=sys.stderr))
     elif arguments.part == "text":
         print(recipe.prepare_text(work, recipe=TextRecipe(device=device)))
+    elif arguments.part == "pairs":
+        recipe.prepare_pairs(work, arguments.shards, lambda line: print(line, file=sys.stderr))
+    elif arguments.part == "phase":
+        print(recipe.train_phases(work, PhaseRecipe(device=device), seconds, arguments.resume))
+    elif arguments.part == "phase-codec":
+        print(recipe.publish_phases(work))
     elif arguments.part == "stages":
         stages = StageRecipe(steps=arguments.steps, only=arguments.only, device=device)
         print(recipe.train_stages(work, stages, seconds, arguments.resume))

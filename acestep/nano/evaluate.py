@@ -27,6 +27,7 @@ from acestep.nano.data.latents import Example, frames_of, tiled
 from acestep.nano.data.render import mix, render
 from acestep.nano.data.sounds import SONIC_PI, Bank
 from acestep.nano.data.styles import STYLE_BY_NAME
+from acestep.nano.hits import attacks_ms, hits, level_before
 from acestep.nano.rows import Row, share_row
 from acestep.request import GenerateRequest
 from acestep.spectral import SpectralCodec
@@ -75,6 +76,15 @@ class Verdict:
     made: Heard
     comparisons: Comparisons
     audio: tuple[np.ndarray, np.ndarray] | None  # real and made [N, 2], of the first cases
+
+
+@dataclass
+class RoundTrip:
+    """What the codec makes of a clip: its log-mel error, and where the clip has hits, how they come back."""
+
+    error: float
+    attack_ms: float | None
+    before_db: float | None
 
 
 def make_case(index: int, bank: Bank) -> tuple[Case, dict[str, np.ndarray]]:
@@ -162,8 +172,8 @@ def evaluate(
             if len(verdicts) % 10 == 0:
                 say(f"case {len(verdicts)}/{count}, {time.monotonic() - start:.0f} s")
         codec = max(count // 4, 4)
-        held = list(pool.map(_held_error, range(codec)))
-        sonic = list(pool.map(_sonic_error, sonic_loops(codec)))
+        held = list(pool.map(_held_trip, range(codec)))
+        sonic = list(pool.map(_sonic_trip, sonic_loops(codec)))
     ear = judges.Ear(SpectralCodec.load(folder / "codec"))
     rows = codec_rows(held, sonic) + heard_rows(verdicts) + probe_rows(verdicts, examples, ear)
     rows += comparison_rows(
@@ -210,18 +220,23 @@ def generate(cascade: Any, request: GenerateRequest) -> np.ndarray:
     return take.audio[:, : request.grid.samples()].T.copy()
 
 
-def _held_error(index: int) -> float:
+def _held_trip(index: int) -> RoundTrip:
     stems = render(compose(CODEC_SEED + index, held=True), _bank)
-    return round_trip_error(_cascade.codec, mix(stems)[: 8 * SAMPLE_RATE_HZ])
+    return round_trip(_cascade.codec, mix(stems)[: 8 * SAMPLE_RATE_HZ])
 
 
-def _sonic_error(path: Path) -> float:
+def _sonic_trip(path: Path) -> RoundTrip:
+    return round_trip(_cascade.codec, read_loop(path))
+
+
+def read_loop(path: Path) -> np.ndarray:
+    """The first 8 s of a recorded loop [N, 2]."""
     import soundfile
     import soxr
 
     audio, rate = soundfile.read(path, dtype="float32", always_2d=True)
     audio = soxr.resample(audio, rate, SAMPLE_RATE_HZ)[: 8 * SAMPLE_RATE_HZ]
-    return round_trip_error(_cascade.codec, np.repeat(audio, 2, 1)[:, :2] if audio.shape[1] == 1 else audio)
+    return np.repeat(audio, 2, 1)[:, :2] if audio.shape[1] == 1 else audio
 
 
 def sonic_loops(count: int) -> list[Path]:
@@ -229,12 +244,23 @@ def sonic_loops(count: int) -> list[Path]:
     return sorted(SONIC_PI.glob("loop_*.flac"))[:count]
 
 
-def round_trip_error(codec: Any, clip: np.ndarray) -> float:
-    """Mean absolute difference of librosa's log mel spectra (mono, +1e-5) before and after the codec."""
-    import librosa
-
+def round_trip(codec: Any, clip: np.ndarray) -> RoundTrip:
+    """Encode and decode a clip [N, 2]; hits are looked for in the clip itself."""
     clip = clip[: len(clip) // codec.hop * codec.hop]
     made = codec.decode(codec.encode(torch.from_numpy(clip.T.copy())[None]))[0].numpy().T
+    mono, places = made.mean(1), hits(clip.mean(1))
+    attacks = attacks_ms(mono, places)
+    return RoundTrip(
+        log_mel_error(clip, made),
+        float(np.median(attacks)) if attacks else None,
+        float(np.median([level_before(mono, at) for at in places])) if places else None,
+    )
+
+
+def log_mel_error(clip: np.ndarray, made: np.ndarray) -> float:
+    """Mean absolute difference of librosa's log mel spectra (mono, +1e-5) of two clips [N, 2]."""
+    import librosa
+
     first, second = (
         np.log(librosa.feature.melspectrogram(y=side.mean(1), sr=SAMPLE_RATE_HZ) + 1e-5)
         for side in (clip, made)
@@ -242,15 +268,24 @@ def round_trip_error(codec: Any, clip: np.ndarray) -> float:
     return float(np.abs(first - second).mean())
 
 
-def codec_rows(held: list[float], sonic: list[float]) -> list[Row]:
+def codec_rows(held: list[RoundTrip], sonic: list[RoundTrip]) -> list[Row]:
     """The codec's round trip on held-out renders and on sonic-pi's loops."""
     rows = []
-    for name, goal, errors in (
+    for name, goal, trips in (
         ("codec: log-mel L1, held-out renders", 0.35, held),
         ("codec: log-mel L1, sonic-pi loops", 0.6, sonic),
     ):
-        value = float(np.mean(errors)) if errors else float("nan")
-        rows.append(Row(name, f"≤ {goal}", f"{value:.3f} ({len(errors)} clips)", value <= goal))
+        value = float(np.mean([trip.error for trip in trips])) if trips else float("nan")
+        rows.append(Row(name, f"≤ {goal}", f"{value:.3f} ({len(trips)} clips)", value <= goal))
+    attacks = [trip.attack_ms for trip in sonic if trip.attack_ms is not None]
+    before = [trip.before_db for trip in sonic if trip.before_db is not None]
+    for name, unit, limit, found in (
+        ("codec: attack above 3 kHz, 10 to 90 %, sonic-pi loops", "ms", 4, attacks),
+        ("codec: level 12 to 2 ms before hits, sonic-pi loops", "dB", -46, before),
+    ):
+        value = float(np.median(found)) if found else float("nan")
+        text = f"{value:.1f} {unit} (median of {len(found)} clips)"
+        rows.append(Row(name, f"≤ {limit} {unit}", text, value <= limit))
     return rows
 
 

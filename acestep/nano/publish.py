@@ -13,6 +13,7 @@ from acestep.errors import NotFound
 from acestep.loading import ONLY_DATA
 from acestep.nano.checkpoint import STAGES, NanoConfig, NanoModules, describe, save_checkpoint
 from acestep.nano.states import needed
+from acestep.nano.train_phase import with_phases
 from acestep.nano.train_stages import split_stages
 from acestep.spectral import SpectralCodec
 
@@ -59,6 +60,8 @@ def publish(
     )
     text_encoder = Qwen3Model.from_pretrained(needed(work / "text_encoder", "train WORK --part text"))
     codec = SpectralCodec.load(needed(work / "codec", "train WORK --part codec"))
+    if (work / "phase.pt").exists():
+        codec = with_phases(codec, work / "phase.pt")
     modules = averaged(states, config or NanoConfig(), text_encoder, len(tokenizer), kind)
     description = describe(SCHEDULE, GUIDANCE, CUTS, TRAINED_ON)
     save_checkpoint(folder, modules, tokenizer, codec, description)

@@ -1,7 +1,7 @@
 """The whole recipe in a work folder, step by step; every step takes up where it was left.
 
     bank/  features/  codec.pt codec/  latents/  tokenizer/ text_encoder/  l.pt m.pt s.pt (or ms.pt)
-    checkpoint/
+    checkpoint/  pairs/  phase.pt  phase-codec/
 
 Knows the order of things and the files between them, nothing of how each is done.
 """
@@ -14,6 +14,7 @@ import torch
 
 from acestep.codec import silence_of
 from acestep.loading import ONLY_DATA
+from acestep.nano import WEIGHTS
 from acestep.nano.checkpoint import LYRICS, NanoConfig, build_text_encoder, train_tokenizer
 from acestep.nano.data.latents import Shards, label, latent_shard
 from acestep.nano.data.prepare import feature_shard
@@ -21,8 +22,10 @@ from acestep.nano.data.sounds import Bank, build_bank
 from acestep.nano.publish import publish
 from acestep.nano.states import needed, read_state, write_state
 from acestep.nano.train_codec import CodecRecipe, fitted_codec, train_codec
+from acestep.nano.train_phase import PhaseRecipe, train_phase, with_phases
 from acestep.nano.train_stages import StageRecipe, StageTraining, caption_texts, log_line
 from acestep.nano.train_text import TextRecipe, train_text
+from acestep.spectral import SpectralCodec
 
 SAVE_EVERY_S = 90
 TEXT_STEPS_PER_MINUTE = 20  # of a whole run; a minute of one core makes 200
@@ -100,16 +103,51 @@ def train_stages(work: Path, recipe: StageRecipe, seconds: float, resume: bool =
     return training.step
 
 
+def prepare_pairs(work: Path, shards: int, say: Callable[[str], None] = print) -> None:
+    """Audio with latents as encoded and as the stages leave them, for the phases."""
+    from acestep.nano.data.pairs import Passage, pair_shard
+
+    build_bank(work / "bank")
+    bank, passage = Bank(work / "bank"), Passage(_finished(work))
+    pair_shard(work / "pairs", 0, bank, passage, held=True)
+    for index in range(shards):
+        pair_shard(work / "pairs", index, bank, passage)
+        say(f"pairs {index + 1}/{shards}")
+
+
+def train_phases(work: Path, recipe: PhaseRecipe, seconds: float, resume: bool = True) -> Path:
+    """Train the phases of the finished checkpoint's codec; returns the state that `publish` takes."""
+    needed(work / "pairs", "train WORK --part pairs")
+    return train_phase(work, recipe, seconds, SpectralCodec.load(_finished(work) / "codec"), resume)
+
+
+def publish_phases(work: Path) -> Path:
+    """`work/phase-codec`: the finished checkpoint's codec, with the phases as far as they have come."""
+    state = needed(work / "phase.pt", "train WORK --part phase")
+    folder = work / "phase-codec"
+    with_phases(SpectralCodec.load(_finished(work) / "codec"), state).save(folder)
+    return folder
+
+
+def _finished(work: Path) -> Path:
+    """The checkpoint made in this work folder, or the embedded one: phases are learned last."""
+    own = work / "checkpoint"
+    return own if (own / "cascade.json").exists() else WEIGHTS
+
+
 def train_everything(
     work: Path, minutes: float, shards: int, resume: bool = True, device: str = "cpu"
 ) -> Path:
-    """Codec, latents, text and stages in one process; a tenth of the time is the codec's, and up to another
-    the text encoder's.
+    """Codec, latents, text, stages and phases in one process; a tenth of the time is the codec's, up to
+    another the text encoder's, and a tenth the phases', last: they learn from what stages leave.
     """
     train_codec(work, CodecRecipe(device=device), minutes * 6, resume)
     prepare_latents(work, shards)
     steps = min(max(round(TEXT_STEPS_PER_MINUTE * minutes), 100), TextRecipe.steps)
     prepare_text(work, min(2000, 10 * steps), TextRecipe(steps=steps, device=device))
-    train_stages(work, StageRecipe(device=device), minutes * 54, resume)
+    train_stages(work, StageRecipe(device=device), minutes * 48, resume)
+    publish(work, work / "checkpoint")
+    prepare_pairs(work, shards)
+    train_phases(work, PhaseRecipe(device=device), minutes * 6, resume)
     publish(work, work / "checkpoint")
     return work / "checkpoint"

@@ -35,11 +35,11 @@ def feature_shard(folder: Path, index: int, bank: Bank, held: bool = False) -> P
         for view in range(1 if held else VIEWS_PER_LOOP):
             audio = _view(stems, random, mixed=view == 0)
             if not held:
-                audio = _changed(audio, random)
+                audio = changed(audio, random)
             with torch.inference_mode():
                 features = codec.features(torch.from_numpy(audio.T.copy())[None])[0]
             pieces.append(features[:1200].half().numpy())
-    _save(target, np.concatenate(pieces))
+    save_whole(target, np.concatenate(pieces))
     return target
 
 
@@ -55,7 +55,7 @@ def _view(stems: dict[str, np.ndarray], random: np.random.Generator, mixed: bool
     return mix(chosen)
 
 
-def _changed(audio: np.ndarray, random: np.random.Generator) -> np.ndarray:
+def changed(audio: np.ndarray, random: np.random.Generator) -> np.ndarray:
     """For half of them another level, speed or tone: the codec must take any audio."""
     audio = audio * 10 ** (float(random.uniform(-12, 3)) / 20) if random.random() < 0.5 else audio
     if random.random() < 0.4:
@@ -69,7 +69,8 @@ def _changed(audio: np.ndarray, random: np.random.Generator) -> np.ndarray:
     return np.ascontiguousarray(audio, dtype=np.float32)
 
 
-def _save(target: Path, array: np.ndarray) -> None:
+def save_whole(target: Path, array: np.ndarray) -> None:
+    """Write an array whole or not at all."""
     temporary = target.with_name("." + target.name)
     np.save(temporary, array)
     Path(str(temporary) + ("" if str(temporary).endswith(".npy") else ".npy")).replace(target)
