@@ -127,6 +127,8 @@ def fit(
             result, notes = _attack_placed(result, sample_rate_hz)
             changes += notes
     result, levelled = level(result) if level else (result, None)
+    if change and downbeat_s is None and levelled and levelled.limited_db:
+        result = freed(result, sample_rate_hz)  # held-back peaks stand less far above it
     if result is not audio:
         after, found = judge(result, sample_rate_hz, aim)
     else:

@@ -50,28 +50,44 @@ def true_peak_db(audio: np.ndarray) -> float | None:
 def true_peaks(audio: np.ndarray, block: int, above: float) -> np.ndarray:
     """Highest level of any channel between the samples of every block of `block` samples.
 
-    Exact where samples reach `above`; elsewhere the highest sample.
+    Exact where samples reach `above`; elsewhere the highest sample. Counted both as a loop that plays round
+    and as a file that begins and ends in silence.
     """
-    import soxr
-
-    channels, total = audio.shape
+    total = audio.shape[1]
     per_chunk = max(1, PEAK_CHUNK // block)
     chunk = per_chunk * block
     chunks = -(-total // chunk)
-    padded = np.pad(audio, ((0, 0), (PEAK_EDGE, PEAK_EDGE + chunks * chunk - total)))
-    level = np.abs(padded[:, PEAK_EDGE : PEAK_EDGE + chunks * chunk]).max(axis=0)
-    peaks = level.reshape(-1, block).max(axis=1)
-    views = np.lib.stride_tricks.sliding_window_view(padded, chunk + 2 * PEAK_EDGE, axis=1)[:, ::chunk]
+    silent = np.zeros((audio.shape[0], chunks * chunk - total), np.float32)
+    whole = np.concatenate([audio, silent], axis=1)
+    around = np.concatenate([audio[:, -PEAK_EDGE:], whole, audio[:, :PEAK_EDGE]], axis=1)
+    around[:, total + PEAK_EDGE : total + 2 * PEAK_EDGE] = audio[:, :PEAK_EDGE][:, : around.shape[1]]
+    peaks = np.abs(whole).max(axis=0).reshape(-1, block).max(axis=1)
+    views = np.lib.stride_tricks.sliding_window_view(around, chunk + 2 * PEAK_EDGE, axis=1)[:, ::chunk]
     loud = np.flatnonzero(peaks.reshape(chunks, per_chunk).max(axis=1) >= above)
     for first in range(0, len(loud), CHUNKS_AT_ONCE):
         chosen = loud[first : first + CHUNKS_AT_ONCE]
-        pieces = np.ascontiguousarray(views[:, chosen].reshape(channels * len(chosen), -1).T)
-        finer = np.abs(soxr.resample(pieces, 1, OVERSAMPLING, "MQ"))
-        finer = finer[OVERSAMPLING * PEAK_EDGE :][: OVERSAMPLING * chunk]
-        finer = finer.reshape(per_chunk, OVERSAMPLING * block, channels, len(chosen)).max(axis=(1, 2))
-        places = chosen[None] * per_chunk + np.arange(per_chunk)[:, None]
-        peaks[places] = np.maximum(peaks[places], finer)
+        places = chosen[:, None] * per_chunk + np.arange(per_chunk)
+        peaks[places] = np.maximum(peaks[places], _between(views[:, chosen], per_chunk))
+    for at in {0, chunks - 1} & set(loud.tolist()):
+        alone = np.array(views[:, at : at + 1])
+        if at == 0:
+            alone[..., :PEAK_EDGE] = 0
+        if at == chunks - 1:
+            alone[..., PEAK_EDGE + total - at * chunk :] = 0
+        place = slice(at * per_chunk, (at + 1) * per_chunk)
+        peaks[place] = np.maximum(peaks[place], _between(alone, per_chunk)[0])
     return peaks[: -(-total // block)]
+
+
+def _between(pieces: np.ndarray, blocks: int) -> np.ndarray:
+    """Pieces [C, n, PEAK_EDGE + N + PEAK_EDGE] → the highest level between samples, by block of N [n, B]."""
+    import soxr
+
+    channels, count, length = pieces.shape
+    flat = np.ascontiguousarray(pieces.reshape(channels * count, length).T)
+    finer = np.abs(soxr.resample(flat, 1, OVERSAMPLING, "HQ"))
+    finer = finer[OVERSAMPLING * PEAK_EDGE :][: OVERSAMPLING * (length - 2 * PEAK_EDGE)]
+    return np.asarray(finer.reshape(blocks, -1, channels, count).max(axis=(1, 2)).T)
 
 
 def seam_error(audio: np.ndarray, sample_rate_hz: int = SAMPLE_RATE_HZ) -> float:
@@ -89,6 +105,8 @@ def seam_error(audio: np.ndarray, sample_rate_hz: int = SAMPLE_RATE_HZ) -> float
     faintest = max(FAINT * float(np.abs(audio).max()), QUIET / 10)
     worst = _bend(audio)
     for band, width_s in SEAM_BANDS:
+        if band[0] >= 0.45 * sample_rate_hz:
+            continue
         width = max(4, round(width_s * sample_rate_hz))
         around, cut = (_in_band(part, band, sample_rate_hz) for part in (joint, cut_off))
         beside = max(

@@ -4,7 +4,6 @@ One socket receives and sends, so that answers come from the daemon's own port. 
 any way is answered with /acestep/error and changes nothing. Knows nothing of models.
 """
 
-import contextlib
 import json
 import socket
 import threading
@@ -13,17 +12,18 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import acestep
-from acestep.errors import AceStepError, Busy, ForbiddenPath, InvalidRequest, NotFound, Unavailable
+from acestep.errors import AceStepError, Busy, InvalidRequest, NotFound, Unavailable
 from protos import WIRE_VERSION
 from server import logs
 from server.events import Accepted, ClipWritten, Done, Event, Failed, Hub, Progress
 from server.intake import Intake
 from server.osc_address import PREFIX, is_pattern, matching, pressed
 from server.osc_codec import MAX_MESSAGE_BYTES, Message, encode, parse
+from server.osc_monitor import Monitors
 from server.osc_session import MESSAGES, Address, Fields, Sessions, Setting, describe, read
 from server.ports import taken_message
 from server.queue import Job
-from server.security import RateLimit, Senders, is_loopback
+from server.security import RateLimit, Senders
 
 MAX_ERROR_CHARS = 1_500
 MAX_SUBSCRIBERS = 64
@@ -36,8 +36,6 @@ ANSWER_BYTES_PER_S = 256 << 10
 ANSWER_BYTES_AT_ONCE = 64 << 10
 MAX_PACKET_ANSWER_BYTES = 16 << 10
 MAX_REFUSALS = 8  # of the messages in one bundle that are answered one by one
-MAX_MONITORS = 8
-MAX_HEARD_CHARS = 2_000
 THIS_MACHINE = "127.0.0.1"
 RECEIVE_BUFFER_BYTES = 1 << 20  # a burst of a thousand messages waits here
 log = logs.get("osc")
@@ -67,7 +65,7 @@ class OscServer:
         self.sessions = Sessions()
         self._lock = threading.Lock()
         self._subscribers: OrderedDict[Address, Address] = OrderedDict()  # target → who asked
-        self._monitors: OrderedDict[Address, None] = OrderedDict()  # who is told what others send
+        self._monitors = Monitors()
         self._audience: dict[str, list[Address]] = {}  # job → who is told of it beside the subscribers
         self._stopping = False
         self._socket = _bind(address)
@@ -81,7 +79,7 @@ class OscServer:
             "status": self._send_state,
             "subscribe": self._subscribe,
             "unsubscribe": self._unsubscribe,
-            "monitor": self._monitor,
+            "monitor": self._monitors.add,
         }
 
     @property
@@ -134,7 +132,7 @@ class OscServer:
             return
         refused = 0
         for message in messages:
-            self._overhear(message, sender)
+            self._monitors.tell(self._socket, message, sender)
             try:
                 self._act(message, sender)
             except AceStepError as error:
@@ -305,32 +303,13 @@ class OscServer:
 
     def _unsubscribe(self, sender: Address, values: Sequence[Any]) -> None:
         target = self._target("/acestep/unsubscribe", sender, values)
-        self._monitors.pop(sender, None)
+        self._monitors.remove(sender)
         with self._lock:
             if self._subscribers.pop(target, None) is None and not values:
                 # A program like oscsend, whose own port is another each time: what its host named goes.
                 for target, asked in list(self._subscribers.items()):
                     if target[0] == sender[0] and asked != target:
                         del self._subscribers[target]
-
-    def _monitor(self, sender: Address, values: Sequence[Any]) -> None:
-        _expect("/acestep/monitor", values)
-        if not is_loopback(sender[0]):
-            raise ForbiddenPath("what others send is told on this machine only: run the monitor here")
-        self._monitors[sender] = None
-        self._monitors.move_to_end(sender)
-        while len(self._monitors) > MAX_MONITORS:
-            self._monitors.popitem(last=False)
-
-    def _overhear(self, message: Message, sender: Address) -> None:
-        """Tells the monitors what came in, except what they sent themselves."""
-        if not self._monitors or sender in self._monitors:
-            return
-        text = " ".join([repr(message.address)[1:-1], *map(repr, message.values)])[:MAX_HEARD_CHARS]
-        told = encode("/acestep/heard", f"{sender[0]}:{sender[1]}", text)
-        for monitor in list(self._monitors):
-            with contextlib.suppress(OSError):  # one that is gone is no reason to fail
-                self._socket.sendto(told, monitor)
 
     def _target(self, what: str, sender: Address, values: Sequence[Any]) -> Address:
         """Only the port can be another than the sender's: nobody can have a third machine flooded."""

@@ -21,6 +21,7 @@ import grpc
 import numpy as np
 import soundfile
 
+from acestep.agreement import agreed
 from acestep.clip import Clip, remove_clip, write_clip
 from acestep.errors import Cancelled
 from protos.acestep.v1 import acestep_pb2 as pb
@@ -77,7 +78,7 @@ def write_short_clip(job: Job, take: int) -> Clip:
     """A real file with a real sidecar, a tenth of a second long."""
     import io
 
-    request = job.request
+    request, _ = agreed(job.request)
     body = io.BytesIO()
     soundfile.write(body, np.zeros((4800, 2), np.float32), 48_000, format="WAV", subtype="PCM_24")
     values = Clip(

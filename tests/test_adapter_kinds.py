@@ -12,6 +12,7 @@ import torch
 
 from acestep import Cascade, GenerateRequest, errors
 from acestep.adapter_files import read_adapter
+from tests.closeness import assert_close
 from tests.test_adapters import TARGETS, UPSTREAM, peft_velocity
 from tests.test_parity import cascade_folder
 from tests.tiny_checkpoints import save_pipeline
@@ -127,14 +128,10 @@ def test_the_update_of_each_layer_is_pefts_own(cascade, tmp_path, kind):
     assert file.stages[None].keys() == modules.keys()
     for path, update in file.stages[None].items():
         expected = model.get_submodule(path).get_delta_weight("default").detach()
-        torch.testing.assert_close(
-            update.delta(), expected, rtol=1e-5, atol=1e-6 * float(expected.abs().max())
-        )
+        assert_close(update.delta(), expected)
         x = torch.randn(3, 5, expected.shape[1])
         added = update.scaling * update.added(x)
-        torch.testing.assert_close(
-            added, x @ expected.T, rtol=1e-4, atol=1e-5 * float((x @ expected.T).abs().max())
-        )
+        assert_close(added, x @ expected.T)
 
 
 def test_whole_lokr_matrices_are_scaled_by_peft_and_taken_as_they_are_by_lycoris(cascade, tmp_path):
@@ -143,7 +140,7 @@ def test_whole_lokr_matrices_are_scaled_by_peft_and_taken_as_they_are_by_lycoris
     by_peft = read_adapter(write(tmp_path / "peft", "peft", modules, settings)).stages[None]
     by_lycoris = read_adapter(write(tmp_path / "lycoris", "lycoris", modules, settings)).stages[None]
     for path in modules:
-        torch.testing.assert_close(by_peft[path].delta() * 4, by_lycoris[path].delta())
+        assert_close(by_peft[path].delta() * 4, by_lycoris[path].delta())
 
 
 def test_patterns_give_a_layer_its_own_alpha_and_rank_as_in_peft(cascade, tmp_path):
@@ -158,9 +155,7 @@ def test_patterns_give_a_layer_its_own_alpha_and_rank_as_in_peft(cascade, tmp_pa
         (folder / "adapter_config.json").write_text(json.dumps(config))
         for path, update in read_adapter(folder).stages[None].items():
             expected = model.get_submodule(path).get_delta_weight("default").detach()
-            torch.testing.assert_close(
-                update.delta(), expected, rtol=1e-5, atol=1e-6 * float(expected.abs().max())
-            )
+            assert_close(update.delta(), expected)
 
 
 @pytest.mark.parametrize("kind", ["lokr", "loha"])
@@ -211,7 +206,7 @@ def test_a_core_between_lokrs_factors_is_taken_in(cascade, tmp_path):
         parts |= {"lokr_w2_a": (a / 2).T.contiguous(), "lokr_w2_b": b, "lokr_t2": core[:, :, None, None]}
     with_core = read_adapter(write(tmp_path / "core", "lycoris", modules, settings)).stages[None]
     for path, update in plain.items():
-        torch.testing.assert_close(with_core[path].delta(), update.delta(), rtol=1e-5, atol=1e-6)
+        assert_close(with_core[path].delta(), update.delta())
 
 
 def test_a_file_may_mix_kinds_layer_by_layer(cascade, tmp_path):

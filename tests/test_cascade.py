@@ -409,7 +409,8 @@ def test_where_loud_sounds_meet_only_they_are_held_back(cascade, tmp_path):
 
     from acestep.song import Song
 
-    loud = np.full((2, 96_000), 0.95, np.float32)
+    tone = 0.95 * np.sin(2 * np.pi * 200 * np.arange(96_000) / 48_000)
+    loud = np.stack([tone, tone]).astype(np.float32)
     request = GenerateRequest(prompt="x", task="repaint", context=str(tmp_path), repaint_s=(0.5, 1.0))
     song = SimpleNamespace(request=request, context=loud, cascade=SimpleNamespace(codec=cascade.codec))
     made = Song.spliced(song, loud, 0)

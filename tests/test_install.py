@@ -206,7 +206,7 @@ def test_a_plugin_built_as_the_readme_says_is_found_without_naming_its_folder(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     monkeypatch.setattr(folders, "BUILT", (tmp_path / "build", tmp_path / "other"))
-    assert cli.main(["install", "vst"]) == 1
+    assert cli.main(["install", "vst"]) == 2
     told = capsys.readouterr().err
     assert str(tmp_path / "build") in told
     assert "cmake --build" in told

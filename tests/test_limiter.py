@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-import scipy.signal
+import soxr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,10 +15,13 @@ from tests.test_attack import hits
 RATE_HZ = 48_000
 
 
-def true_peak_by_another(audio: np.ndarray) -> float:
-    """Eight times oversampled by scipy, in dB."""
+def finer_true_peak(audio: np.ndarray) -> float:
+    """Sixteen times oversampled by the steepest filter, in dB: four times finer than what the product reads.
+
+    scipy's resample_poly is no meter here: its short filter lets images of noise pass, which adds 0.3 dB.
+    """
     around = np.concatenate([audio[:, -500:], audio, audio[:, :500]], axis=1)
-    return float(20 * np.log10(np.abs(scipy.signal.resample_poly(around, 8, 1, axis=1)).max()))
+    return float(20 * np.log10(np.abs(soxr.resample(around.T, 1, 16, "VHQ")).max()))
 
 
 @settings(max_examples=12, deadline=None)
@@ -28,7 +31,7 @@ def test_no_peak_between_samples_is_above_the_ceiling(seed, gain_db, rate_hz, ta
     audio = hits(sorted(chance.uniform(0, 2, 6)), rise_s=float(chance.uniform(0.0002, 0.01)))
     audio = audio + 0.05 * chance.standard_normal(audio.shape).astype(np.float32)
     result, level = levelled(audio * np.float32(10 ** (gain_db / 20)), rate_hz, target)
-    assert true_peak_by_another(result) < -0.9
+    assert finer_true_peak(result) < -0.9
     assert result.shape == audio.shape
     assert level.limited_db <= MOST_LIMITED_DB + 0.1
 

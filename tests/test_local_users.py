@@ -13,7 +13,7 @@ import grpc
 import pytest
 
 from acestep.clip import Clip, read_sidecar
-from acestep.errors import ForbiddenPath, InvalidRequest
+from acestep.errors import ForbiddenPath, InvalidRequest, NotFound
 from acestep.request import GenerateRequest
 from protos.acestep.v1 import acestep_pb2 as pb
 from server import logs
@@ -160,7 +160,7 @@ def test_a_clip_that_became_a_link_is_neither_served_nor_changed(library: Librar
         lambda: library.star(clip.name, True),
         lambda: library.move_to_trash(clip.name),
     ):
-        with pytest.raises(ForbiddenPath):
+        with pytest.raises((ForbiddenPath, NotFound)):  # whether or not the library has looked since
             act()
     assert (places / "outside" / "secret.wav").read_bytes() == b"secret"
 
@@ -201,7 +201,7 @@ def test_a_planted_link_is_not_downloaded(tmp_path: Path) -> None:
         Path(clip.path).symlink_to("/etc/passwd")
         with pytest.raises(grpc.RpcError) as caught:
             list(calls.Download(pb.DownloadRequest(name=clip.name), timeout=20))
-        assert reason(caught.value) == "forbidden_path"
+        assert reason(caught.value) in ("forbidden_path", "not_found")
 
 
 def bundle(message: bytes) -> bytes:

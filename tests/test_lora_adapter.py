@@ -187,7 +187,7 @@ def test_a_run_keeps_the_share_it_is_told_and_says_so(base: Path, loops: Path, t
 def test_a_run_without_effect_fails_with_advice_and_installs_nothing(
     base: Path, loops: Path, home: Path
 ) -> None:
-    with pytest.raises(AdapterError, match="raise learning_rate"):
+    with pytest.raises(AdapterError, match="a higher --learning-rate"):
         train(settings(base, loops, home, name="faint", learning_rate=1e-7, steps=3))
     assert not (home / "adapters" / "faint").exists()
 

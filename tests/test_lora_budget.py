@@ -85,13 +85,12 @@ def test_a_run_without_time_ends_with_an_adapter_and_says_what_it_had_no_time_fo
     )  # fmt: skip
     summary = result.summary
     assert (summary["strength"], summary["kept"]) == (0.5, [])  # nobody could listen
-    assert "no time to look at" in summary["notes"][0]
+    assert "there was no time to" in summary["notes"][0]  # look at files, or encode segments
     assert not (result.folder / "previews").exists()
     assert all(stage["steps"] == 1 for stage in summary["stages"].values())
     assert json.loads((result.folder / "adapter.json").read_text())["summary"]["notes"] == summary["notes"]
     parts = ("scanning", "loading", "encoding", "words for stage l", "checking")
     assert set(parts) <= set(told)
-    assert "listening before" not in told
     assert not (tmp_path / "lora" / "short" / "dataset.json").exists()
 
 
@@ -110,4 +109,4 @@ def test_a_run_that_was_cut_off_goes_on_with_the_data_it_had_time_for(
     scanned: list[str] = []
     result = train(config, on_stage=lambda what, *_: scanned.append(what))
     assert "scanning" not in scanned
-    assert result.summary["files"] == len(files)
+    assert 0 < result.summary["files"] <= len(files)

@@ -16,7 +16,7 @@ from acestep.nano.checkpoint import TINY, write_untrained
 from acestep.request import GenerateRequest
 from lora_studio.cli import main
 from lora_studio.formats import StageAdapter, write_all
-from tests.test_lora_adapter import assert_close
+from tests.closeness import assert_close
 
 LAYER, WIDTH = "layers.0.self_attn.to_q", 64
 
@@ -78,6 +78,11 @@ def loha(path: Path) -> Path:
     return path
 
 
+def assert_same_sound(found: Tensor, expected: Tensor, plain: Tensor) -> None:
+    """Rounding that grew over the steps at most: nothing beside what the adapters do."""
+    assert (found - expected).norm() < 0.01 * (expected - plain).norm()
+
+
 def latents(cascade: Cascade, *adapters: tuple[str, float]) -> Tensor:
     return cascade.latents(GenerateRequest(prompt="dusty loop", bpm=120, bars=1, seed=7, adapters=adapters))
 
@@ -97,7 +102,7 @@ def test_other_kinds_are_taken_over_told_of_and_exported_without_a_change(
     expected = read_adapter(theirs).stages[None][LAYER].delta()
     for path in (home / "adapters" / "any", home / "adapters" / "for-l", tmp_path / "out.safetensors"):
         (updates,) = read_adapter(path).stages.values()
-        torch.testing.assert_close(updates[LAYER].delta(), expected)
+        assert_close(updates[LAYER].delta(), expected)
     for form in ("peft", "diffusers"):
         assert main(["export", "for-l", str(tmp_path / form), "--format", form]) == 2
         assert f"for-l is {kind}, which {form} files do not hold" in capsys.readouterr().err
@@ -137,7 +142,7 @@ def test_the_readmes_commands_work_as_printed(
     assert main(printed["merge"]) == 0, capsys.readouterr().err
     cascade = Cascade.load(base, device="cpu")
     wanted = (("my-sound", 0.7), ("theirs", 0.3))
-    assert_close(latents(cascade, ("both", 1.0)), latents(cascade, *wanted), latents(cascade))
+    assert_same_sound(latents(cascade, ("both", 1.0)), latents(cascade, *wanted), latents(cascade))
     monkeypatch.setattr("builtins.input", lambda _: "y")
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
     assert main(printed["remove"]) == 0
@@ -161,7 +166,7 @@ def test_other_kinds_are_built_into_a_copy_but_do_not_add_up_to_one_adapter(
     assert main(["merge", *wanted, "--into", str(tmp_path / "merged"), "--base", "tiny"]) == 0
     cascade = Cascade.load(base, device="cpu")
     expected = latents(cascade, ("my-sound", 0.5), ("kron", 0.7), ("hada", 0.4))
-    assert_close(latents(Cascade.load(tmp_path / "merged", device="cpu")), expected, latents(cascade))
+    assert_same_sound(latents(Cascade.load(tmp_path / "merged", device="cpu")), expected, latents(cascade))
 
 
 def test_several_dora_adapters_are_built_in_as_they_play_together(
@@ -179,7 +184,7 @@ def test_several_dora_adapters_are_built_in_as_they_play_together(
     assert main(["merge", "one:0.6", "two:0.5", "--into", str(tmp_path / "merged"), "--base", "tiny"]) == 0
     cascade = Cascade.load(base, device="cpu")
     expected = latents(cascade, ("one", 0.6), ("two", 0.5))
-    assert_close(latents(Cascade.load(tmp_path / "merged", device="cpu")), expected, latents(cascade))
+    assert_same_sound(latents(Cascade.load(tmp_path / "merged", device="cpu")), expected, latents(cascade))
 
 
 def test_removing_asks_first_and_leaves_nothing(

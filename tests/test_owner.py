@@ -40,7 +40,10 @@ def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_command_line_reads_and_writes_wherever_its_user_may(
     daemon: Daemon, outside: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(["generate", "pad", "--context", "drums.wav", "--out", "clips", "--quiet"]) == 0
+    assert (
+        cli.main(["generate", "pad", "--context", "drums.wav", "--out", "clips", "--bpm", "120", "--quiet"])
+        == 0
+    )
     clip = Path(capsys.readouterr().out.strip())
     assert (clip.parent, clip.is_file()) == (outside / "clips", True)
     (job,) = daemon.queue.jobs()
@@ -51,7 +54,7 @@ def test_the_command_line_reads_and_writes_wherever_its_user_may(
 
 def test_a_python_program_names_files_relative_to_where_it_runs(daemon: Daemon, outside: Path) -> None:
     with Bridge() as bridge:
-        (clip,) = bridge.generate("pad", context="drums.wav", folder=outside).clips()
+        (clip,) = bridge.generate("pad", context="drums.wav", bpm=120, folder=outside).clips()
     assert Path(clip.path).parent == outside
     with Bridge(own_files=False) as bridge, pytest.raises(errors.ForbiddenPath):
         bridge.generate("pad", context="drums.wav").clips()
