@@ -39,6 +39,7 @@ CREATE TABLE IF NOT EXISTS jobs (
     reason TEXT NOT NULL, message TEXT NOT NULL, rerun_as TEXT NOT NULL DEFAULT '', only_take INTEGER
 );
 CREATE INDEX IF NOT EXISTS jobs_by_state ON jobs (state);
+CREATE TABLE IF NOT EXISTS made (job TEXT PRIMARY KEY, made TEXT NOT NULL);
 """
 
 
@@ -57,6 +58,7 @@ class JobRecord:
     message: str
     only_take: int | None = None
     fraction: float = 0.0
+    made_json: str = ""  # how the clip that is made again was made, from its sidecar
 
     @property
     def prompt(self) -> str:
@@ -88,9 +90,10 @@ class JobRecord:
         """A new job in place of this one. Raises InvalidRequest where another version wrote it."""
         try:
             request = GenerateRequest.from_dict(_fields(self.request_json))
+            made = _fields(self.made_json) if self.made_json else {}
         except (AceStepError, TypeError, ValueError) as error:
             raise InvalidRequest(f"job {self.id} cannot be read ({error})") from error
-        return Job(request, self.folder, self.client, only_take=self.only_take, rerun_of=self.id)
+        return Job(request, self.folder, self.client, only_take=self.only_take, made=made, rerun_of=self.id)
 
     @classmethod
     def of(cls, job: Job) -> "JobRecord":
@@ -109,6 +112,7 @@ class JobRecord:
             message=job.message,
             only_take=job.only_take,
             fraction=1.0 if job.state == DONE else job.fraction,
+            made_json=json.dumps(job.made) if job.made else "",
         )
 
 
@@ -148,6 +152,8 @@ class Journal:
                  entry.request_json, json.dumps(entry.clips), entry.reason, entry.message,
                  entry.only_take),
             )  # fmt: skip
+            if entry.made_json:
+                self._db.execute("INSERT OR REPLACE INTO made VALUES (?, ?)", (entry.id, entry.made_json))
             if job.rerun_of:
                 self._db.execute("UPDATE jobs SET rerun_as = ? WHERE id = ?", (job.id, job.rerun_of))
 
@@ -229,6 +235,7 @@ class Journal:
                 "DELETE FROM jobs WHERE id NOT IN (SELECT id FROM jobs ORDER BY created DESC LIMIT ?)",
                 (KEPT_JOBS,),
             )
+            self._db.execute("DELETE FROM made WHERE job NOT IN (SELECT id FROM jobs)")
         return cut
 
     def interrupted(self) -> list[JobRecord]:
@@ -275,8 +282,8 @@ class Journal:
 
     def _rows(self, where: str, values: tuple[Any, ...]) -> list[JobRecord]:
         rows = self._db.execute(
-            f"SELECT id, client, state, created, folder, request, clips, reason, message, only_take"
-            f" FROM jobs {where}",
+            f"SELECT id, client, state, created, folder, request, clips, reason, message, only_take,"
+            f" (SELECT made FROM made WHERE job = jobs.id) FROM jobs {where}",
             values,
         )
         return [
@@ -291,6 +298,7 @@ class Journal:
                 reason=row[7],
                 message=row[8],
                 only_take=row[9],
+                made_json=row[10] or "",
             )
             for row in rows
         ]

@@ -103,6 +103,22 @@ def test_a_change_that_cannot_be_written_is_written_as_soon_as_it_can_be(tmp_pat
     journal.close()
 
 
+def test_a_clip_that_was_to_be_made_again_still_is_after_a_crash(tmp_path: Path) -> None:
+    file = tmp_path / "jobs.sqlite"
+    made = {"plan": {"stages": ["l"]}, "heard": {"context": "sha256:1"}}
+    request = GenerateRequest(prompt="again", takes=3, seed=7)
+    job = Job(request, tmp_path, "cli", only_take=2, made=made)
+    journal = Journal(file)
+    journal.record(job)
+    journal.close()
+    again = Journal(file)
+    (cut,) = again.mark_interrupted()
+    rerun = again.get(cut.id).again()
+    assert (rerun.made, rerun.only_take, rerun.rerun_of) == (made, 2, job.id)
+    assert rerun.request == request
+    again.close()
+
+
 @pytest.mark.usefixtures("quick")
 def test_a_change_is_not_lost_when_the_daemon_is_killed_before_it_is_written(
     tmp_path: Path, file: Path
