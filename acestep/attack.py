@@ -12,6 +12,8 @@ WINDOW_S = 0.001  # of a level: shorter follows the single swings of a bass
 STEP_S = 0.00025
 RISE_DB = 12.0  # an attack begins where it comes within this of its peak …
 STEEP_DB, STEEP_S = 4.0, 0.001  # a codec's echo before a hit rises by less
+FOOT_S = 0.003  # no attack is steep for longer
+CRISP_HZ = 400.0
 OVER_DB = 3.0  # … or leaves what sounds on by this
 CLEAR_DB = 10.0  # a rise by less is no attack whose start could be told
 BEFORE_S = (0.060, 0.018)  # where the level before an attack is read
@@ -25,8 +27,14 @@ FREE_DB = 32.0  # under the attack's peak: what is let through before it
 OPEN_S = (0.001, 0.003, 0.008)  # how long it comes up: a low tone that is opened too fast clicks
 
 
-def levels(audio: np.ndarray, sample_rate_hz: int) -> np.ndarray:
-    """Level in dB of the millisecond around every quarter of one; entry k is at k · STEP_S."""
+def levels(audio: np.ndarray, sample_rate_hz: int, *, crisp: bool = False) -> np.ndarray:
+    """Level in dB of the millisecond around every quarter of one; entry k is at k · STEP_S.
+
+    `crisp` takes the lows down: a bass that sounds on swings too slowly for a millisecond.
+    """
+    if crisp:
+        lows = np.exp(-2 * np.pi * CRISP_HZ / sample_rate_hz)
+        audio = np.diff(audio, axis=1, prepend=0.0) + (1 - lows) * np.pad(audio, ((0, 0), (1, 0)))[:, :-1]
     half = max(1, round(WINDOW_S * sample_rate_hz / 2))
     power = np.pad(np.square(audio, dtype=np.float64).sum(axis=0), (half, half))
     sums = np.concatenate([[0.0], np.cumsum(power)])
@@ -57,7 +65,8 @@ def attack_start(level_db: np.ndarray, near_s: float) -> float | None:
     if not len(quiet):
         return 0.0 if first == 0 else None
     foot, step = first + int(quiet[-1]) + 1, round(STEEP_S / STEP_S)
-    while foot > max(first, step) and level_db[foot] - level_db[foot - step] > STEEP_DB:
+    lowest = max(first, step, foot - round(FOOT_S / STEP_S))
+    while foot > lowest and level_db[foot] - level_db[foot - step] > STEEP_DB:
         foot -= 1
     return foot * STEP_S + WINDOW_S / 2  # the level sees a sound half a window before it is there
 
@@ -70,8 +79,11 @@ def loop_attack(audio: np.ndarray, sample_rate_hz: int) -> float | None:
     reach = round(AROUND_S * sample_rate_hz)
     if audio.shape[1] < 2 * reach:
         return None
-    start = attack_start(_around_start(audio, sample_rate_hz), AROUND_S + MIDDLE_S)
-    return None if start is None else start - AROUND_S
+    for crisp in (False, True):
+        start = attack_start(_around_start(audio, sample_rate_hz, crisp=crisp), AROUND_S + MIDDLE_S)
+        if start is not None:
+            return start - AROUND_S
+    return None
 
 
 def freed(audio: np.ndarray, sample_rate_hz: int) -> np.ndarray:
@@ -110,7 +122,8 @@ def _gain(db: np.ndarray) -> np.ndarray:
     return (10 ** (db / 20)).astype(np.float32)
 
 
-def _around_start(audio: np.ndarray, sample_rate_hz: int) -> np.ndarray:
+def _around_start(audio: np.ndarray, sample_rate_hz: int, *, crisp: bool = False) -> np.ndarray:
     """`levels` of the loop's last and first AROUND_S, as it plays round."""
     reach = round(AROUND_S * sample_rate_hz)
-    return levels(np.concatenate([audio[:, -reach:], audio[:, :reach]], axis=1), sample_rate_hz)
+    around = np.concatenate([audio[:, -reach:], audio[:, :reach]], axis=1)
+    return levels(around, sample_rate_hz, crisp=crisp)

@@ -129,6 +129,8 @@ def fit(
     result, levelled = level(result) if level else (result, None)
     if change and downbeat_s is None and levelled and levelled.limited_db:
         result = freed(result, sample_rate_hz)  # held-back peaks stand less far above it
+    if changes and seam_error(result, sample_rate_hz) > CLICK:
+        result = smooth_seam(result, sample_rate_hz)
     if result is not audio:
         after, found = judge(result, sample_rate_hz, aim)
     else:

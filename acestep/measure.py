@@ -165,7 +165,7 @@ def _rhythm(
     bpm = loop_tempo(onsets, tempo.bpm, duration_s, signature.quarters_per_bar)
     if grid is not None:
         bpm = asked_tempo(onsets, bpm, grid.bpm)
-    level_db = levels(samples[None], sample_rate_hz)
+    level_db = levels(samples[None], sample_rate_hz, crisp=True)
     beats: Beats = find_beats(
         curve, onsets, harmony, bpm, signature, duration_s, level_db=level_db, on_bar=on_bar
     )

@@ -4,6 +4,7 @@ Sends the same values from `calls`; differs from `client` only in who waits.
 """
 
 import asyncio
+import contextlib
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -150,9 +151,10 @@ class AsyncBridge:
         chunks = calls.upload_chunks(expanded(path))
         call = self._stub.Upload(metadata=self.target.metadata)
         try:
-            while (chunk := await asyncio.to_thread(next, chunks, None)) is not None:
-                await call.write(chunk)
-            await call.done_writing()
+            with contextlib.suppress(asyncio.InvalidStateError):  # refused before all of it was sent
+                while (chunk := await asyncio.to_thread(next, chunks, None)) is not None:
+                    await call.write(chunk)
+                await call.done_writing()
             return calls.read_upload(await call)
         except grpc.RpcError as error:
             raise errors.of_rpc(error, self.target.address) from error
