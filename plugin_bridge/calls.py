@@ -18,7 +18,7 @@ import platformdirs
 from plugin_bridge import words
 from plugin_bridge.command import expanded
 from plugin_bridge.errors import InvalidRequest, Unavailable, Unsupported
-from protos import OWNER_FILE, OWNER_KEY, WIRE_VERSION
+from protos import AUDIO_ENDINGS, OWNER_FILE, OWNER_KEY, WIRE_VERSION
 from protos.acestep.v1 import acestep_pb2 as pb
 
 ADDRESS = "127.0.0.1:50551"
@@ -209,7 +209,9 @@ def _all(cls: type[T], answers: Any) -> list[T]:
 
 
 def upload_chunks(path: Path) -> Iterator[pb.UploadChunk]:
-    """The file's name, then its bytes. Raises InvalidRequest for a file that cannot be read."""
+    """The file's name, then its bytes. Raises InvalidRequest for a file that is none or cannot be read."""
+    if path.suffix.lower() not in AUDIO_ENDINGS:
+        raise InvalidRequest(f"upload {path.name!r}: expected a name ending in {', '.join(AUDIO_ENDINGS)}")
     try:
         with path.open("rb") as file:
             yield pb.UploadChunk(name=path.name)

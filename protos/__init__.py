@@ -9,3 +9,6 @@ WIRE_VERSION = "1"
 # shows it in `Generate` has that user's rights already, so it may name any file and folder.
 OWNER_FILE = "owner"
 OWNER_KEY = "acestep-owner"
+
+# Endings of audio files that can be uploaded; a client refuses others before it sends anything.
+AUDIO_ENDINGS = (".wav", ".aif", ".aiff", ".flac", ".mp3", ".ogg", ".opus", ".caf", ".w64", ".rf64")

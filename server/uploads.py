@@ -12,10 +12,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from acestep.errors import InvalidRequest, NotFound, StorageError, UnreadableAudio
+from protos import AUDIO_ENDINGS
 
 PREFIX = "upload:"
 MAX_CHUNK_BYTES = 1 << 20
-ENDINGS = (".wav", ".aif", ".aiff", ".flac", ".mp3", ".ogg", ".opus", ".caf", ".w64", ".rf64")
 
 
 class Uploads:
@@ -30,8 +30,10 @@ class Uploads:
     def save(self, name: str, chunks: Iterable[bytes]) -> tuple[str, float]:
         """Stores the chunks; (`upload:ID`, seconds of audio). Nothing stays when it is refused."""
         ending = Path(name).suffix.lower()
-        if ending not in ENDINGS:
-            raise InvalidRequest(f"upload {name!r}: expected a file name ending in {', '.join(ENDINGS)}")
+        if ending not in AUDIO_ENDINGS:
+            raise InvalidRequest(
+                f"upload {name!r}: expected a file name ending in {', '.join(AUDIO_ENDINGS)}"
+            )
         file = self.folder / f"{secrets.token_hex(8)}{ending}"
         hidden = file.with_name(f".{file.name}.part")
         try:
