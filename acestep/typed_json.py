@@ -103,7 +103,7 @@ def _sentence(error: Exception) -> str:
     what, _, place = str(error).partition(" - at ")
     what = re.sub(r"`([\w |]+)`", lambda found: _in_words(found[1]), what)
     place = re.sub(r"^`\$\.?|`$", "", place)
-    what = what[:1].lower() + what[1:]
+    what = what if what.startswith("JSON") else what[:1].lower() + what[1:]
     return f"{place}: {what}" if place else what
 
 
