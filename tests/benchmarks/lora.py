@@ -345,7 +345,7 @@ def compare_clips(base: str, adapter: Path, style: np.ndarray) -> dict[str, Any]
         distance = np.mean([row[which]["distance"] for row in rows])
         errors = [row[which]["tempo_error_pct"] for row in rows]
         right = sum(error is not None and error < 0.5 for error in errors)
-        keys = sum(row[which]["key_match"] == "same key" for row in rows)
+        keys = sum(bool(row[which]["key_match"]) for row in rows)
         print(f"  {which}: distance {distance:.1f}, tempo within 0.5 % {right}/{SEEDS}, key {keys}/{SEEDS}")
     return {"closer": closer, "among_style": float(np.mean(among)), "clips": rows}
 
