@@ -267,6 +267,8 @@ class DaemonService(acestep_pb2_grpc.DaemonServicer):
         self, request: pb.DownloadRequest, context: grpc.ServicerContext
     ) -> Iterator[pb.DownloadChunk]:
         path = self._library.file(request.name)
+        if not path.is_file():  # opening a pipe would wait for ever
+            raise NotFound(f"clip {request.name!r} is no ordinary file: was it replaced?")
         try:
             with path.open("rb") as file:
                 total = path.stat().st_size

@@ -316,9 +316,10 @@ class OscServer:
         if not values:
             return sender
         _expect(what, values, ("i", "port"))
-        if not 1 <= values[0] <= 65_535:
-            raise InvalidRequest(f"{what}: port {values[0]} is none: expected 1–65535")
-        return (sender[0], values[0])
+        port = int(values[0])  # fader pages send whole numbers as floats
+        if not 1 <= port <= 65_535:
+            raise InvalidRequest(f"{what}: port {port} is none: expected 1–65535")
+        return (sender[0], port)
 
     def _refuse(self, sender: Address, error: AceStepError) -> None:
         log.warning(
