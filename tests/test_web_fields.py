@@ -25,9 +25,21 @@ def test_a_seed_is_sent_only_when_it_is_to_be_kept() -> None:
     assert options_of({**DEFAULTS, "seed": "7", "lock": True}, {})[1]["seed"] == 7
 
 
-def test_a_field_that_is_no_number_is_refused() -> None:
-    with pytest.raises(ValueError, match="many"):
-        options_of({**DEFAULTS, "steps": "many"}, {})
+@pytest.mark.parametrize(
+    "name, typed, told",
+    [
+        ("steps", "many", "steps 'many' is not a whole number"),
+        ("bars", "four", "bars 'four' is not a number such as 92.5"),
+        ("takes", "2.5", "takes '2.5' is not a whole number"),
+    ],
+)
+def test_a_field_that_is_no_number_is_refused_by_its_name(name: str, typed: str, told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        options_of({**DEFAULTS, name: typed}, {})
+
+
+def test_a_tempo_may_be_typed_with_a_comma() -> None:
+    assert options_of({**DEFAULTS, "bpm": " 127,37 "}, {})[1]["bpm"] == 127.37
 
 
 def test_audio_adapters_and_repaint_come_from_the_browser() -> None:

@@ -26,12 +26,12 @@ FORMATS = ["wav", "aiff", "flac", "mp3"]
 DEFAULTS: dict[str, Any] = {
     "prompt": "",
     "lyrics": "",
-    "bpm": None,  # the context's tempo, signature and length, or what the daemon takes without one
+    "bpm": "",  # the context's tempo, signature and length, or what the daemon takes without one
     "signature": "",
-    "bars": None,
+    "bars": "",
     "key": "",
-    "takes": 2,
-    "candidates": 1,
+    "takes": "2",
+    "candidates": "1",
     "seed": "",
     "lock": False,
     "task": "",
@@ -47,22 +47,32 @@ DEFAULTS: dict[str, Any] = {
     "sample_format": "pcm24",
 }
 NAMES = tuple(DEFAULTS)
+# What is typed as text, since Gradio's own field for numbers cannot be empty: it holds 0.
+NUMBERS: dict[str, type[int] | type[float]] = {
+    "bpm": float,
+    "bars": float,
+    "guidance": float,
+    "takes": int,
+    "candidates": int,
+    "steps": int,
+    "seed": int,
+}
 
 
 def options_of(values: dict[str, Any], client: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """The prompt and the settings the Python client takes: what is left empty is left to the daemon."""
+    """The prompt and the settings the Python client takes: what is left empty is left to the daemon.
+
+    Raises ValueError: a field's text is no number.
+    """
     options: dict[str, Any] = {}
     for name in ("lyrics", "signature", "key", "track", "cascade", "task", "format", "sample_format"):
         if values.get(name):
             options[name] = str(values[name]).strip()
-    for name in ("bpm", "bars", "strength", "guidance"):
-        if values.get(name) not in (None, ""):
-            options[name] = float(values[name])
-    for name in ("takes", "candidates", "steps"):
-        if values.get(name) not in (None, ""):
-            options[name] = int(values[name])
-    if values.get("lock") and str(values.get("seed") or "").strip():
-        options["seed"] = int(values["seed"])
+    for name in NUMBERS:
+        typed = str(values.get(name) or "").strip()
+        if typed and (name != "seed" or values.get("lock")):
+            options[name] = _number(name, typed)
+    options["strength"] = float(values.get("strength", 1.0))
     options["fit"], options["strict"] = bool(values.get("fit", True)), bool(values.get("strict"))
     if values.get("stages"):
         options["stages"] = [str(stage) for stage in values["stages"]]
@@ -75,6 +85,14 @@ def options_of(values: dict[str, Any], client: dict[str, Any]) -> tuple[str, dic
     if adapters:
         options["adapters"] = adapters
     return str(values.get("prompt") or ""), options
+
+
+def _number(name: str, typed: str) -> float:
+    try:
+        return NUMBERS[name](typed.replace(",", "."))
+    except ValueError:
+        kind = "a whole number" if NUMBERS[name] is int else "a number such as 92.5"
+        raise ValueError(f"{name} {typed!r} is not {kind}") from None
 
 
 def _span(picked: dict[str, Any]) -> tuple[str, float, float | None]:
@@ -101,4 +119,15 @@ def values_of(request: dict[str, Any]) -> dict[str, Any]:
             values[name] = request[name]
     values["key"] = values["key"] or ""
     values["lock"] = request.get("seed") is not None
-    return values
+    return as_typed(values)
+
+
+def as_typed(values: dict[str, Any]) -> dict[str, Any]:
+    """Numbers as a person would type them: 4.0 bars are "4"."""
+    return {name: _typed(value) if name in NUMBERS else value for name, value in values.items()}
+
+
+def _typed(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:.12g}" if isinstance(value, float) else str(value)

@@ -17,6 +17,7 @@ from plugin_bridge.web.fields import (
     SIGNATURES,
     TASKS,
     THE_DAEMONS,
+    as_typed,
     options_of,
     values_of,
 )
@@ -110,13 +111,8 @@ class GenerateForm:
             elem_id="prompt",
         )
         with gr.Row(elem_classes="tight"):
-            add["bpm"] = gr.Number(
-                DEFAULTS["bpm"],
-                label="Tempo",
-                placeholder="120",
-                step=0.01,
-                min_width=110,
-                elem_id="bpm",
+            add["bpm"] = gr.Textbox(
+                label="Tempo", placeholder="120", min_width=110, max_lines=1, elem_id="bpm"
             )
             tap = gr.Button("Tap", min_width=60, scale=0, elem_id="tap")
             add["signature"] = gr.Dropdown(
@@ -127,13 +123,11 @@ class GenerateForm:
                 min_width=100,
                 elem_id="signature",
             )
-            add["bars"] = gr.Number(
-                DEFAULTS["bars"], label="Bars", placeholder="4", step=1, min_width=80, elem_id="bars"
-            )
+            add["bars"] = gr.Textbox(label="Bars", placeholder="4", min_width=80, max_lines=1, elem_id="bars")
         with gr.Row(elem_classes="tight"):
             add["key"] = gr.Dropdown(KEYS, value="", label="Key", min_width=110, elem_id="key")
-            add["takes"] = gr.Number(
-                DEFAULTS["takes"], label="Takes", precision=0, step=1, min_width=80, elem_id="takes"
+            add["takes"] = gr.Textbox(
+                DEFAULTS["takes"], label="Takes", min_width=80, max_lines=1, elem_id="takes"
             )
         with gr.Row(elem_classes="tight"):
             add["seed"] = gr.Textbox(
@@ -185,8 +179,8 @@ class GenerateForm:
                 add["guidance"] = gr.Textbox(
                     label="Guidance", placeholder="its own", min_width=90, max_lines=1
                 )
-                add["candidates"] = gr.Number(
-                    DEFAULTS["candidates"], label="Best of", precision=0, step=1, min_width=80
+                add["candidates"] = gr.Textbox(
+                    DEFAULTS["candidates"], label="Best of", min_width=80, max_lines=1
                 )
             with gr.Row(elem_classes="tight"):
                 add["fit"] = gr.Checkbox(True, label="Fit to the grid", min_width=110)
@@ -206,7 +200,7 @@ class GenerateForm:
         try:
             prompt, options = options_of(dict(zip(NAMES, values, strict=False)), client)
         except (TypeError, ValueError, KeyError, OverflowError, AttributeError) as error:
-            told = {"kind": "error", "reason": "invalid_request", "message": f"a field is no number: {error}"}
+            told = {"kind": "error", "reason": "invalid_request", "message": str(error)}
             self._feed.tell(told, tab=tab)
             return
         self._runs.start(tab, prompt, options)
@@ -215,7 +209,8 @@ class GenerateForm:
         """Fills the form: all of it from the clip's own request, or only what is to be `set`."""
         asked = _object(recalled)
         wanted = asked.get("set")
-        changed = {name: wanted[name] for name in NAMES if name in wanted} if isinstance(wanted, dict) else {}
+        wanted = wanted if isinstance(wanted, dict) else {}
+        changed = as_typed({name: wanted[name] for name in NAMES if name in wanted})
         if not asked.get("clip"):
             return [changed.get(name, gr.skip()) for name in NAMES]
         try:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-WAIT_S = 600.0  # only ever reached by a test that fails
+WAIT_S = 150.0  # only ever reached by a test that fails
 FLAGS = (
     "--headless=new",
     "--no-sandbox",

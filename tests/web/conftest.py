@@ -96,6 +96,7 @@ def cards(tab: Tab, count: int) -> list[Path]:
     """The files of the takes in the page, once that many are loaded."""
 
     def loaded() -> list[str]:
+        assert not tab.all(".error-box:not([hidden])"), tab.said()
         files = tab.attributes(".card[data-samples]", "data-clip")
         return files if len(files) >= count else []
 

@@ -17,9 +17,6 @@ from tests.web.conftest import cards, generate, needs_browser
 pytestmark = needs_browser
 
 
-@pytest.mark.xfail(
-    strict=False, reason="waits in vain since contexts give tempo and bars; not understood yet"
-)
 def test_a_daemon_elsewhere_is_reached_by_tls_and_token_and_its_clips_come_here(
     driver: Any, cascade: str, tmp_path: Path
 ) -> None:

@@ -89,7 +89,7 @@ trainActions.use = (name) => {
 window.bridge = {
   tab,
   recalled: {},
-  tap: () => taps.tap(performance.now()) ?? Number(document.querySelector("#bpm input")?.value || 120),
+  tap: () => String(taps.tap(performance.now()) ?? document.querySelector("#bpm input")?.value ?? ""),
   formState: () => ({
     tab,
     reference: reference.value(),
