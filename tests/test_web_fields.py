@@ -26,7 +26,7 @@ def test_a_seed_is_sent_only_when_it_is_to_be_kept() -> None:
 
 
 @pytest.mark.parametrize(
-    "name, typed, told",
+    ("name", "typed", "told"),
     [
         ("steps", "many", "steps 'many' is not a whole number"),
         ("bars", "four", "bars 'four' is not a number such as 92.5"),
