@@ -21,7 +21,7 @@ HIGH_DB = 6.0  # almost at its peak
 EARLY_S, LATE_S = 0.018, 0.012  # how far from an onset its start and its peak may lie
 QUIETEST_DB = -120.0
 AROUND_S = 0.12
-MIDDLE_S = 0.010  # of where a first attack is looked for: it may be late by more than it is early
+MIDDLES_S = (0.010, -0.004)  # of where a first attack is looked for: it is oftener late than early
 LATEST_S = 0.002  # behind the first sample, a start is where it belongs up to here
 FREE_DB = 32.0  # under the attack's peak: what is let through before it
 OPEN_S = (0.001, 0.003, 0.008)  # how long it comes up: a low tone that is opened too fast clicks
@@ -79,10 +79,11 @@ def loop_attack(audio: np.ndarray, sample_rate_hz: int) -> float | None:
     reach = round(AROUND_S * sample_rate_hz)
     if audio.shape[1] < 2 * reach:
         return None
-    for crisp in (False, True):
-        start = attack_start(_around_start(audio, sample_rate_hz, crisp=crisp), AROUND_S + MIDDLE_S)
-        if start is not None:
-            return start - AROUND_S
+    for middle_s in MIDDLES_S:
+        for crisp in (False, True):
+            start = attack_start(_around_start(audio, sample_rate_hz, crisp=crisp), AROUND_S + middle_s)
+            if start is not None:
+                return start - AROUND_S
     return None
 
 

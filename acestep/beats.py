@@ -69,7 +69,7 @@ def find_beats(
         beats_s,
         drift,
         steady,
-        _swing(onsets, heard_s, quarter_s),
+        find_swing(onsets.times_s, onsets.strengths, heard_s, quarter_s),
     )
 
 
@@ -349,12 +349,14 @@ def _beat_path(curve: OnsetCurve, first_s: float, quarter_s: float) -> np.ndarra
     return curve.times_s(np.array(path[::-1], float))
 
 
-def _swing(onsets: Onsets, downbeat_s: float, quarter_s: float) -> float | None:
-    """Ratio of the long to the short eighth, from where off-beat onsets lie."""
-    place = ((onsets.times_s - downbeat_s) / quarter_s) % 1.0
+def find_swing(
+    times_s: np.ndarray, strengths: np.ndarray, downbeat_s: float, quarter_s: float
+) -> float | None:
+    """Ratio of the long to the short eighth, from where off-beat onsets lie; None without such."""
+    place = ((times_s - downbeat_s) / quarter_s) % 1.0
     inside = (place > SWING_RANGE[0]) & (place < SWING_RANGE[1])
-    weight = onsets.strengths[inside]
-    if inside.sum() < 4 or weight.sum() < 0.08 * onsets.strengths.sum():
+    weight = strengths[inside]
+    if inside.sum() < 4 or weight.sum() < 0.08 * strengths.sum():
         return None
     order = np.argsort(place[inside])
     sums = np.cumsum(weight[order])

@@ -4,7 +4,7 @@ Measures, changes only what is off, cuts to the exact length, measures again. Kn
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from acestep import groove
 from acestep.attack import LATEST_S, freed, loop_attack
 from acestep.audio import repair
 from acestep.grid import SAMPLE_RATE_HZ, Grid
+from acestep.groove import BEATS_S, Attacks
 from acestep.key import Key
 from acestep.limiter import Level
 from acestep.loudness import seam_error
@@ -20,10 +21,13 @@ from acestep.measure import Measurement
 from acestep.onsets import mono, onset_curve, pick_onsets
 from acestep.seam import cut_loop, smooth_seam, start_moved
 from acestep.stretch import ATTACK_S, TRANSPOSED_ATTACK_S, paste_attacks, stretch, warp
-from acestep.verdict import Aim, judge
+from acestep.verdict import SURE_TEMPO, Aim, judge
 
 IN_PLACE_S = 0.010  # a start nearer than this to where it belongs is left alone: attacks are heard no finer …
 IN_PLACE_LED_S = 0.002  # … where something leads into it, moving it costs nothing
+BODY_IN_PLACE_S = 0.003  # and this near by the starts of its attacks, which are told more finely
+BEGINS_S = 0.005  # a part's first attack is placed where a sixteenth of its context lies so near to its start
+BETTER = 0.1  # in agreement of the attacks: a part is stretched only for that
 STEADY_S = 0.012  # … and so is a tempo that is off by no more than this over the whole clip
 WHOLE_LOOP = 0.006  # a file this near (relative) to whole bars is taken to be a loop
 MIN_TEMPO_CONFIDENCE = 0.08
@@ -45,11 +49,12 @@ Levelling = Callable[[np.ndarray], tuple[np.ndarray, Level]]
 
 @dataclass(frozen=True)
 class Hints:
-    """What is known of how audio was made: `on_bar` (see `measure`), and what leads into it [C, n] when it is
-    played as a loop."""
+    """What is known of how audio was made: `on_bar` (see `measure`), what leads into it [C, n] when it is
+    played as a loop, and whether its beats are `given` by other music (see `Aim`)."""
 
     on_bar: bool = False
     lead: np.ndarray | None = None
+    given: bool = False
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,7 @@ class Fit:
     """A fitted clip [C, N], N exactly the grid's, with what was measured before and after."""
 
     audio: np.ndarray
-    verdict: str  # good, poor, untouched, unmeasured (no beat and no key to judge by), off
+    verdict: str  # good, poor, untouched, unsure, unmeasured (see `Errors.verdict`), off
     before: Measurement
     after: Measurement
     changes: tuple[str, ...]
@@ -108,35 +113,39 @@ def fit(
 ) -> Fit:
     """`audio` [C, N] brought to `grid` and `key`; with `change=False` only measured and cut to length.
 
-    `downbeat_s` says where the first bar begins in the clip when that is not its start: a part made in a
-    context, which is moved to the nearest beat and never rotated. `level` is applied before the result is
-    measured.
+    `downbeat_s` says where the first bar begins in the clip when that is not its start. A part whose beats
+    are given is moved by less than half a sixteenth, and never rotated. `level` is applied before the result
+    is measured.
     """
     grid, hints = grid or Grid(), hints or Hints()
     audio, _ = repair(np.atleast_2d(audio).astype(np.float32, copy=False))
-    aim = Aim(grid, key, None, downbeat_s or 0.0, hints.on_bar)
+    aim = Aim(grid, key, None, downbeat_s or 0.0, hints.on_bar, hints.given)
     before, found = judge(audio, sample_rate_hz, aim)
-    in_place_s = IN_PLACE_S if hints.lead is None else IN_PLACE_LED_S
-    plan = plan_fit(before, grid, key, downbeat_s, in_place_s) if change else Plan()
+    plan = Plan()
+    if change and hints.given:
+        plan = plan_part(before, Attacks.of(audio, sample_rate_hz), aim)
+    elif change:
+        in_place_s = IN_PLACE_S if hints.lead is None else IN_PLACE_LED_S
+        plan = plan_fit(before, grid, key, downbeat_s, in_place_s)
     result, changes = _carry_out(audio, hints.lead if change else None, sample_rate_hz, grid, before, plan)
     if change:
         bent = bool(changes) or audio.shape[1] != result.shape[1]
         if seam_error(result, sample_rate_hz) > (CLICK if bent else CLICK_TO_TOUCH):
             result = smooth_seam(result, sample_rate_hz)
             changes += [] if bent else ["loop seam smoothed"]
-        if downbeat_s is None:
-            result, notes = _attack_placed(result, sample_rate_hz)
-            changes += notes
     result, levelled = level(result) if level else (result, None)
-    if change and downbeat_s is None and levelled and levelled.limited_db:
-        result, _ = _attack_placed(result, sample_rate_hz)  # held-back peaks stand less far above it
+    if change:  # after the level: an attack whose peak is held back stands less far above its start
+        result, notes = _body_placed(result, sample_rate_hz, aim)
+        changes += notes
+        result, notes = _attack_placed(result, sample_rate_hz, aim)
+        changes += notes
     if changes and seam_error(result, sample_rate_hz) > CLICK:
         result = smooth_seam(result, sample_rate_hz)
     if result is not audio:
         after, found = judge(result, sample_rate_hz, aim)
     else:
         after = before
-    verdict = found.verdict(bool(changes)) if change else "off"
+    verdict = found.verdict(bool(changes), aim.given) if change else "off"
     return Fit(result, verdict, before, after, tuple(changes), **vars(found), level=levelled)
 
 
@@ -164,8 +173,10 @@ def moved(
     if audio is result.audio:
         return result
     audio, levelled = level(audio) if level else (audio, None)
+    audio, notes = _attack_placed(audio, sample_rate_hz, aim)
+    changes += notes
     after, found = judge(audio, sample_rate_hz, aim)
-    verdict = found.verdict(changed=True)
+    verdict = found.verdict(True, aim.given)
     return Fit(audio, verdict, result.before, after, tuple(changes), **vars(found), level=levelled)
 
 
@@ -201,6 +212,23 @@ def plan_fit(
     return Plan(factor, shift_s, semitones, whole, not before.steady)
 
 
+def plan_part(before: Measurement, attacks: Attacks, aim: Aim) -> Plan:
+    """The smallest change that puts a part's attacks onto the beats of its context, and it into the key.
+
+    It is never moved to another sixteenth: a lone part does not tell which beat begins its bar.
+    """
+    grid, factor = aim.grid, 1.0
+    if before.bpm is not None and before.tempo_confidence >= SURE_TEMPO and before.steady:
+        factor = before.bpm / grid.bpm
+    better = attacks.agreement(grid, factor) > attacks.agreement(grid) + BETTER
+    if abs(factor - 1) * grid.duration_s < STEADY_S or not 1 / MAX_STRETCH < factor < MAX_STRETCH or not better:
+        factor = 1.0
+    late_s = replace(attacks, starts_s=attacks.starts_s * factor).lateness_s(grid, aim.downbeat_s) or 0.0
+    if abs(late_s) < BODY_IN_PLACE_S:
+        late_s = 0.0
+    return Plan(factor, late_s / factor, transposition(before, aim.key))
+
+
 def transposition(before: Measurement, key: Key | None) -> float:
     """Semitones, with tuning, that bring what was measured into `key` by the shortest way; 0 for drums."""
     if key is None or before.key is None or not before.key_scores:
@@ -215,8 +243,25 @@ def transposition(before: Measurement, key: Key | None) -> float:
     return step - (cents / 100 if abs(cents) > TUNING_TOLERANCE_CENTS else 0.0)
 
 
-def _attack_placed(audio: np.ndarray, sample_rate_hz: int) -> tuple[np.ndarray, list[str]]:
-    """The loop with the attack it begins with on its first samples, and nothing of it at its end."""
+def _body_placed(audio: np.ndarray, sample_rate_hz: int, aim: Aim) -> tuple[np.ndarray, list[str]]:
+    """The loop turned by what its attacks are off the beat: the first hit is not moved away from the rest."""
+    attacks = Attacks.of(audio, sample_rate_hz)
+    place = attacks.lateness_s if aim.given else attacks.beats_late_s
+    late_s = place(aim.grid, aim.downbeat_s)
+    if late_s is None or not BODY_IN_PLACE_S <= abs(late_s) <= BEATS_S:
+        return audio, []
+    turned = np.roll(audio, -round(late_s * sample_rate_hz), axis=1)
+    return turned, [f"all attacks moved by {-late_s * 1000:+.1f} ms"]
+
+
+def _attack_placed(audio: np.ndarray, sample_rate_hz: int, aim: Aim) -> tuple[np.ndarray, list[str]]:
+    """The loop with the attack it begins with on its first samples, and nothing of it at its end.
+
+    Itself when it is a part and no sixteenth of its context lies there.
+    """
+    step_s = 15 / aim.grid.bpm
+    if abs((aim.downbeat_s + step_s / 2) % step_s - step_s / 2) > BEGINS_S:
+        return audio, []
     moved_s = 0.0
     for _ in range(PLACINGS):  # a soft attack's start is read better once it is near its place
         start_s = loop_attack(audio, sample_rate_hz)

@@ -5,10 +5,12 @@ Audio is [C, N] float32. A swing is the ratio of the long to the short eighth: 1
 """
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from acestep.attack import attack_start, levels
+from acestep.beats import find_swing
 from acestep.grid import SAMPLE_RATE_HZ, Grid
 from acestep.loudness import seam_error
 from acestep.onsets import mono, onset_curve, pick_onsets
@@ -22,6 +24,13 @@ EDGE_S = 0.015  # beats nearer to the clip's ends than this are not moved by the
 CLICK = 1.0
 BEAT_SHARE = 0.2  # of a quarter: onsets this near to one are on it, whatever the swing
 MARGIN_S = 0.3  # on both sides, so that the ends are stretched like the rest
+STEPS = (1 / 4, 1 / 3)  # of a quarter: what attacks may lie on
+BEATS_S = 0.05  # as far from a quarter an attack may be meant for it …
+BEATS_SHARE = 0.1  # … and no farther than this much of one
+AGREEING_S = 0.012  # half of the attacks on quarters lie closer together than this
+MIN_ATTACKS = 4
+MIN_AGREEMENT = 0.5  # length of the mean of all directions, each attack a place on a circle of one step
+BY_CHANCE = 3.0  # attacks · agreement²: what is below may be chance in one case of twenty
 
 
 def follow(
@@ -69,6 +78,77 @@ def swing(
     inside = np.all((pairs > EDGE_S) & (pairs < end_s - EDGE_S), axis=0)
     pairs = np.concatenate([[[0.0], [0.0]], pairs[:, inside], [[end_s], [end_s]]], axis=1)
     return _moved(audio, pairs[0], pairs[1], audio.shape[1], sample_rate_hz)
+
+
+@dataclass(frozen=True)
+class Attacks:
+    """Where a clip's attacks begin, in seconds, and how strong each is."""
+
+    starts_s: np.ndarray
+    strengths: np.ndarray
+
+    @classmethod
+    def of(cls, audio: np.ndarray, sample_rate_hz: int = SAMPLE_RATE_HZ) -> "Attacks":
+        """The clear attacks of `audio` [C, N]."""
+        samples = mono(audio)
+        onsets = pick_onsets(onset_curve(samples, sample_rate_hz))
+        level_db = levels(samples[None], sample_rate_hz, crisp=True)
+        starts = [attack_start(level_db, float(at)) for at in onsets.times_s]
+        clear = np.array([start is not None for start in starts], bool)
+        return cls(np.array([start for start in starts if start is not None]), onsets.strengths[clear])
+
+    def lateness_s(self, grid: Grid, downbeat_s: float = 0.0) -> float | None:
+        """How far the attacks lie behind the places of a grid that is given (median; early is negative).
+
+        By the quarters, where enough agree there, for what lies between them may swing; else by its steps.
+        None where they lie on neither, so that nobody can tell. Which beat is which is never asked.
+        """
+        quarter_s = 60 / grid.bpm
+        on_beats_s = self.beats_late_s(grid, downbeat_s)
+        if on_beats_s is not None or len(self.starts_s) < MIN_ATTACKS:
+            return on_beats_s
+        for step_s in (share * quarter_s for share in STEPS):
+            mean_s, agreement = self._mean(downbeat_s, step_s)
+            if agreement < MIN_AGREEMENT or len(self.starts_s) * agreement**2 < BY_CHANCE:
+                continue
+            away = (self.starts_s - downbeat_s - mean_s + step_s / 2) % step_s - step_s / 2
+            found = mean_s + _middle(away, self.strengths)[1]
+            return (found + step_s / 2) % step_s - step_s / 2
+        return None
+
+    def beats_late_s(self, grid: Grid, downbeat_s: float = 0.0) -> float | None:
+        """How far the attacks on quarters lie behind those (median); None for too few, or without agreement."""
+        quarter_s = 60 / grid.bpm
+        away = (self.starts_s - downbeat_s + quarter_s / 2) % quarter_s - quarter_s / 2
+        near = np.abs(away) < min(BEATS_S, BEATS_SHARE * quarter_s)
+        if near.sum() < MIN_ATTACKS:
+            return None
+        lowest, middle, highest = _middle(away[near], self.strengths[near])
+        return middle if highest - lowest < AGREEING_S else None
+
+    def agreement(self, grid: Grid, factor: float = 1.0) -> float:
+        """0–1: how well the attacks, every time multiplied by `factor`, lie on one ruler of sixteenths."""
+        return replace(self, starts_s=self.starts_s * factor)._mean(0.0, STEPS[0] * 60 / grid.bpm)[1]
+
+    def swing(self, grid: Grid, downbeat_s: float = 0.0) -> float | None:
+        """The swing by a grid that is given; None without off-beats."""
+        return find_swing(self.starts_s, self.strengths, downbeat_s, 60 / grid.bpm)
+
+    def _mean(self, downbeat_s: float, step_s: float) -> tuple[float, float]:
+        """The mean place within a step, and how well the attacks agree on it, 0–1."""
+        if not len(self.starts_s):
+            return 0.0, 0.0
+        turns = np.exp(2j * np.pi * (self.starts_s - downbeat_s) / step_s)
+        mean = complex(np.average(turns, weights=self.strengths))
+        return float(np.angle(mean)) / (2 * np.pi) * step_s, abs(mean)
+
+
+def _middle(values: np.ndarray, weights: np.ndarray) -> tuple[float, float, float]:
+    """The quartiles and, between them, the median."""
+    order = np.argsort(values)
+    sums = np.cumsum(weights[order])
+    lowest, middle, highest = values[order][np.searchsorted(sums, np.array([0.25, 0.5, 0.75]) * sums[-1])]
+    return float(lowest), float(middle), float(highest)
 
 
 def errors_on(

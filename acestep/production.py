@@ -175,7 +175,7 @@ class _Production:
             aim.key,
             change=request.fit and layer,
             downbeat_s=self.context.downbeat_s if self.context else None,
-            hints=Hints(aim.on_bar, take.lead),
+            hints=Hints(aim.on_bar, take.lead, aim.given),
             level=lambda audio: self._level(audio, take.sample_rate_hz),
         )
 
@@ -184,7 +184,8 @@ class _Production:
         request, context = self.request, self.context
         if context is None:
             return Aim(request.grid, request.key, tempo_map, on_bar=take.on_bar)
-        return Aim(request.grid, context.key, tempo_map, context.downbeat_s or 0.0)
+        given = request.task in LAYERS and context.downbeat_s is not None
+        return Aim(request.grid, context.key, tempo_map, context.downbeat_s or 0.0, given=given)
 
     def _level(self, audio: np.ndarray, rate_hz: int) -> tuple[np.ndarray, Level]:
         """As loud as was asked for; a part as loud as its context, what stays in place as it is."""

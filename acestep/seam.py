@@ -129,8 +129,12 @@ def start_moved(clip: np.ndarray, late: int, sample_rate_hz: int) -> np.ndarray:
     middle = -before[0] + abs(late)
     around = np.concatenate([clip[:, -middle:], clip[:, : behind[1] + abs(late) + fade]], axis=1)
     moved = np.roll(around, -late, axis=1)
+    early = min(late, 0)  # an attack that lies there already is not entered within
     enter = _least_change(
-        around, moved, range(middle + before[0], middle + before[1] - fade, fade // 4), fade
+        around,
+        moved,
+        range(middle + before[0] + early, middle + before[1] + early - fade, fade // 4),
+        fade,
     )
     leave = _least_change(
         around, moved, range(middle + behind[0], middle + behind[1] - fade, fade // 4), fade

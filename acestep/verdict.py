@@ -4,14 +4,14 @@ Knows measurements and grids; changes nothing.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from acestep.errors import InvalidRequest
 from acestep.grid import Grid, Signature
-from acestep.groove import errors_on, straighten
+from acestep.groove import Attacks, errors_on, straighten
 from acestep.key import Key
 from acestep.measure import Measurement, measure
 from acestep.tempo_map import TempoMap
@@ -21,17 +21,23 @@ __all__ = ["OTHER_KEY", "SAME_KEY", "SAME_NOTES", "Aim", "Errors", "errors", "ju
 
 TEMPO_TOLERANCE_PCT = 0.5
 DOWNBEAT_TOLERANCE_MS = 25.0
+SURE_TEMPO = 0.5  # a part's own tempo is held against it only where it is heard surely
 
 
 @dataclass(frozen=True)
 class Aim:
-    """What was asked for. `downbeat_s` is where the first bar begins; `on_bar`: see `measure`."""
+    """What was asked for. `downbeat_s` is where the first bar begins; `on_bar`: see `measure`.
+
+    `given` says that the beats are those of other music, which the clip is a part for: it is judged by where
+    its attacks lie on them. Which beat a lone bass or lead would begin a bar with says nothing of that.
+    """
 
     grid: Grid
     key: Key | None = None
     tempo_map: TempoMap | None = None
     downbeat_s: float = 0.0
     on_bar: bool = False
+    given: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values for the sidecar."""
@@ -43,6 +49,7 @@ class Aim:
             "tempo_map": self.tempo_map.to_list() if self.tempo_map else None,
             "downbeat_s": self.downbeat_s,
             "on_bar": self.on_bar,
+            "given": self.given,
         }
 
     @classmethod
@@ -55,6 +62,7 @@ class Aim:
                 TempoMap.parse(values["tempo_map"]) if values["tempo_map"] else None,
                 float(values["downbeat_s"]),
                 bool(values["on_bar"]),
+                bool(values.get("given")),  # not in sidecars before 0.3
             )
         except (KeyError, TypeError, ValueError) as error:
             raise InvalidRequest(f"the sidecar does not say what its clip should be: {error}") from error
@@ -89,16 +97,23 @@ class Errors:
             found.append("the notes are of another key")
         return found
 
-    def verdict(self, changed: bool) -> str:
-        """good, poor, untouched, or unmeasured: no beat and no key to judge by."""
+    def verdict(self, changed: bool, given: bool = False) -> str:
+        """good, poor, untouched; unmeasured: no beat and no key to judge by; unsure: a part with nothing out of
+        tolerance whose place on its context's beats cannot be told."""
+        if not self.within:
+            return "poor"
+        if given and self.downbeat_error_ms is None:
+            return "unsure"
         if self == Errors(None, None, None):
             return "unmeasured"
-        return "poor" if not self.within else "good" if changed else "untouched"
+        return "good" if changed else "untouched"
 
 
 def judge(audio: np.ndarray, sample_rate_hz: int, aim: Aim) -> tuple[Measurement, Errors]:
     """Measures `audio` [C, N] and holds it against `aim`; with a tempo map the errors are against that."""
     measured = measure(audio, sample_rate_hz, grid=aim.grid, key=aim.key, on_bar=aim.on_bar)
+    if aim.given:
+        return _judge_part(audio, sample_rate_hz, aim, measured)
     found = errors(measured, aim)
     if aim.tempo_map is None:
         return measured, found
@@ -111,6 +126,25 @@ def judge(audio: np.ndarray, sample_rate_hz: int, aim: Aim) -> tuple[Measurement
     if bar.downbeat_error_ms is not None and abs(bar.downbeat_error_ms) > DOWNBEAT_TOLERANCE_MS:
         downbeat_ms = bar.downbeat_error_ms  # the beats lie on the map, but the bar begins on another beat
     return measured, Errors(tempo_pct, downbeat_ms, found.key_match)
+
+
+def _judge_part(
+    audio: np.ndarray, sample_rate_hz: int, aim: Aim, measured: Measurement
+) -> tuple[Measurement, Errors]:
+    """A part against the beats of its context; what was measured, with the swing by those beats."""
+    grid, tempo_map = aim.grid, aim.tempo_map
+    straight = audio if tempo_map is None else straighten(audio, grid, tempo_map, sample_rate_hz)
+    attacks = Attacks.of(straight, sample_rate_hz)
+    late_s, tempo = attacks.lateness_s(grid, aim.downbeat_s), None
+    sure = tempo_map is None and measured.tempo_confidence >= SURE_TEMPO and measured.steady
+    if late_s is not None:
+        tempo = round(abs(measured.bpm / grid.bpm - 1) * 100, 3) if sure and measured.bpm else None
+        measured = replace(measured, swing=attacks.swing(grid, aim.downbeat_s + late_s))
+    else:
+        measured = replace(measured, swing=None)  # which beat an off-beat belongs to cannot be told
+    downbeat = None if late_s is None else round(1000 * late_s, 2)
+    match = None if aim.key is None else compare_keys(aim.key, measured.key, measured.pitch_classes)
+    return measured, Errors(tempo, downbeat, match)
 
 
 def errors(measured: Measurement, aim: Aim) -> Errors:

@@ -15,6 +15,7 @@ VERDICTS = {
     "good": "fits after small changes",
     "untouched": "fits as it was made",
     "unmeasured": "has no beat and no key to judge by",
+    "unsure": "has too few clear attacks to tell how it lies on the beat",
     "off": "left as it was made",
 }
 

@@ -33,7 +33,7 @@ class Clip:
     downbeat_error_ms: float | None  # negative is early
     key_match: str | None  # same key, same notes, other
     lufs: float | None  # integrated loudness
-    fit: str  # good, poor, untouched, unmeasured, off
+    fit: str  # good, poor, untouched, unsure, unmeasured, off
     prompt: str
     cascade: str
     adapters: tuple[tuple[str, float], ...]
