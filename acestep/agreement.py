@@ -27,6 +27,7 @@ SURE_TEMPO = 0.5  # confidence from which a tempo that was heard is believed
 OVERRULES = 0.8  # confidence from which the ear is believed against request and file together
 CLEARER = 0.1  # in confidence
 SURE_METER = 0.6
+HEARD_AS = {3: Signature(3, 4), 4: Signature(), 6: Signature(6, 8)}
 SAME_TEMPO = 0.005  # relative; two tempi closer than this are one, told with different precision
 WORTH_SAYING = 0.0005  # relative; from here on a deviation from the context is a note
 NEAT = 0.0004  # relative; a tempo heard so near to a half beat per minute is that
@@ -90,12 +91,15 @@ class _Meeting:
         asked = self.request.signature
         claim = next((claim for claim in self.claims if claim.signature), None)
         if asked is not None:
-            # 4/4 is what programs write where nobody said anything
-            if claim and claim.signature not in (asked, Signature()):
+            # 4/4 is what programs write where nobody said anything; ours say what was made
+            said = claim is not None and (claim.signature != Signature() or claim.source == "sidecar")
+            if claim and said and claim.signature != asked:
                 raise InvalidRequest(
                     f"{self.name} is in {claim.signature} (its {claim.source}), and {asked} was asked for: "
                     "leave the signature out to take the context's, or name a context in that signature"
                 )
+            if not said:
+                self._refuse_meter(asked)
             return asked
         if claim and claim.signature:
             if claim.signature != Signature():
@@ -108,6 +112,18 @@ class _Meeting:
             return found
         self.notes.append("signature 4/4: assumed, because the context does not say one")
         return Signature()
+
+    def _refuse_meter(self, asked: Signature) -> None:
+        """Raise InvalidRequest where the context is surely heard in another meter than the asked one."""
+        measured = self._heard(None)
+        found = HEARD_AS.get(measured.meter or 0)
+        if found is None or measured.meter_confidence < OVERRULES:
+            return
+        if {asked.numerator % 3 == 0, found.numerator % 3 == 0} == {True, False}:
+            raise InvalidRequest(
+                f"{self.name} is heard in {found}, and {asked} was asked for: leave the signature out to "
+                "take the context's, or name a context in that signature"
+            )
 
     def _on_the_contexts_map(self, request: GenerateRequest) -> GenerateRequest:
         """The context's own tempo map, where it has one and the part is to be moved onto it."""
@@ -223,7 +239,14 @@ class _Meeting:
                 f"{self.name} lasts {self.duration_s:.2f} s, and a clip {DURATION_RANGE_S[0]:g}–"
                 f"{DURATION_RANGE_S[1]:g} s: say how many bars, or name a part of the file by start and end"
             )
-        self.notes.append(f"{bars:.6g} bars: as long as the context")
+        if self._continues(request):
+            assert request.repaint_s is not None
+            self.notes.append(
+                f"the context lasts {self.duration_s:.2f} s, and the region to make anew ends at "
+                f"{request.repaint_s[1]:g} s: the clip goes on behind its end, {bars:.4g} bars in all"
+            )
+        else:
+            self.notes.append(f"{bars:.6g} bars: as long as the context")
         return bars
 
     def _length_in_bars(self, request: GenerateRequest) -> float:

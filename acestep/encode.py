@@ -9,12 +9,16 @@ import struct
 import numpy as np
 
 from acestep.errors import InvalidRequest
+from acestep.loudness import true_peak_db
 from acestep.riff import MIDDLE_C, MusicalData, pcm24, wav_bytes
 from acestep.tags import flac_tagged, id3_tag
 
 BASC_VERSION = 1
 SCALE_NEITHER, SCALE_MINOR, SCALE_MAJOR = 0, 1, 2  # of the basc chunk
 LOOP_FORWARD = 1
+MP3_SUBTYPE = "MPEG_LAYER_III"
+MP3_ROUNDS = 4
+MP3_MARGIN_DB = 0.05  # an encoder decides anew at another level
 AIFC_VERSION = 0xA2805140
 
 
@@ -27,8 +31,26 @@ def encode(audio: np.ndarray, sample_rate_hz: int, kind: str, sample_format: str
     if kind == "flac":
         return flac_tagged(_by_libsndfile(audio, sample_rate_hz, "FLAC", "PCM_24"), data)
     if kind == "mp3":
-        return id3_tag(data) + _by_libsndfile(audio, sample_rate_hz, "MP3", "MPEG_LAYER_III")
+        return id3_tag(data) + _by_libsndfile(audio, sample_rate_hz, "MP3", MP3_SUBTYPE)
     raise InvalidRequest(f"format {kind!r} is unknown: expected one of wav, aiff, flac, mp3")
+
+
+def mp3_headroom_db(audio: np.ndarray, sample_rate_hz: int, ceiling_db: float) -> float:
+    """The gain, 0 or less, with which no true peak of the MP3 is above `ceiling_db` when it is decoded.
+
+    What an encoder leaves out may have held a peak down; how much is only known by decoding.
+    """
+    import soundfile
+
+    gain_db = 0.0
+    for _ in range(MP3_ROUNDS):
+        body = _by_libsndfile(audio * np.float32(10 ** (gain_db / 20)), sample_rate_hz, "MP3", MP3_SUBTYPE)
+        decoded = soundfile.read(io.BytesIO(body), dtype="float32", always_2d=True)[0].T
+        over_db = (true_peak_db(decoded) or ceiling_db) - ceiling_db
+        if over_db <= 0:
+            break
+        gain_db -= over_db + MP3_MARGIN_DB
+    return gain_db
 
 
 def aiff_bytes(audio: np.ndarray, sample_rate_hz: int, sample_format: str, data: MusicalData) -> bytes:

@@ -71,6 +71,19 @@ class Fit:
     key_match: str | None  # same key, same notes, other
     level: Level | None = None
 
+    def turned(self, gain_db: float) -> "Fit":
+        """The clip at another level, with all that is said of its level."""
+        if gain_db == 0:
+            return self
+        level, after = self.level or Level(0.0, 0.0, None), self.after
+        lufs, peak_db = (None if at is None else at + gain_db for at in (after.lufs, after.true_peak_db))
+        return replace(
+            self,
+            audio=self.audio * np.float32(10 ** (gain_db / 20)),
+            level=replace(level, gain_db=level.gain_db + gain_db),
+            after=replace(after, lufs=lufs, true_peak_db=peak_db),
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """For the sidecar: verdict, errors, changes and both measurements."""
         return {
@@ -127,6 +140,9 @@ def fit(
     elif change:
         in_place_s = IN_PLACE_S if hints.lead is None else IN_PLACE_LED_S
         plan = plan_fit(before, grid, key, downbeat_s, in_place_s)
+    length = grid.samples(sample_rate_hz)
+    if not change and audio.shape[1] > length:  # nothing rings on into a beginning that stays as it is
+        audio = audio[:, :length]
     result, changes = _carry_out(audio, hints.lead if change else None, sample_rate_hz, grid, before, plan)
     if change:
         bent = bool(changes) or audio.shape[1] != result.shape[1]
@@ -221,7 +237,11 @@ def plan_part(before: Measurement, attacks: Attacks, aim: Aim) -> Plan:
     if before.bpm is not None and before.tempo_confidence >= SURE_TEMPO and before.steady:
         factor = before.bpm / grid.bpm
     better = attacks.agreement(grid, factor) > attacks.agreement(grid) + BETTER
-    if abs(factor - 1) * grid.duration_s < STEADY_S or not 1 / MAX_STRETCH < factor < MAX_STRETCH or not better:
+    if (
+        abs(factor - 1) * grid.duration_s < STEADY_S
+        or not 1 / MAX_STRETCH < factor < MAX_STRETCH
+        or not better
+    ):
         factor = 1.0
     late_s = replace(attacks, starts_s=attacks.starts_s * factor).lateness_s(grid, aim.downbeat_s) or 0.0
     if abs(late_s) < BODY_IN_PLACE_S:

@@ -117,7 +117,7 @@ class Attacks:
         return None
 
     def beats_late_s(self, grid: Grid, downbeat_s: float = 0.0) -> float | None:
-        """How far the attacks on quarters lie behind those (median); None for too few, or without agreement."""
+        """How far the attacks on quarters lie behind them (median); None if few, or without agreement."""
         quarter_s = 60 / grid.bpm
         away = (self.starts_s - downbeat_s + quarter_s / 2) % quarter_s - quarter_s / 2
         near = np.abs(away) < min(BEATS_S, BEATS_SHARE * quarter_s)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from acestep.errors import InvalidRequest
 
+USUAL_FLATS = {"major": {1: "Db", 3: "Eb", 8: "Ab", 10: "Bb"}, "minor": {3: "Eb", 10: "Bb"}}
 PITCH_NAMES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 MODES = ("major", "minor")
 MAJOR_STEPS = (0, 2, 4, 5, 7, 9, 11)
@@ -89,6 +90,11 @@ class Key:
     def sharp(self) -> "Key":
         """The same key, written with a sharp: the one spelling that models and indexes know."""
         return Key(self.tonic, self.mode)
+
+    @property
+    def usual(self) -> "Key":
+        """The same key in the spelling with the fewer accidentals: Bb major, but F# minor."""
+        return Key(self.tonic, self.mode, USUAL_FLATS[self.mode].get(self.tonic, ""))
 
     def semitones_to(self, other: "Key") -> int:
         """Shortest transposition from this tonic to the other's, −5 … +6 semitones."""

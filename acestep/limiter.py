@@ -20,6 +20,7 @@ MOST_GAIN_DB = 40.0
 NEAR_LU = 0.2
 AUDIBLE_DB = 6.0
 ROUNDS = 5
+SPLICE_S = 0.02  # at the edges of a new region, which are mostly what is around it
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,25 @@ def levelled(
             break
         gain_db += step
     return result, Level(gain_db, limited_db, target_lufs)
+
+
+def limited_inside(
+    audio: np.ndarray, sample_rate_hz: int, region_s: tuple[float, float]
+) -> tuple[np.ndarray, Level]:
+    """Peaks held back in a region that is new, and there alone: all around stays to the sample."""
+    start, end = (min(round(edge_s * sample_rate_hz), audio.shape[1]) for edge_s in region_s)
+    new = audio[:, start:end]
+    if not new.shape[1]:
+        return audio, Level(0.0, 0.0, None)
+    held, level = levelled(new, sample_rate_hz, None)
+    fade = max(1, min(round(SPLICE_S * sample_rate_hz), new.shape[1] // 2))
+    place = np.arange(new.shape[1])
+    rise = place / fade if start > 0 else np.ones(len(place))
+    fall = place[::-1] / fade if end < audio.shape[1] else np.ones(len(place))
+    share = np.clip(np.minimum(rise, fall), 0, 1).astype(np.float32)
+    result = audio.copy()
+    result[:, start:end] = new + share * (held - new)
+    return result, level
 
 
 class _Limiter:

@@ -18,13 +18,13 @@ from acestep.audio import source_notes
 from acestep.choose import Rank, rank, refuse_silence
 from acestep.clip import SIDECAR_FORMAT, Clip, Staging, clip_stem, read_sidecar
 from acestep.context import LAYERS, read_context
-from acestep.encode import encode
+from acestep.encode import encode, mp3_headroom_db
 from acestep.errors import Cancelled, PoorFit, UnreadableAudio
 from acestep.fingerprint import heard, origin, versions
 from acestep.fit import Fit, Hints, fit, moved
 from acestep.grid import SAMPLE_RATE_HZ, bars_in_words
 from acestep.key import Key
-from acestep.limiter import CEILING_DB, Level, levelled
+from acestep.limiter import CEILING_DB, Level, levelled, limited_inside
 from acestep.memory import CHOICES
 from acestep.pace import Progress
 from acestep.request import MAX_SEED, MOVED_TASKS, GenerateRequest
@@ -196,9 +196,9 @@ class _Production:
             return levelled(audio, rate_hz, context.level_for(audio, rate_hz))
         if request.sample_format == "float32":
             return audio, Level(0.0, 0.0, None)  # which holds samples beyond full scale
-        # only what is new may be held back: the rest of a repaint stays to the sample, however loud it is
-        kept_db = context.measured.true_peak_db if context and request.task == "repaint" else None
-        return levelled(audio, rate_hz, None, max(CEILING_DB, kept_db or -np.inf))
+        if request.repaint_s is None:
+            return levelled(audio, rate_hz, None)
+        return limited_inside(audio, rate_hz, request.repaint_s)
 
     def _placed(self, result: Fit, take: "Take") -> Fit:
         """What lies on the straight grid, moved into the swing and onto the tempo map that were asked for."""
@@ -244,6 +244,9 @@ class _Production:
         request, grid = self.request, self.grid
         rate_hz = made.sample_rate_hz
         checkpoint = origin(self.cascade, request) | {"adapters": made.adapters}  # those it was made with
+        if request.format == "mp3":
+            ceiling_db = max(CEILING_DB, result.after.true_peak_db or CEILING_DB)
+            result = result.turned(mp3_headroom_db(result.audio, rate_hz, ceiling_db))
         audio = result.audio
         key = _key_on_label(result, request.key)
         created = time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(self.started))

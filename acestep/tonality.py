@@ -93,7 +93,7 @@ def measure_tonality(samples: np.ndarray, sample_rate_hz: int, expected: Key | N
     if expected is not None:
         scores[expected.tonic + (0 if expected.mode == "major" else 12)] += EXPECTED_BONUS
     order = np.argsort(-scores)
-    keys = [Key(int(i) % 12, "major" if i < 12 else "minor") for i in order[:2]]
+    keys = [Key(int(i) % 12, "major" if i < 12 else "minor").usual for i in order[:2]]
     pitched = (
         tones.tuning_cents is not None
         and tones.count >= MIN_TONES_PER_S * min(len(samples) / sample_rate_hz, 30)

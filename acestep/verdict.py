@@ -62,7 +62,7 @@ class Aim:
                 TempoMap.parse(values["tempo_map"]) if values["tempo_map"] else None,
                 float(values["downbeat_s"]),
                 bool(values["on_bar"]),
-                bool(values.get("given")),  # not in sidecars before 0.3
+                bool(values.get("given")),  # older sidecars do not say
             )
         except (KeyError, TypeError, ValueError) as error:
             raise InvalidRequest(f"the sidecar does not say what its clip should be: {error}") from error
@@ -98,8 +98,8 @@ class Errors:
         return found
 
     def verdict(self, changed: bool, given: bool = False) -> str:
-        """good, poor, untouched; unmeasured: no beat and no key to judge by; unsure: a part with nothing out of
-        tolerance whose place on its context's beats cannot be told."""
+        """good, poor, untouched; unmeasured: no beat and no key to judge by; unsure: a part with nothing out
+        of tolerance whose place on its context's beats cannot be told."""
         if not self.within:
             return "poor"
         if given and self.downbeat_error_ms is None:

@@ -1,15 +1,17 @@
 """Files other than WAV: the samples and the musical data survive, and other programs read them."""
 
 import dataclasses
+import io
 
 import numpy as np
 import pytest
 import soundfile
 
-from acestep.encode import encode
+from acestep.encode import encode, mp3_headroom_db
 from acestep.errors import InvalidRequest
 from acestep.key import Key
 from acestep.labels import read_labels
+from acestep.loudness import true_peak_db
 from acestep.tags import short_key
 from tests.test_riff import DATA
 
@@ -82,3 +84,13 @@ def test_files_without_tags_have_none(tmp_path):
 
 def test_keys_are_short_in_tags():
     assert [short_key(key) for key in ("F# minor", "C major", "")] == ["F#m", "C", ""]
+
+
+def test_an_mp3_stays_under_the_ceiling_when_it_is_decoded():
+    noise = np.random.default_rng(5).standard_normal((2, 96_000))
+    bursts = np.sign(noise) * (np.arange(96_000) % 12_000 < 2_000) * 0.8
+    gain_db = mp3_headroom_db(bursts.astype(np.float32), 48_000, -1.0)
+    assert gain_db < 0
+    loud = (bursts * 10 ** (gain_db / 20)).astype(np.float32)
+    decoded = soundfile.read(io.BytesIO(encode(loud, 48_000, "mp3", "pcm24", DATA)), dtype="float32")[0].T
+    assert true_peak_db(decoded) <= -1.0

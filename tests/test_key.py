@@ -81,3 +81,9 @@ def test_a_scale_has_seven_notes_and_begins_with_its_tonic(key):
 
 def test_relative_keys_share_their_notes():
     assert set(Key.parse("C").pitch_classes) == set(Key.parse("Am").pitch_classes)
+
+
+def test_a_key_that_nobody_spelled_has_its_usual_name():
+    names = ("A# major", "D# minor", "G# major", "G# minor", "F# minor", "D# major", "F minor")
+    usual = ["Bb major", "Eb minor", "Ab major", "G# minor", "F# minor", "Eb major", "F minor"]
+    assert [str(Key.parse(name).usual) for name in names] == usual

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from acestep.grid import Grid
-from acestep.limiter import MOST_LIMITED_DB, levelled
+from acestep.limiter import MOST_LIMITED_DB, levelled, limited_inside
 from acestep.loudness import integrated_lufs, seam_error, true_peak_db
 from tests.band import drums
 from tests.test_attack import hits
@@ -81,3 +81,12 @@ def test_silence_has_no_loudness_and_stays():
     assert result is silence
     assert level.gain_db == 0
     assert true_peak_db(silence) is None
+
+
+def test_only_a_new_region_is_held_back_and_all_around_stays_to_the_sample():
+    audio = np.random.default_rng(3).standard_normal((2, 96_000)).astype(np.float32)
+    result, level = limited_inside(audio, 48_000, (0.5, 1.0))
+    assert level.limited_db > 3
+    assert np.array_equal(result[:, :24_000], audio[:, :24_000])
+    assert np.array_equal(result[:, 48_000:], audio[:, 48_000:])
+    assert true_peak_db(result[:, 25_000:47_000]) <= -0.9
