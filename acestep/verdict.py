@@ -139,12 +139,20 @@ def _judge_part(
     sure = tempo_map is None and measured.tempo_confidence >= SURE_TEMPO and measured.steady
     if late_s is not None:
         tempo = round(abs(measured.bpm / grid.bpm - 1) * 100, 3) if sure and measured.bpm else None
-        measured = replace(measured, swing=attacks.swing(grid, aim.downbeat_s + late_s))
+        if not _on_beat(measured, aim):  # the ear took off-beats for beats
+            measured = replace(measured, swing=attacks.swing(grid, aim.downbeat_s + late_s))
     else:
         measured = replace(measured, swing=None)  # which beat an off-beat belongs to cannot be told
     downbeat = None if late_s is None else round(1000 * late_s, 2)
     match = None if aim.key is None else compare_keys(aim.key, measured.key, measured.pitch_classes)
     return measured, Errors(tempo, downbeat, match)
+
+
+def _on_beat(measured: Measurement, aim: Aim) -> bool:
+    """Whether the beats that were heard are those of the aim."""
+    quarter_s = 60 / aim.grid.bpm
+    off_s = ((measured.downbeat_s or 0.0) - aim.downbeat_s + quarter_s / 2) % quarter_s - quarter_s / 2
+    return measured.downbeat_s is not None and abs(off_s) < 0.1 * quarter_s
 
 
 def errors(measured: Measurement, aim: Aim) -> Errors:

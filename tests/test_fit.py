@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from acestep.attack import attack_start, levels
-from acestep.fit import fit
+from acestep.attack import attack_start, levels, loop_attack
+from acestep.fit import Hints, fit
 from acestep.grid import SAMPLE_RATE_HZ, Grid, Signature
 from acestep.key import Key
 from acestep.onsets import mono, onset_curve, pick_onsets
@@ -123,3 +123,27 @@ def test_the_same_input_gives_the_same_samples():
     one = fit(loop, SAMPLE_RATE_HZ, grid, Key.parse("A minor"))
     two = fit(loop, SAMPLE_RATE_HZ, grid, Key.parse("A minor"))
     assert np.array_equal(one.audio, two.audio)
+
+
+@pytest.mark.parametrize("late_s", [-0.008, 0.012])
+def test_a_part_keeps_the_beats_it_is_given_and_begins_on_its_first_sample(late_s):
+    grid = Grid(100.0, bars=2)
+    off_beats = np.roll(
+        drums(grid), round(grid.beat_s / 2 * SAMPLE_RATE_HZ), axis=1
+    )  # a bar the ear misreads
+    result = fit(shifted(off_beats, late_s), grid=grid, downbeat_s=0.0, hints=Hints(given=True))
+    assert result.verdict in ("good", "untouched")
+    assert abs(result.downbeat_error_ms) < 4
+    start_s = loop_attack(result.audio, SAMPLE_RATE_HZ)
+    assert start_s is not None
+    assert -0.001 <= start_s <= 0.002
+    moved = result.audio.mean(axis=0), off_beats.mean(axis=0)
+    assert np.corrcoef(*moved)[0, 1] > 0.6  # on the half beat, where it was
+
+
+def test_a_part_without_attacks_is_unsure_not_poor():
+    result = fit(
+        pad(Key.parse("A minor"), 4.8), grid=Grid(100.0, bars=2), downbeat_s=0.0, hints=Hints(given=True)
+    )
+    assert result.verdict == "unsure"
+    assert result.downbeat_error_ms is None
