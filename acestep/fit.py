@@ -149,12 +149,13 @@ def fit(
         if seam_error(result, sample_rate_hz) > (CLICK if bent else CLICK_TO_TOUCH):
             result = smooth_seam(result, sample_rate_hz)
             changes += [] if bent else ["loop seam smoothed"]
+        result, notes = _placed(result, sample_rate_hz, aim)
+        changes += notes
     result, levelled = level(result) if level else (result, None)
-    if change:  # after the level: an attack whose peak is held back stands less far above its start
-        result, notes = _body_placed(result, sample_rate_hz, aim)
-        changes += notes
-        result, notes = _attack_placed(result, sample_rate_hz, aim)
-        changes += notes
+    if (
+        change and levelled and levelled.limited_db
+    ):  # a peak that is held back stands less far above its start
+        result, _ = _placed(result, sample_rate_hz, aim)
     if changes and seam_error(result, sample_rate_hz) > CLICK:
         result = smooth_seam(result, sample_rate_hz)
     if result is not audio:
@@ -188,9 +189,11 @@ def moved(
             changes.append("moved onto the tempo map")
     if audio is result.audio:
         return result
-    audio, levelled = level(audio) if level else (audio, None)
     audio, notes = _attack_placed(audio, sample_rate_hz, aim)
     changes += notes
+    audio, levelled = level(audio) if level else (audio, None)
+    if levelled and levelled.limited_db:
+        audio, _ = _attack_placed(audio, sample_rate_hz, aim)
     after, found = judge(audio, sample_rate_hz, aim)
     verdict = found.verdict(True, aim.given)
     return Fit(audio, verdict, result.before, after, tuple(changes), **vars(found), level=levelled)
@@ -261,6 +264,13 @@ def transposition(before: Measurement, key: Key | None) -> float:
         step = 0
     cents = before.tuning_cents or 0.0
     return step - (cents / 100 if abs(cents) > TUNING_TOLERANCE_CENTS else 0.0)
+
+
+def _placed(audio: np.ndarray, sample_rate_hz: int, aim: Aim) -> tuple[np.ndarray, list[str]]:
+    """The loop with its attacks on the beat and the first of them on its first samples; what was done."""
+    audio, turned = _body_placed(audio, sample_rate_hz, aim)
+    audio, placed = _attack_placed(audio, sample_rate_hz, aim)
+    return audio, turned + placed
 
 
 def _body_placed(audio: np.ndarray, sample_rate_hz: int, aim: Aim) -> tuple[np.ndarray, list[str]]:
