@@ -150,8 +150,8 @@ class Daemon:
             if not self._home.is_there():
                 log.error("home_deleted", home=str(self.config.home), then="the daemon stops")
                 raise StorageError(
-                    f"the home {self.config.home} was deleted or replaced while the daemon ran, so it stopped: "
-                    "start it again, and it makes a new home"
+                    f"the home {self.config.home} was deleted or replaced while the daemon ran, so it "
+                    "stopped: start it again, and it makes a new home"
                 )
             if self._worked.is_set() and self.queue.running is None:
                 self._worked.clear()
@@ -159,7 +159,7 @@ class Daemon:
 
     @property
     def works_on(self) -> bool:
-        """After the end: whether the worker is in a long step of the model, which cannot be ended otherwise."""
+        """After the end: whether the worker is in a long step of the model, which only an exit ends."""
         return hasattr(self, "worker") and not self.worker.join(0)
 
     def shutdown(self) -> None:

@@ -1,7 +1,8 @@
 """The daemon's memory: how much it holds, and that what is freed goes back to the system.
 
-glibc gives every thread a heap of its own, up to eight a core, and keeps what was freed in each of them. A daemon
-whose calls come and go in many threads grows by that alone. Other systems' allocators are left as they are.
+glibc gives every thread a heap of its own, up to eight a core, and keeps what was freed in each of them. A
+daemon whose calls come and go in many threads grows by that alone. Other systems' allocators are left as
+they are.
 """
 
 import ctypes

@@ -22,7 +22,7 @@ from acestep.clip import MAX_SIDECAR_BYTES, SIDECAR_ENDING, Clip, belongings, re
 from acestep.errors import AceStepError, AlreadyExists, InvalidRequest, NotFound
 from acestep.key import Key
 from server import database, logs, moves
-from server.scan import clips, is_ordinary, stamp
+from server.scan import Unreadable, clips, is_ordinary, stamp
 
 DEFAULT_LIMIT = 200
 MAX_LIMIT = 5_000
@@ -59,14 +59,6 @@ class Search:
     starred: bool = False
     trashed: bool = False
     limit: int = 0
-
-
-@dataclass(frozen=True)
-class Unreadable:
-    """A clip whose sidecar cannot be used, and why."""
-
-    path: str
-    message: str
 
 
 class Library:

@@ -123,8 +123,8 @@ def encode(address: str, *values: str | float | int) -> bytes:
 
 
 def _plain(value: str | float | int) -> str | float | int:
-    """What OSC can carry: numbers of 32 bits; no zero in texts, and a question mark for bytes of file names that
-    are no UTF-8."""
+    """What OSC can carry: numbers of 32 bits; no zero in texts, and a question mark for bytes
+    of file names that are no UTF-8."""
     if isinstance(value, float):
         return value if abs(value) <= _MAX_FLOAT or value != value else math.copysign(math.inf, value)
     if isinstance(value, int):

@@ -7,9 +7,18 @@ import contextlib
 import os
 import stat
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from acestep.clip import SIDECAR_ENDING
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A clip that cannot be used, and why."""
+
+    path: str
+    message: str
 
 
 def clips(folders: Iterable[Path]) -> Iterator[tuple[Path, Path]]:
@@ -34,7 +43,7 @@ def clips(folders: Iterable[Path]) -> Iterator[tuple[Path, Path]]:
                     if file.is_symlink():
                         links.append((file, sidecar))
                     else:
-                        known.add(os.path.join(real, file.name))
+                        known.add(str(Path(real, file.name)))
                         yield file, sidecar
                 if below and _is_folder(entry):
                     inner.append(Path(entry.path))

@@ -1,4 +1,4 @@
-"""Whoever subscribes, from wherever: no job fails by it, OSC goes on, and the daemon never talks to itself."""
+"""Whoever subscribes, from wherever: no job fails by it, and the daemon never talks to itself."""
 
 import errno
 import socket
@@ -121,17 +121,20 @@ def test_what_claims_to_come_from_the_daemon_itself_is_not_answered(daemon: Daem
 
 def test_two_daemons_that_are_subscribed_to_each_other_fall_silent(tmp_path: Path, daemon: Daemon) -> None:
     """What one tells is no question to the other, so nothing is answered for ever."""
-    with running(settings(tmp_path / "second"), StandIn()) as second, Osc(daemon.osc.port) as client:
-        with Osc(second.osc.port) as other:
-            client.send("subscribe", second.osc.port)
-            other.send("subscribe", daemon.osc.port)
-            client.send("subscribe")
-            client.waiting()
-            client.send("generate", "p")
-            client.until("done")
-            client.send("tempo", -1)
-            assert client.until("error")
-            assert client.waiting() == []
+    with (
+        running(settings(tmp_path / "second"), StandIn()) as second,
+        Osc(daemon.osc.port) as client,
+        Osc(second.osc.port) as other,
+    ):
+        client.send("subscribe", second.osc.port)
+        other.send("subscribe", daemon.osc.port)
+        client.send("subscribe")
+        client.waiting()
+        client.send("generate", "p")
+        client.until("done")
+        client.send("tempo", -1)
+        assert client.until("error")
+        assert client.waiting() == []
 
 
 @pytest.mark.parametrize("name", ["pong", "accepted", "error", "state", "heard"])
