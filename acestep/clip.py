@@ -242,7 +242,7 @@ def sweep_unfinished(folder: Path) -> int:
         owner = re.fullmatch(r"\.acestep-(\d+)-\w+\.\w+", hidden.name)
         if not owner or (_is_alive(int(owner[1])) and int(owner[1]) != os.getpid()):
             continue
-        if hidden.suffix == READY:
+        if hidden.suffix == READY and hidden.is_dir():
             try:
                 for body in sorted(file for file in hidden.iterdir() if file.suffix != SIDECAR_ENDING):
                     _appear(hidden, body.name)

@@ -11,13 +11,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import acestep
-from acestep.errors import InvalidRequest, StorageError
+from acestep.command import FAILED
+from acestep.errors import AceStepError, InvalidRequest, StorageError
 from protos import WIRE_VERSION
-from server import logs, recovery
+from server import heap, logs, recovery
 from server import worker as worker_module
 from server.config import Config
 from server.events import ClipWritten, Event, Failed, Hub
@@ -65,6 +65,7 @@ class Daemon:
         self._produce = produce
         self._load = load
         self._stop = threading.Event()
+        self._worked = threading.Event()  # since memory was given back
         self._started = time.monotonic()
         self._open = contextlib.ExitStack()  # what is open, closed in the opposite order
 
@@ -84,6 +85,7 @@ class Daemon:
     def startup(self, resume: bool = False) -> None:
         """Opens everything. Raises AceStepError when something needed cannot be had."""
         config = self.config
+        heap.bound()  # before any thread starts
         self._make_home()
         self._home = self._open.enter_context(HomeLock(config.home))
         self._open.callback(log.info, "stopped")
@@ -142,11 +144,23 @@ class Daemon:
         self._announce()
 
     def main_loop(self) -> None:
-        """Waits; everything happens in the threads of worker, OSC and gRPC. Ends when the home is deleted."""
+        """Waits; everything happens in the threads of worker, OSC and gRPC. Raises StorageError when the home
+        is deleted."""
         while not self._stop.wait(LOOK_S):
             if not self._home.is_there():
                 log.error("home_deleted", home=str(self.config.home), then="the daemon stops")
-                return
+                raise StorageError(
+                    f"the home {self.config.home} was deleted or replaced while the daemon ran, so it "
+                    "stopped: start it again, and it makes a new home"
+                )
+            if self._worked.is_set() and self.queue.running is None:
+                self._worked.clear()
+                heap.give_back()
+
+    @property
+    def works_on(self) -> bool:
+        """After the end: whether the worker is in a long step of the model, which only an exit ends."""
+        return hasattr(self, "worker") and not self.worker.join(0)
 
     def shutdown(self) -> None:
         """Finishes or cancels the running job, keeps the waiting ones for `--resume`, and closes all."""
@@ -177,7 +191,7 @@ class Daemon:
             "home": str(self.config.home),
             "grpc_port": self.grpc.port,
             "osc_port": self.osc.port,
-            "memory_bytes": _memory_bytes(),
+            "memory_bytes": heap.held_bytes(),
             "uptime_s": round(time.monotonic() - self._started, 1),
             "folders": [str(folder) for folder in self.folders.folders],
         }
@@ -236,6 +250,7 @@ class Daemon:
 
     def _index(self, event: Event) -> None:
         """A hub listener: every clip goes into the library."""
+        self._worked.set()
         if isinstance(event, ClipWritten):
             try:
                 self.library.add(event.clip)
@@ -288,23 +303,18 @@ def serve(
     """Runs the daemon in this thread until a signal comes; the exit code."""
     for number in signals:
         signal.signal(number, lambda *_: daemon.stop())
-    daemon.run(resume)
-    if not daemon.worker.join(0):  # inside a long step of the model, which cannot be ended otherwise
-        sys.stderr.flush()
-        os._exit(0)
+    try:
+        daemon.run(resume)
+    except AceStepError as error:
+        if daemon.works_on:
+            print(f"acestep: {error}", file=sys.stderr)
+            _end_at_once(FAILED)
+        raise
+    if daemon.works_on:
+        _end_at_once(0)
     return 0
 
 
-def _memory_bytes() -> int:
-    """Memory this process holds now; its peak where the system does not tell the present."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError):
-        pass
-    try:
-        import resource
-
-        return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)  # bytes on macOS
-    except ImportError:  # Windows
-        return 0
+def _end_at_once(code: int) -> None:
+    sys.stderr.flush()
+    os._exit(code)

@@ -9,10 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from server import logs
+
 if TYPE_CHECKING:
     import numpy as np
 
 MAX_WAITING_EVENTS = 2_000
+log = logs.get("events")
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,8 @@ Listener = Callable[[Event], None]
 class Hub:
     """Hands every event to every listener, in order, in the thread that publishes it.
 
-    Listeners must be quick and must not raise; slow ones use `Inbox`.
+    Listeners must be quick; slow ones use `Inbox`. One that fails is no reason for the job or for the other
+    listeners to fail.
     """
 
     def __init__(self) -> None:
@@ -96,9 +100,12 @@ class Hub:
         return leave
 
     def publish(self, event: Event) -> None:
-        """Hands `event` to all listeners."""
+        """Hands `event` to all listeners. Never raises."""
         for listener in self._listeners:
-            listener(event)
+            try:
+                listener(event)
+            except Exception:
+                log.error("listener_failed", job=event.job, exc_info=True)
 
 
 class Inbox:

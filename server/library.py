@@ -22,11 +22,12 @@ from acestep.clip import MAX_SIDECAR_BYTES, SIDECAR_ENDING, Clip, belongings, re
 from acestep.errors import AceStepError, AlreadyExists, InvalidRequest, NotFound
 from acestep.key import Key
 from server import database, logs, moves
-from server.scan import sidecars, stamp
+from server.scan import Unreadable, clips, is_ordinary, stamp
 
 DEFAULT_LIMIT = 200
 MAX_LIMIT = 5_000
 MAX_UNREADABLE = 100  # named in one answer
+NO_FILE = "{} is a pipe, a socket, a device or a folder: expected an audio file"
 log = logs.get("library")
 _PROBE = (
     "SELECT c.path, name, words, bpm, key, adapters, created, starred, trashed, stamp, c.sidecar, target"
@@ -58,14 +59,6 @@ class Search:
     starred: bool = False
     trashed: bool = False
     limit: int = 0
-
-
-@dataclass(frozen=True)
-class Unreadable:
-    """A clip whose sidecar cannot be used, and why."""
-
-    path: str
-    message: str
 
 
 class Library:
@@ -116,10 +109,12 @@ class Library:
             seen: set[str] = set()
             unreadable: dict[str, tuple[float, str]] = {}
             plain: dict[Path, bool] = {}  # folders that are allowed, and behind no link
-            for sidecar in (found for folder in [*folders, self.trash] for found in sidecars(folder)):
-                file = sidecar.with_name(sidecar.name.removesuffix(SIDECAR_ENDING))
-                seen_at = stamp(sidecar)
-                if seen_at is None or stamp(file) is None or not self._is_allowed(file, sidecar, plain):
+            for file, sidecar in clips([*folders, self.trash]):
+                seen_at, ordinary = stamp(sidecar), is_ordinary(file)
+                if seen_at is None or ordinary is None or not self._is_allowed(file, sidecar, plain):
+                    continue
+                if not ordinary:
+                    unreadable[str(file)] = (seen_at, NO_FILE.format(file.name))
                     continue
                 if known.get(str(file)) == seen_at:
                     seen.add(str(file))
@@ -348,6 +343,8 @@ class Library:
         """The clip as its files say now. Raises NotFound when they are gone."""
         if not Path(clip.path).exists():
             raise NotFound(f"{clip.path} is no longer there: somebody moved or deleted it")
+        if not is_ordinary(Path(clip.path)):
+            raise InvalidRequest(NO_FILE.format(clip.path))
         return self._load(Path(clip.path))
 
     def _load(self, file: Path) -> Clip:

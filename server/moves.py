@@ -67,6 +67,8 @@ def _move_file(source: Path, target: Path) -> None:
 
 
 def _copy_new(source: Path, target: Path) -> bool:
+    if not source.is_file():  # reading a pipe or a device need not end
+        raise StorageError(f"{source} is no ordinary file: move it by hand")
     hidden = _hidden(target.parent)
     try:
         shutil.copy2(source, hidden)

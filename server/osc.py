@@ -1,18 +1,17 @@
 """OSC over UDP: reads messages, hands them to session and intake, and sends answers and events.
 
-One socket receives and sends, so that answers come from the daemon's own port. A message that is wrong in
-any way is answered with /acestep/error and changes nothing. Knows nothing of models.
+A message that is wrong in any way is answered with /acestep/error and changes nothing. Knows nothing of
+models.
 """
 
 import json
-import socket
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import acestep
-from acestep.errors import AceStepError, Busy, InvalidRequest, NotFound, Unavailable
+from acestep.errors import AceStepError, Busy, InvalidRequest, NotFound
 from protos import WIRE_VERSION
 from server import logs
 from server.events import Accepted, ClipWritten, Done, Event, Failed, Hub, Progress
@@ -21,7 +20,7 @@ from server.osc_address import PREFIX, is_pattern, matching, pressed
 from server.osc_codec import MAX_MESSAGE_BYTES, Message, encode, parse
 from server.osc_monitor import Monitors
 from server.osc_session import MESSAGES, Address, Fields, Sessions, Setting, describe, read
-from server.ports import taken_message
+from server.osc_socket import OscSocket
 from server.queue import Job
 from server.security import RateLimit, Senders
 
@@ -37,7 +36,8 @@ ANSWER_BYTES_AT_ONCE = 64 << 10
 MAX_PACKET_ANSWER_BYTES = 16 << 10
 MAX_REFUSALS = 8  # of the messages in one bundle that are answered one by one
 THIS_MACHINE = "127.0.0.1"
-RECEIVE_BUFFER_BYTES = 1 << 20  # a burst of a thousand messages waits here
+# What only daemons say. An answer to it could be answered in turn, without end.
+ANSWERS = ("pong", "accepted", "progress", "clip", "done", "cancelled", "error", "state", "heard")
 log = logs.get("osc")
 
 
@@ -67,8 +67,7 @@ class OscServer:
         self._subscribers: OrderedDict[Address, Address] = OrderedDict()  # target → who asked
         self._monitors = Monitors()
         self._audience: dict[str, list[Address]] = {}  # job → who is told of it beside the subscribers
-        self._stopping = False
-        self._socket = _bind(address)
+        self._socket = OscSocket(address)
         self._thread = threading.Thread(target=self._run, name="osc", daemon=True)
         self._leave = hub.listen(self._tell)
         self._actions: dict[str, Callable[[Address, Sequence[Any]], None]] = {
@@ -85,7 +84,7 @@ class OscServer:
     @property
     def port(self) -> int:
         """The port that is really bound."""
-        return int(self._socket.getsockname()[1])
+        return self._socket.port
 
     def start(self) -> None:
         """Begins to read messages."""
@@ -93,31 +92,24 @@ class OscServer:
 
     def stop(self) -> None:
         """Ends the thread and closes the socket."""
-        self._stopping = True
         self._leave()
-        with socket.socket(self._socket.family, socket.SOCK_DGRAM) as waker:
-            host = self._socket.getsockname()[0]
-            waker.sendto(b"", ({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), self.port))
+        self._socket.wake()
         if self._thread.is_alive():
             self._thread.join(2)
         self._socket.close()
 
     def _run(self) -> None:
-        while not self._stopping:
+        while packet := self._socket.receive():
             try:
-                datagram, sender = self._socket.recvfrom(65_536)
-            except ConnectionResetError:  # Windows: somebody we answered is gone
-                continue
-            except OSError as error:
-                if not self._stopping:
-                    log.error("socket_failed", error=str(error))
-                return
-            if not self._stopping:
-                self.receive(datagram, (sender[0], sender[1]))
+                self.receive(*packet)
+            except Exception:
+                log.error("packet_failed", exc_info=True)
 
     def receive(self, datagram: bytes, sender: Address) -> None:
         """Reads one packet and does what its messages say."""
         self._left = MAX_PACKET_ANSWER_BYTES
+        if self._socket.is_own(sender):  # a forged sender, or something that sends our answers back
+            return
         if not self._senders.allows(sender[0]):
             log.warning("sender_refused", sender=f"{sender[0]}:{sender[1]}")
             return
@@ -156,6 +148,8 @@ class OscServer:
                 self._press(name, sender)
         elif name in MESSAGES and message.address.startswith(PREFIX):
             self.sessions.of(sender).change(self._checked(name, message.values))
+        elif name in ANSWERS:
+            log.debug("answer_ignored", address=message.address)
         elif is_pattern(message.address):
             self._act_on_all(message, sender)
         else:
@@ -215,12 +209,19 @@ class OscServer:
             )
         session = self.sessions.of(sender)
         request, folder = session.request(values[0], values[1:])
-        self._intake.submit(
-            request,
-            client=session.client,
-            folder=folder,
-            before_queueing=lambda job: self.attend(job.id, sender),
-        )
+        attended: list[str] = []
+
+        def attend(job: Job) -> None:
+            attended.append(job.id)
+            self.attend(job.id, sender)
+
+        try:
+            self._intake.submit(request, client=session.client, folder=folder, before_queueing=attend)
+        except AceStepError:
+            with self._lock:
+                for job in attended:
+                    self._audience.pop(job, None)
+            raise
 
     def generate_by_pad(self) -> None:
         """A MIDI trigger: the shared session's settings, and its last prompt unless one is configured."""
@@ -295,6 +296,11 @@ class OscServer:
 
     def _subscribe(self, sender: Address, values: Sequence[Any]) -> None:
         target = self._target("/acestep/subscribe", sender, values)
+        if self._socket.is_own(target):
+            raise InvalidRequest(
+                f"/acestep/subscribe: port {target[1]} is the daemon's own, which would answer itself "
+                "without end: expected the port that your program listens on"
+            )
         with self._lock:
             self._subscribers.pop(target, None)
             self._subscribers[target] = sender
@@ -372,23 +378,8 @@ class OscServer:
 
     def _send_to(self, targets: list[Address], datagram: bytes) -> None:
         for target in targets:
-            try:
-                self._socket.sendto(datagram, target)
-            except OSError as error:  # a target that is gone is no reason to fail
-                log.debug("answer_not_sent", target=f"{target[0]}:{target[1]}", error=str(error))
+            self._socket.send(datagram, target)
 
 
 def _expect(what: str, values: Sequence[Any], *arguments: tuple[str, str]) -> None:
     read(what, Setting(arguments, lambda *_: {}), values)
-
-
-def _bind(address: Address) -> socket.socket:
-    family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-    bound = socket.socket(family, socket.SOCK_DGRAM)
-    try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
-        bound.bind(address)
-    except OSError as error:
-        bound.close()
-        raise Unavailable(taken_message("OSC", "udp", *address, error, "--osc-port")) from None
-    return bound

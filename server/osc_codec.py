@@ -4,6 +4,7 @@ Reading is our own because python-osc's parser fills up missing bytes and skips 
 writing is python-osc's. Knows nothing of addresses' meaning or of sockets.
 """
 
+import math
 import struct
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,7 @@ _BUNDLE_HEAD_BYTES = 16  # "#bundle" and a time tag; we act at once whatever it 
 _NUMBERS = {"i": ">i", "f": ">f", "h": ">q", "d": ">d"}
 _CONSTANTS = {"T": True, "F": False, "N": None, "I": float("inf")}
 TYPES = "i, f or s"
+_MAX_FLOAT = 3.4028234663852886e38  # the largest of 32 bits
 
 
 @dataclass(frozen=True)
@@ -116,10 +118,15 @@ def encode(address: str, *values: str | float | int) -> bytes:
     builder = OscMessageBuilder(address)
     for value in values:
         kind = "s" if isinstance(value, str) else "f" if isinstance(value, float) else "i"
-        builder.add_arg(_plain(value) if isinstance(value, str) else value, kind)
+        builder.add_arg(_plain(value), kind)
     return builder.build().dgram
 
 
-def _plain(text: str) -> str:
-    """What OSC can carry: no zero, and a question mark for bytes of file names that are no UTF-8."""
-    return text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")
+def _plain(value: str | float | int) -> str | float | int:
+    """What OSC can carry: numbers of 32 bits; no zero in texts, and a question mark for bytes
+    of file names that are no UTF-8."""
+    if isinstance(value, float):
+        return value if abs(value) <= _MAX_FLOAT or value != value else math.copysign(math.inf, value)
+    if isinstance(value, int):
+        return max(-(2**31), min(2**31 - 1, value))
+    return value.replace("\0", "").encode("utf-8", "replace").decode("utf-8")

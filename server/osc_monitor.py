@@ -1,7 +1,5 @@
 """`/acestep/monitor`: programs on this machine that are told what others send to the daemon's OSC port."""
 
-import contextlib
-import socket
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
@@ -9,6 +7,7 @@ from typing import Any
 from acestep.errors import ForbiddenPath, InvalidRequest
 from server.osc_codec import Message, encode
 from server.osc_session import Address
+from server.osc_socket import OscSocket
 from server.security import is_loopback
 
 MAX_MONITORS = 8
@@ -36,12 +35,11 @@ class Monitors:
         """Tells `sender` no longer."""
         self._asked.pop(sender, None)
 
-    def tell(self, through: socket.socket, message: Message, sender: Address) -> None:
+    def tell(self, through: OscSocket, message: Message, sender: Address) -> None:
         """Tells what came in, except to those who sent it themselves."""
         if not self._asked or sender in self._asked:
             return
         text = " ".join([repr(message.address)[1:-1], *map(repr, message.values)])[:MAX_HEARD_CHARS]
         told = encode("/acestep/heard", f"{sender[0]}:{sender[1]}", text)
         for monitor in list(self._asked):
-            with contextlib.suppress(OSError):  # one that is gone is no reason to fail
-                through.sendto(told, monitor)
+            through.send(told, monitor)

@@ -17,7 +17,7 @@ from typing import Any
 import grpc
 from google.protobuf.message import DecodeError
 
-from acestep.errors import AceStepError, Busy, InvalidRequest
+from acestep.errors import AceStepError, Busy, Cancelled, InvalidRequest
 
 IDLE_S = 30.0  # a caller that sends nothing more, or reads nothing, for so long has gone
 FIRST_S = 5.0  # and one that does not even send its request
@@ -91,6 +91,8 @@ class _Call:
                     content = next(requests)
                 except StopIteration:
                     return
+                except grpc.RpcError:  # what gRPC says when the caller hung up in the middle
+                    raise Cancelled("the caller ended the call") from None
             try:
                 read = message(content)
             except (DecodeError, ValueError) as error:

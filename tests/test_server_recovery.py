@@ -373,8 +373,8 @@ def test_a_home_that_is_deleted_ends_its_daemon_and_meanwhile_admits_no_second_o
         with pytest.raises(AlreadyExists, match="runs already"):
             HomeLock(made.home)
         _, said = process.process.communicate(timeout=WAIT_S)
-        assert process.process.returncode == 0
-        assert "home deleted" in said
+        assert process.process.returncode == 1
+        assert f"the home {made.home} was deleted or replaced" in said.splitlines()[-1]
         assert "Traceback" not in said
     with running(made, StandIn()) as daemon:
         assert daemon.status()["version"]
