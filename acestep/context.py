@@ -1,7 +1,7 @@
 """What a new part has to fit to: downbeat, tempo, key, swing and level of the song it is made for.
 
-Reads and measures the context once, known by its content; knows nothing of models or of what is made from
-it.
+A file that says where its bars begin and in which key it is, is believed: the ear is less sure than what made
+the clip. Reads and measures the context once, known by its content; knows nothing of models.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from acestep.audio import read_audio
+from acestep.audio import probe, read_audio
+from acestep.claim import Claim, claim_of
 from acestep.errors import UnreadableAudio
 from acestep.fingerprint import file_hash
 from acestep.grid import SAMPLE_RATE_HZ, Grid
@@ -26,6 +27,8 @@ from acestep.tempo_map import TempoMap
 LAYERS = ("lego", "complete")  # tasks whose result is played together with the context
 SURE_KEY = 0.6
 SURE_BEAT = 0.3
+NEAR_TEMPO = 0.02  # relative
+SAME_TEMPO = 0.0005  # relative: a file that says its grid is believed where it is the one asked for
 ANALYSED_S = 60.0
 MAX_GAIN_DB = 12.0
 QUIETEST_LUFS = -45.0  # a context below this is no level to match
@@ -62,16 +65,43 @@ def read_context(request: GenerateRequest) -> Context | None:
     if request.context is None:
         return None
     measured = heard(request.context, request.grid, request.key, request.tempo_map)
-    sure = measured.bpm is not None and measured.tempo_confidence >= SURE_BEAT
-    near = measured.bpm is not None and abs(measured.bpm / request.grid.bpm - 1) < 0.02
+    claim = _claim(request, request.context)
     key = measured.key if measured.key_confidence >= SURE_KEY else None
-    on_grid = sure and near
-    return Context(
-        measured,
-        measured.downbeat_s if on_grid else None,
-        request.key or key,
-        measured.swing if on_grid and measured.steady else None,
-    )
+    if claim is not None and claim.key is not None:
+        key = claim.key
+    downbeat_s = _heard_downbeat_s(measured, request.grid)
+    swing = measured.swing if downbeat_s is not None and measured.steady else None
+    if claim is not None:
+        said_s = (claim.aim.downbeat_s - request.context.start_s) % (
+            request.grid.signature.quarters_per_bar * 60 / request.grid.bpm
+        )
+        swing = swing if _same_beat(said_s, downbeat_s, request.grid) else None
+        downbeat_s = said_s
+    return Context(measured, downbeat_s, request.key or key, swing)
+
+
+def _claim(request: GenerateRequest, context: AudioRange) -> Claim | None:
+    """What the context's file says of its grid, where that is the grid asked for and nothing is moved."""
+    file = Path(context.path).expanduser()
+    claim = claim_of(file, probe(context.path).sample_rate_hz)
+    if claim is None or request.tempo_map is not None or claim.aim.tempo_map is not None:
+        return None
+    same = abs(claim.grid.bpm / request.grid.bpm - 1) < SAME_TEMPO
+    return claim if same and claim.grid.signature == request.grid.signature else None
+
+
+def _heard_downbeat_s(measured: Measurement, grid: Grid) -> float | None:
+    """The first bar's start as it is heard; None when that is not sure."""
+    if measured.bpm is None or measured.tempo_confidence < SURE_BEAT:
+        return None
+    return measured.downbeat_s if abs(measured.bpm / grid.bpm - 1) < NEAR_TEMPO else None
+
+
+def _same_beat(said_s: float, heard_s: float | None, grid: Grid) -> bool:
+    """Whether a beat that is heard lies on those that the file says."""
+    beat_s = 60 / grid.bpm
+    away_s = ((heard_s or 0.0) - said_s + beat_s / 2) % beat_s - beat_s / 2
+    return heard_s is not None and abs(away_s) < beat_s / 8
 
 
 def heard(

@@ -7,24 +7,22 @@ import argparse
 import dataclasses
 import json
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from acestep.audio import load_audio, probe
-from acestep.clip import read_sidecar, write_file
+from acestep.claim import Claim, claimed, sidecar_of
+from acestep.clip import write_file
 from acestep.companion import bass_line, clip_midi
-from acestep.errors import InvalidRequest, NotFound
-from acestep.grid import Grid, Signature, bars_in_words
+from acestep.errors import InvalidRequest
+from acestep.grid import Grid, bars_in_words
 from acestep.groove import straighten
-from acestep.key import Key
-from acestep.labels import key_in, read_labels
+from acestep.labels import read_labels
 from acestep.measure import Measurement, measure
 from acestep.onsets import mono
 from acestep.riff import chunks_and_notes
-from acestep.tempo_map import TempoMap
 from acestep.verdict import Aim, judge
 
 PLOT_WIDTH_IN, PLOT_HEIGHT_IN = 14, 7
@@ -32,32 +30,6 @@ SPECTROGRAM_DB = 80.0
 MEASURED_S = 600.0
 ONLY_BEGINNING = f"longer than {MEASURED_S / 60:g} minutes: only the beginning was measured"
 LABELS_UP_TO = 33  # bars that still get a number each
-
-
-@dataclass(frozen=True)
-class Claim:
-    """What a file says it is: its sidecar, else its acid chunk. `key` is on its label, the aim's was asked
-    for."""
-
-    aim: Aim
-    key: Key | None
-
-    @property
-    def grid(self) -> Grid:
-        """The grid; with a map its tempo is the mean."""
-        return self.aim.grid
-
-    def samples(self, sample_rate_hz: int) -> int:
-        """The exact length."""
-        if self.aim.tempo_map is None:
-            return self.grid.samples(sample_rate_hz)
-        return self.aim.tempo_map.samples(self.grid.signature, self.grid.bars, sample_rate_hz=sample_rate_hz)
-
-    def times_s(self, straight_s: list[float]) -> list[float]:
-        """Where times on the straight grid lie in the file."""
-        if self.aim.tempo_map is None:
-            return straight_s
-        return [self.aim.tempo_map.seconds(at * self.grid.bpm / 60) for at in straight_s]
 
 
 def describe(path: str | Path) -> dict[str, Any]:
@@ -70,8 +42,8 @@ def _described(path: Path) -> tuple[dict[str, Any], np.ndarray, Measurement, Cla
     audio = load_audio(path, 0.0, min(info.duration_s, MEASURED_S))
     chunks, notes = chunks_and_notes(path)
     labels = read_labels(path)
-    sidecar = _sidecar(path)
-    claim = _claimed(chunks, sidecar)
+    sidecar = sidecar_of(path)
+    claim = claimed(chunks, sidecar, info.sample_rate_hz)
     if claim is None:
         measured, errors = measure(audio.samples, audio.sample_rate_hz), None
     else:
@@ -150,39 +122,6 @@ def _write_midi(out: Path, audio: np.ndarray, measured: Measurement, claim: Clai
     if tempo_map is not None:
         audio = straighten(audio, grid, tempo_map, rate_hz)
     write_file(out, clip_midi(grid, measured.key, bass_line(audio, grid, rate_hz), tempo_map))
-
-
-def _sidecar(path: Path) -> dict[str, Any] | None:
-    try:
-        return read_sidecar(path)
-    except (NotFound, InvalidRequest):
-        return None
-
-
-def _claimed(chunks: dict[str, Any], sidecar: dict[str, Any] | None) -> Claim | None:
-    """What the sidecar says, else the acid chunk."""
-    try:
-        if sidecar:
-            clip = sidecar["clip"]
-            key = Key.parse(clip["key"]) if clip["key"] else None
-            if "aim" in sidecar:
-                return Claim(Aim.from_dict(sidecar["aim"]), key)
-            # version 0.1 wrote no aim
-            grid = Grid(clip["bpm"], Signature.parse(clip["signature"]), clip["bars"])
-            points = sidecar["request"].get("tempo_map")
-            moved = points and clip["fit"] != "off"
-            return Claim(Aim(grid, key, TempoMap.parse(points) if moved else None), key)
-        acid = chunks.get("acid")
-        if isinstance(acid, dict) and not acid["one_shot"] and acid["quarters"] and acid["bpm"]:
-            signature = Signature.parse(acid["signature"])
-            name = chunks.get("info", {}).get("IKEY")
-            grid = Grid(round(acid["bpm"], 4), signature, acid["quarters"] / signature.quarters_per_bar)
-            text = key_in(name) if name else ""
-            key = Key.parse(text) if text else None
-            return Claim(Aim(grid, key), key)
-    except (InvalidRequest, KeyError, TypeError):
-        pass
-    return None
 
 
 def _lines(found: dict[str, Any]) -> list[str]:

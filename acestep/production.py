@@ -16,6 +16,7 @@ from acestep.again import Made
 from acestep.agreement import agreed
 from acestep.audio import source_notes
 from acestep.choose import Rank, rank, refuse_silence
+from acestep.claim import SOFTWARE
 from acestep.clip import SIDECAR_FORMAT, Clip, Staging, clip_stem, read_sidecar
 from acestep.context import LAYERS, read_context
 from acestep.encode import encode, mp3_headroom_db
@@ -248,7 +249,7 @@ class _Production:
             ceiling_db = max(CEILING_DB, result.after.true_peak_db or CEILING_DB)
             result = result.turned(mp3_headroom_db(result.audio, rate_hz, ceiling_db))
         audio = result.audio
-        key = _key_on_label(result, request.key)
+        key = _key_on_label(result, self.context.key if self.context else request.key)
         created = time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(self.started))
         values = Clip(
             name="",
@@ -328,7 +329,7 @@ class _Production:
             title=request.prompt[:200],
             comment=_label(clip),
             created=clip.created,
-            software=f"acestep-bridge {acestep.__version__}",
+            software=f"{SOFTWARE}{acestep.__version__}",
             time_reference=self.time_reference,
             lufs=lufs,
             extra={"SEED": str(clip.seed), "CASCADE": clip.cascade},

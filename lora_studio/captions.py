@@ -17,7 +17,7 @@ from acestep.errors import InvalidRequest
 from lora_studio.manifests import read_text_of
 from lora_studio.names import STEM_WORDS
 from lora_studio.sound import BAND_EDGES_HZ, FRAME_S, Survey
-from lora_studio.tags import Tags, is_caption
+from lora_studio.tags import Tags, is_caption, is_own_label
 
 MAX_SIDECAR_BYTES = 100_000
 _TAGGED = re.compile(
@@ -116,6 +116,8 @@ def caption_from(path: Path, tags: Tags, stem: str, survey: Survey) -> tuple[str
     measured = describe(survey, stem)
     if is_caption(tags.comment):
         return tags.comment, "tags"
+    if is_own_label(tags.comment) and tags.title:
+        return tags.title, "the prompt it was made with"
     words = name_words(path.stem)
     if tags.genre or tags.title:
         own = ", ".join(part for part in (tags.genre.lower(), " ".join(words), measured) if part)

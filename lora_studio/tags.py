@@ -8,7 +8,7 @@ import re
 from acestep.labels import Tags
 from acestep.labels import read_labels as read_tags
 
-__all__ = ["Tags", "is_caption", "read_tags"]
+__all__ = ["Tags", "is_caption", "is_own_label", "read_tags"]
 
 _PROGRAMS = r"""lavf|lavc|lame|libsndfile|ffmpeg|sox|audacity|exact audio copy|eac|dbpoweramp|itunes|itunnorm|
 cdparanoia|xiph\.org|reaper|pro ?tools|cubase|nuendo|logic pro|garageband|fl studio|ableton|wavelab|audition|
@@ -25,7 +25,14 @@ _BY_MACHINES = re.compile(
 _CODES = re.compile(r"[\s0-9a-f+\-/.:,#|]*", re.IGNORECASE)  # iTunes' numbers, checksums, dates
 # `8A - 7`, as DJ programs write
 _KEY_AND_ENERGY = re.compile(r"\s*(0?[1-9]|1[0-2])[abdm]\b[\s\-–/|]*(energy)?\s*\d*\s*", re.IGNORECASE)
+# what our own clips say of how they fit; their title is the prompt
+_OWN_LABEL = re.compile(r"\d+(\.\d+)? bpm \d+/\d+; .*\bfit \w+")
 MIN_CHARS = 9
+
+
+def is_own_label(comment: str) -> bool:
+    """Whether a comment is the label of a clip that was made here."""
+    return _OWN_LABEL.match(comment.strip()) is not None
 
 
 def is_caption(comment: str) -> bool:
@@ -33,6 +40,7 @@ def is_caption(comment: str) -> bool:
     text = comment.strip()
     return (
         len(text) >= MIN_CHARS
+        and not is_own_label(text)
         and not _BY_MACHINES.search(text)
         and not _CODES.fullmatch(text)
         and not _KEY_AND_ENERGY.fullmatch(text)

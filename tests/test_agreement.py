@@ -4,6 +4,7 @@ door in the same way."""
 import argparse
 import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from acestep.errors import InvalidRequest
 from acestep.grid import Grid, Signature
 from acestep.inspect import describe
 from acestep.key import Key
+from acestep.measure import measure
 from acestep.production import produce
 from acestep.request import AudioRange, GenerateRequest
 from acestep.riff import MusicalData, wav_bytes
@@ -190,3 +192,33 @@ def test_an_osc_session_can_take_back_what_it_said():
     for name, values in (("tempo", [""]), ("bars", [""]), ("signature", [""])):
         session.change(read(name, MESSAGES[name], values))
     assert session.request("x")[0].open == ("bpm", "signature", "bars")
+
+
+@pytest.mark.parametrize("sidecar", [True, False])
+@pytest.mark.parametrize("beats", [0, 1])
+def test_a_clip_of_ones_own_as_context_is_believed_where_its_bars_begin(tmp_path, sidecar, beats):
+    """The ear hears this one's bar on its second beat, and another key."""
+    request = GenerateRequest(prompt="x", bpm=120, bars=4, key="A minor", seed=2, fit=False)
+    song = _Turned(off=1.0)
+    (own,) = produce(song, request, tmp_path / "own")
+    assert measured_downbeat(own.path) > 0.2
+    if not sidecar:
+        Path(own.path + ".json").unlink()
+    context = {"path": own.path, "start_s": beats * 0.5}
+    (part,) = produce(SmallBand(off=1.0), asked(context, bars=2), tmp_path / "parts")
+    assert part.sidecar["aim"]["downbeat_s"] == pytest.approx(-beats * 0.5 % 2)
+
+
+class _Turned(SmallBand):
+    """Plays every bar from its second beat on."""
+
+    def generate(self, request, **reports):
+        takes = super().generate(request, **reports)
+        for take in takes:
+            object.__setattr__(take, "audio", np.roll(take.audio, -24_000, axis=1))
+        return takes
+
+
+def measured_downbeat(path: str) -> float:
+    audio, rate = soundfile.read(path, dtype="float32")
+    return measure(audio.T, rate, grid=Grid(120, bars=4)).downbeat_s

@@ -11,10 +11,12 @@ import soundfile
 from acestep.inspect import describe
 from acestep.key import Key
 from acestep.labels import key_in, read_labels, tempo_in
+from acestep.production import produce
 from lora_studio.captions import caption_from
 from lora_studio.sound import survey
 from lora_studio.tags import is_caption
 from tests.lora_material import add_chunk
+from tests.test_production import REQUEST, SmallBand
 
 PICTURE = bytes(range(256)) * 8_000  # two megabytes, with many bytes that look like a frame's start
 
@@ -185,7 +187,8 @@ def test_keys_are_read_as_they_are_written(said: str, key: str) -> None:
     ["Processed by SoX", "Lavf60.3.100", "Encoded with LAME 3.100",
      "8A - Energy 7", "8A - 7",
      "0000A2C0 00000B31", "https://x.test/pack", "Ripped by EAC", "Made with REAPER", "Created in Ableton",
-     "Exact Audio Copy", "short"],
+     "Exact Audio Copy", "short",
+     "92.5 bpm 4/4; 4 bars; A minor; fit good; tempo off by 0 %, downbeat by -1.74 ms"],
 )  # fmt: skip
 def test_what_programs_leave_is_no_caption(comment: str) -> None:
     assert not is_caption(comment)
@@ -207,6 +210,13 @@ def test_an_encoders_comment_is_no_caption_and_an_unread_value_is_told(tmp_path:
     assert caption.startswith("night drive")
     assert source == "file name and measurement"
     assert any("'H minor'" in note for note in describe(file)["notes"])
+
+
+def test_a_clip_of_ones_own_is_captioned_by_the_prompt_it_was_made_with(tmp_path: Path) -> None:
+    (clip,) = produce(SmallBand(), REQUEST, tmp_path)
+    Path(clip.path + ".json").unlink()  # a DAW copies the audio alone
+    caption, source = caption_from(Path(clip.path), read_labels(Path(clip.path)), "", survey(Path(clip.path)))
+    assert (caption, source) == ("dusty breakbeat", "the prompt it was made with")
 
 
 def test_the_tags_of_a_file_are_described(tmp_path: Path) -> None:

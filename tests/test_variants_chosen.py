@@ -32,6 +32,7 @@ def home(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def at_home(home, monkeypatch):
     monkeypatch.setenv("ACESTEP_HOME", str(home))
+    monkeypatch.setenv("ACESTEP_GRPC_PORT", "0")  # a daemon that runs on this machine is not asked
     if not (home / "cascades" / "both").exists():
         chosen = [parse_stage("l=turbo:0-5"), parse_stage("s=turbo:5-8")]
         compose(chosen, home / "cascades" / "both")
