@@ -1,22 +1,17 @@
 """Audio files as the decoder should see them: with true lengths, and without chunks that could upset it.
 
-`opened` gives libsndfile the file itself, or a view of it whose header says what is really there: streams
-from pipes, recorders that crashed, joined MP3s, BW64. What was assumed is told. Nothing is copied.
+`view_of` tells how: as the file is, or behind a header that says what is really there: streams from pipes,
+recorders that crashed, joined MP3s, BW64. What was assumed is told. Nothing is copied; `decoding` reads.
 """
 
-import io
 import struct
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from acestep.chunks import UNKNOWN_FROM, Chunk, Chunks, read_layout
 from acestep.errors import UnreadableAudio
 from acestep.frames import mpeg_tag, read_flac, read_mpeg
 
-READABLE = "WAV, AIFF, FLAC, OGG, MP3, CAF and others that libsndfile reads"
 TO_THE_END = "its header does not say how long it is: it was read to the end of the file"
 EXTENSIBLE = 0xFFFE
 ID3V1_BYTES = 128
@@ -34,6 +29,7 @@ class View:
     notes: tuple[str, ...] = ()
     mask: int | None = None  # loudspeakers of the channels, as the file names them
     ogg: bool = False
+    mpeg: bool = False  # or so it is named
 
 
 def view_of(file: Path) -> View:
@@ -158,7 +154,7 @@ def _of_mpeg(file: Path) -> View:
     """An MP3 whose own count is right is read as it is; without a count or with a wrong one by its frames."""
     stream = read_mpeg(file)
     if stream is None or not stream.frames or stream.tag_frames == stream.frames:
-        return View()
+        return View(mpeg=True)
     size = file.stat().st_size
     missing = (stream.tag_frames or 0) - stream.frames
     promised = stream.first - len(stream.tag) + (stream.tag_bytes or 0)
@@ -168,7 +164,7 @@ def _of_mpeg(file: Path) -> View:
     if stream.tag_frames is not None and abs(missing) > 1:
         counts = f"its header counts {stream.tag_frames} frames and {stream.frames} are there"
         notes = (f"{counts}: it was read to the end",)
-    return View(mpeg_tag(stream), stream.first, stream.end, notes)
+    return View(mpeg_tag(stream), stream.first, stream.end, notes, mpeg=True)
 
 
 def _of_au(file: Path) -> View:
@@ -217,60 +213,3 @@ def _of_ogg(file: Path) -> View:
 
 
 _OF_MAGIC = {b"OggS": _of_ogg, b".snd": _of_au, b"caff": _of_caf}
-
-
-class _Viewed(io.RawIOBase):
-    """A file behind other first bytes, for reading."""
-
-    def __init__(self, file: Path, view: View) -> None:
-        self._stream = file.open("rb")
-        end = self._stream.seek(0, 2)
-        self._head, self._start = view.head, view.start
-        self._length = len(view.head) + (end if view.end is None else min(view.end, end)) - view.start
-        self._at = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        self._at = max(0, offset + (0, self._at, self._length)[whence])
-        return self._at
-
-    def readinto(self, buffer: Any) -> int:
-        wanted = max(0, min(len(buffer), self._length - self._at))
-        if self._at < len(self._head):
-            content = self._head[self._at : self._at + wanted]
-        else:
-            self._stream.seek(self._start + self._at - len(self._head))
-            content = self._stream.read(wanted)
-        buffer[: len(content)] = content
-        self._at += len(content)
-        return len(content)
-
-    def close(self) -> None:
-        self._stream.close()
-        super().close()
-
-
-@contextmanager
-def opened(file: Path, view: View) -> Iterator[Any]:
-    """An open SoundFile. Raises UnreadableAudio for what libsndfile cannot read."""
-    import soundfile
-
-    source = io.BufferedReader(_Viewed(file, view), 1 << 18) if view.head else file
-    try:
-        try:
-            sound = soundfile.SoundFile(source)
-        except (soundfile.SoundFileError, RuntimeError, TypeError, ValueError) as error:
-            raise UnreadableAudio(f"{file} is not audio that can be read: expected {READABLE}") from error
-        with sound:
-            yield sound
-    finally:
-        if isinstance(source, io.BufferedReader):
-            source.close()
