@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from acestep.command import expanded
-from acestep.containers import View, opened, view_of
+from acestep.containers import View, view_of
+from acestep.decoding import decoded, opened
 from acestep.errors import UnreadableAudio
 from acestep.grid import SAMPLE_RATE_HZ
 from acestep.request import AudioRange
@@ -25,6 +26,7 @@ from acestep.surround import fold_note, fold_weights, speakers
 MAX_READ_S = 900.0  # longest stretch held in memory: 15 min of stereo float32 are 345 MB
 MAX_RATE_HZ = 768_000
 BLOCK_FRAMES = 65_536
+LOUDEST = 1_000.0  # full scale is 1; what is above 60 dB more is no sound but other numbers
 
 
 @dataclass(frozen=True)
@@ -92,17 +94,12 @@ def source_notes(*sources: AudioRange | None) -> tuple[str, ...]:
 def audio_blocks(path: str | Path, frames: int) -> Iterator[np.ndarray]:
     """The file's own channels and rate as blocks [n, C] float32 of `frames` (the last is shorter), repaired.
 
-    Raises UnreadableAudio where it is broken.
+    Raises UnreadableAudio where it is broken, or holds numbers that are no sound.
     """
-    import soundfile
-
     file = _existing_file(path)
-    with opened(file, _view(file)) as sound:
-        try:
-            while len(block := sound.read(frames, dtype="float32", always_2d=True)):
-                yield repair(block)[0]
-        except (soundfile.SoundFileError, RuntimeError) as error:
-            raise UnreadableAudio(f"{file} is broken: {error}") from error
+    view = _view(file)
+    with opened(file, view) as sound:
+        yield from _repaired(decoded(sound, file, view, frames), file, [])
 
 
 def read_audio(
@@ -195,28 +192,36 @@ def _folded(view: View, channels: int) -> tuple[str, ...]:
 
 def _blocks(info: AudioInfo, first: int, last: int, notes: list[str]) -> Iterator[np.ndarray]:
     """Stereo blocks [n, 2] of the file, repaired."""
-    import soundfile
-
-    bad = 0
     left = last - first
-    view = _view(Path(info.path))
+    file = Path(info.path)
+    view = _view(file)
     weights = fold_weights(info.channels, speakers(info.channels, view.mask, view.ogg)[0])
-    with opened(Path(info.path), view) as sound:
-        try:
-            sound.seek(first)
-            while left > 0:
-                block = sound.read(min(left, BLOCK_FRAMES), dtype="float32", always_2d=True)
-                if not len(block):
-                    break
-                left -= len(block)
-                block, count = repair(block)
-                bad += count
-                yield _stereo(block, weights)
-        except (soundfile.SoundFileError, RuntimeError) as error:
-            raise UnreadableAudio(f"{info.path} is broken: {error}") from error
+    with opened(file, view) as sound:
+        for block in _repaired(decoded(sound, file, view, BLOCK_FRAMES, first, left), file, notes):
+            left -= len(block)
+            yield _stereo(block, weights)
     if left > max(1152, 0.001 * (last - first)):  # one MP3 frame: its declared length is an estimate
         raise UnreadableAudio(
             f"{info.path} is cut off: {info.frames} samples promised, {left} of them are missing"
+        )
+
+
+def _repaired(blocks: Iterator[np.ndarray], file: Path, notes: list[str]) -> Iterator[np.ndarray]:
+    """The blocks with what is no number set to 0, which a note tells. Raises UnreadableAudio for no sound."""
+    bad = total = 0
+    for block in blocks:
+        block, count = repair(block)
+        bad, total = bad + count, total + block.size
+        peak = float(np.abs(block).max(initial=0.0))
+        if peak > LOUDEST:
+            raise UnreadableAudio(
+                f"{file}: its samples are not audio: values up to {peak:.2g}, where sound lies between "
+                "−1 and 1: export it again, as 24-bit or 32-bit float WAV"
+            )
+        yield block
+    if 2 * bad > total:
+        raise UnreadableAudio(
+            f"{file}: its samples are not audio: {bad} of {total} are no numbers at all: export it again"
         )
     if bad:
         notes.append(f"{bad} samples were not numbers and are silent now")

@@ -4,6 +4,7 @@ The one reader of chunks: what is short, odd or lying is passed over with a note
 and lengths; what is inside a chunk is its reader's.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,10 @@ PLACEHOLDER = 0xFFFF_FFFF  # RF64: the true length is in ds64
 STALE_FROM_BYTES = 4096  # so much sound behind the promised end is sound; less is rubbish
 SOUND = (b"data", b"SSND")
 APPENDED = (b"TAG", b"ID3", b"APETAGEX", b"LYRICSBEGIN")  # tags that some put behind the last chunk
+BEHIND_SOUND = re.compile(
+    rb"LIST|[iI][dD]3 |bext|iXML|acid|smpl|cue |fact|inst|PAD |JUNK|junk|afsp|_PMX|axml|"
+    rb"NAME|AUTH|ANNO|COMT|MARK|INST|APPL|MIDI"
+)
 MAX_CHUNKS = 10_000
 SEARCH_BYTES = 1 << 20  # how far a lost chunk is looked for
 
@@ -158,16 +163,25 @@ class _Walk:
             if there == 0 or (size == 0 and self._are_chunks(start)):
                 return 0
             self._note("its header does not say how long it is: it was read to the end of the file")
-            return there
+            return self._end_of_sound(start) - start
         end = start + size + size % 2
         if size > there or self._size - end < STALE_FROM_BYTES or self._are_chunks(end):
             return size
         self._stream.seek(end)
         behind = self._stream.read(1 << 16)
-        if behind.startswith(APPENDED) or not any(behind):
+        if behind.startswith(APPENDED) or len(set(behind)) == 1:
             return size
-        self._note(f"its header promises {size} bytes of sound and {there} are there: it was read to the end")
+        there = self._end_of_sound(start) - start
+        self._note(stale_note(size, there))
         return there
+
+    def _end_of_sound(self, start: int) -> int:
+        """Where sound of unknown length ends: at the chunks that close the file, else at its end."""
+        begin = max(start, self._size - SEARCH_BYTES)
+        self._stream.seek(begin)
+        content = self._stream.read()
+        places = (begin + found.start() for found in BEHIND_SOUND.finditer(content))
+        return next((at for at in places if self._are_chunks(at)), self._size)
 
     def _are_chunks(self, at: int) -> bool:
         """Whether there is nothing but chunks from here to the end."""
@@ -196,6 +210,11 @@ class _Walk:
     def _note(self, text: str) -> None:
         if text not in self.notes:
             self.notes.append(text)
+
+
+def stale_note(promised: int, there: int) -> str:
+    """What is told of sound that is longer than its header says."""
+    return f"its header promises {promised} bytes of sound and {there} are there: it was read to the end"
 
 
 def _is_name(name: bytes) -> bool:

@@ -1,24 +1,24 @@
 """Audio files as the decoder should see them: with true lengths, and without chunks that could upset it.
 
-`opened` gives libsndfile the file itself, or a view of it whose header says what is really there: streams
-from pipes, recorders that crashed, joined MP3s, BW64. What was assumed is told. Nothing is copied.
+`view_of` tells how: as the file is, or behind a header that says what is really there: streams from pipes,
+recorders that crashed, joined MP3s, BW64. What was assumed is told. Nothing is copied; `decoding` reads.
 """
 
-import io
 import struct
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
-from acestep.chunks import UNKNOWN_FROM, Chunk, Chunks, read_layout
+import numpy as np
+
+from acestep.chunks import UNKNOWN_FROM, Chunk, Chunks, read_layout, stale_note
 from acestep.errors import UnreadableAudio
 from acestep.frames import mpeg_tag, read_flac, read_mpeg
 
-READABLE = "WAV, AIFF, FLAC, OGG, MP3, CAF and others that libsndfile reads"
 TO_THE_END = "its header does not say how long it is: it was read to the end of the file"
-EXTENSIBLE = 0xFFFE
+PCM, IEEE_FLOAT, MPEG_LAYER_3, EXTENSIBLE = 1, 3, 0x55, 0xFFFE
+PLAIN_AIFF = (b"", b"NONE", b"sowt", b"twos", b"fl32", b"FL32", b"fl64")
+BYTES_JUDGED = 1 << 16  # of what lies behind the sound
 ID3V1_BYTES = 128
 OGG_FIRST_PAGE = 2  # a flag of pages
 FLAC_TOTAL = slice(13, 18)  # in STREAMINFO: four bits of something else and 36 of the number of samples
@@ -34,6 +34,7 @@ class View:
     notes: tuple[str, ...] = ()
     mask: int | None = None  # loudspeakers of the channels, as the file names them
     ogg: bool = False
+    mpeg: bool = False  # or so it is named
 
 
 def view_of(file: Path) -> View:
@@ -77,7 +78,8 @@ def _of_wave(file: Path, layout: Chunks, sound: Chunk) -> View:
     form = layout.first(b"fmt ")
     if form is None:
         raise UnreadableAudio(f"{file} is not audio that can be read: it has no fmt chunk")
-    content = _content(file, form)
+    content = _plain_format(_content(file, form), layout.order)
+    sound, notes = _without_rubbish(file, layout, sound, _Samples.of_wave(content, layout.order))
     mask = None
     if len(content) >= 24 and int.from_bytes(content[:2], layout.order) == EXTENSIBLE:
         mask = int.from_bytes(content[20:24], layout.order)
@@ -94,23 +96,114 @@ def _of_wave(file: Path, layout: Chunks, sound: Chunk) -> View:
         long = struct.pack("<QQQI", total + 36, sound.size, 0, 0)
         head = b"RF64\xff\xff\xff\xffWAVE" + b"ds64" + struct.pack("<I", len(long)) + long + chunks
         head += b"data\xff\xff\xff\xff"
-    return View(head, sound.start, sound.start + sound.size, layout.notes, mask)
+    mpeg = int.from_bytes(content[:2], layout.order) == MPEG_LAYER_3
+    return View(head, sound.start, sound.start + sound.size, notes, mask, mpeg=mpeg)
+
+
+def _plain_format(content: bytes, order: Literal["little", "big"]) -> bytes:
+    """The fmt chunk as libsndfile understands it.
+
+    Samples of 24 bits in places of 32 are such of 32; what calls itself extensible and does not go on, or
+    does not say how many bits a sample has, is plain.
+    """
+    tag, channels, align, bits = (
+        int.from_bytes(content[a:b], order) for a, b in ((0, 2), (2, 4), (12, 14), (14, 16))
+    )
+    width = align // channels if channels else 0
+    short = (tag == EXTENSIBLE and 16 <= len(content) < 40) or (tag == PCM and len(content) == 14)
+    if short or (tag == PCM and 20 <= bits <= 24 and width == 4):
+        return PCM.to_bytes(2, order) + content[2:14] + (8 * width).to_bytes(2, order)
+    return content
+
+
+@dataclass(frozen=True)
+class _Samples:
+    """How uncompressed sound lies in a file. `kind` as NumPy's: i, u or f; "" for all that is compressed."""
+
+    kind: str = ""
+    width: int = 0  # bytes
+    channels: int = 0
+    order: str = "<"
+
+    @classmethod
+    def of_wave(cls, content: bytes, order: Literal["little", "big"]) -> "_Samples":
+        tag, channels, bits = (int.from_bytes(content[a:b], order) for a, b in ((0, 2), (2, 4), (14, 16)))
+        if tag == EXTENSIBLE:
+            tag = int.from_bytes(content[24:26], order)
+        width = -(-bits // 8)
+        if tag not in (PCM, IEEE_FLOAT) or not channels or width not in (1, 2, 3, 4, 8):
+            return cls()
+        kind = "f" if tag == IEEE_FLOAT else "u" if width == 1 else "i"
+        return cls(kind, width, channels, ">" if order == "big" else "<")
+
+    @classmethod
+    def of_aiff(cls, common: bytes) -> "_Samples":
+        channels, width = int.from_bytes(common[0:2], "big"), -(-int.from_bytes(common[6:8], "big") // 8)
+        kind = {b"fl32": "f", b"FL32": "f", b"fl64": "f"}.get(common[18:22], "i")
+        if common[18:22] not in PLAIN_AIFF or not channels or width not in (1, 2, 3, 4, 8):
+            return cls()
+        return cls(kind, width, channels, "<" if common[18:22] == b"sowt" else ">")
+
+    def of(self, content: bytes) -> np.ndarray:
+        """The samples [n, C], full scale 1."""
+        content = content[: len(content) // (self.width * self.channels) * self.width * self.channels]
+        if self.kind == "f":
+            with np.errstate(invalid="ignore", over="ignore"):  # foreign bytes may be no numbers
+                values = np.frombuffer(content, f"{self.order}f{self.width}").astype(np.float64)
+        elif self.width == 3:
+            bytes_ = np.frombuffer(content, np.uint8).reshape(-1, 3)[:, :: -1 if self.order == "<" else 1]
+            wide = np.concatenate([bytes_, np.zeros((len(bytes_), 1), np.uint8)], axis=1)
+            values = np.ascontiguousarray(wide).view(">i4")[:, 0] / 2**31
+        else:
+            values = np.frombuffer(content, f"{self.order}{self.kind}{self.width}") / 2 ** (
+                8 * self.width - 1
+            )
+            values = values - 1 if self.kind == "u" else values
+        return values.reshape(-1, self.channels)
+
+
+def _without_rubbish(
+    file: Path, layout: Chunks, sound: Chunk, samples: _Samples
+) -> tuple[Chunk, tuple[str, ...]]:
+    """The sound without what lies behind its promised end and is none, and the notes on the file."""
+    promised = sound.declared
+    if not samples.kind or not 0 < promised < min(sound.size, UNKNOWN_FROM):
+        return sound, layout.notes
+    frame = samples.width * samples.channels
+    with file.open("rb") as stream:
+        stream.seek(sound.start + promised // frame * frame)
+        behind = samples.of(stream.read(BYTES_JUDGED))
+    if _is_sound(behind):
+        return sound, layout.notes
+    notes = tuple(note for note in layout.notes if note != stale_note(promised, sound.size))
+    rubbish = f"{sound.size - promised} bytes behind its sound are something else and were passed over"
+    return replace(sound, size=promised), (*notes, rubbish)
+
+
+def _is_sound(samples: np.ndarray) -> bool:
+    """Whether samples [n, C] go on as sound does: neither numbers beyond all measure, nor far from zero as
+    letters are, nor noise at full scale, which compressed data and foreign bytes look like."""
+    if len(samples) < 2 or not np.isfinite(samples).all() or np.abs(samples).max() > 16:
+        return False
+    steps = np.abs(np.diff(samples, axis=0)).mean()
+    return bool(abs(samples.mean()) < 0.25 and steps < 0.5)
 
 
 def _of_aiff(file: Path, layout: Chunks, common: Chunk, sound: Chunk) -> View:
     """The same chunks up to the sound, whose length and number of frames are put right."""
     content = bytearray(_content(file, common))
+    sound, notes = _without_rubbish(file, layout, sound, _Samples.of_aiff(bytes(content)))
     with file.open("rb") as stream:
         stream.seek(sound.start)
         skip = int.from_bytes(stream.read(4), "big")
     frame = int.from_bytes(content[0:2], "big") * -(-int.from_bytes(content[6:8], "big") // 8)
-    if frame and content[18:22] in (b"", b"NONE", b"sowt", b"twos", b"fl32", b"FL32", b"fl64"):
+    if frame and content[18:22] in PLAIN_AIFF:
         content[2:6] = (max(0, sound.size - 8 - skip) // frame).to_bytes(4, "big")
     chunks = b"FVER" + struct.pack(">II", 4, 0xA2805140) if layout.form == b"AIFC" else b""
     chunks += _chunk(b"COMM", bytes(content), layout)
     head = b"FORM" + (4 + len(chunks) + 8 + sound.size).to_bytes(4, "big") + layout.form + chunks
     head += b"SSND" + sound.size.to_bytes(4, "big")
-    return View(head, sound.start, sound.start + sound.size, layout.notes)
+    return View(head, sound.start, sound.start + sound.size, notes)
 
 
 def _content(file: Path, chunk: Chunk) -> bytes:
@@ -158,7 +251,7 @@ def _of_mpeg(file: Path) -> View:
     """An MP3 whose own count is right is read as it is; without a count or with a wrong one by its frames."""
     stream = read_mpeg(file)
     if stream is None or not stream.frames or stream.tag_frames == stream.frames:
-        return View()
+        return View(mpeg=True)
     size = file.stat().st_size
     missing = (stream.tag_frames or 0) - stream.frames
     promised = stream.first - len(stream.tag) + (stream.tag_bytes or 0)
@@ -168,7 +261,7 @@ def _of_mpeg(file: Path) -> View:
     if stream.tag_frames is not None and abs(missing) > 1:
         counts = f"its header counts {stream.tag_frames} frames and {stream.frames} are there"
         notes = (f"{counts}: it was read to the end",)
-    return View(mpeg_tag(stream), stream.first, stream.end, notes)
+    return View(mpeg_tag(stream), stream.first, stream.end, notes, mpeg=True)
 
 
 def _of_au(file: Path) -> View:
@@ -217,60 +310,3 @@ def _of_ogg(file: Path) -> View:
 
 
 _OF_MAGIC = {b"OggS": _of_ogg, b".snd": _of_au, b"caff": _of_caf}
-
-
-class _Viewed(io.RawIOBase):
-    """A file behind other first bytes, for reading."""
-
-    def __init__(self, file: Path, view: View) -> None:
-        self._stream = file.open("rb")
-        end = self._stream.seek(0, 2)
-        self._head, self._start = view.head, view.start
-        self._length = len(view.head) + (end if view.end is None else min(view.end, end)) - view.start
-        self._at = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        self._at = max(0, offset + (0, self._at, self._length)[whence])
-        return self._at
-
-    def readinto(self, buffer: Any) -> int:
-        wanted = max(0, min(len(buffer), self._length - self._at))
-        if self._at < len(self._head):
-            content = self._head[self._at : self._at + wanted]
-        else:
-            self._stream.seek(self._start + self._at - len(self._head))
-            content = self._stream.read(wanted)
-        buffer[: len(content)] = content
-        self._at += len(content)
-        return len(content)
-
-    def close(self) -> None:
-        self._stream.close()
-        super().close()
-
-
-@contextmanager
-def opened(file: Path, view: View) -> Iterator[Any]:
-    """An open SoundFile. Raises UnreadableAudio for what libsndfile cannot read."""
-    import soundfile
-
-    source = io.BufferedReader(_Viewed(file, view), 1 << 18) if view.head else file
-    try:
-        try:
-            sound = soundfile.SoundFile(source)
-        except (soundfile.SoundFileError, RuntimeError, TypeError, ValueError) as error:
-            raise UnreadableAudio(f"{file} is not audio that can be read: expected {READABLE}") from error
-        with sound:
-            yield sound
-    finally:
-        if isinstance(source, io.BufferedReader):
-            source.close()

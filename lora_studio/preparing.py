@@ -4,23 +4,22 @@ The musician's own words win: manifest, then sidecar, tags, file name, measureme
 used are listed with the reason and never stop the rest. Knows nothing of models.
 """
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from acestep.errors import InvalidRequest, UnreadableAudio
+from acestep.command import explain
+from acestep.errors import InvalidRequest
 from lora_studio import captions, hearing
 from lora_studio.dataset import Dataset, Sample, Skipped, sample_from, signature_field
+from lora_studio.held_out import hold_out
 from lora_studio.names import NameFacts, read_name
 from lora_studio.scan import Found, Group, Scan, scan
 from lora_studio.segments import Limits, Seen, Segment, cut, is_loop, is_silent
 from lora_studio.sound import Survey, read_piece, survey
 from lora_studio.tags import Tags, read_tags
 
-HELD_OUT_PART = 0.1
-MAX_HELD_OUT = 32
 SAID_AT_LEAST = 0.6  # how sure a source must be of a tempo for another to contradict it
 SAME_TEMPO = 0.005
 BY_LENGTH = 0.98  # above a tag alone
@@ -28,6 +27,7 @@ BY_BEATS = "beats in tags"
 NOT_LOOKED_AT = "not looked at: the time was up"
 FEWEST_FILES = 2  # one to train on, and one held out
 MIN_SECONDS = 10.0  # of audio, to train on
+T = TypeVar("T")
 OnFile = Callable[[int, int, str], None]
 
 
@@ -94,7 +94,7 @@ def prepare(
     dataset.samples.sort(key=lambda sample: sample.audio_path)
     if not dataset.used():
         raise InvalidRequest(_nothing_usable(folder, dataset))
-    _split(dataset)
+    hold_out(dataset)
     return dataset
 
 
@@ -109,25 +109,53 @@ def _nothing_usable(folder: Path, dataset: Dataset) -> str:
 
 
 def _add_group(work: _Work, group: Group, again: bool) -> None:
-    facts = []
+    facts: list[_Facts] = []
     for file in group.files:
-        kept = None if again else _unchanged(file, work.limits)
+        kept = None if again else _step(work, file, _unchanged, file, work.limits)
         if kept is not None and not group.song:
             work.contents.setdefault(kept.content, file.relative)
             work.dataset.samples.append(kept)
             continue
-        made = _facts(work, group, file)
+        made = _step(work, file, _facts, work, group, file)
         if made:
             facts.append(made)
-    if not facts:
-        return
     for one in facts:
         work.dataset.notes += _contradictions(one)
-    _settle_tempo(facts)
-    _settle_key(facts)
+    while facts:
+        try:
+            _settle_tempo(facts)
+            _settle_key(facts)
+            break
+        except _Unheard as error:  # the others of its song are settled without it
+            work.dataset.skipped.append(Skipped(error.one.file.relative, _reason(error.one.file, error.why)))
+            facts.remove(error.one)
     for one in facts:
-        _cut(work, one, bool(group.song))
-        work.dataset.samples.append(one.sample)
+        if _step(work, one.file, _cut, work, one, bool(group.song)):
+            work.dataset.samples.append(one.sample)
+
+
+class _Unheard(Exception):
+    """A file that cannot be measured."""
+
+    def __init__(self, one: _Facts, why: Exception) -> None:
+        super().__init__(str(why))
+        self.one, self.why = one, why
+
+
+def _step(work: _Work, file: Found, step: Callable[..., T], *args: Any) -> T | None:
+    """One step with one file; where it fails, whatever the reason, the file is listed and the run goes on."""
+    try:
+        return step(*args)
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001 (a folder of thousands does not end for one of them)
+        work.dataset.skipped.append(Skipped(file.relative, _reason(file, error)))
+        return None
+
+
+def _reason(file: Found, error: Exception) -> str:
+    """Why a file is skipped, in a sentence, without the folder in front of its name."""
+    return explain(error)[1].replace(str(file.path), file.path.name)
 
 
 def _unchanged(file: Found, limits: Limits) -> Sample | None:
@@ -155,11 +183,7 @@ def _cut_stamp(sample: Sample, limits: Limits) -> dict[str, Any]:
 
 def _facts(work: _Work, group: Group, file: Found) -> _Facts | None:
     skip = work.dataset.skipped
-    try:
-        seen = survey(file.path)
-    except UnreadableAudio as error:
-        skip.append(Skipped(file.relative, str(error)))
-        return None
+    seen = survey(file.path)
     if seen.seconds < work.limits.shortest_s:
         skip.append(
             Skipped(file.relative, f"lasts {seen.seconds:.2f} s: shorter than {work.limits.shortest_s:g} s")
@@ -340,12 +364,17 @@ def _root(one: _Facts) -> int | None:
 
 def _hear(one: _Facts) -> hearing.Heard:
     if one.heard is None:
-        one.heard = hearing.listen(one.file.path, one.survey.seconds)
+        try:
+            one.heard = hearing.listen(one.file.path, one.survey.seconds)
+        except MemoryError:
+            raise
+        except Exception as error:
+            raise _Unheard(one, error) from error
     return one.heard
 
 
-def _cut(work: _Work, one: _Facts, is_song: bool) -> None:
-    """Segments of one file, without silent ones; lone files also without those heard before."""
+def _cut(work: _Work, one: _Facts, is_song: bool) -> bool:
+    """Segments of one file, without silent ones; lone files also without those heard before. True: done."""
     sample, seen = one.sample, work.seen
     sample.sources["cut"] = _cut_stamp(sample, work.limits)
     sample.segments = []
@@ -364,35 +393,4 @@ def _cut(work: _Work, one: _Facts, is_song: bool) -> None:
             work.dataset.skipped.append(Skipped(where, f"{count} of {len(pieces)} segments are {what}"))
     if not sample.segments and not silent and not repeated:
         work.dataset.skipped.append(Skipped(sample.audio_path, "no segment of allowed length fits"))
-
-
-def _split(dataset: Dataset) -> None:
-    """Hold out whole files (whole songs where they are stems), the same ones every time."""
-    units: dict[str, list[Sample]] = {}
-    for sample in dataset.used():
-        units.setdefault(f"song {sample.song}" if sample.song else sample.content, []).append(sample)
-    if any(sample.split == "held_out" for sample in dataset.used()):
-        return
-    count = max(round(len(units) * HELD_OUT_PART), min(2, len(units) // 5), 1 if len(units) >= 2 else 0)
-    count = min(MAX_HELD_OUT, count)
-    if count == 0:
-        dataset.notes.append("only one file: nothing can be held out, so validation cannot be trusted")
-    order = sorted(units, key=lambda unit: hashlib.sha256(unit.encode()).hexdigest())
-    for unit in order[:count]:
-        for sample in units[unit]:
-            sample.split = "held_out"
-
-
-def require_enough(dataset: Dataset) -> None:
-    """Raises InvalidRequest where there is too little to train on."""
-    used = dataset.used("train")
-    if not used:
-        raise InvalidRequest(
-            f"the data set “{dataset.name}” has no sample to train on ({len(dataset.samples)} listed, "
-            f"{len(dataset.skipped)} skipped): see `lora_studio prepare --report`"
-        )
-    if dataset.seconds < MIN_SECONDS:
-        raise InvalidRequest(
-            f"only {dataset.seconds:.1f} s of audio in {len(dataset.used())} file(s): training needs at "
-            f"least {MIN_SECONDS:g} s, and learns a style from a few minutes"
-        )
+    return True

@@ -132,7 +132,7 @@ def _pictures(dataset: Dataset) -> str:
     for sample in dataset.used()[:MAX_PICTURES]:
         try:
             found = survey(dataset.path_of(sample))
-        except UnreadableAudio:
+        except (UnreadableAudio, OSError):
             continue
         parts.append(f"<div><b>{html.escape(sample.audio_path)}</b>{_picture(sample, found.bands)}</div>")
     return f"<h2>How they look</h2><div class=pair>{''.join(parts)}</div>"

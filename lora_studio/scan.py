@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
 from acestep.audio import probe
-from acestep.errors import InvalidRequest, NotFound, UnreadableAudio
+from acestep.command import explain
+from acestep.errors import InvalidRequest, NotFound
 from lora_studio.dataset import ALIASES, Dataset, Sample, Skipped, is_own, read_dataset, sample_from
 from lora_studio.manifests import Places, table_rows
 from lora_studio.names import read_part
@@ -82,8 +83,9 @@ def scan(folder: Path) -> Scan:
     for relative, path in audio.items():
         try:
             files.append(Found(path, relative, probe(path).duration_s, manifest.pop(relative, None)))
-        except UnreadableAudio as error:
-            result.skipped.append(Skipped(relative, str(error).replace(str(path), path.name)))
+        except Exception as error:  # noqa: BLE001 (whatever is wrong with one file, the others are read)
+            reason = explain(error)[1].replace(str(path), path.name)
+            result.skipped.append(Skipped(relative, reason))
     if not files and not result.skipped:
         raise InvalidRequest(
             f"{folder} holds no audio ({result.other_files} other files): "

@@ -38,7 +38,7 @@ from lora_studio.examples import Library
 from lora_studio.files import require_writable, write_folder
 from lora_studio.formats import StageAdapter
 from lora_studio.noise import levels_for
-from lora_studio.preparing import NOT_LOOKED_AT, prepare, require_enough
+from lora_studio.preparing import MIN_SECONDS, NOT_LOOKED_AT, prepare
 from lora_studio.segments import Limits
 from lora_studio.stage_run import StagePlan, StageRun, Tick
 
@@ -161,7 +161,7 @@ def _material(
         dataset, budget = read_dataset(remembered), Budget(None)
     else:
         dataset = _dataset(config, on_stage, lambda: alone and budget.over(LOOKED_AT))
-    require_enough(dataset)
+    _require_enough(dataset)
     tell = on_stage or (lambda *_: None)
     tell("loading", 0, 1, config.base or DEFAULT_BASE)
     cascade = _load(config, accelerator)
@@ -328,3 +328,18 @@ def forget(config: TrainConfig) -> None:
     (home / "lora" / config.name / "dataset.json").unlink(missing_ok=True)
     for folder in (home / "lora" / config.name).glob("stage-*"):
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _require_enough(dataset: Dataset) -> None:
+    """Raises InvalidRequest where there is too little to train on."""
+    used = dataset.used("train")
+    if not used:
+        raise InvalidRequest(
+            f"the data set “{dataset.name}” has no sample to train on ({len(dataset.samples)} listed, "
+            f"{len(dataset.skipped)} skipped): see `lora_studio prepare --report`"
+        )
+    if dataset.seconds < MIN_SECONDS:
+        raise InvalidRequest(
+            f"only {dataset.seconds:.1f} s of audio in {len(dataset.used())} file(s): training needs at "
+            f"least {MIN_SECONDS:g} s, and learns a style from a few minutes"
+        )

@@ -350,3 +350,48 @@ def test_an_ogg_of_several_joined_streams_says_that_the_first_was_read(tmp_path:
     assert probe(file).notes == ()
     file.write_bytes(content * 2)
     assert "only the first" in probe(file).notes[0]
+
+
+@pytest.mark.parametrize("codec", ["GSM610", "G721_32", "NMS_ADPCM_16"])
+def test_a_codec_that_cannot_seek_is_read_whole_and_in_part(tmp_path: Path, codec: str) -> None:
+    file = tmp_path / "a.wav"
+    soundfile.write(file, noise(1, 16_000)[:, 0], 8_000, subtype=codec)
+    whole = load_audio(file, sample_rate_hz=8_000).samples
+    part = load_audio(file, 0.5, 1.5, sample_rate_hz=8_000).samples
+    assert np.array_equal(part, whole[:, 4_000:12_000])
+
+
+@pytest.mark.parametrize("value", [1e30, 32_767.0])
+def test_numbers_that_are_no_sound_are_refused(tmp_path: Path, value: float) -> None:
+    samples = noise(1).astype(np.float32)
+    samples[7] = value
+    written(tmp_path / "a.wav", samples, subtype="FLOAT")
+    with pytest.raises(UnreadableAudio, match="not audio: values up to"):
+        describe(tmp_path / "a.wav")
+    with pytest.raises(UnreadableAudio, match="not audio: values up to"):
+        survey(tmp_path / "a.wav")
+
+
+@pytest.mark.parametrize(
+    "behind", [np.random.default_rng(1).bytes(50_001), b"no sound " * 9_000, b"\xff" * 9_000]
+)
+def test_rubbish_behind_the_sound_is_not_read(tmp_path: Path, behind: bytes) -> None:
+    file = wav(tmp_path / "a.wav", FMT, chunk(b"data", PCM))
+    file.write_bytes(file.read_bytes() + behind)
+    assert probe(file).frames == FRAMES
+
+
+@pytest.mark.parametrize("declared", [0, 0xFFFFFFF0, 0xFFFFFFFF])
+def test_chunks_behind_sound_of_unknown_length_are_no_sound(tmp_path: Path, declared: int) -> None:
+    info = chunk(b"LIST", b"INFOINAM\x04\0\0\0Loop")
+    file = wav(tmp_path / "a.wav", FMT, chunk(b"data", PCM, declared), info)
+    assert probe(file).frames == FRAMES
+    assert describe(file)["tags"]["title"] == "Loop"
+
+
+def test_the_mp3_decoder_is_kept_off_the_terminal(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "a.mp3"
+    file.write_bytes(b"\xff\xfb\0\0" * 50)
+    with pytest.raises(UnreadableAudio):
+        load_audio(file)
+    assert capfd.readouterr().err == ""

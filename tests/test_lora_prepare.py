@@ -437,3 +437,27 @@ def test_the_trigger_word_goes_where_it_is_asked_and_only_once() -> None:
     assert with_trigger("warm dub", "zork", "append") == "warm dub, zork"
     assert with_trigger("warm dub", "zork", "replace") == "zork"
     assert with_trigger("zork dub", "zork") == "zork dub"
+
+
+@pytest.mark.parametrize("error", [RuntimeError("odd"), ValueError("odd"), OSError(5, "odd")])
+@pytest.mark.parametrize("where", ["survey", "hearing.listen"])
+def test_whatever_a_single_file_raises_it_is_listed_and_the_run_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, where: str
+) -> None:
+    write(tmp_path / "good.wav", pulse(120, 8))
+    write(tmp_path / "odd.wav", pulse(100, 8))
+    target = f"lora_studio.preparing.{where}"
+    import lora_studio.preparing as preparing
+
+    owner, name = (preparing.hearing, "listen") if "." in where else (preparing, "survey")
+    real = getattr(owner, name)
+
+    def failing(path: Path, *rest: float) -> object:
+        if path.name == "odd.wav":
+            raise error
+        return real(path, *rest)
+
+    monkeypatch.setattr(target, failing)
+    dataset = prepare(tmp_path)
+    assert list(by_name(dataset)) == ["good.wav"]
+    assert "odd" in reasons(dataset)["odd.wav"]
