@@ -9,7 +9,7 @@ Names are loaded when first used, so importing this package does not import torc
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from acestep.version import __version__
 
 _HOME = {
     "AudioRange": "acestep.request",

@@ -7,15 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from acestep.errors import InvalidRequest
 from acestep.fingerprint import heard, origin
+from acestep.loaded import Loaded
 from acestep.plan import SongPlan
 from acestep.request import GenerateRequest
-
-if TYPE_CHECKING:
-    from acestep.cascade import Cascade
 
 
 @dataclass(frozen=True)
@@ -46,7 +44,7 @@ class Made:
             )
         return cls(request, take, plan, **parts)
 
-    def refuse_changes(self, cascade: Cascade) -> None:
+    def refuse_changes(self, cascade: Loaded) -> None:
         """Raise InvalidRequest when the files that the clip was made from are others by now.
 
         Only what is known of both times is compared: an adapter that is not loaded yet, for example, is not.

@@ -12,28 +12,22 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from acestep import checkpoint, conditions, fingerprint, loading, memory
-from acestep.adapters import Adapters
-from acestep.checkpoint import CascadeSpec
-from acestep.conditions import Words
+from acestep import checkpoint, fingerprint, loading, memory
 from acestep.errors import AceStepError, CheckpointError
+from acestep.loaded import Loaded
 from acestep.pace import Pace, Progress
 from acestep.plan import SongPlan
+from acestep.planner import Planner
 from acestep.request import GenerateRequest
 from acestep.song import Song, prepare
-from acestep.stage import Recent, Stage
 from acestep.stepdown import is_out_of_memory, step_down
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from acestep.planner import Planner
 
 __all__ = ["Cascade", "Progress", "Take"]
 
@@ -60,36 +54,16 @@ class Take:
     adapters: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
-class Cascade:
-    """Stages, codec and text encoder, loaded. `stages` maps names to `Stage` in their order."""
+class Cascade(Loaded):
+    """Takes for requests. Its parts, and how they are reached, are `Loaded`."""
 
-    def __init__(
-        self,
-        spec: CascadeSpec,
-        stages: dict[str, Stage],
-        codec: Any,
-        text_encoder: Any,
-        tokenizer: Any,
-        device: torch.device | None = None,
-        resident: bool = True,
-    ) -> None:
-        self.spec = spec
-        self.device = device or next(iter(stages.values())).like.device  # where stages run
-        self.planner: Planner | None = None
-        self.notes: tuple[str, ...] = ()  # why these stages, and what int8 changes
-        self.resident = resident  # False: stages wait in main memory and take turns on the device
-        self.stages = stages
-        self.codec = codec
-        self.text_encoder = text_encoder
-        self.tokenizer = tokenizer
-        self.adapters = Adapters(stages)
-        self.files: dict[str, str] = {}  # hashes of the files that were loaded, by their paths in the folder
-        self._stamps: dict[str, fingerprint.Stamp] = {}
-        self._words, self._references = Recent(32), Recent(4)
+    def __init__(self, *parts: Any, **places: Any) -> None:
+        """As `Loaded`."""
+        super().__init__(*parts, **places)
         self._speeds: dict[str, float] = {}
         # a DiT step costs its parameters a frame; decoding about as much as two steps of the largest stage
-        self._guesses = {name: _size(stage.transformer) for name, stage in stages.items()}
-        self._guesses["decode"] = 2 * max(self._guesses.values()) * codec.latent_rate_hz
+        self._guesses = {name: _size(stage.transformer) for name, stage in self.stages.items()}
+        self._guesses["decode"] = 2 * max(self._guesses.values()) * self.codec.latent_rate_hz
 
     @classmethod
     def load(
@@ -130,8 +104,6 @@ class Cascade:
         cascade = cls(*parts, device=place, resident=chosen.resident)
         cascade._remember_files(before)
         if planner:
-            from acestep.planner import Planner
-
             cascade.planner = Planner.load(planner, place)
         cascade.notes = (*notes, *(note for stage in parts[1].values() if (note := stage.int8_note)))
         return cascade
@@ -156,18 +128,6 @@ class Cascade:
             return False
         self._stamps = now  # copied or linked, but the same
         return True
-
-    def bring(self, stage: Stage, resident: bool = True) -> None:
-        """Have a stage on the device; where stages take turns, the others make room first."""
-        if stage.like.device.type != self.device.type:
-            for other in self.stages.values():
-                if other is not stage and not (resident and self.resident):
-                    other.to("cpu")
-            stage.to(self.device)
-
-    def supports(self, task: str) -> bool:
-        """Whether this checkpoint can do a task, or take a "reference"."""
-        return self.spec.can(task)
 
     def generate(
         self,
@@ -213,23 +173,6 @@ class Cascade:
     def audio_s(self, request: GenerateRequest) -> float:
         """Seconds of audio a take of this request will have (its grid and a tail)."""
         return prepare(self, request).outline.duration_s
-
-    def encode_text(self, text: str, lyrics: str) -> Words:
-        """Embeddings of a formatted prompt and lyrics (see `conditions`); the last few are kept."""
-        return self._words.get(
-            (text, lyrics), lambda: conditions.encode_words(self.tokenizer, self.text_encoder, text, lyrics)
-        )
-
-    def encode_reference(self, key: Any, audio: Callable[[], NDArray[np.float32]]) -> Tensor:
-        """Reference audio → latents its timbre is read from [1, T, C]; the last few are kept under `key`."""
-
-        def encode() -> Tensor:
-            pieces = conditions.reference_pieces(
-                torch.from_numpy(audio()), self.codec.sample_rate_hz, self.spec.reference_s
-            )
-            return self.codec.encode(pieces[None].to(self.device))
-
-        return self._references.get(key, encode)
 
     def load_adapter(self, name_or_path: str | Path) -> str:
         """Load a LoRA, LoKr or LoHa from ACESTEP_HOME/adapters or a path; gives the name that requests use.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
@@ -352,3 +352,13 @@ def _read_json(path: Path) -> dict[str, Any]:
         return typed_json.read(path, typed_json.Fields, error=CheckpointError)
     except FileNotFoundError as error:
         raise CheckpointError(f"{path} is missing: is the checkpoint complete?") from error
+
+
+def stage_names(have: Sequence[str], wanted: Sequence[str]) -> tuple[str, ...]:
+    """The stages that are meant, as the cascade spells and orders them. Raises InvalidRequest."""
+    spelt = {name.casefold(): name for name in reversed(have)} | {name: name for name in have}
+    unknown = [name for name in wanted if name not in spelt and name.casefold() not in spelt]
+    if unknown:
+        raise InvalidRequest(f"no stage {', '.join(unknown)} in this cascade: it has {', '.join(have)}")
+    meant = {spelt.get(name) or spelt[name.casefold()] for name in wanted}
+    return tuple(name for name in have if name in meant)

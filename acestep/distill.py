@@ -16,7 +16,7 @@ import json
 import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ from acestep import command, conditions
 from acestep.checkpoint import FORMAT, cascades_folder, home
 from acestep.compose import Chosen, parse_stage, path_from
 from acestep.distill_material import Batch, Material
+from acestep.distill_recipe import Recipe
 from acestep.errors import AlreadyExists, CheckpointError, InvalidRequest
 from acestep.loading import choose_device
 from acestep.nano.network import Conditions, velocity
@@ -41,38 +42,6 @@ if TYPE_CHECKING:
 
 PARTS = ("transformer", "condition_encoder")
 HELD_OUT = 4  # batches that are never trained on, for the error that is printed
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Everything a run depends on. `width` and `depth` are the student's sizes over the teacher's."""
-
-    teacher: str  # CASCADE[/STAGE][:FIRST-LAST], steps of the teacher's own schedule to learn
-    audio: str = ""  # folder of audio, each file with its caption in NAME.txt
-    captions: str = ""  # text file, a caption a line: for the teacher's own trajectories
-    width: float = 0.625
-    depth: float = 0.75
-    steps: int = 20_000
-    batch: int = 8
-    seconds: float = 30.0
-    rate: float = 2e-4  # of AdamW
-    warmup: int = 500
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if bool(self.audio) == bool(self.captions):
-            raise InvalidRequest("name either a folder with --audio or a text file with --captions")
-        ranges = {"width": (0.01, 1), "depth": (0.01, 1), "steps": (1, 10**8), "batch": (1, 4096)}
-        for name, (low, high) in {**ranges, "seconds": (0.1, 600), "rate": (0, 1)}.items():
-            if not low <= getattr(self, name) <= high:
-                raise InvalidRequest(f"{name} {getattr(self, name)} is out of range: expected {low}–{high}")
-
-    def rate_at(self, step: int) -> float:
-        """Warm up, then fall to nothing in a straight line."""
-        warm = min(self.warmup, self.steps // 4)
-        if step < warm:
-            return self.rate * (step + 1) / warm
-        return self.rate * max(0.0, (self.steps - step) / max(1, self.steps - warm))
 
 
 class Student(nn.Module):

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,15 +20,13 @@ from torch import Tensor
 
 from acestep import conditions
 from acestep.audio import read_audio
+from acestep.cascade import Cascade
 from acestep.command import expanded
+from acestep.compose import Chosen
 from acestep.conditions import Words
+from acestep.distill_recipe import Recipe
 from acestep.errors import InvalidRequest, UnreadableAudio
 from acestep.schedule import sigmas
-
-if TYPE_CHECKING:
-    from acestep.cascade import Cascade
-    from acestep.compose import Chosen
-    from acestep.distill import Recipe
 
 AUDIO_SUFFIXES = (".wav", ".aif", ".aiff", ".flac", ".mp3", ".ogg")
 HELD_OUT_SHARE = 0.05  # of the examples, where there are enough of them

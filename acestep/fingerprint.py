@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import acestep
+from acestep.version import __version__
 
 if TYPE_CHECKING:
     from acestep.checkpoint import CascadeSpec
@@ -51,7 +51,7 @@ def heard(request: "GenerateRequest") -> dict[str, str]:
 def versions() -> dict[str, str]:
     """Of this package, Python, the platform, and the libraries that decide how a clip sounds."""
     found = {
-        "acestep-bridge": acestep.__version__,
+        "acestep-bridge": __version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
     }

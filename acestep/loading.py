@@ -15,10 +15,9 @@ from typing import Any
 
 import torch
 
-from acestep.checkpoint import CascadeSpec, StageSpec
+from acestep.checkpoint import CascadeSpec, StageSpec, stage_names
 from acestep.codec import load_codec, silence_of
 from acestep.errors import CheckpointError, InvalidRequest, NotFound
-from acestep.plan import stage_names
 from acestep.quantise import quantise
 from acestep.stage import Stage
 from acestep.weights import BROKEN_FILES

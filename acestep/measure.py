@@ -186,18 +186,3 @@ def _rhythm(
         "steady": beats.steady,
         "swing": beats.swing,
     }
-
-
-def warm_up(*, own_process: bool = False) -> None:
-    """Loads every library a measurement needs, so that the first clip is as fast as the next.
-
-    With `own_process` the stretcher gets a process of its own: other threads are never held up by it.
-    """
-    from acestep import stretcher
-    from acestep.fit import fit
-
-    stretcher.child.wanted = own_process
-    fade = np.linspace(0.3, 0, 1200, dtype=np.float32)
-    hit = np.random.default_rng(0).standard_normal((2, 1200)).astype(np.float32) * fade
-    loop = np.pad(hit, ((0, 0), (0, 22_800)))
-    fit(np.tile(loop, 8), SAMPLE_RATE_HZ, Grid(118.0, bars=2))

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from acestep.checkpoint import stage_names
 from acestep.errors import InvalidRequest, Unsupported
+from acestep.loaded import Loaded
+from acestep.request import GenerateRequest
 from acestep.schedule import Leg, legs
-
-if TYPE_CHECKING:
-    from acestep.cascade import Cascade
-    from acestep.request import GenerateRequest
 
 ROWS_AT_ONCE = {"cpu": 4, "mps": 4, "cuda": 8}  # takes made as one batch
 
@@ -54,7 +53,7 @@ class SongPlan:
         return cls(**chosen | {"stages": tuple(str(name) for name in values["stages"])})
 
 
-def plan_song(cascade: Cascade, request: GenerateRequest) -> SongPlan:
+def plan_song(cascade: Loaded, request: GenerateRequest) -> SongPlan:
     """The plan for a request on a cascade as it is loaded. Raises InvalidRequest for stages it has not."""
     dtype, int8 = _numbers(cascade)
     return SongPlan(
@@ -68,7 +67,7 @@ def plan_song(cascade: Cascade, request: GenerateRequest) -> SongPlan:
     )
 
 
-def check_plan(plan: SongPlan, cascade: Cascade) -> None:
+def check_plan(plan: SongPlan, cascade: Loaded) -> None:
     """Raise Unsupported where a loaded cascade cannot follow a plan that was made before."""
     missing = [name for name in plan.stages if name not in cascade.stages]
     if missing:
@@ -84,13 +83,13 @@ def check_plan(plan: SongPlan, cascade: Cascade) -> None:
         )
 
 
-def way(plan: SongPlan, cascade: Cascade, request: GenerateRequest) -> list[Leg]:
+def way(plan: SongPlan, cascade: Loaded, request: GenerateRequest) -> list[Leg]:
     """The plan's stages from noise to clean, with the request's steps and guidance."""
     found = legs(cascade.spec.plans(), plan.stages, request.steps)
     return found if request.guidance is None else [leg.guided_by(request.guidance) for leg in found]
 
 
-def _running(cascade: Cascade, chosen: Sequence[str], steps: int | None) -> tuple[str, ...]:
+def _running(cascade: Loaded, chosen: Sequence[str], steps: int | None) -> tuple[str, ...]:
     """Those of the chosen stages that get steps; they share the way without the others, until all run."""
     named = stage_names([stage.name for stage in cascade.spec.stages], chosen)
     absent = [name for name in named if name not in cascade.stages]
@@ -105,17 +104,7 @@ def _running(cascade: Cascade, chosen: Sequence[str], steps: int | None) -> tupl
         named = running
 
 
-def stage_names(have: Sequence[str], wanted: Sequence[str]) -> tuple[str, ...]:
-    """The stages that are meant, as the cascade spells and orders them. Raises InvalidRequest."""
-    spelt = {name.casefold(): name for name in reversed(have)} | {name: name for name in have}
-    unknown = [name for name in wanted if name not in spelt and name.casefold() not in spelt]
-    if unknown:
-        raise InvalidRequest(f"no stage {', '.join(unknown)} in this cascade: it has {', '.join(have)}")
-    meant = {spelt.get(name) or spelt[name.casefold()] for name in wanted}
-    return tuple(name for name in have if name in meant)
-
-
-def _numbers(cascade: Cascade) -> tuple[str, bool]:
+def _numbers(cascade: Loaded) -> tuple[str, bool]:
     """The number format that a cascade is loaded in, and whether its transformers' weights are integers."""
     stages = list(cascade.stages.values())
     int8 = any(stage.int8_error is not None for stage in stages)

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-import acestep
 from acestep.again import Made
 from acestep.agreement import agreed
 from acestep.audio import source_notes
@@ -32,6 +31,7 @@ from acestep.request import MAX_SEED, MOVED_TASKS, GenerateRequest
 from acestep.riff import MusicalData, read_chunks
 from acestep.tempo_map import TempoMap
 from acestep.verdict import OTHER_KEY, Aim, Errors
+from acestep.version import __version__
 
 if TYPE_CHECKING:
     from acestep.cascade import Cascade, Take
@@ -329,7 +329,7 @@ class _Production:
             title=request.prompt[:200],
             comment=_label(clip),
             created=clip.created,
-            software=f"{SOFTWARE}{acestep.__version__}",
+            software=f"{SOFTWARE}{__version__}",
             time_reference=self.time_reference,
             lufs=lufs,
             extra={"SEED": str(clip.seed), "CASCADE": clip.cascade},

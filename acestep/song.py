@@ -9,32 +9,29 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from acestep import conditions
 from acestep.agreement import agreed
 from acestep.audio import read_audio
+from acestep.checkpoint import stage_names
 from acestep.conditions import Words
 from acestep.context import content_of, read_as_known
 from acestep.errors import Unsupported
+from acestep.key import Key
+from acestep.loaded import Loaded
 from acestep.outline import Outline, check, outline, track_names
 from acestep.pace import Pace
-from acestep.plan import SongPlan, check_plan, plan_song, stage_names, way
+from acestep.plan import SongPlan, check_plan, plan_song, way
+from acestep.planner import Planner
 from acestep.request import MOVED_TASKS, AudioRange, GenerateRequest
 from acestep.sampling import Blend, Momentum, Noise, follow, guided
 from acestep.schedule import Leg
 from acestep.stage import Branch, Denoiser, Stage
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from acestep.cascade import Cascade
-    from acestep.key import Key
-    from acestep.planner import Planner
 
 MAX_CONTEXT_S = 600  # of a context that is straightened: no clip is longer
 FADE_S = 0.02  # at the edges of a repainted region, inside it
@@ -45,7 +42,7 @@ LEAD_FRAMES = 4  # of a loop's end are decoded before its beginning
 class Song:
     """A request, prepared: outline, words, legs, and the latents of reference and context."""
 
-    cascade: Cascade
+    cascade: Loaded
     request: GenerateRequest
     outline: Outline
     plan: SongPlan
@@ -290,7 +287,7 @@ class _Walk:
         return self.song.branch(stage, self.song.free_text if plain else self.song.text)
 
 
-def prepare(cascade: Cascade, request: GenerateRequest, made_by: SongPlan | None = None) -> Song:
+def prepare(cascade: Loaded, request: GenerateRequest, made_by: SongPlan | None = None) -> Song:
     """Check a request against the cascade and gather what it is made from. Reads the context's file.
 
     `made_by` is the plan that the song was made by before and has to be made by again.
@@ -347,7 +344,7 @@ def prepare(cascade: Cascade, request: GenerateRequest, made_by: SongPlan | None
     )
 
 
-def _prompts(cascade: Cascade, prompt: str, task: tuple[str, str], metadata: str) -> tuple[str, str, bool]:
+def _prompts(cascade: Loaded, prompt: str, task: tuple[str, str], metadata: str) -> tuple[str, str, bool]:
     """The prompt with its task's instruction, the one with plain text-to-music's, and whether it was cut."""
     template = cascade.spec.prompt_template or conditions.PROMPT_TEMPLATE
     texts, cut = [], False
@@ -373,13 +370,13 @@ def _context_audio(request: GenerateRequest, rate: int) -> NDArray[np.float32] |
     return straighten(context[:, : MAX_CONTEXT_S * rate], request.grid, request.tempo_map, rate)
 
 
-def _check_reference(cascade: Cascade, request: GenerateRequest) -> None:
+def _check_reference(cascade: Loaded, request: GenerateRequest) -> None:
     """A broken reference is found before any work is done; its latents are kept for the work."""
     if request.reference is not None:
         _reference_latents(cascade, request.reference)
 
 
-def _reference_latents(cascade: Cascade, reference: AudioRange) -> Tensor:
+def _reference_latents(cascade: Loaded, reference: AudioRange) -> Tensor:
     """Latents of a reference, kept under what its file holds now."""
     content, rate = content_of(reference), cascade.codec.sample_rate_hz
     return cascade.encode_reference(

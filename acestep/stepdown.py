@@ -10,17 +10,14 @@ from __future__ import annotations
 import gc
 import logging
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import torch
 
 from acestep.errors import OutOfMemory
+from acestep.loaded import Loaded
 from acestep.memory import WINDOWS
-
-if TYPE_CHECKING:
-    from acestep.cascade import Cascade
-    from acestep.plan import SongPlan
-    from acestep.song import Song
+from acestep.plan import SongPlan
+from acestep.song import Song
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +29,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
-def step_down(cascade: Cascade, song: Song) -> None:
+def step_down(cascade: Loaded, song: Song) -> None:
     """Give the song a plan that needs less memory, and make room for it.
 
     Raises OutOfMemory when there is nothing left to give up, or the song has to keep to its plan.
@@ -56,7 +53,7 @@ def step_down(cascade: Cascade, song: Song) -> None:
     log.warning(song.notes[-1])
 
 
-def smaller(plan: SongPlan, cascade: Cascade, song: Song) -> tuple[SongPlan, str] | None:
+def smaller(plan: SongPlan, cascade: Loaded, song: Song) -> tuple[SongPlan, str] | None:
     """The next smaller plan, and in words what it gives up; None when there is none."""
     together = min(plan.takes_at_once, song.request.takes)
     if together > 1:

@@ -7,25 +7,23 @@ import dataclasses
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from acestep.errors import AdapterError
 from lora_studio import results, strength
+from lora_studio.audition import OnStage
 from lora_studio.budget import agreed
 from lora_studio.files import write_json
 from lora_studio.formats import write_all
+from lora_studio.run import Run
 from lora_studio.velocity import Velocity
-
-if TYPE_CHECKING:
-    from lora_studio.audition import OnStage
-    from lora_studio.training import Run
 
 SAME_OUTPUT = 1e-4  # relative; the same numbers through the same layers, saved as they were trained
 
 
-def require_effect(run: "Run") -> None:
+def require_effect(run: Run) -> None:
     """Raises AdapterError for an adapter that nobody would hear."""
     strongest = max(numbers["effect"] for numbers in run.stages.values())
     if strongest < run.config.min_effect:
@@ -37,7 +35,7 @@ def require_effect(run: "Run") -> None:
 
 
 def find_strength(
-    run: "Run", on_stage: "OnStage | None", cancelled: Callable[[], bool] | None
+    run: Run, on_stage: OnStage | None, cancelled: Callable[[], bool] | None
 ) -> tuple[float, list[strength.Kept]]:
     """As configured, or as much as keeps tempo and key in clips made with the adapter as it is loaded."""
     if run.config.strength is not None:
@@ -79,7 +77,7 @@ def find_strength(
     return found
 
 
-def weaken(run: "Run", share: float) -> None:
+def weaken(run: Run, share: float) -> None:
     """From here on the adapter is what it was at that strength; effect and loss are measured again."""
     for name, adapter in run.adapters.items():
         run.adapters[name] = adapter.at(share)
@@ -90,7 +88,7 @@ def weaken(run: "Run", share: float) -> None:
         run.stages[name] |= {"effect": effect, "loss": loss}
 
 
-def summary(run: "Run") -> dict[str, Any]:
+def summary(run: Run) -> dict[str, Any]:
     """The numbers of the card."""
     return {
         "name": run.config.name,
@@ -107,7 +105,7 @@ def summary(run: "Run") -> dict[str, Any]:
     }
 
 
-def fill(run: "Run", folder: Path, summary: dict[str, Any], on_stage: "OnStage | None") -> None:
+def fill(run: Run, folder: Path, summary: dict[str, Any], on_stage: OnStage | None) -> None:
     """Everything that belongs to the adapter, and the proof that it works from disk."""
     config = run.config
     write_weights(run, folder, summary)
@@ -117,7 +115,7 @@ def fill(run: "Run", folder: Path, summary: dict[str, Any], on_stage: "OnStage |
     _check_and_preview(run, folder, on_stage)
 
 
-def write_weights(run: "Run", folder: Path, summary: dict[str, Any] | None = None) -> None:
+def write_weights(run: Run, folder: Path, summary: dict[str, Any] | None = None) -> None:
     """The adapter's weights in all spellings, and the manifest by which it is loaded."""
     config = run.config
     for name, adapter in run.adapters.items():
@@ -137,7 +135,7 @@ def write_weights(run: "Run", folder: Path, summary: dict[str, Any] | None = Non
     write_json(folder / "adapter.json", manifest)
 
 
-def _check_and_preview(run: "Run", folder: Path, on_stage: "OnStage | None") -> None:
+def _check_and_preview(run: Run, folder: Path, on_stage: OnStage | None) -> None:
     """Load the adapter from disk as anybody would, compare its output, and write before/after clips."""
     cascade = run.cascade
     previews = run.audition.previews
@@ -167,7 +165,7 @@ def _check_and_preview(run: "Run", folder: Path, on_stage: "OnStage | None") -> 
         cascade.unload_adapter(name)
 
 
-def _require_same(run: "Run", stage_name: str, expected: torch.Tensor) -> None:
+def _require_same(run: Run, stage_name: str, expected: torch.Tensor) -> None:
     """Raises AdapterError where the adapter that was loaded gives other velocities than when trained."""
     stage = run.cascade.stages[stage_name]
     found = results.velocities(Velocity(stage.transformer), run.library, stage, run.pairs[stage_name])

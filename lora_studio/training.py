@@ -13,7 +13,7 @@ import logging
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +27,10 @@ from acestep.loading import choose_device
 from acestep.schedule import legs
 from acestep.stage import Stage
 from lora_studio import finishing, preflight, results
-from lora_studio.audition import Audition, OnStage, hold
+from lora_studio.audition import OnStage, hold
 from lora_studio.board import on_board
-from lora_studio.budget import CARE, ENCODED, LOOKED_AT, Budget, agreed, left_out
+from lora_studio.budget import ENCODED, LOOKED_AT, Budget, agreed, left_out
 from lora_studio.cache import key_of
-from lora_studio.checkpoints import RunState
 from lora_studio.config import TrainConfig
 from lora_studio.dataset import Dataset, read_dataset, write_dataset
 from lora_studio.examples import Library
@@ -39,6 +38,7 @@ from lora_studio.files import require_writable, write_folder
 from lora_studio.formats import StageAdapter
 from lora_studio.noise import levels_for
 from lora_studio.preparing import MIN_SECONDS, NOT_LOOKED_AT, prepare
+from lora_studio.run import Run
 from lora_studio.segments import Limits
 from lora_studio.stage_run import StagePlan, StageRun, Tick
 
@@ -62,33 +62,6 @@ class Result:
     name: str
     folder: Path
     summary: dict[str, Any]
-
-
-@dataclass
-class Run:
-    """What the parts of a run share."""
-
-    config: TrainConfig
-    folder: Path  # of checkpoints and logs
-    target: Path  # of the adapter
-    dataset: Dataset
-    cascade: Cascade
-    library: Library
-    accelerator: Any
-    budget: Budget
-    audition: Audition
-    states: dict[str, RunState] = field(default_factory=dict)
-    outputs: dict[str, torch.Tensor] = field(default_factory=dict)
-    pairs: dict[str, Any] = field(default_factory=dict)
-    stages: dict[str, dict[str, Any]] = field(default_factory=dict)
-    adapters: dict[str, StageAdapter] = field(default_factory=dict)
-
-    measured_s: float = 0.0  # what it took to measure the stages' effects: weaker ones are measured again
-
-    @property
-    def finish_s(self) -> float:
-        """What is to be left when the last clip has been listened to."""
-        return self.budget.finish_s + CARE * self.measured_s + self.audition.previews_s
 
 
 def train(

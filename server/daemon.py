@@ -13,9 +13,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import acestep
 from acestep.command import FAILED
 from acestep.errors import AceStepError, InvalidRequest, StorageError
+from acestep.version import __version__
 from protos import WIRE_VERSION
 from server import heap, logs, recovery
 from server import worker as worker_module
@@ -179,7 +179,7 @@ class Daemon:
         """What the daemon is and does now, for /acestep/state and GetStatus."""
         running = self.queue.running
         return {
-            "version": acestep.__version__,
+            "version": __version__,
             "wire_version": WIRE_VERSION,
             "cascade": self.models.loaded_name or self.models.default,
             "loaded": bool(self.models.loaded_name),
@@ -280,7 +280,7 @@ class Daemon:
             "osc_host": config.osc_host,
             "osc_port": self.osc.port,
             "samples_folder": str(config.samples),
-            "version": acestep.__version__,
+            "version": __version__,
             "wire_version": WIRE_VERSION,
         }
         hidden = config.running_file.with_suffix(".part")

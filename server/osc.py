@@ -10,8 +10,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import acestep
 from acestep.errors import AceStepError, Busy, InvalidRequest, NotFound
+from acestep.version import __version__
 from protos import WIRE_VERSION
 from server import logs
 from server.events import Accepted, ClipWritten, Done, Event, Failed, Hub, Progress
@@ -195,7 +195,7 @@ class OscServer:
 
     def _ping(self, sender: Address, values: Sequence[Any]) -> None:
         _expect("/acestep/ping", values)
-        self.answer(sender, "/acestep/pong", acestep.__version__, WIRE_VERSION)
+        self.answer(sender, "/acestep/pong", __version__, WIRE_VERSION)
 
     def _session(self, sender: Address, values: Sequence[Any]) -> None:
         _expect("/acestep/session", values, ("s", "name"))

@@ -109,7 +109,7 @@ class Worker:
         try:
             self._models.use()
             if self._produce is make_clips:
-                from acestep.measure import warm_up
+                from acestep.fit import warm_up
 
                 warm_up()
         except Exception as error:  # noqa: BLE001 (each job that needs it says so again)

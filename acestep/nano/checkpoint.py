@@ -30,9 +30,9 @@ from torch import nn
 from acestep.codec import silence_of
 from acestep.guide import BEAT_CHANNELS, KEY_CHANNELS
 from acestep.loading import ONLY_DATA
+from acestep.nano.data.captions import PROMPT_TEMPLATE, TRACK_SYNONYMS
 from acestep.spectral import CHANNELS, GROUP, SpectralCodec
 
-PROMPT_TEMPLATE = "{instruction}\n{caption}\n{metas}"
 LYRICS = "# Languages\nen\n\n# Lyric\n<|endoftext|>"  # what ACE-Step's format makes of no lyrics
 END, PAD, UNKNOWN = "<|endoftext|>", "<pad>", "<unk>"
 REFERENCE_S = 3.0
@@ -171,8 +171,6 @@ def describe(
     schedule: dict[str, Any], guidance: dict[str, Any], cuts: tuple[int, int], trained_on: str
 ) -> dict:
     """The content of cascade.json; `cuts` are the step indices where M and S take over."""
-    from acestep.nano.data.captions import TRACK_SYNONYMS  # which is written in terms of this module
-
     firsts = (0, *cuts)
     lasts = (*cuts, schedule["steps"])
     return {

@@ -7,10 +7,10 @@ Knows the labels of a loop, nothing of its audio. Also writes the whole prompt i
 import numpy as np
 
 from acestep.key import PITCH_NAMES, Key
-from acestep.nano.checkpoint import PROMPT_TEMPLATE
 from acestep.nano.data.compose import Loop
 from acestep.nano.data.styles import STYLE_BY_NAME
 
+PROMPT_TEMPLATE = "{instruction}\n{caption}\n{metas}"
 ROLE_WORDS = {
     "drums": ("drums", "drum loop", "beat", "drum beat", "breakbeat", "drum groove", "rhythm", "drum kit", "kick and snare", "break"),
     "percussion": ("percussion", "percussion loop", "congas and shakers", "perc loop", "hand percussion", "shaker", "bongos", "top loop"),
