@@ -211,8 +211,15 @@ def _typed(name: str, value: Any, source: str) -> Any:
         raise InvalidRequest(f"{name} = {value!r:.80} in {source}: expected {expected}") from None
 
 
-EXPECTED = {"int": "a whole number", "float": "a number", "bool": "true or false",
-            "str": "a text", "Path": "a path", "tuple[str, ...]": "a list of texts", "tuple[Path, ...]": "a list of paths"}  # fmt: skip
+EXPECTED = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "str": "a text",
+    "Path": "a path",
+    "tuple[str, ...]": "a list of texts",
+    "tuple[Path, ...]": "a list of paths",
+}
 _BOOLS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False}
 
 

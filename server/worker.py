@@ -69,7 +69,9 @@ class Worker:
         self._thread.start()
 
     def join(self, timeout_s: float) -> bool:
-        """Waits for the end of the thread; False if it goes on."""
+        """Waits for the end of the thread; False if it goes on. One that was never started has ended."""
+        if self._thread.ident is None:
+            return True
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
