@@ -192,8 +192,8 @@ def _refuse_daemons_own(config: "Config", flags: Mapping[str, Any], remote: "Rem
         now = f" (now {runs_with[name]})" if name in runs_with else ""
         instead = "name the folder with --out, restart the daemon" if name == "samples" else "restart it"
         raise InvalidRequest(
-            f"--{name} is chosen when the daemon starts{now}, and a daemon runs: {instead} with --{name}, or "
-            "add --local to work without the daemon"
+            f"--{name} is chosen when the daemon starts{now}, and a daemon runs: {instead} with --{name} "
+            f"{flags[name]}, or add --local to work without the daemon"
         )
 
 

@@ -19,7 +19,7 @@ def taken_message(what: str, protocol: str, host: str, port: int, error: OSError
         by = f" by {holder}" if holder else ""
         cause = f"is taken{by}"
     elif code == errno.EADDRNOTAVAIL or isinstance(error, socket.gaierror):
-        option = flag.replace("port", "host")
+        option = "--host" if flag == "--grpc-port" else flag.replace("port", "host")
         return (
             f"{what} cannot listen on {host}: this machine has no such address; name one of its own with "
             f"{option} (127.0.0.1 is always there)"

@@ -40,7 +40,7 @@ class Remote:
         Raises Unavailable for one that does not, and for a daemon that speaks another version of the wire.
         """
         by_hand = bool(flags.get("host")) or flags.get("grpc_port") is not None
-        if "home" in flags and not by_hand and _announced(config) is None:
+        if "home" in flags and not by_hand and is_loopback(config.host) and _announced(config) is None:
             return None
         host, port = _address(config, flags)
         if port == 0:
@@ -63,7 +63,7 @@ class Remote:
                     f"{_given(flags)} to do without that one"
                 ) from None
             return None
-        if "home" in flags and is_loopback(host) and Path(status.home) != config.home:
+        if "home" in flags and is_loopback(host) and Path(status.home).resolve() != config.home.resolve():
             channel.close()
             if by_hand:
                 raise Unavailable(

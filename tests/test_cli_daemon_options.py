@@ -121,6 +121,14 @@ def test_local_and_an_address_contradict_each_other(made_here: list[str]) -> Non
     assert made_here == []
 
 
+@pytest.mark.parametrize("option", ["--host", "--osc-host"])
+def test_an_address_that_is_not_this_machines_is_said_to_be_none(option: str) -> None:
+    ports = ("--grpc-port", "0", "--osc-port", "0", "--osc-allow", "192.0.2.1")
+    code, _, error = run("serve", option, "192.0.2.9", *ports)
+    assert code == 1
+    assert f"192.0.2.9: this machine has no such address; name one of its own with {option}" in error
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="ports are held in another way there")
 def test_a_taken_grpc_port_is_told_in_our_words_only(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
