@@ -187,9 +187,10 @@ def _refuse_daemons_own(config: "Config", flags: Mapping[str, Any], remote: "Rem
     status = remote.status()
     runs_with = {"samples": status.samples_folder, "device": status.device}
     for name in given:
-        if str(getattr(config, name)) == runs_with.get(name):
+        asked, runs = str(getattr(config, name)), runs_with.get(name, "")
+        if asked == "auto" or (runs and asked in (runs, runs.partition(":")[0])):  # cuda runs on cuda:0
             continue
-        now = f" (now {runs_with[name]})" if name in runs_with else ""
+        now = f" (now {runs})" if runs else ""
         instead = "name the folder with --out, restart the daemon" if name == "samples" else "restart it"
         raise InvalidRequest(
             f"--{name} is chosen when the daemon starts{now}, and a daemon runs: {instead} with --{name} "

@@ -58,9 +58,10 @@ class Remote:
         except Unavailable:
             channel.close()
             if by_hand:
+                trust = "" if is_loopback(host) else ", let tls_cert name its certificate"
                 raise Unavailable(
-                    f"no daemon answers at {target}: start it there with `acestep serve`, or leave out "
-                    f"{_given(flags)} to do without that one"
+                    f"no daemon answers at {target}: start it there with `acestep serve`{trust}, or leave "
+                    f"out {_given(flags)} to do without that one"
                 ) from None
             return None
         if "home" in flags and is_loopback(host) and Path(status.home).resolve() != config.home.resolve():

@@ -67,7 +67,8 @@ def test_what_a_daemon_chose_at_its_start_cannot_be_chosen_for_one_clip(
 
 def test_flags_that_say_what_the_daemon_runs_with_are_fine(daemon: Daemon, tmp_path: Path) -> None:
     assert run("generate", "p", "--samples", str(tmp_path / "samples"), "--device", "cpu", "--quiet")[0] == 0
-    assert len(daemon.queue.jobs()) == 1
+    assert run("generate", "p", "--device", "auto", "--precision", "auto", "--quiet")[0] == 0
+    assert len(daemon.queue.jobs()) == 2
 
 
 def test_with_a_home_given_only_its_own_daemon_counts(
