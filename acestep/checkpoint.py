@@ -120,6 +120,17 @@ def home() -> Path:
     return Path(platformdirs.user_data_dir("acestep", appauthor=False))
 
 
+def make_private(top: Path, *inside: str) -> Path:
+    """A folder in a home, made where it is missing; only its owner may look in (mode 0700)."""
+    top.parent.mkdir(parents=True, exist_ok=True)
+    folders = [top.joinpath(*inside[:count]) for count in range(len(inside) + 1)]
+    for folder in folders:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        if os.name == "posix" and folder.stat().st_uid == os.geteuid() and folder.stat().st_mode & 0o077:
+            folder.chmod(0o700)
+    return folders[-1]
+
+
 def cascades_folder() -> Path:
     """Where `pull`, `convert` and `compose` put cascades."""
     return home() / "cascades"

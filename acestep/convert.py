@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -29,6 +28,7 @@ from acestep.original import (
     read_original,
     read_silence,
 )
+from acestep.terminal import Bar
 from acestep.usage import Parser
 from acestep.weights import Entry
 
@@ -202,11 +202,13 @@ def run(args: argparse.Namespace) -> int:
     name = args.name or args.folder.name
     out = args.out or cascades_folder() / name
 
-    def show(part: str, fraction: float) -> None:
-        print(f"\r{fraction:4.0%}  {part:24}", end="", file=sys.stderr, flush=True)
-
-    convert(args.folder, out, shared=args.shared, name=name, dtype=args.dtype.upper(), on_progress=show)
-    print(file=sys.stderr)
+    bar = Bar()
+    try:
+        convert(
+            args.folder, out, shared=args.shared, name=name, dtype=args.dtype.upper(), on_progress=bar.show
+        )
+    finally:
+        bar.close()
     print(out)
     return 0
 

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from acestep import command, conditions
-from acestep.checkpoint import FORMAT, cascades_folder, home
+from acestep.checkpoint import FORMAT, cascades_folder, home, make_private
 from acestep.compose import Chosen, parse_stage, path_from
 from acestep.distill_material import Batch, Material
 from acestep.distill_recipe import Recipe
@@ -34,6 +34,7 @@ from acestep.nano.network import Conditions, velocity
 from acestep.pruning import begin_from, smaller_config
 from acestep.sampling import Momentum, guided
 from acestep.schedule import Guidance
+from acestep.terminal import Bar
 from acestep.usage import Parser
 
 if TYPE_CHECKING:
@@ -308,17 +309,21 @@ def run(args: argparse.Namespace) -> int:
     out = cascades_folder() / args.name
     if out.exists():
         raise AlreadyExists(f"{out} is there already: choose another --name or remove it")
-    training = Distillation(recipe, home() / "distill" / args.name, args.device)
+    training = Distillation(recipe, make_private(home(), "distill", args.name), args.device)
+
+    bar = Bar(quiet=not training.accelerator.is_main_process)
 
     def show(step: int, loss: float) -> None:
-        if training.accelerator.is_main_process:
-            print(f"\r{step}/{recipe.steps}  loss {loss:.4f}", end="", file=sys.stderr, flush=True)
+        bar.show("training", step / recipe.steps, detail=f"step {step} of {recipe.steps}, loss {loss:.4f}")
 
-    errors = training.train(save_every=args.save_every, on_step=show)["error"]
+    try:
+        errors = training.train(save_every=args.save_every, on_step=show)["error"]
+    finally:
+        bar.close()
     if not training.accelerator.is_main_process:
         return 0
     first, last = errors["0"], errors[str(recipe.steps)]
-    print(f"\nvelocity error on held-out examples: {first:.3f} → {last:.3f}", file=sys.stderr)
+    print(f"velocity error on held-out examples: {first:.3f} → {last:.3f}", file=sys.stderr)
     print(training.export(args.name, out, last))
     return 0
 

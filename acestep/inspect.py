@@ -96,6 +96,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Carries `acestep inspect` out; errors are raised."""
+    for out in (args.midi, args.plot):
+        if out and not Path(out).parent.is_dir():
+            raise InvalidRequest(
+                f"the folder {Path(out).parent} does not exist: make it, or name another file"
+            )
     found, audio, measured, claim = _described(Path(args.file))
     if args.json:
         print(json.dumps(found, indent=1, ensure_ascii=False))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from acestep import weights
-from acestep.errors import CheckpointError
+from acestep.errors import CheckpointError, NotFound
 from acestep.weights import Entry
 
 if TYPE_CHECKING:
@@ -76,6 +76,8 @@ class Original:
 
 def read_original(folder: Path) -> Original:
     """The headers of a checkpoint in the original layout, with its keys sorted into parts."""
+    if not folder.is_dir():
+        raise NotFound(f"{folder} is no folder: expected the folder of a DiT checkpoint")
     path = folder / "config.json"
     try:
         config = json.loads(path.read_text(encoding="utf-8"))

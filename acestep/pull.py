@@ -20,7 +20,15 @@ from pathlib import Path
 from typing import Any
 
 from acestep import command
-from acestep.checkpoint import BASE_GUIDANCE, BASE_SCHEDULE, FORMAT, TURBO_SCHEDULE, cascades_folder, home
+from acestep.checkpoint import (
+    BASE_GUIDANCE,
+    BASE_SCHEDULE,
+    FORMAT,
+    TURBO_SCHEDULE,
+    cascades_folder,
+    home,
+    make_private,
+)
 from acestep.convert import SUPPORTS, TEXT_ENCODER, convert
 from acestep.errors import AceStepError, AlreadyExists, CheckpointError, NotFound, StorageError, Unavailable
 from acestep.usage import Parser
@@ -135,7 +143,7 @@ def check_space(listed: dict[Source, list[Remote]]) -> None:
     """Raise StorageError when the files, and what is made of them, will not fit on the disk."""
     needed = sum(file.size for files in listed.values() for file in files)
     needed *= 2 if any(source.layout == "original" for source in listed) else 1
-    home().mkdir(parents=True, exist_ok=True)
+    make_private(home())
     free = shutil.disk_usage(home()).free
     if needed * 1.02 > free:
         raise StorageError(

@@ -4,6 +4,7 @@ Knows clocks, and what the parts of a run may take; not what they do.
 """
 
 import math
+import shlex
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -59,7 +60,7 @@ def left_out(files: int, segments: int, data: str) -> str:
     if files:
         return (
             f"there was no time to look at {count(files, 'more file')}: give the run more minutes, or let "
-            f"`lora_studio prepare {data}` look at all of them once"
+            f"`lora_studio prepare {shlex.quote(data)}` look at all of them once"
         )
     if segments:
         return f"there was no time to encode {count(segments, 'more segment')}: give the run more minutes"

@@ -8,6 +8,7 @@ import argparse
 import contextlib
 import dataclasses
 import logging
+import shlex
 import signal
 import sys
 import threading
@@ -16,10 +17,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from acestep import __version__
 from acestep.command import run
 from acestep.errors import Cancelled, InvalidRequest
 from acestep.terminal import write_plainly
-from acestep.usage import Parser
+from acestep.usage import Parser, spelled_out
 from acestep.wording import tempo
 from lora_studio.cli_library import add_library_commands
 from lora_studio.config import NOISES, PRECISIONS, TARGETS, TrainConfig
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 _HELP = {
     "base": "cascade to train on: a name from `acestep models`, or a folder (default: nano)",
     "stages": "stages to train, separated by commas (default: all of the cascade)",
-    "trigger": "word that calls the sound up in a prompt (default: none)",
+    "trigger": "a word of your own to put into prompts whenever you want this sound (default: none)",
     "home": "where adapters and caches live (default: ACESTEP_HOME)",
     "rank": "rank of the adapter (default: %(default)s)",
     "alpha": "alpha; its effect is alpha/rank (default: twice the rank)",
@@ -74,7 +76,7 @@ lora_studio trains an adapter on your own loops or stems. To begin:
 def main(argv: Sequence[str] | None = None, prog: str = "lora_studio") -> int:
     """Run a command; gives its exit code."""
     write_plainly()
-    argv = list(sys.argv[1:] if argv is None else argv)
+    argv = spelled_out(sys.argv[1:] if argv is None else argv)
     began = time.monotonic()
 
     def command() -> int:
@@ -102,6 +104,7 @@ def parser(prog: str = "lora_studio") -> Parser:
     """The whole command line."""
     made = Parser(prog=prog, description="Train LoRA adapters on your own stems.")
     made.add_argument("-v", "--verbose", action="store_true", help="say more")
+    made.add_argument("--version", action="version", version=f"lora_studio {__version__}")
     commands = made.add_subparsers(required=True, metavar="COMMAND")
     _add_prepare(commands)
     _add_train(commands)
@@ -206,7 +209,9 @@ def _tell_dataset(dataset: "Dataset", console: Console, written: Path) -> None:
     more = max(0, len(dataset.skipped) - 20) + max(0, len(dataset.notes) - 20)
     if more:
         console.say(f"  … {more} more; all of them are in the file and the report")
-    console.say(f"written: {written} – edit it, then: lora_studio train {dataset.root} --name …")
+    console.say(
+        f"written: {written} – edit it, then: lora_studio train {shlex.quote(str(dataset.root))} --name …"
+    )
 
 
 def _train(arguments: argparse.Namespace) -> int:

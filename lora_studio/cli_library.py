@@ -13,6 +13,7 @@ from typing import Any
 from acestep.command import FAILED
 from acestep.errors import InvalidRequest
 from acestep.request import MAX_ADAPTER_SCALE
+from acestep.usage import number
 
 
 def add_library_commands(commands: Any) -> None:
@@ -130,7 +131,7 @@ def _merge(arguments: argparse.Namespace) -> int:
 def _scaled(text: str) -> tuple[str, float]:
     name, _, scale = text.partition(":")
     try:
-        found = float(scale) if scale else 1.0
+        found = number(scale) if scale else 1.0
     except ValueError:
         found = math.nan
     if not abs(found) <= MAX_ADAPTER_SCALE:

@@ -228,7 +228,8 @@ def remove(name: str) -> Path:
     here = adapter_files.available()
     if name not in here:
         raise NotFound(
-            f"no adapter {name!r} in {adapter_files.adapters_folder()}: here are {', '.join(here)}"
+            f"no adapter {name!r} in {adapter_files.adapters_folder()}: "
+            + (f"here are {', '.join(here)}" if here else "none is there yet")
         )
     path = here[name]
     gone = path.with_name(f".{path.name}.{os.getpid()}.removed")

@@ -5,6 +5,7 @@ precision round. Knows nothing of training.
 """
 
 import json
+import shlex
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -81,7 +82,7 @@ def _joined(parts: Sequence[tuple[Updates, float]], wanted: Scaled) -> Updates:
                 lows.append((low, scale))
             else:
                 kind = low.kind if low.magnitude is None else "DoRA"
-                told = " ".join(f"{one}:{scale:g}" for one, scale in wanted)
+                told = shlex.join(f"{one}:{scale:g}" for one, scale in wanted)
                 raise Unsupported(
                     f"{kind} adapters do not add up to one adapter: build them into a copy of their base "
                     f"with lora_studio merge {told} --into FOLDER"

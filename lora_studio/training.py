@@ -86,6 +86,8 @@ def train(
         )
     require_writable(target)
     require_writable(folder)
+    for inside in ("adapters", "lora", "cache"):
+        checkpoint.make_private(home, inside)
     accelerator = _accelerator(config)
     minutes = _minutes(config, accelerator.device)
     budget = Budget(None if minutes is None else minutes * 60, time.monotonic() if began is None else began)

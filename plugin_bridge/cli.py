@@ -7,11 +7,13 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from importlib import metadata
 from pathlib import Path
 
 from plugin_bridge import folders
 from plugin_bridge.command import port, run
-from plugin_bridge.usage import Parser
+from plugin_bridge.usage import Parser, spelled_out
+from protos import WIRE_VERSION
 
 START = """\
 plugin-bridge brings ACE-Step into a DAW. To begin:
@@ -25,7 +27,7 @@ plugin-bridge brings ACE-Step into a DAW. To begin:
 
 def main(argv: Sequence[str] | None = None, prog: str = "plugin-bridge") -> int:
     """Runs one command; returns the exit code."""
-    argv = list(sys.argv[1:] if argv is None else argv)
+    argv = spelled_out(sys.argv[1:] if argv is None else argv)
 
     def command() -> int:
         if not argv:
@@ -40,6 +42,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "plugin-bridge") -> int:
 def parser(prog: str = "plugin-bridge") -> Parser:
     """The whole command line."""
     made = Parser(prog=prog, description="Brings ACE-Step into a DAW.")
+    made.add_argument("--version", action="version", version=f"plugin-bridge {_version()}")
     commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
     install = commands.add_parser("install", help="copy a bridge to where the DAW looks for it")
     uninstall = commands.add_parser("uninstall", help="take it away again; changed files stay")
@@ -70,6 +73,13 @@ def parser(prog: str = "plugin-bridge") -> Parser:
     doctor = commands.add_parser("doctor", help="check daemon, ports, folders and versions")
     doctor.set_defaults(run=_doctor)
     return made
+
+
+def _version() -> str:
+    try:
+        return metadata.version("acestep-bridge")
+    except metadata.PackageNotFoundError:  # copied somewhere without being installed
+        return f"unknown (wire version {WIRE_VERSION})"
 
 
 def _install(arguments: argparse.Namespace) -> int:

@@ -41,8 +41,8 @@ class Remembered:
 
     def save(self) -> None:
         """Writes the file anew, whole or not at all."""
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(self._file, json.dumps(self.hashes, indent=1, sort_keys=True).encode())
+        text = json.dumps(self.hashes, indent=1, sort_keys=True)
+        write_private(self._file, text.encode())
 
     def is_ours(self, path: Path) -> bool:
         """True for a file that is as we left it."""
@@ -57,6 +57,19 @@ def hash_of(path: Path) -> str:
 def write_whole(path: Path, data: bytes) -> None:
     """A file appears whole or not at all."""
     hidden = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        hidden.write_bytes(data)
+        hidden.replace(path)
+    except OSError:
+        hidden.unlink(missing_ok=True)
+        raise
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """A file of the home, which only its owner may read (mode 0600), appears whole or not at all."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    hidden = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    hidden.touch(mode=0o600)
     try:
         hidden.write_bytes(data)
         hidden.replace(path)
@@ -204,6 +217,5 @@ def write_live_settings(home: Path, command: list[str], dry_run: bool = False) -
         if not isinstance(settings, dict) or settings.get("daemon"):
             return f"{file} stays as it is"
     if not dry_run:
-        home.mkdir(parents=True, exist_ok=True)
-        write_whole(file, json.dumps({**settings, "daemon": command}, indent=1).encode() + b"\n")
+        write_private(file, json.dumps({**settings, "daemon": command}, indent=1).encode() + b"\n")
     return f"{file} tells the Live script how to start the daemon"

@@ -4,12 +4,14 @@ Knows sockets and how to print; changes nothing of what it carries.
 """
 
 import contextlib
+import errno
 import selectors
 import socket
 import time
 from collections.abc import Callable
 
 from plugin_bridge.ableton.AceStep import osc
+from plugin_bridge.errors import Unavailable
 
 SUBSCRIBE_EVERY_S = 5.0  # so that a daemon that was restarted is heard again
 SILENT_S = 1.5  # a daemon that does not answer a ping within this is not there
@@ -37,7 +39,7 @@ class Monitor:
         self._ears = self._open(0)
         self._ears.connect(daemon)  # so that the system says when nobody is there
         self._alive: bool | None = None
-        self._relay = self._open(relay_port) if relay_port is not None else None
+        self._relay = self._open_relay(relay_port) if relay_port is not None else None
         self._clients: dict[Address, socket.socket] = {}
         self._subscribed_at = float("-inf")
 
@@ -46,9 +48,26 @@ class Monitor:
         """The port that controllers send to, 0 without a relay."""
         return int(self._relay.getsockname()[1]) if self._relay else 0
 
+    def _open_relay(self, port: int) -> socket.socket:
+        """Raises Unavailable, saying which port and what to do, where it cannot be had."""
+        try:
+            return self._open(port)
+        except OSError as error:
+            self._ears.close()
+            holder = "the daemon itself listens" if port == self._daemon[1] else "another program listens"
+            cause = f": {holder} there" if error.errno == errno.EADDRINUSE else f" ({error.strerror})"
+            raise Unavailable(
+                f"the relay cannot listen on port {port}{cause}. Choose a free port with --relay N, and let "
+                "the controller send to that one"
+            ) from None
+
     def _open(self, port: int) -> socket.socket:
         opened = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        opened.bind(("127.0.0.1", port))
+        try:
+            opened.bind(("127.0.0.1", port))
+        except OSError:
+            opened.close()
+            raise
         opened.setblocking(False)
         self._selector.register(opened, selectors.EVENT_READ)
         return opened

@@ -13,6 +13,36 @@ from typing import Any, NoReturn
 
 MISSING = "the following arguments are required: "
 KINDS = {int: "no whole number", float: "no number", Path: "no path"}
+# Words that people try, and what they are called here: the first that a program has is suggested.
+SYNONYMS = {
+    "tempo": "bpm", "speed": "bpm", "length": "bars", "duration": "bars", "seconds": "bars minutes",
+    "count": "takes limit", "n": "takes limit", "num": "takes", "number": "takes", "variations": "takes",
+    "output": "out", "o": "out", "dir": "out folder", "folder": "out folder", "directory": "out folder",
+    "model": "cascade base", "checkpoint": "cascade base", "lora": "adapter", "loras": "adapter",
+    "scale": "key", "tonality": "key", "meter": "signature", "time-signature": "signature",
+    "lufs": "loudness", "volume": "loudness", "gain": "loudness", "cfg": "guidance",
+    "guidance-scale": "guidance", "style": "reference", "audio": "reference context", "instrument": "track",
+    "bit-depth": "sample-format", "bits": "sample-format", "lr": "learning-rate", "batch": "batch-size",
+    "epochs": "steps minutes", "time": "minutes", "port": "grpc-port osc-port", "yes": "yes",
+    "make": "generate", "create": "generate", "gen": "generate", "start": "serve", "run": "serve",
+    "daemon": "serve", "quit": "stop", "kill": "stop", "end": "stop", "info": "inspect show",
+    "analyse": "inspect prepare", "analyze": "inspect prepare", "show": "open show", "ls": "jobs list",
+    "list": "jobs models status", "queue": "jobs", "download": "pull", "delete": "remove uninstall",
+    "rm": "remove uninstall", "add": "install import", "ui": "web", "gui": "web", "check": "doctor",
+    "watch": "monitor", "listen": "play monitor",
+}  # fmt: skip
+
+
+def spelled_out(argv: Sequence[str]) -> list[str]:
+    """`help train` as `train --help`, `version` as `--version`; other words as they are."""
+    if argv and argv[0] == "help":
+        return [*argv[1:2], "--help"]
+    return ["--version"] if list(argv) == ["version"] else list(argv)
+
+
+def number(text: str) -> float:
+    """A number as people write it: with a decimal point or a decimal comma. Raises ValueError for others."""
+    return float(re.sub(r"^\s*([-+−]?\d*),(\d+)\s*$", r"\1.\2", text).replace("−", "-"))
 
 
 class Parser(argparse.ArgumentParser):
@@ -62,6 +92,8 @@ class Parser(argparse.ArgumentParser):
             name = word.partition("=")[0]
             known = [option for option in self._option_string_actions if option.startswith("--")]
             return f"there is no option {name}{close(name, known)}"
+        if not any(not action.option_strings for action in self._actions):
+            return f"it takes options only: leave {word!r} out"
         return f"{word!r} is one word too many: put words that belong together into quotes"
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
@@ -76,7 +108,9 @@ class Parser(argparse.ArgumentParser):
 
     def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
         try:
-            return super()._get_value(action, arg_string)
+            return number(arg_string) if action.type is float else super()._get_value(action, arg_string)
+        except ValueError:
+            raise argparse.ArgumentError(None, f"{_name(action)} {arg_string!r} is {KINDS[float]}") from None
         except argparse.ArgumentError:
             if action.type not in KINDS:
                 raise
@@ -89,6 +123,9 @@ def close(word: str, known: Iterable[str]) -> str:
     """`: did you mean X?` for a word that is nearly one of the known ones, else nothing."""
     candidates = {name.lstrip("-"): name for name in known}  # dashes would make all options alike
     plain = word.lower().lstrip("-").replace("_", "-")
+    for meant in SYNONYMS.get(plain, "").split():
+        if meant in candidates:
+            return f": did you mean {candidates[meant]}?"
     found = difflib.get_close_matches(plain, candidates, n=1, cutoff=0.6)
     if not found and len(plain) > 1:
         found = [name for name in candidates if name.startswith(plain)][:1]

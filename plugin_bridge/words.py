@@ -65,6 +65,10 @@ class Progress:
     fraction: float  # of the whole job, 0–1
     eta_s: float
 
+    def __str__(self) -> str:
+        left = f", {self.eta_s:.1f} s left" if self.eta_s >= 0.05 else ""
+        return f"Progress({self.job}: {self.stage} {self.fraction:.0%}{left})"
+
 
 @dataclass(frozen=True)
 class Audio:

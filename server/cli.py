@@ -1,7 +1,7 @@
 """The command `acestep`: serve, generate, models, inspect, and the commands that other modules bring.
 
 Parses and prints; everything heavy is imported by the command that needs it, so that --help is quick.
-Exit codes: 0 done, 1 failed, 2 bad input, 130 interrupted.
+Exit codes: 0 done, 1 failed, 2 bad input, 130 interrupted (server/README.md has the table).
 """
 
 import argparse
@@ -16,7 +16,7 @@ from acestep import __version__
 from acestep.command import run
 from acestep.errors import OutOfMemory
 from acestep.terminal import write_plainly
-from acestep.usage import Parser
+from acestep.usage import Parser, spelled_out
 from server import config as configuration
 
 # Commands that other parts bring: name → (module with main(argv) -> int, what it does)
@@ -37,14 +37,14 @@ acestep makes clips that fit your song. To begin:
   acestep generate "dusty breakbeat" --bpm 92.5 --key "A minor"    a clip, now
   acestep serve            the daemon that a DAW talks to; `acestep bridge install live` brings Live to it
   acestep web --open       a page in the browser, for all without a DAW
-  acestep --help           all commands; `acestep COMMAND --help` says more about one\
+  acestep help             all commands; `acestep help COMMAND` says more about one\
 """
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit code."""
     write_plainly()
-    argv = list(sys.argv[1:] if argv is None else argv)
+    argv = spelled_out(sys.argv[1:] if argv is None else argv)
     if argv and argv[0] in DELEGATED:
         return _delegate(argv[0], argv[1:])
 

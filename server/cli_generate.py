@@ -9,7 +9,7 @@ import json
 import signal
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,16 +17,23 @@ from acestep.command import expanded
 from acestep.errors import InvalidRequest
 from acestep.memory import CHOICES
 from acestep.request import FORMATS, SAMPLE_FORMATS, TASKS, GenerateRequest
-from acestep.wording import count, describe
+from acestep.terminal import Bar
+from acestep.usage import number
+from acestep.wording import count, describe, verdict
 
 if TYPE_CHECKING:
     from acestep.clip import Clip
     from server.config import Config
     from server.queue import Job
+    from server.remote import Remote
 
 DEFAULT_BARS = 4.0
 NUMBERS = {"bpm": float, "bars": float, "seed": int, "takes": int, "candidates": int, "strength": float,
            "swing": float, "steps": int, "guidance": float}  # fmt: skip
+ADDRESS = {"host": "--host", "grpc_port": "--grpc-port"}
+DAEMONS_OWN = ("samples", "device", "precision", "planner")  # settings that a daemon keeps from its start
+FIELD_FLAGS = {"repaint_s": "repaint", "loudness_lufs": "loudness", "adapters": "adapter",
+               "tempo_map": "tempo map"}  # fmt: skip
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -92,10 +99,17 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         "--fit", action=argparse.BooleanOptionalAction, help="bring it to the grid (default on)"
     )
     run_group.add_argument(
-        "--guide", action=argparse.BooleanOptionalAction, help="render the grid as context"
+        "--guide",
+        action=argparse.BooleanOptionalAction,
+        help="give beat and key to the model as sound to follow (default: if it was trained with that)",
     )
     run_group.add_argument("--strict", action="store_true", default=None, help="refuse what does not fit")
-    run_group.add_argument("--from", dest="sidecar", metavar="CLIP.wav.json", help="make that clip again")
+    run_group.add_argument(
+        "--from",
+        dest="sidecar",
+        metavar="CLIP.wav.json",
+        help="make that clip again; other options given beside it change it",
+    )
 
 
 def _add_output(parser: argparse.ArgumentParser) -> None:
@@ -121,12 +135,8 @@ def run(arguments: argparse.Namespace) -> int:
     config, flags = settings(arguments)
     request, only_take, made = wanted(arguments)
     folder = str(expanded(arguments.out).absolute()) if arguments.out else ""
-    remote = None
-    if not arguments.local:
-        from server.remote import Remote
-
-        remote = Remote.find(config, flags)
-    bar = _Bar(arguments.quiet)
+    remote = _daemon(config, flags, arguments.local)
+    bar = Bar(arguments.quiet)
     try:
         if remote:
             clips = list(_through_daemon(remote, _message(request, folder, only_take, made), bar))
@@ -144,9 +154,48 @@ def run(arguments: argparse.Namespace) -> int:
         if remote:
             remote.close()
     _print(clips, arguments)
+    _warn(clips, arguments)
     for note in dict.fromkeys(note for clip in clips for note in clip.sidecar.get("notes", ())):
         print(f"acestep: {note}", file=sys.stderr)
     return 0
+
+
+def _daemon(config: "Config", flags: Mapping[str, Any], local: bool) -> "Remote | None":
+    """The daemon that is to do the work, None for this process; refuses flags that would then do nothing."""
+    if local:
+        given = [flag for name, flag in ADDRESS.items() if name in flags]
+        if given:
+            raise InvalidRequest(f"--local works without a daemon: leave it out, or {' and '.join(given)}")
+        return None
+    from server.remote import Remote
+
+    remote = Remote.find(config, flags)
+    if remote is not None:
+        try:
+            _refuse_daemons_own(config, flags, remote)
+        except BaseException:
+            remote.close()
+            raise
+    return remote
+
+
+def _refuse_daemons_own(config: "Config", flags: Mapping[str, Any], remote: "Remote") -> None:
+    """Raises InvalidRequest for a setting given by hand that a running daemon was not started with."""
+    given = [name for name in DAEMONS_OWN if name in flags]
+    if not given:
+        return
+    status = remote.status()
+    runs_with = {"samples": status.samples_folder, "device": status.device}
+    for name in given:
+        asked, runs = str(getattr(config, name)), runs_with.get(name, "")
+        if asked == "auto" or (runs and asked in (runs, runs.partition(":")[0])):  # cuda runs on cuda:0
+            continue
+        now = f" (now {runs})" if runs else ""
+        instead = "name the folder with --out, restart the daemon" if name == "samples" else "restart it"
+        raise InvalidRequest(
+            f"--{name} is chosen when the daemon starts{now}, and a daemon runs: {instead} with --{name} "
+            f"{flags[name]}, or add --local to work without the daemon"
+        )
 
 
 def wanted(arguments: argparse.Namespace) -> tuple[GenerateRequest, int | None, dict[str, Any]]:
@@ -167,8 +216,15 @@ def wanted(arguments: argparse.Namespace) -> tuple[GenerateRequest, int | None, 
         raise InvalidRequest(f"{file} does not say how its clip was made: {error}") from None
     if not given:
         return request, clip.take, sidecar
-    changed = {"seed": clip.seed, "takes": 1, "candidates": 1, **given}
-    return dataclasses.replace(request, **changed), None, {}
+    changed = dataclasses.replace(request, **{"seed": clip.seed, "takes": 1, "candidates": 1, **given})
+    named = [
+        FIELD_FLAGS.get(name, name) for name in given if getattr(request, name) != getattr(changed, name)
+    ]
+    if named:
+        print(f"acestep: changed: {', '.join(named)}", file=sys.stderr)
+    else:
+        print("acestep: nothing is changed: that is how the clip was made", file=sys.stderr)
+    return changed, None, {}
 
 
 def _given(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -212,7 +268,7 @@ def _loudness(text: str) -> float | None:
     if text.strip().lower() == "off":
         return None
     try:
-        return float(text.replace("−", "-"))
+        return number(text)
     except ValueError:
         raise InvalidRequest(f'--loudness {text!r}: expected LUFS, for example -14, or "off"') from None
 
@@ -222,7 +278,7 @@ def _adapter(text: str) -> tuple[str, float]:
     if not colon:
         return text, 1.0
     try:
-        return name, float(scale)
+        return name, number(scale)
     except ValueError:
         raise InvalidRequest(
             f"--adapter {text!r}: expected NAME or NAME:SCALE, for example dusty:0.8"
@@ -250,7 +306,7 @@ def _message(request: GenerateRequest, folder: str, only_take: int | None, made:
     return message
 
 
-def _through_daemon(remote: Any, message: Any, bar: "_Bar") -> "Iterator[Clip]":
+def _through_daemon(remote: Any, message: Any, bar: Bar) -> "Iterator[Clip]":
     from server import wire
 
     for event in remote.generate(message):
@@ -263,7 +319,7 @@ def _through_daemon(remote: Any, message: Any, bar: "_Bar") -> "Iterator[Clip]":
             yield wire.clip_from_proto(event.clip)
 
 
-def _here(config: "Config", job: "Job", bar: "_Bar") -> "list[Clip]":
+def _here(config: "Config", job: "Job", bar: Bar) -> "list[Clip]":
     """In this process: the same path the daemon's worker takes."""
     from acestep.audio import probe
 
@@ -289,31 +345,6 @@ def _here(config: "Config", job: "Job", bar: "_Bar") -> "list[Clip]":
         signal.signal(signal.SIGINT, before)
 
 
-class _Bar:
-    """A progress bar on stderr with stage and seconds left."""
-
-    def __init__(self, quiet: bool):
-        self._bar: Any = None
-        if not quiet:
-            from tqdm import tqdm
-
-            shape = "{desc:<12} {percentage:3.0f} %|{bar}| {unit}"
-            self._bar = tqdm(total=1.0, file=sys.stderr, bar_format=shape, unit="", leave=False)
-
-    def show(self, stage: str, fraction: float, eta_s: float) -> None:
-        """Brings the bar up to date."""
-        if self._bar is not None:
-            self._bar.set_description_str(stage, refresh=False)
-            self._bar.unit = f"{eta_s:.1f} s left" if eta_s > 0 else ""
-            self._bar.update(max(0.0, fraction - self._bar.n))
-            self._bar.refresh()
-
-    def close(self) -> None:
-        """Takes the bar away."""
-        if self._bar is not None:
-            self._bar.close()
-
-
 def _print(clips: "Iterable[Clip]", arguments: argparse.Namespace) -> None:
     """A path a line for programs; for people what it is and how well it fits behind it."""
     if arguments.json:
@@ -322,6 +353,18 @@ def _print(clips: "Iterable[Clip]", arguments: argparse.Namespace) -> None:
             del row["sidecar_json"]
         print(json.dumps(rows, indent=1, ensure_ascii=False))
         return
-    short = arguments.quiet or not sys.stdout.isatty()
     for clip in clips:
-        print(clip.path if short else f"{clip.path}  {describe(clip)}")
+        print(clip.path if _is_short(arguments) else f"{clip.path}  {describe(clip)}")
+
+
+def _is_short(arguments: argparse.Namespace) -> bool:
+    return arguments.quiet or not sys.stdout.isatty()
+
+
+def _warn(clips: "Iterable[Clip]", arguments: argparse.Namespace) -> None:
+    """Says what does not fit, where the clips' own lines leave it out."""
+    if not (arguments.json or _is_short(arguments)):
+        return
+    for place, clip in enumerate(clips, 1):
+        if clip.fit == "poor":
+            print(f"acestep: clip {place} {verdict(clip)}", file=sys.stderr)

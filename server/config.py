@@ -15,6 +15,7 @@ from typing import Any
 
 from acestep.command import expanded
 from acestep.errors import InvalidRequest
+from acestep.usage import number
 from protos import OWNER_FILE
 
 GRPC_PORT = 50551
@@ -200,15 +201,25 @@ def _typed(name: str, value: Any, source: str) -> Any:
         if "float" in kind:
             if isinstance(value, bool):
                 raise ValueError
-            return float(value)
+            return number(value) if isinstance(value, str) else float(value)
         if not isinstance(value, str):
             raise ValueError
         return value
     except (ValueError, KeyError, TypeError, OverflowError):
-        expected = kind.replace("<class '", "").replace("'>", "").replace("pathlib.", "")
+        kind = kind.replace("<class '", "").replace("'>", "").replace("pathlib.", "").removesuffix(" | None")
+        expected = EXPECTED.get(kind, kind)
         raise InvalidRequest(f"{name} = {value!r:.80} in {source}: expected {expected}") from None
 
 
+EXPECTED = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "str": "a text",
+    "Path": "a path",
+    "tuple[str, ...]": "a list of texts",
+    "tuple[Path, ...]": "a list of paths",
+}
 _BOOLS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False}
 
 

@@ -1,6 +1,7 @@
 """`python -m server.demo`: starts the daemon, sends it what a DAW would send, shows the clip, keeps serving.
 
-Speaks to the daemon only by OSC, as a DAW does; further flags are those of `acestep serve`.
+While it serves, it prints a line for each clip that is ready and for each request that is refused. Speaks to
+the daemon only by OSC, as a DAW does; further flags are those of `acestep serve`.
 """
 
 import argparse
@@ -15,14 +16,16 @@ from pathlib import Path
 from typing import Any
 
 from acestep.clip import Clip
-from acestep.command import run
+from acestep.command import one_line, run
 from acestep.errors import AceStepError, Unavailable
-from acestep.wording import describe
+from acestep.grid import bars_in_words
+from acestep.wording import describe, tempo
 from server import config as configuration
-from server.osc_codec import encode, parse
+from server.osc_codec import Message, encode, parse
 
 START_TIMEOUT_S = 120.0  # a cold disk under torch
 JOB_TIMEOUT_S = 600.0
+LOOK_S = 0.5  # between two looks at whether the daemon still runs
 MESSAGES: tuple[tuple[Any, ...], ...] = (
     ("/acestep/session", "demo"),
     ("/acestep/tempo", 92.5),
@@ -45,18 +48,22 @@ def _demonstrate(argv: Sequence[str] | None) -> int:
     if known.home:
         flags += ["--home", known.home]
     print("starting the daemon; loading the model takes a few seconds the first time", flush=True)
-    command = [sys.executable, "-m", "server.cli", "serve", "--log-level", "warning", *flags]
+    # what the log warns of is told below, in words
+    command = [sys.executable, "-m", "server.cli", "serve", "--log-level", "error", *flags]
     process = subprocess.Popen(command)
+    osc = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     try:
         osc_port = _wait_for_port(process, configuration.load({"home": known.home}).running_file)
-        _show(_clip(osc_port))
+        _show(_clip(osc, osc_port))
         if known.once:
             return 0
+        osc.sendto(encode("/acestep/subscribe"), ("127.0.0.1", osc_port))
         print(f"serving: OSC on port {osc_port}, Ctrl-C ends it", flush=True)
-        return process.wait()
+        return _tell(osc, osc_port, process)
     except KeyboardInterrupt:
         return 0
     finally:
+        osc.close()
         _end(process)
 
 
@@ -76,23 +83,47 @@ def _wait_for_port(process: subprocess.Popen[bytes], file: Path) -> int:
     raise Unavailable(f"the daemon did not start within {START_TIMEOUT_S:g} s")
 
 
-def _clip(osc_port: int) -> Clip:
+def _clip(osc: socket.socket, osc_port: int) -> Clip:
     """Sends the messages and waits for the clip."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as osc:
-        osc.settimeout(JOB_TIMEOUT_S)
-        for address, *values in MESSAGES:
-            print(f"→ {address} {' '.join(map(str, values))}", flush=True)
-            osc.sendto(encode(address, *values), ("127.0.0.1", osc_port))
-        while True:
-            message = parse(osc.recv(65_536))[0]
-            if message.address == "/acestep/clip":
-                print(f"← {message.address}", flush=True)
-                return Clip.load(Path(message.values[1]))
-            if message.address == "/acestep/error":
-                raise AceStepError(str(message.values[1]))
-            if message.address == "/acestep/progress":
-                _, stage, fraction, eta_s = message.values
-                print(f"← {message.address} {stage} {fraction:.0%}, {eta_s:.1f} s left", flush=True)
+    osc.settimeout(JOB_TIMEOUT_S)
+    for address, *values in MESSAGES:
+        print(f"→ {address} {' '.join(map(str, values))}", flush=True)
+        osc.sendto(encode(address, *values), ("127.0.0.1", osc_port))
+    while True:
+        message = parse(osc.recv(65_536))[0]
+        if message.address == "/acestep/clip":
+            print(f"← {message.address}", flush=True)
+            return Clip.load(Path(message.values[1]))
+        if message.address == "/acestep/error":
+            raise AceStepError(str(message.values[1]))
+        if message.address == "/acestep/progress":
+            _, stage, fraction, eta_s = message.values
+            print(f"← {message.address} {stage} {fraction:.0%}, {eta_s:.1f} s left", flush=True)
+
+
+def _tell(osc: socket.socket, osc_port: int, process: subprocess.Popen[bytes]) -> int:
+    """A line for what becomes of everybody's requests, until the daemon ends; its exit code."""
+    osc.settimeout(LOOK_S)
+    while process.poll() is None:
+        try:
+            datagram, sender = osc.recvfrom(65_536)
+        except OSError:  # nothing came, or the daemon is ending
+            continue
+        if sender[1] == osc_port and (line := _line(parse(datagram)[0])):
+            print(line, flush=True)
+    return int(process.returncode)
+
+
+def _line(message: Message) -> str:
+    """What a message says in words, "" for those that need no line."""
+    values = message.values
+    if message.address == "/acestep/clip":
+        _, path, bpm, signature, key, bars, _ = values
+        meter = "" if signature == "4/4" else f" in {signature}"
+        return f"{path}  {tempo(bpm)}{meter}, {key or 'no key'}, {bars_in_words(bars)}"
+    if message.address == "/acestep/error":
+        return f"{'failed' if values[2] else 'refused'}: {one_line(str(values[1]))}"
+    return "cancelled" if message.address == "/acestep/cancelled" else ""
 
 
 def _show(clip: Clip) -> None:

@@ -18,7 +18,7 @@ from acestep.errors import InvalidRequest, Unauthenticated, Unavailable
 from protos.acestep.v1 import acestep_pb2, acestep_pb2_grpc
 from server.config import Config
 from server.grpc_service import DaemonService, abort
-from server.ports import taken_message
+from server.ports import check_free, taken_message
 from server.quotas import THREADS, Turnstile
 from server.reasons import REASON_KEY, STATUS, for_header
 from server.security import check_token, is_loopback, read_private_key
@@ -78,6 +78,12 @@ class GrpcServer:
     def _bind(self, config: Config) -> int:
         host = f"[{config.host}]" if ":" in config.host else config.host
         address = f"{host}:{config.grpc_port}"
+        try:
+            check_free(config.host, config.grpc_port)
+        except OSError as error:  # said here, because gRPC would also write about it on stderr
+            raise Unavailable(
+                taken_message("gRPC", "tcp", config.host, config.grpc_port, error, "--grpc-port")
+            ) from None
         try:
             if config.tls_cert is None and is_loopback(config.host):
                 port = self._server.add_insecure_port(address)

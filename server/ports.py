@@ -4,6 +4,8 @@ Knows nothing of what the port is for.
 """
 
 import errno
+import os
+import socket
 from pathlib import Path
 
 _LISTENING = {"tcp": "0A", "udp": "07"}  # states in /proc/net
@@ -16,6 +18,12 @@ def taken_message(what: str, protocol: str, host: str, port: int, error: OSError
         holder = process_on(protocol, port)
         by = f" by {holder}" if holder else ""
         cause = f"is taken{by}"
+    elif code == errno.EADDRNOTAVAIL or isinstance(error, socket.gaierror):
+        option = "--host" if flag == "--grpc-port" else flag.replace("port", "host")
+        return (
+            f"{what} cannot listen on {host}: this machine has no such address; name one of its own with "
+            f"{option} (127.0.0.1 is always there)"
+        )
     elif code == errno.EACCES:
         cause = "needs rights this user has not"
     else:
@@ -24,6 +32,18 @@ def taken_message(what: str, protocol: str, host: str, port: int, error: OSError
         f"{what} port {port} on {host} {cause}: stop that program, or choose another port with {flag} N "
         f"(in config.toml: {flag.lstrip('-').replace('-', '_')} = N; 0 takes any free one)"
     )
+
+
+def check_free(host: str, port: int) -> None:
+    """Raises OSError where no program may listen on this TCP port of the address now."""
+    for family, kind, protocol, _, address in socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    ):
+        with socket.socket(family, kind, protocol) as tried:
+            if os.name == "posix":  # as gRPC does: connections that just ended do not hold the port
+                tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            tried.bind(address)
+            tried.listen(1)
 
 
 def process_on(protocol: str, port: int) -> str:

@@ -6,6 +6,7 @@ Turns status codes back into the errors of `acestep.errors`. Knows nothing of wh
 import json
 import signal
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -35,8 +36,12 @@ class Remote:
     def find(cls, config: Config, flags: Mapping[str, Any]) -> "Remote | None":
         """The daemon these settings lead to; None when none answers there.
 
-        Raises Unavailable for one that speaks another version of the wire.
+        With a home given by hand only that home's daemon counts; an address given by hand has to answer.
+        Raises Unavailable for one that does not, and for a daemon that speaks another version of the wire.
         """
+        by_hand = bool(flags.get("host")) or flags.get("grpc_port") is not None
+        if "home" in flags and not by_hand and is_loopback(config.host) and _announced(config) is None:
+            return None
         host, port = _address(config, flags)
         if port == 0:
             return None
@@ -52,7 +57,21 @@ class Remote:
             status = remote.status(FIND_TIMEOUT_S)
         except Unavailable:
             channel.close()
+            if by_hand:
+                trust = "" if is_loopback(host) else ", let tls_cert name its certificate"
+                raise Unavailable(
+                    f"no daemon answers at {target}: start it there with `acestep serve`{trust}, or leave "
+                    f"out {_given(flags)} to do without that one"
+                ) from None
             return None
+        if "home" in flags and is_loopback(host) and Path(status.home).resolve() != config.home.resolve():
+            channel.close()
+            if by_hand:
+                raise Unavailable(
+                    f"the daemon at {target} has its home in {status.home}, not in {config.home}: leave out "
+                    f"--home, or {_given(flags)}"
+                )
+            return None  # the port that this home's daemon had is another's by now
         if status.wire_version.split(".")[0] != WIRE_VERSION.split(".")[0]:
             channel.close()
             raise Unavailable(
@@ -111,6 +130,12 @@ class Remote:
             return getattr(self._stub, method)(request, timeout=timeout_s, metadata=self._metadata)
         except grpc.RpcError as error:
             raise _ours(error) from None
+
+
+def _given(flags: Mapping[str, Any]) -> str:
+    """The flags of the address that were given, in words."""
+    named = {"--host": flags.get("host"), "--grpc-port": flags.get("grpc_port")}
+    return " and ".join(name for name, value in named.items() if value is not None)
 
 
 def _token(config: Config) -> str:

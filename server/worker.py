@@ -69,7 +69,9 @@ class Worker:
         self._thread.start()
 
     def join(self, timeout_s: float) -> bool:
-        """Waits for the end of the thread; False if it goes on."""
+        """Waits for the end of the thread; False if it goes on. One that was never started has ended."""
+        if self._thread.ident is None:
+            return True
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
@@ -175,7 +177,11 @@ class _Reporter:
         job, now = self._job, time.monotonic()
         fraction = min(1.0, max(job.fraction, float(progress.fraction)))
         skip = progress.stage == job.stage and now - self._last_s < PROGRESS_INTERVAL_S
-        job.stage, job.fraction, job.eta_s = progress.stage, fraction, max(0.0, float(progress.eta_s))
+        job.stage, job.fraction, job.eta_s = (
+            progress.stage,
+            fraction,
+            round(max(0.0, float(progress.eta_s)), 2),
+        )
         if not skip:
             self._last_s = now
             self._publish(Progress(job.id, job.stage, job.fraction, job.eta_s))

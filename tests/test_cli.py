@@ -260,8 +260,13 @@ BAD = [
     (["p", "--bmp", "120"], "did you mean --bpm?"),
     (["p", "--sample_format", "pcm24"], "did you mean --sample-format?"),
     (["warm", "pad"], "into quotes"),
+    (["p", "--tempo", "120"], "did you mean --bpm?"),
+    (["p", "--length", "8"], "did you mean --bars?"),
+    (["p", "-n", "4"], "did you mean --takes?"),
+    (["p", "--output", "x"], "did you mean --out?"),
+    (["p", "--model", "turbo"], "did you mean --cascade?"),
     (["p", "--bpm"], "--bpm needs a value"),
-    (["p", "--grpc-port", "x"], "expected int"),
+    (["p", "--grpc-port", "x"], "expected a whole number"),
 ]
 
 

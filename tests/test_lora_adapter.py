@@ -230,7 +230,7 @@ def test_list_show_and_export_tell_and_give_what_is_there(
         out = tmp_path / f"{kind}.out"
         assert main(["export", "my-sound", str(out), "--format", kind, "--stage", "m"]) == 0
         assert out.exists()
-    assert main(["export", "my-sound", str(tmp_path / "zip.out"), "--format", "zip"]) == 1
+    assert main(["export", "my-sound", str(tmp_path / "zip.out"), "--format", "zip"]) == 2
     assert main(["show", "nobody"]) == 2
     assert "no adapter 'nobody'" in capsys.readouterr().err
 
@@ -324,7 +324,7 @@ def test_prepare_and_train_speak_json_lines_and_give_exit_codes(
     assert events[-1]["event"] == "done"
     assert Path(events[-1]["folder"]) == home / "adapters" / "by-cli"
     assert any(event["event"] == "tick" and event["validation"] is not None for event in events)
-    assert main(["train", str(out), "--name", "by-cli", "--json", *flags]) == 1
+    assert main(["train", str(out), "--name", "by-cli", "--json", *flags]) == 2
     captured = capsys.readouterr()
     assert json.loads(captured.out)["reason"] == "already_exists"
     assert main(["train", str(tmp_path / "nowhere"), "--name", "x", *flags]) == 2

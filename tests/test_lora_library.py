@@ -114,7 +114,7 @@ def test_a_file_with_broken_numbers_is_not_taken_over(
 ) -> None:
     name = "lycoris_layers_0_self_attn_q_proj.lokr_w1"
     fried = lokr(tmp_path / "fried.safetensors", **{name: torch.full((8, 8), float("nan"))})
-    assert main(["import", str(fried)]) == 1
+    assert main(["import", str(fried)]) == 2
     assert name in capsys.readouterr().err
     assert not (home / "adapters" / "fried").exists()
 

@@ -43,16 +43,16 @@ def test_environment_names_of_other_programs_are_left_alone(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("grpc_port = 'x'", "expected int"),
+        ("grpc_port = 'x'", "expected a whole number"),
         ("grpc_port = 70000", "0–65535"),
-        ("grpc_port = 1.5", "expected int"),
-        ("grpc_port = true", "expected int"),
-        ("host = 3", "expected str"),
-        ("require_token = 'maybe'", "expected bool"),
+        ("grpc_port = 1.5", "expected a whole number"),
+        ("grpc_port = true", "expected a whole number"),
+        ("host = 3", "expected a text"),
+        ("require_token = 'maybe'", "expected true or false"),
         ("osc_allow = ['not an address']", "not an address"),
         ("log_level = 'loud'", "debug, info"),
         ("max_queue = 0", "1–10000"),
-        ("samples = ''", "expected Path"),
+        ("samples = ''", "expected a path"),
         ("= 3", "is not TOML"),
     ],
 )

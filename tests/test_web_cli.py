@@ -112,6 +112,23 @@ def test_it_serves_the_page_and_its_files_without_a_daemon_to_whom_it_gave_the_t
             browser.open(plain + closed)
 
 
+@pytest.mark.heavy
+@needs_gradio
+def test_flags_for_a_daemon_of_its_own_are_said_to_be_unused_where_one_runs(tmp_path: Path) -> None:
+    with contextlib.closing(socket.socket()) as runs:
+        runs.bind(("127.0.0.1", 0))
+        runs.listen()
+        address = f"127.0.0.1:{runs.getsockname()[1]}"
+        flags = ["--port", "0", "--daemon", address, "--samples", str(tmp_path)]
+        env = {**os.environ, "ACESTEP_HOME": str(tmp_path / "home")}
+        command = [sys.executable, "-m", "plugin_bridge.web", *flags]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=env) as process:
+            assert process.stderr is not None
+            told = process.stderr.readline()
+            process.terminate()
+    assert told.startswith(f"a daemon runs at {address} already: --samples would only count")
+
+
 posix = pytest.mark.skipif(os.name != "posix", reason="Windows has no modes")
 
 

@@ -100,9 +100,16 @@ def _serve(arguments: argparse.Namespace, listener: socket.socket) -> int:
     from plugin_bridge.web.keys import TOKEN_FILE, read_or_create_token
 
     own = OwnDaemon(_daemon_arguments(arguments, target.address))
-    if target.is_local and not arguments.no_start and not _answers(target.address):
+    runs = not target.is_local or _answers(target.address)
+    if not runs and not arguments.no_start:
         print(f"no daemon at {target.address}: starting one, which ends with this page", file=sys.stderr)
         own.start()
+    elif runs and (unused := _unused(arguments)):
+        print(
+            f"a daemon runs at {target.address} already: {unused} would only count for one that this page "
+            "starts; to have it, stop that daemon first (`acestep stop`)",
+            file=sys.stderr,
+        )
     home().mkdir(parents=True, exist_ok=True, mode=0o700)
     token, ticket = read_or_create_token(home() / TOKEN_FILE), secrets.token_urlsafe(24)
     hosts = (*LOOPBACK_NAMES, arguments.host) if is_loopback(arguments.host) else None
@@ -140,6 +147,12 @@ def _daemon_arguments(arguments: argparse.Namespace, address: str) -> list[str]:
     if arguments.osc_port is not None:
         given += ["--osc-port", str(arguments.osc_port)]
     return given
+
+
+def _unused(arguments: argparse.Namespace) -> str:
+    """The given flags that are for a daemon of the page's own."""
+    given = {"--samples": arguments.samples or None, "--osc-port": arguments.osc_port}
+    return " and ".join(name for name, value in given.items() if value is not None)
 
 
 def _answers(address: str) -> bool:
