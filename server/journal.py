@@ -23,6 +23,7 @@ from acestep.request import GenerateRequest
 from acestep.typed_json import Fields
 from server import database, logs
 from server.queue import DONE, INTERRUPTED, QUEUED, RUNNING, Job
+from server.security import private_file
 
 KEPT_JOBS = 10_000
 RETRY_S = 0.25
@@ -156,7 +157,7 @@ class _Notes:
         if self.ready:
             return
         try:
-            with self._path.open("ab") as file:  # what a dead daemon noted stays
+            with private_file(self._path).open("ab") as file:  # what a dead daemon noted stays
                 if (lacking := LATE_BYTES - file.tell()) > 0:
                     file.write(bytes(lacking))
                     file.flush()

@@ -188,10 +188,8 @@ def _soak(made: config.Config, jobs: int, clients: int, seed: int) -> None:
         after = _held(daemon)
         growth = 100 * (after["rss"] / before["rss"] - 1)
         print(
-            f"{f'soak: {jobs} jobs, {clients} clients':34} {(jobs - warm) / took_s:.0f} jobs/s, memory "
-            f"{before['rss'] / 1e6:.1f} → {after['rss'] / 1e6:.1f} MB ({growth:+.1f} %), threads "
-            f"{before['threads']} → {after['threads']}, open files {before['files']} → {after['files']}; "
-            f"{dict(counted)}"
+            f"{f'soak: {jobs} jobs, {clients} clients':34} {(jobs - warm) / took_s:.0f} jobs/s, "
+            f"{_change(before, after)}; {dict(counted)}"
         )
         _promise(growth <= MAX_GROWTH_PCT, f"memory grows by at most {MAX_GROWTH_PCT:g} % in the soak")
         _promise(not counted["fault"], "no call of the soak fails unexpectedly")
@@ -211,11 +209,10 @@ def _on_nano(made: config.Config, minutes: float, clients: int, seed: int) -> No
         stopped = daemon.terminate()
     log = "".join(file.read_text("utf-8") for file in (made.home / "logs").iterdir())
     orphans, hidden = _left(made.samples)
+    faults = log.lower().count("traceback")
     print(
-        f"{f'{clients} clients on nano, {minutes:g} min':34} {dict(jobs)}; memory "
-        f"{before['rss'] / 1e6:.0f} → {after['rss'] / 1e6:.0f} MB, threads {before['threads']} → {after['threads']}, open files "
-        f"{before['files']} → {after['files']}; {orphans} orphans, {hidden} half written, "
-        f"{log.lower().count('traceback')} tracebacks, exit {stopped}; {dict(counted)}"
+        f"{f'{clients} clients on nano, {minutes:g} min':34} {dict(jobs)}; {_change(before, after)}; "
+        f"{orphans} orphans, {hidden} half written, {faults} tracebacks, exit {stopped}; {dict(counted)}"
     )
     _promise(not counted["fault"], "no call of the clients on nano fails unexpectedly")
     _promise(
@@ -280,6 +277,14 @@ def _held(daemon: Process) -> dict[str, int]:
     pages = int((place / "statm").read_text().split()[1])
     threads, files = (len(list((place / name).iterdir())) for name in ("task", "fd"))
     return {"rss": 4096 * pages, "threads": threads, "files": files}
+
+
+def _change(before: dict[str, int], after: dict[str, int]) -> str:
+    growth = 100 * (after["rss"] / before["rss"] - 1)
+    return (
+        f"memory {before['rss'] / 1e6:.1f} → {after['rss'] / 1e6:.1f} MB ({growth:+.1f} %), threads "
+        f"{before['threads']} → {after['threads']}, open files {before['files']} → {after['files']}"
+    )
 
 
 def _drive(
