@@ -4,7 +4,6 @@ Sends the same values from `calls`; differs from `client` only in who waits.
 """
 
 import asyncio
-import contextlib
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any, TypeVar, Unpack
 import grpc
 
 from plugin_bridge import calls, errors, settings, words
+from plugin_bridge.client import Sending
 from plugin_bridge.command import expanded
 from protos.acestep.v1 import acestep_pb2 as pb
 from protos.acestep.v1 import acestep_pb2_grpc
@@ -72,6 +72,7 @@ class AsyncBridge:
             if secure
             else grpc.aio.insecure_channel(self.target.address, options=self.target.options)
         )
+        self._uploads = self.target.channel()
         self._stub: Any = acestep_pb2_grpc.DaemonStub(self._channel)  # the stubs are typed for sync only
         self._checked = False
 
@@ -83,6 +84,7 @@ class AsyncBridge:
 
     async def close(self) -> None:
         """Ends the connection, and with it the running calls."""
+        self._uploads.close()
         await self._channel.close()
 
     async def generate(self, prompt: str, **options: Unpack[settings.Settings]) -> AsyncEvents:
@@ -148,18 +150,13 @@ class AsyncBridge:
 
     async def upload(self, path: str | os.PathLike[str]) -> words.Upload:
         await self._check_wire()
-        chunks = calls.upload_chunks(expanded(path))
-        call = self._stub.Upload(metadata=self.target.metadata)
+        # grpc.aio forgets why it was refused where it was still writing; the synchronous side does not.
+        stub = acestep_pb2_grpc.DaemonStub(self._uploads)
+        sending = await asyncio.to_thread(Sending, stub, self.target, expanded(path))
         try:
-            with contextlib.suppress(asyncio.InvalidStateError):  # refused before all of it was sent
-                while (chunk := await asyncio.to_thread(next, chunks, None)) is not None:
-                    await call.write(chunk)
-                await call.done_writing()
-            return calls.read_upload(await call)
-        except grpc.RpcError as error:
-            raise errors.of_rpc(error, self.target.address) from error
+            return await asyncio.to_thread(sending.result)
         finally:
-            call.cancel()
+            sending.cancel()
 
     async def download(self, name: str, folder: str | os.PathLike[str] = ".") -> Path:
         await self._check_wire()

@@ -91,6 +91,12 @@ class Target:
         """What a call carries that names files."""
         return (*self.metadata, *(((OWNER_KEY, self.owner_key),) if self.owner_key else ()))
 
+    def channel(self) -> grpc.Channel:
+        """A new connection; whoever asks for it closes it."""
+        if secure := self.credentials:
+            return grpc.secure_channel(self.address, secure, options=self.options)
+        return grpc.insecure_channel(self.address, options=self.options)
+
     @property
     def credentials(self) -> grpc.ChannelCredentials | None:
         """TLS against the daemon's own certificate; None on loopback."""

@@ -64,6 +64,40 @@ class Events(Iterator[words.Event]):
         self._call.cancel()
 
 
+class Sending:
+    """A file on its way to the daemon. gRPC reads it in a thread of its own, no faster than it is taken."""
+
+    def __init__(self, stub: Any, target: calls.Target, path: Path) -> None:
+        """Raises InvalidRequest for a file that is none or cannot be read."""
+        self._chunks, self._target = calls.upload_chunks(path), target
+        self._unreadable: BaseException | None = None
+        first = next(self._chunks)  # raises here, not in gRPC's thread
+        self._call = stub.Upload.future(self._all(first), metadata=target.metadata)
+
+    def _all(self, first: pb.UploadChunk) -> Iterator[pb.UploadChunk]:
+        yield first
+        try:
+            yield from self._chunks
+        except Exception as error:  # gRPC would only say that something was raised
+            self._unreadable = error
+            raise
+
+    def result(self) -> words.Upload:
+        """Waits for the end. Raises the daemon's refusal, also one that comes before all is sent."""
+        try:
+            return calls.read_upload(self._call.result())
+        except grpc.RpcError as error:
+            raise self._unreadable or errors.of_rpc(error, self._target.address) from error
+        except grpc.FutureCancelledError as error:
+            raise errors.Cancelled("the upload was cancelled here") from error
+        finally:
+            self._call.cancel()
+
+    def cancel(self) -> None:
+        """Ends it from any thread: `result` raises Cancelled."""
+        self._call.cancel()
+
+
 class Bridge:
     """A connection to one daemon. Safe to share between threads.
 
@@ -77,12 +111,7 @@ class Bridge:
         self, address: str = "", *, token: str = "", certificate: str | Path = "", own_files: bool = True
     ) -> None:
         self.target = calls.Target.find(address, token, certificate, own_files)
-        secure = self.target.credentials
-        self._channel = (
-            grpc.secure_channel(self.target.address, secure, options=self.target.options)
-            if secure
-            else grpc.insecure_channel(self.target.address, options=self.target.options)
-        )
+        self._channel = self.target.channel()
         self._stub = acestep_pb2_grpc.DaemonStub(self._channel)
         self._checked = False
         self._lock = threading.Lock()
@@ -178,10 +207,7 @@ class Bridge:
     def upload(self, path: str | os.PathLike[str]) -> words.Upload:
         """Sends an audio file; the result's `path` serves as `reference` or `context`."""
         self._check_wire()
-        chunks = calls.upload_chunks(expanded(path))
-        first = next(chunks)  # a file that cannot be read raises here, not in gRPC's thread
-        answer = self._mapped(lambda: self._stub.Upload(_chain(first, chunks), metadata=self.target.metadata))
-        return calls.read_upload(answer)
+        return Sending(self._stub, self.target, expanded(path)).result()
 
     def download(self, name: str, folder: str | os.PathLike[str] = ".") -> Path:
         """Fetches a clip's file into `folder`. Appears whole or not at all; overwrites nothing."""
@@ -220,8 +246,3 @@ class Bridge:
             if not self._checked:
                 calls.check_wire(self.status(), self.target.address)
                 self._checked = True
-
-
-def _chain(first: pb.UploadChunk, rest: Iterator[pb.UploadChunk]) -> Iterator[pb.UploadChunk]:
-    yield first
-    yield from rest

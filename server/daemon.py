@@ -30,7 +30,7 @@ from server.midi import MidiInput, Trigger, Triggers
 from server.models import models_for
 from server.osc import OscServer
 from server.places import HomeLock
-from server.queue import INTERRUPTED, JobQueue
+from server.queue import JobQueue
 from server.security import (
     AllowedFolders,
     RateLimit,
@@ -264,12 +264,10 @@ class Daemon:
         log.info("waiting_for_job", job=job.id, eta_s=round(job.eta_s, 1))
         if job.eta_s <= FINISH_S and self.queue.wait_idle(FINISH_S):
             return
-        job.interrupting = True
-        job.cancelling.set()
+        self.queue.interrupt(job)
         if not self.queue.wait_idle(CANCEL_S):
-            message = "the daemon was stopped while the job ran"
-            told = [Failed(job.id, "interrupted", message)]
-            self.queue.finish(job, INTERRUPTED, "interrupted", message, told)
+            state, reason, message = job.stopped
+            self.queue.finish(job, state, reason, message, [Failed(job.id, reason, message)])
 
     def _announce(self) -> None:
         config = self.config

@@ -2,7 +2,8 @@
 
 Written before a job is acknowledged and whenever its state changes. A change that cannot be written now
 (another program holds the file, the disk is full) waits in `NAME.late` and in memory and is tried again until
-it is in; knows nothing of how jobs are run.
+it is in; the room for that is taken beforehand, so a full disk cannot refuse it. Knows nothing of how jobs
+are run.
 """
 
 import contextlib
@@ -22,10 +23,12 @@ from acestep.request import GenerateRequest
 from acestep.typed_json import Fields
 from server import database, logs
 from server.queue import DONE, INTERRUPTED, QUEUED, RUNNING, Job
+from server.security import private_file
 
 KEPT_JOBS = 10_000
 RETRY_S = 0.25
 BUSY_S = 1.0  # a lock that is held longer makes changes late, and new jobs are refused
+LATE_BYTES = 1 << 20  # some thousand changes; while they are late, no new jobs are taken
 MAX_LATE_BYTES = 64 << 20
 log = logs.get("journal")
 _PROBE = (
@@ -126,6 +129,72 @@ class _Late:
     reason: str
     message: str
 
+    @classmethod
+    def of(cls, job: Job) -> "_Late":
+        """What is to be remembered of a job if the daemon dies now.
+
+        One that somebody cancelled is cancelled although its step may still run: it is never made again.
+        """
+        state, reason, message = job.state, job.reason, job.message
+        if state == RUNNING and job.cancelling.is_set():
+            state, reason, message = job.stopped
+        return cls(job.id, state, tuple(clip.path for clip in job.clips), reason, message)
+
+
+class _Notes:
+    """Lines in a file of fixed size, which are overwritten in place; they end at the first zero byte.
+
+    A full disk cannot refuse them, except on file systems that copy what is overwritten.
+    """
+
+    def __init__(self, path: Path):
+        self._path = path
+        self._end = 0
+        self.ready = False
+
+    def reserve(self) -> None:
+        """Takes the room. Raises StorageError where there is none."""
+        if self.ready:
+            return
+        try:
+            with private_file(self._path).open("ab") as file:  # what a dead daemon noted stays
+                if (lacking := LATE_BYTES - file.tell()) > 0:
+                    file.write(bytes(lacking))
+                    file.flush()
+                    os.fsync(file.fileno())
+        except OSError as error:
+            raise StorageError(f"{self._path} cannot be written ({error.strerror}): make room") from error
+        self.ready = True
+
+    def lines(self) -> list[bytes]:
+        """All that is noted; the last line may be half a one."""
+        try:
+            with self._path.open("rb") as file:
+                noted = file.read(MAX_LATE_BYTES).partition(b"\0")[0]
+        except OSError:
+            return []
+        self._end = len(noted)
+        return noted.splitlines()
+
+    def add(self, line: bytes) -> None:
+        """One more line, on the disk when this returns. Raises OSError."""
+        self._write(self._end, line + b"\n\0")
+        self._end += len(line) + 1
+
+    def clear(self) -> None:
+        """Forgets them. Raises OSError."""
+        if self._path.exists():
+            self._write(
+                0, bytes(self._end)
+            )  # all of it: a line that is cut short later has nothing behind it
+        self._end = 0
+
+    def _write(self, where: int, content: bytes) -> None:
+        with self._path.open("r+b" if self._path.exists() else "w+b", buffering=0) as file:
+            file.seek(where)
+            file.write(content)
+            os.fsync(file.fileno())
+
 
 class Journal:
     """Jobs in `path`. Raises StorageError where the file cannot be written; `keep` never does."""
@@ -133,7 +202,8 @@ class Journal:
     def __init__(self, path: Path):
         self.path = path
         self._lock = threading.Lock()
-        self._late_file = path.with_name(path.name + ".late")
+        self._notes = _Notes(path.with_name(path.name + ".late"))
+        self._noted = False
         self._late: dict[str, _Late] = {}
         self._closing = threading.Event()
         self._retrying: threading.Thread | None = None
@@ -144,6 +214,7 @@ class Journal:
         """Writes a new job, and that it is made in place of another if it is. Raises StorageError."""
         entry = JobRecord.of(job)
         with self._lock, self._errors(), self._db:
+            self._notes.reserve()  # whoever is taken in can be cancelled
             self._db.execute("BEGIN IMMEDIATE")
             self._db.execute(
                 "INSERT INTO jobs (id, client, state, created, changed, folder, request, clips, reason,"
@@ -159,9 +230,8 @@ class Journal:
 
     def keep(self, job: Job) -> None:
         """Writes a known job's present state, now or as soon as that is possible."""
-        entry = JobRecord.of(job)
-        late = _Late(entry.id, entry.state, entry.clips, entry.reason, entry.message)
-        with self._lock:
+        with self._lock:  # the state as it is now: of two threads, the second one knows better
+            late = _Late.of(job)
             self._late[late.id] = late
             if self._retrying is None:
                 try:
@@ -185,31 +255,33 @@ class Journal:
                 ],
             )
         self._late.clear()
-        if self._late_file.exists():
-            with contextlib.suppress(OSError):
-                self._late_file.unlink()
+        if self._noted:
+            with contextlib.suppress(OSError):  # noted once more, and no harm in it: each says the last state
+                self._notes.clear()
+                self._noted = False
 
     def _note_late(self, late: _Late) -> None:
         """For the case that this process is killed before the file can be written again."""
-        with contextlib.suppress(OSError), self._late_file.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(asdict(late)) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            self._noted = True
+            self._notes.add(json.dumps(asdict(late)).encode())
+        except OSError as error:
+            log.error("change_not_noted", job=late.id, state=late.state, error=str(error))
 
     def _read_late(self) -> None:
         """At start: what a killed daemon could not write."""
-        try:
-            if self._late_file.stat().st_size > MAX_LATE_BYTES:
-                return
-            lines = self._late_file.read_bytes().splitlines()
-        except OSError:
-            return
-        for line in lines:
+        for line in self._notes.lines():
             with contextlib.suppress(InvalidRequest):  # the last one may be half a line
-                late = typed_json.parse(line, _Late, str(self._late_file))
+                late = typed_json.parse(line, _Late, "a change of a job")
                 self._late[late.id] = late
+        self._noted = bool(self._late)
         with self._lock:
-            self._write_late()
+            if self._late:
+                self._write_late()
+        try:
+            self._notes.reserve()
+        except StorageError as error:  # tried again when a job is accepted
+            log.warning("no_room_for_late_changes", error=str(error))
 
     def _retry(self) -> None:
         while not self._closing.wait(RETRY_S):

@@ -78,8 +78,8 @@ class Library:
         self._folders = list(folders)
         self._lock = threading.RLock()  # of the index
         self._refreshing = threading.Lock()
-        self._changing = threading.Condition()
-        self._in_hand: set[str] = set()  # file names whose clip is being changed
+        self._looks = self._looked = 0  # refreshes that were begun; the last one that came to its end
+        self._only_one = moves.Turns()  # a clip is changed by one at a time
         self._unreadable: dict[str, tuple[float, str]] = {}  # path → stamp of its sidecar, why
         self._stale = not path.exists() or not path.stat().st_size  # an empty index is filled first
         self._open()
@@ -99,14 +99,18 @@ class Library:
         """Brings the index in line with the files; how many clips there are, trash included.
 
         Cheap when nothing changed: sidecars are read again only when their time stamp is another. Moves that
-        were cut short are ended first.
+        were cut short are ended first. Paths are remembered by their hashes: however many clips there are,
+        they take little memory.
         """
+        asked = self._looks
         with self._refreshing:
+            if self._looked > asked:  # all of it was done while this waited
+                return self._count()
+            self._looks = look = self._looks + 1
             self._stale = False
             self._end_moves()
-            known = dict(self._run("SELECT path, stamp FROM clips"))
+            known = {hash(path): seen_at for path, seen_at in self._indexed()}
             folders = [Path(row[0]) for row in self._run("SELECT path FROM folders")]
-            seen: set[str] = set()
             unreadable: dict[str, tuple[float, str]] = {}
             plain: dict[Path, bool] = {}  # folders that are allowed, and behind no link
             for file, sidecar in clips([*folders, self.trash]):
@@ -116,19 +120,32 @@ class Library:
                 if not ordinary:
                     unreadable[str(file)] = (seen_at, NO_FILE.format(file.name))
                     continue
-                if known.get(str(file)) == seen_at:
-                    seen.add(str(file))
+                if known.get(hash(str(file))) == seen_at:
+                    del known[hash(str(file))]
                     continue
                 before = self._unreadable.get(str(file))
                 why = before[1] if before and before[0] == seen_at else self._look_at(file)
                 if why:
                     unreadable[str(file)] = (seen_at, why)
                 elif why is None:
-                    seen.add(str(file))
+                    known.pop(hash(str(file)), None)
             self._unreadable = unreadable
-            gone = [row for row in known.items() if row[0] not in seen]
-            self._run("DELETE FROM clips WHERE path = ? AND stamp = ?", gone, many=True)
-            return int(self._run("SELECT count(*) FROM clips")[0][0])
+            if known:
+                gone = [row for row in self._indexed() if known.get(hash(row[0])) == row[1]]
+                self._run("DELETE FROM clips WHERE path = ? AND stamp = ?", gone, many=True)
+            self._looked = look
+            return self._count()
+
+    def _count(self) -> int:
+        return int(self._run("SELECT count(*) FROM clips")[0][0])
+
+    def _indexed(self) -> Iterator[tuple[str, float]]:
+        """Path and stamp of all clips, a page at a time."""
+        last = 0
+        query = "SELECT rowid, path, stamp FROM clips WHERE rowid > ? ORDER BY rowid LIMIT 500"
+        while rows := self._run(query, (last,)):
+            yield from (row[1:] for row in rows)
+            last = rows[-1][0]
 
     def _look_at(self, file: Path) -> str | None:
         """Indexes a clip that is new or changed; None, or why not ("": it is some other program's JSON)."""
@@ -226,7 +243,7 @@ class Library:
         with self._only_one(name):
             clip = self._now(self.get(name))
             file = Path(clip.path)
-            sidecar = _changed(clip, {"starred": starred})
+            sidecar = moves.changed(clip, {"starred": starred})
             moves.replace_file(file.with_name(file.name + SIDECAR_ENDING), sidecar_text(sidecar))
             changed = self._load(file)
             self._index(changed)
@@ -242,7 +259,7 @@ class Library:
             source = Path(clip.path)
             # A folder each: two clips of one name from different folders may both be there.
             target = self.trash / secrets.token_hex(4) / source.name
-            sidecar = _changed(clip, {"trashed": True}, trashed_from=str(source.parent))
+            sidecar = moves.changed(clip, {"trashed": True}, trashed_from=str(source.parent))
             return self._move(source, target, sidecar)
 
     def restore(self, name: str) -> Clip:
@@ -257,7 +274,7 @@ class Library:
             for file in (target, *belongings(target)):
                 if os.path.lexists(file):
                     raise AlreadyExists(f"{file} exists, and nothing is overwritten: rename it first")
-            return self._move(source, target, _changed(clip, {"trashed": False}, trashed_from=None))
+            return self._move(source, target, moves.changed(clip, {"trashed": False}, trashed_from=None))
 
     def close(self) -> None:
         """Closes the index."""
@@ -277,29 +294,13 @@ class Library:
         folder = file.parent
         try:
             if folder not in plain:
+                plain.clear()  # clips come folder by folder, and in the trash each has its own
                 plain[folder] = folder.resolve() == folder and bool(self._inside(file))
             if plain[folder] and not file.is_symlink() and not sidecar.is_symlink():
                 return True
             return bool(self._inside(file) and self._inside(sidecar))
         except (InvalidRequest, OSError, RuntimeError):  # RuntimeError: links that lead in circles
             return False
-
-    @contextlib.contextmanager
-    def _only_one(self, name: str, wait: bool = True) -> Iterator[bool]:
-        """One change of a clip at a time (its file name stays the same wherever it moves)."""
-        key = Path(name).name
-        with self._changing:
-            if key in self._in_hand and not wait:
-                yield False
-                return
-            self._changing.wait_for(lambda: key not in self._in_hand)
-            self._in_hand.add(key)
-        try:
-            yield True
-        finally:
-            with self._changing:
-                self._in_hand.discard(key)
-                self._changing.notify_all()
 
     def _move(self, source: Path, target: Path, sidecar: dict[str, Any]) -> Clip:
         """Moves a clip, noted before it begins: whatever happens, the next `refresh` ends it."""
@@ -387,11 +388,3 @@ class Library:
                     self._stale = True
                     self._open()
         raise AssertionError
-
-
-def _changed(clip: Clip, changes: dict[str, Any], **outer: Any) -> dict[str, Any]:
-    """The clip's sidecar with other values; those that are None are taken out."""
-    sidecar = clip.sidecar
-    sidecar["clip"] = {**sidecar["clip"], **changes}
-    sidecar |= outer
-    return {name: value for name, value in sidecar.items() if value is not None or name not in outer}

@@ -9,11 +9,38 @@ import filecmp
 import os
 import secrets
 import shutil
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from acestep.clip import COMPANIONS, SIDECAR_ENDING, TEMPORARY, rename_new
+from acestep.clip import COMPANIONS, SIDECAR_ENDING, TEMPORARY, Clip, rename_new
 from acestep.errors import AlreadyExists, NotFound, StorageError
+
+
+class Turns:
+    """One change of a clip at a time: its file name stays the same wherever it moves."""
+
+    def __init__(self) -> None:
+        self._changing = threading.Condition()
+        self._in_hand: set[str] = set()  # file names
+
+    @contextlib.contextmanager
+    def __call__(self, name: str, wait: bool = True) -> Iterator[bool]:
+        """Whether the clip of that name or path is the caller's now; False only without `wait`."""
+        key = Path(name).name
+        with self._changing:
+            if key in self._in_hand and not wait:
+                yield False
+                return
+            self._changing.wait_for(lambda: key not in self._in_hand)
+            self._in_hand.add(key)
+        try:
+            yield True
+        finally:
+            with self._changing:
+                self._in_hand.discard(key)
+                self._changing.notify_all()
 
 
 def move_clip(source: Path, target: Path, sidecar: bytes) -> None:
@@ -89,3 +116,11 @@ def _errors(what: str) -> Iterator[None]:
         raise
     except OSError as error:
         raise StorageError(f"{what} ({error.strerror or error})") from error
+
+
+def changed(clip: Clip, changes: dict[str, Any], **outer: Any) -> dict[str, Any]:
+    """The clip's sidecar with other values; those that are None are taken out."""
+    sidecar = clip.sidecar
+    sidecar["clip"] = {**sidecar["clip"], **changes}
+    sidecar |= outer
+    return {name: value for name, value in sidecar.items() if value is not None or name not in outer}

@@ -65,6 +65,13 @@ class Job:
         """True once the job can change no more."""
         return self.state not in UNFINISHED
 
+    @property
+    def stopped(self) -> tuple[str, str, str]:
+        """State, reason and message of one that was told to stop while it ran."""
+        if self.interrupting:
+            return INTERRUPTED, "interrupted", "the daemon was stopped while the job ran"
+        return CANCELLED, "cancelled", "cancelled"
+
 
 class JobQueue:
     """At most `limit` waiting jobs, `limit_per_client` of one sender; senders are served in turns.
@@ -202,17 +209,30 @@ class JobQueue:
         return True
 
     def cancel(self, job_id: str) -> Job:
-        """Cancels a queued job at once, a running one within its current step. Raises NotFound."""
+        """Cancels a queued job at once, a running one within its current step. Raises NotFound.
+
+        Written down before this returns: a job that was cancelled is not made again after a crash.
+        """
         with self._changed:
             job = self.get(job_id)
-            waits = job.state == QUEUED
+            waits, runs = job.state == QUEUED, job.state == RUNNING
             if waits:
                 self._take_out(job, CANCELLED, "cancelled", "cancelled before it started")
-            elif job.state == RUNNING:
+            elif runs:
+                job.interrupting = False
                 job.cancelling.set()
         if waits:
             self._tell_end(job)
+        elif runs:
+            self._keep(job)
         return job
+
+    def interrupt(self, job: Job) -> None:
+        """Stops a running job so that `--resume` makes it again, unless somebody has cancelled it."""
+        with self._changed:
+            if not job.cancelling.is_set():
+                job.interrupting = True
+                job.cancelling.set()
 
     def _take_out(self, job: Job, state: str, reason: str, message: str) -> None:
         own = self._waiting[job.client]

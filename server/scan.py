@@ -21,15 +21,15 @@ class Unreadable:
     message: str
 
 
-def clips(folders: Iterable[Path]) -> Iterator[tuple[Path, Path]]:
+def clips(folders: Iterable[str | Path]) -> Iterator[tuple[Path, Path]]:
     """(audio, sidecar) in the folders and one level below, where the trash keeps its own.
 
     Folders and files are known by what they are behind all links; those with a path of their own come first.
+    Goes through a folder as it reads it: what it holds in memory does not grow with the clips.
     """
     looked_in: set[str] = set()
     links: list[tuple[Path, Path]] = []
-    inner: list[Path] = []
-    known: set[str] = set()
+    inner: list[str] = []
     for below in (True, False):
         for folder in folders:
             real = os.path.realpath(folder)
@@ -43,24 +43,30 @@ def clips(folders: Iterable[Path]) -> Iterator[tuple[Path, Path]]:
                     if file.is_symlink():
                         links.append((file, sidecar))
                     else:
-                        known.add(str(Path(real, file.name)))
                         yield file, sidecar
                 if below and _is_folder(entry):
-                    inner.append(Path(entry.path))
-        folders = sorted(inner, key=Path.is_symlink)
+                    inner.append(entry.path)
+        folders = sorted(inner, key=os.path.islink)
+    linked: set[str] = set()
     for file, sidecar in links:
         real = os.path.realpath(file)
-        if real not in known:
-            known.add(real)
+        if real not in linked and not _told_of(Path(real), looked_in):
+            linked.add(real)
             yield file, sidecar
 
 
-def _entries(folder: Path) -> list["os.DirEntry[str]"]:
+def _entries(folder: str | Path) -> Iterator["os.DirEntry[str]"]:
     try:
         with os.scandir(folder) as entries:
-            return [entry for entry in entries if not entry.name.startswith(".")]
+            yield from (entry for entry in entries if not entry.name.startswith("."))
     except OSError:  # an unmounted disk comes back
-        return []
+        return
+
+
+def _told_of(file: Path, looked_in: set[str]) -> bool:
+    """Whether it was found as a clip in one of the folders."""
+    sidecar = file.with_name(file.name + SIDECAR_ENDING)
+    return str(file.parent) in looked_in and not file.name.startswith(".") and os.path.lexists(sidecar)
 
 
 def _is_folder(entry: "os.DirEntry[str]") -> bool:

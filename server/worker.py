@@ -16,7 +16,7 @@ from server import logs
 from server.events import Audio, ClipWritten, Done, Event, Failed, Hub, Progress
 from server.models import Models
 from server.places import Disk
-from server.queue import CANCELLED, DONE, FAILED, INTERRUPTED, Job, JobQueue
+from server.queue import DONE, FAILED, Job, JobQueue
 
 PROGRESS_INTERVAL_S = 0.05  # between two progress events of one stage
 T = TypeVar("T")
@@ -150,9 +150,7 @@ class Worker:
     def _fail(self, job: Job, error: Exception) -> None:
         ours = _as_ours(error)
         if isinstance(ours, Cancelled):
-            state = INTERRUPTED if job.interrupting else CANCELLED
-            reason = "interrupted" if job.interrupting else "cancelled"
-            message = "the daemon was stopped while the job ran" if job.interrupting else "cancelled"
+            state, reason, message = job.stopped
         else:
             state, reason, message = FAILED, ours.reason, str(ours)
             log.error("job_failed", job=job.id, reason=reason, message=message, exc_info=ours is not error)

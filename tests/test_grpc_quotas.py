@@ -219,3 +219,36 @@ def test_a_watch_that_asks_every_ten_seconds_is_kept(daemon: Daemon) -> None:
         with pytest.raises(grpc.RpcError) as caught:
             list(watch)
     assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+@pytest.mark.parametrize("way", ["before a message", "in the middle", "with the connection", "as it stops"])
+@pytest.mark.parametrize("name", ["Upload", "Generate", "ListJobs"])
+def test_callers_that_hang_up_are_no_fault_in_the_log(
+    tmp_path: Path, engine: StandIn, caplog: pytest.LogCaptureFixture, name: str, way: str
+) -> None:
+    engine.hold.clear()
+    with running(settings(tmp_path), engine) as daemon, stub(daemon.grpc.port) as client:
+        first: dict[str, Any] = {
+            "Upload": pb.UploadChunk(name="x.wav", data=b"R"),
+            "Generate": pb.GenerateRequest(prompt="p"),
+            "ListJobs": pb.ListJobsRequest(),
+        }
+        with grpc.insecure_channel(f"127.0.0.1:{daemon.grpc.port}") as channel:
+            begun = [] if way == "before a message" else [first[name]]
+            calls, requests = hold(channel, SERVICE + name, 4, *begun)
+            until(lambda: name == "ListJobs" or len(daemon.grpc._turnstile._calls) == 4)
+            if way == "as it stops":
+                daemon.stop()
+                until(lambda: not daemon.grpc._turnstile._calls)
+            elif way != "with the connection":
+                for call in calls:
+                    call.cancel()
+        release(calls, requests)
+        if way != "as it stops":
+            until(lambda: not daemon.grpc._turnstile._calls)
+            assert client.GetStatus(pb.GetStatusRequest(), timeout=WAIT_S).version
+    log = "".join(file.read_text("utf-8") for file in (tmp_path / "home" / "logs").iterdir())
+    assert "stopped" in log
+    assert [line for line in log.splitlines() if '"error"' in line or "traceback" in line] == []
+    assert [record.getMessage() for record in caplog.records if record.exc_info] == []  # of gRPC's own log
+    assert list(daemon.config.uploads.iterdir()) == []

@@ -1,12 +1,17 @@
 """The clip index: search, stars, trash, and being rebuilt from the files."""
 
+import threading
+import time
+import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from acestep.clip import Clip
+from acestep.clip import SIDECAR_ENDING, Clip
 from acestep.errors import AlreadyExists, InvalidRequest, NotFound
 from acestep.request import GenerateRequest
+from server import library as library_module
 from server.library import Library, Search
 from server.queue import Job
 from tests.daemons import write_short_clip
@@ -126,3 +131,60 @@ def test_a_clip_that_is_trashed_already_or_gone_says_so(library: Library, folder
     Path(two.path).unlink()
     with pytest.raises(NotFound, match="no longer there"):
         library.move_to_trash(two.name)
+
+
+def test_looking_at_the_files_takes_hardly_more_memory_for_more_clips(
+    library: Library, folder: Path, tmp_path: Path
+) -> None:
+    one = Path(clip(folder, "one").path)
+    sidecar = one.with_name(one.name + SIDECAR_ENDING).read_bytes()
+
+    def peak(clips: int) -> int:
+        """The most that a refresh takes beside what it keeps, in bytes, where nothing has changed."""
+        for number in range(clips):
+            file = folder / f"a-clip-whose-name-is-as-long-as-they-are-in-earnest_{number:05}_120bpm_t1.wav"
+            if not file.exists():
+                file.write_bytes(b"")
+                file.with_name(file.name + SIDECAR_ENDING).write_bytes(sidecar)
+        assert library.refresh() == clips + 1
+        tracemalloc.start()
+        try:
+            before = tracemalloc.get_traced_memory()[0]
+            library.refresh()
+            return tracemalloc.get_traced_memory()[1] - before
+        finally:
+            tracemalloc.stop()
+
+    peak(10)
+    few, many = peak(600), peak(1_600)
+    assert (many - few) / 1_000 < 250  # bytes for each further clip; a path alone takes 150
+
+
+def test_those_who_ask_at_once_share_a_look_at_the_files(
+    library: Library, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[int] = []
+    begun, go_on = threading.Event(), threading.Event()
+    real = library_module.clips
+
+    def slow(folders: list[Path]) -> Any:
+        looks.append(1)
+        begun.set()
+        assert go_on.wait(20)
+        return real(folders)
+
+    monkeypatch.setattr(library_module, "clips", slow)
+    found: list[int] = []
+    first = threading.Thread(target=lambda: found.append(library.refresh()))
+    first.start()
+    assert begun.wait(20)
+    clip(folder, "comes while the first one looks")
+    others = [threading.Thread(target=lambda: found.append(library.refresh())) for _ in range(20)]
+    for other in others:
+        other.start()
+    time.sleep(0.3)  # they wait now; were one late, it would only look once more
+    go_on.set()
+    for thread in (first, *others):
+        thread.join(20)
+    assert found[1:] == [1] * 20  # nobody is told less than what was there when they asked
+    assert len(looks) < 5

@@ -1,13 +1,15 @@
 """What the daemon promises under attack, measured: slow and silent callers, kills, and a long soak.
 
-    python -m tests.benchmarks.attacks [--jobs N] [--kills N] [--clients N]
+    python -m tests.benchmarks.attacks [--only callers,kills,soak,nano] [--jobs N] [--kills N] [--minutes N]
 
 The engine is a quick stand-in that writes real clips; queue, journal, library, wire and files are real. With
-2,400 jobs and 10 kills it takes about two minutes on two cores. Ends with 1 where a promise was broken.
+2,400 jobs and 10 kills it takes about two minutes on two cores. `--only nano` has the real engine instead,
+and many clients that ask for all kinds of things. Ends with 1 where a promise was broken.
 """
 
 import argparse
 import json
+import math
 import random
 import sys
 import tempfile
@@ -51,15 +53,22 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=2_400, help="jobs of the soak (default 2400)")
     parser.add_argument("--kills", type=int, default=10, help="kills while working (default 10)")
     parser.add_argument("--clients", type=int, default=24, help="clients of the soak (default 24)")
+    parser.add_argument("--minutes", type=float, default=12, help="of the clients on nano (default 12)")
     parser.add_argument("--seed", type=int, default=1, help="of what the clients do, and when is killed")
+    parser.add_argument("--only", default="callers,kills,soak", help="what is measured; `nano` as well")
     arguments = parser.parse_args()
-    for measure in (
-        lambda made: _callers(made),
-        lambda made: _kills(made, arguments.kills, random.Random(arguments.seed)),
-        lambda made: _soak(made, arguments.jobs, arguments.clients, arguments.seed),
-    ):
+    measures: dict[str, Callable[[config.Config], None]] = {
+        "callers": _callers,
+        "kills": lambda made: _kills(made, arguments.kills, random.Random(arguments.seed)),
+        "soak": lambda made: _soak(made, arguments.jobs, arguments.clients, arguments.seed),
+        "nano": lambda made: _on_nano(made, arguments.minutes, arguments.clients, arguments.seed),
+    }
+    chosen = arguments.only.split(",")
+    if unknown := set(chosen) - set(measures):
+        parser.error(f"--only {', '.join(sorted(unknown))}: expected some of {', '.join(measures)}")
+    for name in chosen:
         with tempfile.TemporaryDirectory() as folder:
-            measure(settings(Path(folder)))
+            measures[name](settings(Path(folder)))
     for promise in broken:
         print(f"BROKEN: {promise}", file=sys.stderr)
     return 1 if broken else 0
@@ -155,9 +164,7 @@ def _kills(made: config.Config, kills: int, chance: random.Random) -> None:
     files = list(made.samples.iterdir())
     takes = Counter(_prompt(file) for file in files if file.name.endswith(SIDECAR_ENDING))
     wrong = [prompt for prompt in accepted if takes[prompt] != 3]
-    audio = {file.name for file in files if file.suffix == ".wav"}
-    sidecars = {file.name.removesuffix(SIDECAR_ENDING) for file in files if file.suffix == SIDECAR_ENDING}
-    orphans, hidden = len(audio ^ sidecars), sum(file.name.startswith(".") for file in files)
+    orphans, hidden = _left(made.samples)
     print(
         f"{f'{kills} kills while working':34} {len(accepted)} jobs accepted, {len(wrong)} not made exactly "
         f"once, {orphans} files without their other half, {hidden} half written, {trashed} parts in the trash"
@@ -181,14 +188,86 @@ def _soak(made: config.Config, jobs: int, clients: int, seed: int) -> None:
         after = _held(daemon)
         growth = 100 * (after["rss"] / before["rss"] - 1)
         print(
-            f"{f'soak: {jobs} jobs, {clients} clients':34} {(jobs - warm) / took_s:.0f} jobs/s, memory "
-            f"{before['rss'] / 1e6:.1f} → {after['rss'] / 1e6:.1f} MB ({growth:+.1f} %), threads "
-            f"{before['threads']} → {after['threads']}, open files {before['files']} → {after['files']}; "
-            f"{dict(counted)}"
+            f"{f'soak: {jobs} jobs, {clients} clients':34} {(jobs - warm) / took_s:.0f} jobs/s, "
+            f"{_change(before, after)}; {dict(counted)}"
         )
         _promise(growth <= MAX_GROWTH_PCT, f"memory grows by at most {MAX_GROWTH_PCT:g} % in the soak")
         _promise(not counted["fault"], "no call of the soak fails unexpectedly")
         daemon.terminate()
+
+
+def _on_nano(made: config.Config, minutes: float, clients: int, seed: int) -> None:
+    """Many clients of the real engine, who ask for different things; what they got, and what was left."""
+    with Process(made, "--log-level", "warning") as daemon:
+        _until(daemon, 60.0, clients, seed)  # what is loaded, and kept, when it is first used
+        before = _held(daemon)
+        counted = _until(daemon, 60.0 * minutes, clients, seed + 1)
+        after = _held(daemon)
+        with _channel(daemon) as channel:
+            client = acestep_pb2_grpc.DaemonStub(channel)
+            jobs = Counter(job.state for job in client.ListJobs(pb.ListJobsRequest(limit=10_000)).jobs)
+        stopped = daemon.terminate()
+    log = "".join(file.read_text("utf-8") for file in (made.home / "logs").iterdir())
+    orphans, hidden = _left(made.samples)
+    faults = log.lower().count("traceback")
+    print(
+        f"{f'{clients} clients on nano, {minutes:g} min':34} {dict(jobs)}; {_change(before, after)}; "
+        f"{orphans} orphans, {hidden} half written, {faults} tracebacks, exit {stopped}; {dict(counted)}"
+    )
+    _promise(not counted["fault"], "no call of the clients on nano fails unexpectedly")
+    _promise(
+        not (orphans or hidden or stopped or "traceback" in log.lower()), "nothing is left half done by nano"
+    )
+    _promise(set(jobs) <= {"done", "cancelled"}, "every job of nano ends")
+
+
+def _until(daemon: Process, seconds: float, clients: int, seed: int) -> Counter[str]:
+    return _drive(daemon, sys.maxsize, clients, seed, _mixed, time.monotonic() + seconds)
+
+
+def _mixed(client: Any, chance: random.Random, prompt: str) -> str:
+    """One of the things that clients ask for; mostly a clip."""
+    if (turn := chance.random()) < 0.1:
+        client.GetStatus(pb.GetStatusRequest(), timeout=20)
+        return "status"
+    if turn < 0.2:
+        client.ListClips(pb.ListClipsRequest(words=chance.choice(["bass", "", "client 1"])), timeout=20)
+        return "listed"
+    prompt = f"{chance.choice(['warm bass', 'dusty breakbeat', 'techno', 'pad'])}, {prompt}"
+    wanted = pb.GenerateRequest(
+        prompt=prompt,
+        bpm=chance.uniform(70, 170),
+        bars=chance.choice([1, 2]),
+        takes=chance.choice([1, 1, 2]),
+        format=chance.choice(["wav", "flac", "aiff"]),
+        stream_audio=chance.random() < 0.2,
+    )
+    call = client.Generate(wanted, timeout=600)
+    if turn < 0.4:
+        for _ in range(chance.randrange(1, 4)):
+            next(call)
+        call.cancel()
+        return "cancelled"
+    clips = [event.clip for event in call if event.WhichOneof("event") == "clip"]
+    name = clips[0].name
+    if turn < 0.6:
+        client.TrashClip(pb.ClipName(name=name), timeout=20)
+        client.RestoreClip(pb.ClipName(name=name), timeout=20)
+        return "restored"
+    if turn < 0.7:
+        content = [chunk.data for chunk in client.Download(pb.DownloadRequest(name=name), timeout=60)]
+        client.Upload(iter([pb.UploadChunk(name=name), *(pb.UploadChunk(data=d) for d in content)]))
+        return "fetched and sent back"
+    return "made"
+
+
+def _left(folder: Path) -> tuple[int, int]:
+    """Files without their other half, and half-written ones."""
+    names = [file.name for file in folder.iterdir()]
+    sidecars = {name.removesuffix(SIDECAR_ENDING) for name in names if name.endswith(SIDECAR_ENDING)}
+    hidden = sum(name.startswith(".") for name in names)
+    audio = {name for name in names if not name.endswith(SIDECAR_ENDING) and not name.startswith(".")}
+    return len(audio ^ sidecars), hidden
 
 
 def _held(daemon: Process) -> dict[str, int]:
@@ -200,7 +279,22 @@ def _held(daemon: Process) -> dict[str, int]:
     return {"rss": 4096 * pages, "threads": threads, "files": files}
 
 
-def _drive(daemon: Process, jobs: int, clients: int, seed: int) -> Counter[str]:
+def _change(before: dict[str, int], after: dict[str, int]) -> str:
+    growth = 100 * (after["rss"] / before["rss"] - 1)
+    return (
+        f"memory {before['rss'] / 1e6:.1f} → {after['rss'] / 1e6:.1f} MB ({growth:+.1f} %), threads "
+        f"{before['threads']} → {after['threads']}, open files {before['files']} → {after['files']}"
+    )
+
+
+def _drive(
+    daemon: Process,
+    jobs: int,
+    clients: int,
+    seed: int,
+    act_once: Callable[[Any, random.Random, str], str] | None = None,
+    end_s: float = math.inf,
+) -> Counter[str]:
     counted: Counter[str] = Counter()
     lock = threading.Lock()
 
@@ -209,8 +303,10 @@ def _drive(daemon: Process, jobs: int, clients: int, seed: int) -> Counter[str]:
         with _channel(daemon) as channel:
             client = acestep_pb2_grpc.DaemonStub(channel)
             for turn in range(number, jobs, clients):
+                if time.monotonic() > end_s:
+                    return
                 try:
-                    what = _turn(client, chance, f"client {number} job {turn}")
+                    what = (act_once or _turn)(client, chance, f"client {number} job {turn}")
                 except grpc.RpcError as error:
                     expected = error.code().name in ("NOT_FOUND", "INVALID_ARGUMENT", "ALREADY_EXISTS")
                     what = "refused" if expected else "fault"
