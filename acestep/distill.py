@@ -310,6 +310,9 @@ def run(args: argparse.Namespace) -> int:
         raise AlreadyExists(f"{out} is there already: choose another --name or remove it")
     training = Distillation(recipe, home() / "distill" / args.name, args.device)
 
+    for sentence in training.material.skipped:
+        print(f"acestep distill: left out: {sentence}", file=sys.stderr)
+
     def show(step: int, loss: float) -> None:
         if training.accelerator.is_main_process:
             print(f"\r{step}/{recipe.steps}  loss {loss:.4f}", end="", file=sys.stderr, flush=True)

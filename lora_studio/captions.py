@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from acestep.errors import InvalidRequest
-from lora_studio.manifests import read_text_of
+from acestep.typed_json import fault_of, read_text_of
 from lora_studio.names import STEM_WORDS
 from lora_studio.sound import BAND_EDGES_HZ, FRAME_S, Survey
 from lora_studio.tags import Tags, is_caption, is_own_label
@@ -93,7 +93,7 @@ def _json(path: Path, found: SidecarText) -> Mapping[str, Any]:
     try:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:
-        found.notes.append(f"{path.name} is not JSON ({error}) and is ignored")
+        found.notes.append(f"{path.name} is not JSON ({fault_of(error)}) and is ignored")
         return {}
     return document if isinstance(document, dict) else {}
 

@@ -15,8 +15,8 @@ from typing import Any
 from acestep.errors import InvalidRequest, StorageError
 from acestep.grid import BPM_RANGE, Signature, is_number
 from acestep.key import Key
+from acestep.typed_json import fault_of, read_text_of
 from lora_studio.files import write_atomically
-from lora_studio.manifests import read_text_of
 from lora_studio.segments import Segment
 
 FORMAT = "lora_studio/1"
@@ -300,7 +300,7 @@ def read_json(path: Path) -> Any:
     except OSError as error:
         raise InvalidRequest(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
-        raise InvalidRequest(f"{path} is not JSON: {error}") from error
+        raise InvalidRequest(f"{path} is not JSON: {fault_of(error)}") from error
 
 
 def write_dataset(dataset: Dataset, path: Path) -> None:

@@ -22,6 +22,8 @@ CODES = {
     "forbidden_path": BAD_INPUT,
     "unsupported": BAD_INPUT,
     "not_found": BAD_INPUT,
+    "checkpoint_error": BAD_INPUT,
+    "adapter_error": BAD_INPUT,
     "cancelled": INTERRUPTED,
 }
 MAX_SENTENCE_CHARS = 4_000

@@ -70,7 +70,8 @@ class Worker:
 
     def join(self, timeout_s: float) -> bool:
         """Waits for the end of the thread; False if it goes on."""
-        self._thread.join(timeout_s)
+        if self._thread.ident is not None:  # the start may have ended before it
+            self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
     def call(self, function: Callable[[], T]) -> "Future[T]":
