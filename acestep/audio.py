@@ -202,7 +202,7 @@ def _view_once(file: Path, size: int, modified_ns: int) -> View:
 def _folded(view: View, channels: int) -> tuple[str, ...]:
     if channels <= 2:
         return ()
-    return (fold_note(channels, *speakers(channels, view.mask, view.ogg)),)
+    return (fold_note(channels, *speakers(channels, view.mask, view.ogg, view.named)),)
 
 
 def _frames(info: AudioInfo, start_s: float, end_s: float | None) -> tuple[int, int]:
@@ -222,7 +222,7 @@ def _blocks(info: AudioInfo, first: int, last: int, notes: list[str]) -> Iterato
     left = last - first
     file = Path(info.path)
     view = _view(file)
-    weights = fold_weights(info.channels, speakers(info.channels, view.mask, view.ogg)[0])
+    weights = fold_weights(info.channels, speakers(info.channels, view.mask, view.ogg, view.named)[0])
     with opened(file, view) as sound:
         for block in _repaired(decoded(sound, file, view, BLOCK_FRAMES, first, left), file, notes):
             left -= len(block)
