@@ -6,6 +6,7 @@ Knows nothing of models; how captions become prompts is the engine's.
 
 import json
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -129,6 +130,7 @@ def caption_from(path: Path, tags: Tags, stem: str, survey: Survey) -> tuple[str
 
 def name_words(stem: str) -> list[str]:
     """Words of a file name that describe: no numbers, keys, stems or words like `final`."""
+    stem = unicodedata.normalize("NFC", stem)  # macOS writes é as two characters
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", stem)
     words = [word.lower() for word in re.split(r"[\W\d_]+", spaced)]
     return [word for word in words if len(word) > 2 and word not in _NOISE_WORDS][:8]
