@@ -20,6 +20,7 @@ from acestep.adapter_keys import Key, Names
 from acestep.adapter_settings import Settings, parsed
 from acestep.checkpoint import home
 from acestep.errors import AdapterError, NotFound
+from acestep.typed_json import fault_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -222,7 +223,7 @@ class _Reader:
             tensors = safetensors.torch.load(data)
             header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
         except (ValueError, RecursionError, KeyError, safetensors.SafetensorError) as error:
-            raise AdapterError(f"{file} is not a whole safetensors file: {error}") from None
+            raise AdapterError(f"{file} is not a whole safetensors file: {fault_of(error)}") from None
         return dict(sorted(tensors.items())), header.get("__metadata__") or {}
 
     def _layers(self, tensors: Mapping[str, Tensor], file: Path) -> dict[str, dict[str, str]]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from acestep.errors import AdapterError
+from acestep.typed_json import fault_of
 
 KINDS = {"LORA": "LoRA", "LOKR": "LoKr", "LOHA": "LoHa"}  # PEFT's names of what we play → ours
 MAX_RANK = 16_384
@@ -158,7 +159,7 @@ def parsed(text: str | bytes, where: str) -> dict[str, Any]:
     try:
         values = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise AdapterError(f"{where} cannot be read: {error}") from None
+        raise AdapterError(f"{where} cannot be read: {fault_of(error)}") from None
     if not isinstance(values, dict):
         raise AdapterError(f"{where} is not an object: expected an adapter's settings")
     return values

@@ -26,6 +26,7 @@ from acestep.surround import fold_note, fold_weights, speakers
 MAX_READ_S = 900.0  # longest stretch held in memory: 15 min of stereo float32 are 345 MB
 MAX_RATE_HZ = 768_000
 BLOCK_FRAMES = 65_536
+SILENT_PEAK = 10 ** (-70 / 20)  # of full scale: the noise of 16 bits reaches no further
 LOUDEST = 1_000.0  # full scale is 1; what is above 60 dB more is no sound but other numbers
 
 
@@ -91,6 +92,26 @@ def source_notes(*sources: AudioRange | None) -> tuple[str, ...]:
     return tuple(notes)
 
 
+def require_sound(source: AudioRange | None, what: str) -> None:
+    """Raise UnreadableAudio where nothing sounds in the whole stretch; reads no further than its first sound.
+
+    `what` is what the stretch is for, as in "a reference".
+    """
+    if source is None:
+        return
+    info = probe(expanded(source.path))
+    first, last = _frames(info, source.start_s, source.end_s)
+    if any(np.abs(block).max(initial=0.0) > SILENT_PEAK for block in _blocks(info, first, last, [])):
+        return
+    name = Path(info.path).name
+    if (first, last) == (0, info.frames):
+        raise UnreadableAudio(f"{name} is silent: expected {what} in which something sounds")
+    raise UnreadableAudio(
+        f"{name} is silent from {first / info.sample_rate_hz:.2f} to {last / info.sample_rate_hz:.2f} s: "
+        f"expected {what} in which something sounds: name another part of it"
+    )
+
+
 def audio_blocks(path: str | Path, frames: int) -> Iterator[np.ndarray]:
     """The file's own channels and rate as blocks [n, C] float32 of `frames` (the last is shorter), repaired.
 
@@ -130,13 +151,7 @@ def load_audio(
     Raises UnreadableAudio for a missing, broken, cut-off or too long file and for an empty range.
     """
     info = probe(path)
-    first = round(start_s * info.sample_rate_hz)
-    last = info.frames if end_s is None else min(info.frames, round(end_s * info.sample_rate_hz))
-    if first >= last:
-        raise UnreadableAudio(
-            f"{info.path} lasts {info.duration_s:.2f} s, so there is nothing between {start_s:g} s and "
-            f"{'its end' if end_s is None else f'{end_s:g} s'}"
-        )
+    first, last = _frames(info, start_s, end_s)
     if (last - first) / info.sample_rate_hz > max_s + 1e-6:
         raise UnreadableAudio(
             f"{info.path} lasts {(last - first) / info.sample_rate_hz:.0f} s: expected at most {max_s:g} s: "
@@ -187,7 +202,19 @@ def _view_once(file: Path, size: int, modified_ns: int) -> View:
 def _folded(view: View, channels: int) -> tuple[str, ...]:
     if channels <= 2:
         return ()
-    return (fold_note(channels, *speakers(channels, view.mask, view.ogg)),)
+    return (fold_note(channels, *speakers(channels, view.mask, view.ogg, view.named)),)
+
+
+def _frames(info: AudioInfo, start_s: float, end_s: float | None) -> tuple[int, int]:
+    """The first frame of a stretch and the one behind its last. Raises UnreadableAudio for an empty one."""
+    first = round(start_s * info.sample_rate_hz)
+    last = info.frames if end_s is None else min(info.frames, round(end_s * info.sample_rate_hz))
+    if first >= last:
+        raise UnreadableAudio(
+            f"{info.path} lasts {info.duration_s:.2f} s, so there is nothing between {start_s:g} s and "
+            f"{'its end' if end_s is None else f'{end_s:g} s'}"
+        )
+    return first, last
 
 
 def _blocks(info: AudioInfo, first: int, last: int, notes: list[str]) -> Iterator[np.ndarray]:
@@ -195,7 +222,7 @@ def _blocks(info: AudioInfo, first: int, last: int, notes: list[str]) -> Iterato
     left = last - first
     file = Path(info.path)
     view = _view(file)
-    weights = fold_weights(info.channels, speakers(info.channels, view.mask, view.ogg)[0])
+    weights = fold_weights(info.channels, speakers(info.channels, view.mask, view.ogg, view.named)[0])
     with opened(file, view) as sound:
         for block in _repaired(decoded(sound, file, view, BLOCK_FRAMES, first, left), file, notes):
             left -= len(block)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from acestep.errors import CheckpointError
+from acestep.typed_json import fault_of
 from acestep.weights import BROKEN_FILES
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ def load_codec(folder: str | Path) -> Codec:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except BROKEN_FILES as error:
         raise CheckpointError(
-            f"no codec in {folder}: expected a folder with config.json ({error})"
+            f"no codec in {folder}: expected a folder with config.json ({fault_of(error)})"
         ) from error
     name = config.get("_class_name") if isinstance(config, dict) else config
     try:

@@ -13,28 +13,35 @@ import numpy as np
 
 from acestep.chunks import UNKNOWN_FROM, Chunk, Chunks, read_layout, stale_note
 from acestep.errors import UnreadableAudio
-from acestep.frames import mpeg_tag, read_flac, read_mpeg
+from acestep.frames import mpeg_tag, read_flac, read_mpeg, read_ogg
+from acestep.surround import apple_layout
 
 TO_THE_END = "its header does not say how long it is: it was read to the end of the file"
 PCM, IEEE_FLOAT, MPEG_LAYER_3, EXTENSIBLE = 1, 3, 0x55, 0xFFFE
 PLAIN_AIFF = (b"", b"NONE", b"sowt", b"twos", b"fl32", b"FL32", b"fl64")
 BYTES_JUDGED = 1 << 16  # of what lies behind the sound
 ID3V1_BYTES = 128
-OGG_FIRST_PAGE = 2  # a flag of pages
 FLAC_TOTAL = slice(13, 18)  # in STREAMINFO: four bits of something else and 36 of the number of samples
 
 
 @dataclass(frozen=True)
 class View:
-    """How to read a file: `head`, then its bytes from `start` to `end`; as it is where `head` is empty."""
+    """How to read a file: `head`, then its bytes from `start` to `end`; and how those that follow in it."""
 
     head: bytes = b""
     start: int = 0
     end: int | None = None
     notes: tuple[str, ...] = ()
     mask: int | None = None  # loudspeakers of the channels, as the file names them
+    named: tuple[str, ...] = ()  # the same in the order of the channels, where that may be any
     ogg: bool = False
     mpeg: bool = False  # or so it is named
+    joined: tuple["View", ...] = ()
+
+    @property
+    def as_it_is(self) -> bool:
+        """Whether the file is read from its first byte to its last."""
+        return not self.head and not self.start and self.end is None
 
 
 def view_of(file: Path) -> View:
@@ -67,10 +74,12 @@ def _of_chunks(file: Path, layout: Chunks) -> View:
         )
     if layout.form == b"WAVE":
         return _of_wave(file, layout, sound)
-    if sound.size == sound.declared:
-        return View(notes=layout.notes)
+    places = layout.first(b"CHAN")
+    named = apple_layout(_content(file, places)) if places else ()
     common = layout.first(b"COMM")
-    return View(notes=layout.notes) if common is None else _of_aiff(file, layout, common, sound)
+    if common is None or sound.size == sound.declared:
+        return View(notes=layout.notes, named=named)
+    return replace(_of_aiff(file, layout, common, sound), named=named)
 
 
 def _of_wave(file: Path, layout: Chunks, sound: Chunk) -> View:
@@ -111,6 +120,8 @@ def _plain_format(content: bytes, order: Literal["little", "big"]) -> bytes:
     )
     width = align // channels if channels else 0
     short = (tag == EXTENSIBLE and 16 <= len(content) < 40) or (tag == PCM and len(content) == 14)
+    if tag == EXTENSIBLE and not short and content[24:26] == PCM.to_bytes(2, order) and bits < 8 * width:
+        return content[:14] + (8 * width).to_bytes(2, order) + content[16:]
     if short or (tag == PCM and 20 <= bits <= 24 and width == 4):
         return PCM.to_bytes(2, order) + content[2:14] + (8 * width).to_bytes(2, order)
     return content
@@ -283,30 +294,40 @@ def _of_caf(file: Path) -> View:
     """Apple's format, in which a length of −1 means: to the end of the file."""
     with file.open("rb") as stream:
         size, at = stream.seek(0, 2), 8
+        named: tuple[str, ...] = ()
         while at + 12 <= size:
             stream.seek(at)
             name, length = struct.unpack(">4sq", stream.read(12))
             if name == b"data" and (length == -1 or (length >= UNKNOWN_FROM and length > size - at - 12)):
                 stream.seek(0)
                 head = stream.read(at) + struct.pack(">4sq", name, size - at - 12)
-                return View(head, at + 12, size, (TO_THE_END,))
+                return View(head, at + 12, size, (TO_THE_END,), named=named)
+            if name == b"chan":
+                named = apple_layout(stream.read(min(max(length, 0), 1 << 12)))
             if length < 0:
                 break
             at += 12 + length
-    return View()
+    return View(named=named)
 
 
 def _of_ogg(file: Path) -> View:
-    """OGG streams may be joined behind one another; libsndfile reads the first, so the others are told of."""
-    with file.open("rb") as stream:
-        began = False
-        while len(head := stream.read(27)) == 27 and head[:4] == b"OggS":
-            first = head[5] & OGG_FIRST_PAGE
-            if first and began:
-                return View(notes=("several streams are joined in it: only the first was read",), ogg=True)
-            began = began or not first
-            stream.seek(sum(stream.read(head[26])), 1)
-    return View(ogg=True)
+    """OGG streams may be joined behind one another, and the last page of a broken download is half there."""
+    found = read_ogg(file)
+    whole = [stream for stream in found.streams if stream.sounds]
+    if not whole:
+        raise UnreadableAudio(f"{file} is cut off: it ends before its sound begins")
+    if found.damaged:
+        raise UnreadableAudio(
+            f"{file} is damaged: {found.damaged} of its {found.pages} pages hold other bytes than were "
+            "written: fetch or export it again"
+        )
+    notes = ("it is cut off inside: what is there was read",) if found.cut_off else ()
+    views = [View(start=stream.start, end=stream.end, ogg=True) for stream in whole]
+    return replace(views[0], notes=notes, joined=tuple(views[1:]))
 
 
-_OF_MAGIC = {b"OggS": _of_ogg, b".snd": _of_au, b"caff": _of_caf}
+def _of_xi(file: Path) -> View:
+    return View(notes=("files of its kind do not say their sample rate: 44100 Hz is assumed",))
+
+
+_OF_MAGIC = {b"OggS": _of_ogg, b".snd": _of_au, b"caff": _of_caf, b"Exte": _of_xi}

@@ -9,7 +9,7 @@ import re
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -87,18 +87,63 @@ class _Viewed(io.RawIOBase):
         super().close()
 
 
+class _Joined:
+    """Several SoundFiles, read as one: its rate and channels are the first's."""
+
+    def __init__(self, sounds: list[Any]) -> None:
+        self._sounds, self._now = sounds, 0
+        first = sounds[0]
+        self.format, self.subtype = first.format, first.subtype
+        self.samplerate, self.channels = first.samplerate, first.channels
+        self.frames = sum(sound.frames for sound in sounds)
+
+    def seekable(self) -> bool:
+        return all(sound.seekable() for sound in self._sounds)
+
+    def seek(self, frame: int) -> None:
+        self._now = 0
+        while self._now < len(self._sounds) - 1 and frame >= self._sounds[self._now].frames:
+            frame -= self._sounds[self._now].frames
+            self._now += 1
+        for sound in self._sounds[self._now :]:
+            sound.seek(frame)
+            frame = 0
+
+    def read(self, frames: int, **options: Any) -> np.ndarray:
+        while True:
+            found: np.ndarray = self._sounds[self._now].read(frames, **options)
+            if len(found) or self._now == len(self._sounds) - 1:
+                return found
+            self._now += 1
+
+
 @contextmanager
 def opened(file: Path, view: View) -> Iterator[Any]:
     """An open SoundFile. Raises UnreadableAudio for what libsndfile cannot read."""
+    with ExitStack() as stack:
+        sounds = [stack.enter_context(_opened(file, part)) for part in (view, *view.joined)]
+        kinds = {(sound.samplerate, sound.channels) for sound in sounds}
+        if len(kinds) > 1:
+            raise UnreadableAudio(
+                f"{file} holds streams of several sample rates or channels behind one another: expected one "
+                "kind: save them as files of their own"
+            )
+        yield sounds[0] if len(sounds) == 1 else _Joined(sounds)
+
+
+@contextmanager
+def _opened(file: Path, view: View) -> Iterator[Any]:
     import soundfile
 
-    source = io.BufferedReader(_Viewed(file, view), 1 << 18) if view.head else file
+    source = file if view.as_it_is else io.BufferedReader(_Viewed(file, view), 1 << 18)
     try:
         try:
             with _mpg123_quiet(view):
                 sound = soundfile.SoundFile(source)
         except (soundfile.SoundFileError, RuntimeError, TypeError, ValueError) as error:
             raise UnreadableAudio(f"{file} is not audio that can be read: expected {READABLE}") from error
+        if sound.subtype.startswith("DWVW"):
+            sound.seekable = lambda: False  # its decoder says that it can, and fails
         with sound:
             yield sound
     finally:

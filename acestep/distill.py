@@ -313,6 +313,9 @@ def run(args: argparse.Namespace) -> int:
 
     bar = Bar(quiet=not training.accelerator.is_main_process)
 
+    for sentence in training.material.skipped:
+        print(f"acestep distill: left out: {sentence}", file=sys.stderr)
+
     def show(step: int, loss: float) -> None:
         bar.show("training", step / recipe.steps, detail=f"step {step} of {recipe.steps}, loss {loss:.4f}")
 

@@ -21,12 +21,13 @@ from torch import Tensor
 from acestep import conditions
 from acestep.audio import read_audio
 from acestep.cascade import Cascade
-from acestep.command import expanded
+from acestep.command import expanded, explain
 from acestep.compose import Chosen
 from acestep.conditions import Words
 from acestep.distill_recipe import Recipe
 from acestep.errors import InvalidRequest, UnreadableAudio
 from acestep.schedule import sigmas
+from acestep.typed_json import read_text_of
 
 AUDIO_SUFFIXES = (".wav", ".aif", ".aiff", ".flac", ".mp3", ".ogg")
 HELD_OUT_SHARE = 0.05  # of the examples, where there are enough of them
@@ -56,6 +57,7 @@ class Material:
         self.reference_frames = math.ceil(cascade.spec.reference_s * rate_hz)
         self.way = sigmas(chosen.schedule)
         self.steps = chosen.steps
+        self.skipped: list[str] = []  # sentences on files that could not be read
         self.examples = self._encoded(folder / "latents") if recipe.audio else []
         self.captions = [text for text, _ in self.examples] or _lines(Path(recipe.captions))
         # every twentieth of a shuffled order is never trained on; few examples are all trained on
@@ -154,21 +156,25 @@ class Material:
         found = []
         for number, path in enumerate(files):
             target = folder / f"{number:06}.safetensors"
-            if not target.is_file():
-                try:
-                    audio = read_audio(path, end_s=None, sample_rate_hz=self.cascade.codec.sample_rate_hz)
-                except UnreadableAudio:
-                    continue
-                piece = torch.from_numpy(audio[:, : round(MAX_FILE_S * self.cascade.codec.sample_rate_hz)])
+            rate_hz = self.cascade.codec.sample_rate_hz
+            try:
+                caption = _caption(path)
+                audio = None if target.is_file() else read_audio(path, 0, MAX_FILE_S, sample_rate_hz=rate_hz)
+            except (UnreadableAudio, OSError) as error:
+                self.skipped.append(explain(error)[1])
+                continue
+            if audio is not None:
+                piece = torch.from_numpy(audio)
                 latents = self.cascade.codec.encode(piece[None].to(self.cascade.device))[0]
                 partial = target.with_suffix(".partial")
                 save_file({"latents": latents.cpu().contiguous()}, partial)
                 partial.rename(target)
-            text = path.with_suffix(".txt")
-            caption = text.read_text(encoding="utf-8") if text.is_file() else path.stem.replace("_", " ")
-            found.append((" ".join(caption.split()), target))
+            found.append((caption, target))
         if not found:
-            raise InvalidRequest(f"{source} holds no readable audio: expected {', '.join(AUDIO_SUFFIXES)}")
+            why = f": {'; '.join(self.skipped[:3])}" if self.skipped else ""
+            raise InvalidRequest(
+                f"{source} holds no readable audio: expected {', '.join(AUDIO_SUFFIXES)}{why}"
+            )
         return found
 
     def _latents(self, file: Path) -> Tensor:
@@ -177,11 +183,18 @@ class Material:
         return load_file(file)["latents"].float()
 
 
+def _caption(path: Path) -> str:
+    """The words in the text file beside an audio file, else those of its name."""
+    beside = path.with_suffix(".txt")
+    text = read_text_of(beside) if beside.is_file() else path.stem.replace("_", " ")
+    return " ".join(text.split())
+
+
 def _lines(file: Path) -> list[str]:
     try:
-        lines = [line.strip() for line in expanded(file).read_text(encoding="utf-8").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidRequest(f"{file} cannot be read as text: {error}") from error
+        lines = [line.strip() for line in read_text_of(expanded(file)).splitlines()]
+    except OSError as error:
+        raise InvalidRequest(f"{file} cannot be read as text: {error.strerror}") from error
     found = [line for line in lines if line]
     if not found:
         raise InvalidRequest(f"{file} is empty: expected a caption a line")

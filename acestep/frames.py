@@ -1,10 +1,12 @@
-"""How many samples an MP3 or FLAC stream really holds, counted by its frames.
+"""How many samples an MP3 or FLAC stream really holds, counted by its frames; where OGG streams lie.
 
 Encoders that write to a pipe cannot go back to say so, and cutting or joining files leaves the old number.
-Knows frame headers (ISO 11172-3, RFC 9639) and the length in a Xing or VBRI frame; decodes nothing.
+Knows frame headers (ISO 11172-3, RFC 9639), pages (RFC 3533) and the length in a Xing or VBRI frame;
+decodes nothing.
 """
 
 import mmap
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -24,6 +26,9 @@ _V2 = {
     2: (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
     1: (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
 }
+OGG_HEAD_BYTES = 27  # of a page, before its table of lengths
+OGG_BEGINS = 2  # a flag of pages
+_TURNED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 _KEPT = 0xFFFE_0C00  # bits of a header that all frames of a stream share: sync, version, layer, rate
 
 
@@ -265,3 +270,57 @@ def _crc(data: bytes, bits: int, polynomial: int) -> int:
         for _ in range(8):
             value = (value << 1 ^ polynomial if value & top else value << 1) & mask
     return value
+
+
+@dataclass(frozen=True)
+class OggStream:
+    """One of the streams that are joined in a file: its bytes up to its last whole page.
+
+    `sounds` says whether any of its pages ends a piece of sound.
+    """
+
+    start: int
+    end: int
+    sounds: bool
+
+
+@dataclass(frozen=True)
+class OggFile:
+    """Streams one behind the other, how many pages they have, and how many of these are not as written."""
+
+    streams: tuple[OggStream, ...]
+    cut_off: bool  # inside a page
+    pages: int
+    damaged: int
+
+
+def read_ogg(path: Path) -> OggFile:
+    """Walks through the pages of an OGG file."""
+    streams: list[OggStream] = []
+    headers = cut_off = False  # headers: the page before begins a stream; those of one piece lie together
+    pages = damaged = at = 0
+    with path.open("rb") as stream:
+        while head := stream.read(OGG_HEAD_BYTES):
+            if head[:4] != b"OggS"[: len(head)]:
+                break  # tags, or what else somebody put behind
+            table = stream.read(head[26]) if len(head) == OGG_HEAD_BYTES else b""
+            body = stream.read(sum(table))
+            if len(head) < OGG_HEAD_BYTES or len(table) < head[26] or len(body) < sum(table):
+                cut_off = True
+                break
+            end = at + OGG_HEAD_BYTES + len(table) + len(body)
+            begins = bool(head[5] & OGG_BEGINS)
+            if not streams or (begins and not headers):
+                streams.append(OggStream(at, end, False))
+            ended = int.from_bytes(head[6:14], "little", signed=True) > 0
+            streams[-1] = OggStream(streams[-1].start, end, streams[-1].sounds or ended)
+            pages += 1
+            damaged += _ogg_crc(head[:22] + bytes(4) + head[26:] + table + body) != head[22:26]
+            headers, at = begins, end
+    return OggFile(tuple(streams), cut_off, pages, damaged)
+
+
+def _ogg_crc(page: bytes) -> bytes:
+    """The checksum of a page. It is zlib's with the bits of every byte the other way round."""
+    turned = zlib.crc32(page.translate(_TURNED), 0xFFFF_FFFF) ^ 0xFFFF_FFFF
+    return turned.to_bytes(4, "big").translate(_TURNED)

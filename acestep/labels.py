@@ -1,7 +1,7 @@
 """Tempo, key, signature, title and genre that an audio file says about itself, as taggers really write them.
 
-Reads ACID, Apple's basc, LIST/INFO, ID3, Vorbis comments and AIFF's texts, and never decodes audio. What is
-there but cannot be understood is told. Knows nothing of file names, sidecars or measurement.
+Reads ACID, Apple's basc, LIST/INFO, ID3, APE tags, Vorbis comments and AIFF's texts, and never decodes audio.
+What is there but cannot be understood is told. Knows nothing of file names, sidecars or measurement.
 """
 
 import re

@@ -81,7 +81,7 @@ def read_original(folder: Path) -> Original:
     path = folder / "config.json"
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(
             f"{path} is missing or not JSON: expected the folder of a DiT checkpoint"
         ) from error

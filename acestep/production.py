@@ -13,7 +13,7 @@ import numpy as np
 
 from acestep.again import Made
 from acestep.agreement import agreed
-from acestep.audio import source_notes
+from acestep.audio import require_sound, source_notes
 from acestep.choose import Rank, rank, refuse_silence
 from acestep.claim import SOFTWARE
 from acestep.clip import SIDECAR_FORMAT, Clip, Staging, clip_stem, read_sidecar
@@ -90,6 +90,9 @@ class _Production:
         assert request.seed is not None
         self.cascade, self.folder, self.job, self.made = cascade, folder, job, made
         self.agreed: tuple[str, ...] = ()  # what of the grid is the context's
+        if made is None:
+            require_sound(request.reference, "a reference")
+            require_sound(request.context, "a context")
         if made is None or request.open:  # a clip that was made is made again, whatever its context says now
             request, self.agreed = agreed(request)
         self.request, self.grid = _named(request, cascade), request.grid

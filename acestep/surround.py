@@ -5,6 +5,7 @@ made so that no sum can be louder than full scale.
 """
 
 import math
+import struct
 
 import numpy as np
 
@@ -25,16 +26,45 @@ OF_OGG = {  # Vorbis and Opus put the centre between left and right
     3: "FL FC FR", 4: "FL FR BL BR", 5: "FL FC FR BL BR", 6: "FL FC FR BL BR LFE",
     7: "FL FC FR SL SR BC LFE", 8: "FL FC FR SL SR BL BR LFE",
 }  # fmt: skip
+# Apple's layouts by number: AIFF's CHAN and CAF's chan
+OF_APPLE = {
+    108: "FL FR BL BR", 113: "FL FR FC", 114: "FC FL FR", 115: "FL FR FC BC", 116: "FC FL FR BC",
+    117: "FL FR FC BL BR", 118: "FL FR BL BR FC", 119: "FL FC FR BL BR", 120: "FC FL FR BL BR",
+    121: "FL FR FC LFE BL BR", 122: "FL FR BL BR FC LFE", 123: "FL FC FR BL BR LFE",
+    124: "FC FL FR BL BR LFE", 125: "FL FR FC LFE BL BR BC", 126: "FL FR FC LFE BL BR FLC FRC",
+    127: "FC FLC FRC FL FR BL BR LFE", 128: "FL FR FC LFE SL SR BL BR", 131: "FL FR BC", 132: "FL FR BL BR",
+}  # fmt: skip
+APPLE_DESCRIBES, APPLE_MASK = 0, 1 << 16
+APPLE_REAR = {33: "BL", 34: "BR"}
 
 
-def speakers(channels: int, mask: int | None, ogg: bool = False) -> tuple[tuple[str, ...], bool]:
+def apple_layout(content: bytes) -> tuple[str, ...]:
+    """The loudspeakers that an AIFF's CHAN or a CAF's chan chunk names; () where it names none we know."""
+    if len(content) < 12:
+        return ()
+    tag, mask, count = struct.unpack(">III", content[:12])
+    names = tuple(SPEAKERS)
+    if tag == APPLE_MASK:
+        return tuple(name for bit, name in enumerate(names) if mask >> bit & 1)
+    if tag != APPLE_DESCRIBES:
+        return tuple(OF_APPLE.get(tag >> 16, "").split())
+    labels = [int.from_bytes(content[at : at + 4], "big") for at in range(12, len(content) - 19, 20)][:count]
+    known = dict(enumerate(names, 1)) | APPLE_REAR
+    return tuple(known[label] for label in labels) if all(label in known for label in labels) else ()
+
+
+def speakers(
+    channels: int, mask: int | None, ogg: bool = False, named: tuple[str, ...] = ()
+) -> tuple[tuple[str, ...], bool]:
     """The loudspeaker of each channel, and whether that was only assumed; () where nobody can know."""
+    if len(named) == channels:
+        return named, False
     if ogg:
         return tuple(OF_OGG.get(channels, "").split()), False
     if mask:
-        named = tuple(name for bit, name in enumerate(SPEAKERS) if mask >> bit & 1)
-        if len(named) == channels:
-            return named, False
+        by_mask = tuple(name for bit, name in enumerate(SPEAKERS) if mask >> bit & 1)
+        if len(by_mask) == channels:
+            return by_mask, False
     return tuple(USUAL.get(channels, "").split()), True
 
 

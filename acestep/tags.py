@@ -1,6 +1,6 @@
 """Tags of FLAC, OGG, MP3 and AIFF files: title, tempo, key and what else a DJ program or DAW looks for.
 
-Writes Vorbis comments and ID3v2.4; reads them, older ID3 and Apple's basc chunk as names and values.
+Writes Vorbis comments and ID3v2.4; reads them, older ID3, APE and Apple's basc chunk as names and values.
 What the values mean is found out in `labels`.
 """
 
@@ -18,6 +18,7 @@ VORBIS_COMMENT, PADDING = 4, 1
 MAX_TAG_BYTES = 1 << 26  # with large pictures
 ID3V1_BYTES = 128
 UTF_8 = 3
+APE_FOOTER_BYTES, APE_NAME_CHARS, APE_TEXT = 32, 256, 0
 
 
 def tag_values(data: MusicalData) -> dict[str, str]:
@@ -106,11 +107,41 @@ def fields_of_file(path: Path) -> Iterator[tuple[str, str]]:
         if magic in (b"fLaC", b"OggS"):
             stream.seek(offset)
             yield from _fields(io.BytesIO(stream.read(MAX_TAG_BYTES)) if offset else stream)
-        elif magic[:1] == b"\xff" and stream.seek(0, 2) >= offset + ID3V1_BYTES:
-            stream.seek(-ID3V1_BYTES, 2)
-            last = stream.read()
-            if last[:3] == b"TAG":
-                yield from _fields(io.BytesIO(magic + last))
+        elif magic[:1] == b"\xff":
+            yield from _ape_fields(stream)
+            if stream.seek(0, 2) >= offset + ID3V1_BYTES:
+                stream.seek(-ID3V1_BYTES, 2)
+                last = stream.read()
+                if last[:3] == b"TAG":
+                    yield from _fields(io.BytesIO(magic + last))
+
+
+def _ape_fields(stream: BinaryIO) -> Iterator[tuple[str, str]]:
+    """Names and texts of an APE tag at the end of an MP3, also in front of an ID3v1 tag."""
+    size = stream.seek(0, 2)
+    for end in (size, size - ID3V1_BYTES):
+        stream.seek(max(0, end - APE_FOOTER_BYTES))
+        footer = stream.read(APE_FOOTER_BYTES)
+        if footer[:8] != b"APETAGEX" or len(footer) < APE_FOOTER_BYTES:
+            continue
+        length = int.from_bytes(footer[12:16], "little")
+        if not APE_FOOTER_BYTES <= length <= min(end, MAX_TAG_BYTES):
+            raise TagError("its APE tag has a wrong length")
+        stream.seek(end - length)
+        yield from _ape_items(stream.read(length - APE_FOOTER_BYTES))
+        return
+
+
+def _ape_items(content: bytes) -> Iterator[tuple[str, str]]:
+    at = 0
+    while at + 8 < len(content):
+        size, flags = struct.unpack_from("<II", content, at)
+        name, _, _ = content[at + 8 : at + 8 + APE_NAME_CHARS].partition(b"\0")
+        at += 8 + len(name) + 1
+        if flags >> 1 & 3 == APE_TEXT:
+            for text in content[at : at + size].split(b"\0"):
+                yield name.decode("latin-1"), text.decode("utf-8", "replace")
+        at += size
 
 
 def fields_of_id3(tag: bytes) -> Iterator[tuple[str, str]]:

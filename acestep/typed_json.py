@@ -1,5 +1,7 @@
 """JSON that others may have written: read whole, with types and within bounds, or refused in one sentence.
 
+And plain text of theirs, in whatever encoding.
+
 The types are those of a dataclass or of annotations; bounds are `msgspec.Meta` in them. What comes out are
 plain values: no NaN, no infinite number, no half of a surrogate pair, nothing nested deeper than `MAX_DEPTH`.
 """
@@ -15,6 +17,10 @@ from acestep.errors import AceStepError, InvalidRequest
 
 MAX_BYTES = 4 << 20
 MAX_DEPTH = 48
+_MARKS = (
+    (b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe\0\0", "utf-32"), (b"\0\0\xfe\xff", "utf-32"),
+    (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"),
+)  # fmt: skip
 T = TypeVar("T")
 
 Text = Annotated[str, msgspec.Meta(max_length=10_000)]
@@ -84,6 +90,32 @@ def convert(values: Any, kind: type[T], where: str, *, error: type[AceStepError]
         raise error(f"{where} is not as expected: {_sentence(found)}") from found
 
 
+def read_text_of(path: Path) -> str:
+    """A text file in whatever encoding: UTF-8, UTF-16 as Excel's Unicode text, or Windows' Western one.
+
+    Raises OSError.
+    """
+    raw = path.read_bytes()
+    for mark, encoding in _MARKS:
+        if raw.startswith(mark):
+            return raw.decode(encoding, "replace")
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError:
+        text = ""
+    if (raw and not text) or "\0" in text:
+        zeros = [raw[start:2000:2].count(0) for start in (0, 1)]
+        if max(zeros) > len(raw[:2000]) // 8:  # text of two bytes a letter, without a mark
+            return raw.decode("utf-16-le" if zeros[1] > zeros[0] else "utf-16-be", "replace")
+        return text or raw.decode("cp1252", "replace")
+    return text
+
+
+def fault_of(error: Exception) -> str:
+    """Why a text is no JSON or TOML, in plain words."""
+    return "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+
+
 def _deeper_than(values: Any, depth: int) -> bool:
     level = [values]
     for _ in range(depth):
@@ -98,9 +130,7 @@ def _deeper_than(values: Any, depth: int) -> bool:
 
 def _sentence(error: Exception) -> str:
     """msgspec's message in plain words: `bars: expected a number, got text`."""
-    if isinstance(error, RecursionError):
-        return "it is nested too deep"
-    what, _, place = str(error).partition(" - at ")
+    what, _, place = fault_of(error).partition(" - at ")
     what = re.sub(r"`([\w |]+)`", lambda found: _in_words(found[1]), what)
     place = re.sub(r"^`\$\.?|`$", "", place)
     what = what if what.startswith("JSON") else what[:1].lower() + what[1:]

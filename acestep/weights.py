@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from safetensors import SafetensorError
 
 from acestep.errors import CheckpointError
+from acestep.typed_json import fault_of
 
 if TYPE_CHECKING:
     import torch
@@ -85,7 +86,7 @@ def read_header(file: Path) -> dict[str, Entry]:
             header = json.loads(opened.read(length))
     except OSError as error:
         raise CheckpointError(f"{file} is missing or cannot be read: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{file} has a broken header: fetch it again") from error
     entries, start = {}, 8 + length
     for name, values in header.items():
@@ -117,7 +118,7 @@ def weight_files(folder: Path) -> list[Path]:
         try:
             names = sorted(set(json.loads(indexes[0].read_text(encoding="utf-8"))["weight_map"].values()))
         except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
-            raise CheckpointError(f"{indexes[0]} is not an index of shards: {error}") from error
+            raise CheckpointError(f"{indexes[0]} is not an index of shards: {fault_of(error)}") from error
         foreign = [name for name in names if not isinstance(name, str) or Path(name).name != name]
         if foreign:
             raise CheckpointError(

@@ -6,6 +6,7 @@ Knows nothing of models; how captions become prompts is the engine's.
 
 import json
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from acestep.errors import InvalidRequest
-from lora_studio.manifests import read_text_of
+from acestep.typed_json import fault_of, read_text_of
 from lora_studio.names import STEM_WORDS
 from lora_studio.sound import BAND_EDGES_HZ, FRAME_S, Survey
 from lora_studio.tags import Tags, is_caption, is_own_label
@@ -93,7 +94,7 @@ def _json(path: Path, found: SidecarText) -> Mapping[str, Any]:
     try:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:
-        found.notes.append(f"{path.name} is not JSON ({error}) and is ignored")
+        found.notes.append(f"{path.name} is not JSON ({fault_of(error)}) and is ignored")
         return {}
     return document if isinstance(document, dict) else {}
 
@@ -129,6 +130,7 @@ def caption_from(path: Path, tags: Tags, stem: str, survey: Survey) -> tuple[str
 
 def name_words(stem: str) -> list[str]:
     """Words of a file name that describe: no numbers, keys, stems or words like `final`."""
+    stem = unicodedata.normalize("NFC", stem)  # macOS writes é as two characters
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", stem)
     words = [word.lower() for word in re.split(r"[\W\d_]+", spaced)]
     return [word for word in words if len(word) > 2 and word not in _NOISE_WORDS][:8]

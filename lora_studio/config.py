@@ -14,6 +14,7 @@ from typing import Any
 
 from acestep.errors import InvalidRequest
 from acestep.grid import is_number
+from acestep.typed_json import fault_of
 from lora_studio.segments import Limits
 
 TARGETS: dict[str, tuple[str, ...]] = {
@@ -214,4 +215,4 @@ class TrainConfig:
         except OSError as error:
             raise InvalidRequest(f"{path} cannot be read: {error.strerror}") from error
         except (ValueError, RecursionError) as error:
-            raise InvalidRequest(f"{path} is neither JSON nor TOML: {error}") from error
+            raise InvalidRequest(f"{path} is neither JSON nor TOML: {fault_of(error)}") from error

@@ -15,8 +15,9 @@ from typing import Any
 from acestep.errors import InvalidRequest, StorageError
 from acestep.grid import BPM_RANGE, Signature, is_number
 from acestep.key import Key
+from acestep.labels import key_in, tempo_in
+from acestep.typed_json import fault_of, read_text_of
 from lora_studio.files import write_atomically
-from lora_studio.manifests import read_text_of
 from lora_studio.segments import Segment
 
 FORMAT = "lora_studio/1"
@@ -168,6 +169,8 @@ _OWN = frozenset(f.name for f in dataclasses.fields(Sample))
 
 def _bpm(value: Any, where: str, notes: list[str]) -> float | None:
     bpm = _number(value)
+    if bpm is None and isinstance(value, str):
+        bpm = tempo_in(value)  # "92.5 BPM"
     if bpm is None:
         if value not in (None, "", "N/A"):
             notes.append(f"{where}: bpm {value!r} is not a number")
@@ -181,6 +184,8 @@ def _bpm(value: Any, where: str, notes: list[str]) -> float | None:
 def _key(value: Any, where: str, notes: list[str]) -> str:
     if value in (None, "", "N/A"):
         return ""
+    if key := key_in(str(value)):  # "8A / Am" too
+        return key
     try:
         return str(Key.parse(str(value)))
     except InvalidRequest as error:
@@ -300,7 +305,7 @@ def read_json(path: Path) -> Any:
     except OSError as error:
         raise InvalidRequest(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
-        raise InvalidRequest(f"{path} is not JSON: {error}") from error
+        raise InvalidRequest(f"{path} is not JSON: {fault_of(error)}") from error
 
 
 def write_dataset(dataset: Dataset, path: Path) -> None:

@@ -18,6 +18,8 @@ from torch import Tensor
 
 from acestep import conditions
 from acestep.cascade import Cascade
+from acestep.command import explain
+from acestep.errors import UnreadableAudio
 from acestep.fingerprint import fingerprint
 from acestep.grid import Grid
 from acestep.guide import guide_channels
@@ -25,10 +27,10 @@ from acestep.key import Key
 from acestep.stage import Recent, Stage
 from lora_studio.cache import TensorCache, key_of, pad_stack
 from lora_studio.captions import with_trigger
-from lora_studio.dataset import Dataset, Sample
+from lora_studio.dataset import Dataset, Sample, Skipped
 from lora_studio.preparing import FEWEST_FILES, MIN_SECONDS
 from lora_studio.segments import Segment
-from lora_studio.sound import read_piece
+from lora_studio.sound import Floats, read_piece
 
 CONTEXTS_HELD = 1024  # at most a few hundred megabytes
 OnDone = Callable[[int, int, str], None]
@@ -73,6 +75,14 @@ class Batch:
         return Batch(**tensors)
 
 
+class _Lost(Exception):
+    """A file that was looked at and cannot be read any more."""
+
+    def __init__(self, sample: Sample, why: Exception) -> None:
+        super().__init__(str(why))
+        self.sample, self.why = sample, why
+
+
 class Library:
     """The examples of a data set for one loaded cascade, with everything constant in the cache."""
 
@@ -90,6 +100,7 @@ class Library:
         }
         self.cache = TensorCache(cache_folder)
         self.examples: list[Example] = []
+        self.lost: dict[str, Skipped] = {}  # files that became unreadable since they were looked at
         self._contexts = Recent(CONTEXTS_HELD)
 
     def fill(self, on_done: OnDone | None = None, over: Callable[[], bool] = lambda: False) -> int:
@@ -97,6 +108,7 @@ class Library:
 
         Where `over` says that the time is up, segments that were not encoded by then are taken out of the
         data set; how many they are is returned. Files to train on and held-out ones take turns until then.
+        A file that cannot be read any more is listed in `lost`, and the run goes on without it.
         """
         samples = self.dataset.used()
         songs: dict[str, list[Sample]] = defaultdict(list)
@@ -105,23 +117,29 @@ class Library:
                 songs[sample.song].append(sample)
         places = [(sample, segment) for sample in samples for segment in sample.segments]
         made: dict[int, list[Example]] = {}
+        lost = 0
         encoded_s = 0.0
         for number in _in_turns([sample.split for sample, _ in places]):
             if len(made) >= FEWEST_FILES and encoded_s >= MIN_SECONDS and over():
                 break
             sample, segment = places[number]
-            encoded_s += segment.duration_s
             others = [other for other in songs[sample.song] if other is not sample] if sample.song else []
-            made[number] = self._made(sample, segment, others)
+            examples = self._made_or_lost(sample, segment, others)
+            if examples:
+                made[number] = examples
+                encoded_s += segment.duration_s
+            else:
+                lost += 1
             if on_done:
-                on_done(len(made), len(places), sample.audio_path)
+                on_done(len(made) + lost, len(places), sample.audio_path)
         self.examples = [example for number in sorted(made) for example in made[number]]
         if len(made) < len(places):
             for number, (sample, segment) in enumerate(places):
                 if number not in made:
                     sample.segments = [one for one in sample.segments if one is not segment]
                     sample.lyrics = ""  # they are the whole file's, as above for files in several segments
-        return len(places) - len(made)
+        self.dataset.skipped += self.lost.values()
+        return len(places) - len(made) - lost
 
     def prepare_stage(self, stage: Stage, on_done: OnDone | None = None) -> None:
         """Compute the conditions of all examples for one stage."""
@@ -129,6 +147,17 @@ class Library:
             self.condition(stage, example)
             if on_done:
                 on_done(number, len(self.examples), example.sample)
+
+    def _made_or_lost(self, sample: Sample, segment: Segment, others: list[Sample]) -> list[Example]:
+        """The examples of one segment, in a song beside the stems that are left; none of a lost file."""
+        while sample.audio_path not in self.lost:
+            try:
+                return self._made(sample, segment, [one for one in others if one.audio_path not in self.lost])
+            except _Lost as found:
+                where = found.sample.audio_path
+                why = explain(found.why)[1]
+                self.lost[where] = Skipped(where, f"it could be read before and now cannot: {why}")
+        return []
 
     def _made(self, sample: Sample, segment: Segment, others: list[Sample]) -> list[Example]:
         """The examples of one segment, their tensors in the cache."""
@@ -160,13 +189,16 @@ class Library:
 
     def _encode(self, samples: list[Sample], segment: Segment) -> Tensor:
         """Latents [T, C] of the sum of the samples' audio in a segment."""
-        audio = sum(
-            read_piece(self.dataset.path_of(sample), segment.start_s, segment.duration_s)
-            for sample in samples
-        )
+        audio = sum(self._piece(sample, segment) for sample in samples)
         with torch.no_grad():
             latents = self.cascade.codec.encode(torch.from_numpy(audio)[None].to(self.cascade.device))
         return latents[0].float()
+
+    def _piece(self, sample: Sample, segment: Segment) -> Floats:
+        try:
+            return read_piece(self.dataset.path_of(sample), segment.start_s, segment.duration_s)
+        except (UnreadableAudio, OSError) as error:
+            raise _Lost(sample, error) from error
 
     def _text(self, sample: Sample, segment: Segment, task: str) -> str:
         spec = self.cascade.spec

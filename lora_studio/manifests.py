@@ -1,6 +1,6 @@
 """Side files of a data set as spreadsheets and other systems write them: rows, and the files they name.
 
-Knows encodings, separators and paths; nothing of what the fields mean.
+Knows separators and paths; nothing of what the fields mean.
 """
 
 import csv
@@ -14,34 +14,10 @@ from typing import Any
 from urllib.parse import unquote
 
 from acestep.errors import InvalidRequest
+from acestep.typed_json import fault_of, read_text_of
 
 SEPARATORS = (",", ";", "\t", "|")
 MAX_TABLE_BYTES = 64 << 20
-_MARKS = (
-    (b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe\0\0", "utf-32"), (b"\0\0\xfe\xff", "utf-32"),
-    (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"),
-)  # fmt: skip
-
-
-def read_text_of(path: Path) -> str:
-    """A text file in whatever encoding: UTF-8, UTF-16 as Excel's Unicode text, or Windows' Western one.
-
-    Raises OSError.
-    """
-    raw = path.read_bytes()
-    for mark, encoding in _MARKS:
-        if raw.startswith(mark):
-            return raw.decode(encoding, "replace")
-    try:
-        text = raw.decode("utf-8")
-    except UnicodeDecodeError:
-        text = ""
-    if (raw and not text) or "\0" in text:
-        zeros = [raw[start:2000:2].count(0) for start in (0, 1)]
-        if max(zeros) > len(raw[:2000]) // 8:  # text of two bytes a letter, without a mark
-            return raw.decode("utf-16-le" if zeros[1] > zeros[0] else "utf-16-be", "replace")
-        return text or raw.decode("cp1252", "replace")
-    return text
 
 
 def table_rows(path: Path, names: Iterable[str]) -> list[tuple[int, dict[str, Any]]]:
@@ -57,7 +33,7 @@ def table_rows(path: Path, names: Iterable[str]) -> list[tuple[int, dict[str, An
     except OSError as error:
         raise InvalidRequest(f"{path.name} cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError, csv.Error) as error:
-        raise InvalidRequest(f"{path.name} cannot be read as a manifest: {error}") from error
+        raise InvalidRequest(f"{path.name} cannot be read as a manifest: {fault_of(error)}") from error
     return rows
 
 

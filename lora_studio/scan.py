@@ -111,14 +111,15 @@ def _manifest(folder: Path, places: Places, result: Scan) -> dict[str, Sample]:
     the musician edits.
     """
     found: dict[str, Sample] = {}
-    for name in MANIFESTS:
-        path = folder / name
+    here = {path.name.casefold(): path for path in sorted(folder.iterdir())}  # Metadata.CSV is one as well
+    for path in (here[name] for name in MANIFESTS if name in here):
         if not path.is_file():
             continue
+        name = path.name
         try:
             samples = _read_manifest(path, result)
         except InvalidRequest as error:
-            if path.suffix == ".json" and is_own(path):
+            if path.suffix.lower() == ".json" and is_own(path):
                 raise
             result.skipped.append(Skipped(name, str(error).replace(str(path), name)))
             continue
@@ -134,7 +135,7 @@ def _manifest(folder: Path, places: Places, result: Scan) -> dict[str, Sample]:
 
 
 def _read_manifest(path: Path, result: Scan) -> list[Sample]:
-    if path.suffix == ".json":
+    if path.suffix.lower() == ".json":
         dataset = read_dataset(path)
         result.dataset = result.dataset or dataset
         result.notes += dataset.notes

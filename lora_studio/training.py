@@ -143,10 +143,13 @@ def _material(
     tell("loading", 1, 1, config.base or DEFAULT_BASE)
     library = Library(cascade, dataset, home / "cache" / "lora_studio")
     left = library.fill(_telling(on_stage, "encoding"), lambda: alone and budget.over(ENCODED))
+    lost = [f"{entry.path} is left out: {entry.reason}" for entry in library.lost.values()]
+    if lost:
+        _require_enough(dataset)
     note = left_out(sum(entry.reason == NOT_LOOKED_AT for entry in dataset.skipped), left, config.data)
-    if note:
+    if note or lost:
         write_dataset(dataset, remembered)
-    return dataset, cascade, library, [note] if note else []
+    return dataset, cascade, library, [*lost, note] if note else lost
 
 
 def _accelerator(config: TrainConfig) -> Any:

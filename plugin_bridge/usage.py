@@ -90,6 +90,8 @@ class Parser(argparse.ArgumentParser):
     def _too_much(self, word: str) -> str:
         if word.startswith("-") and word not in ("-", "--"):
             name = word.partition("=")[0]
+            if name in self._option_string_actions:  # argparse takes all behind `--` for plain words
+                return f"{name} stands behind --, where nothing is an option: put it in front of it"
             known = [option for option in self._option_string_actions if option.startswith("--")]
             return f"there is no option {name}{close(name, known)}"
         if not any(not action.option_strings for action in self._actions):

@@ -321,12 +321,13 @@ def _through_daemon(remote: Any, message: Any, bar: Bar) -> "Iterator[Clip]":
 
 def _here(config: "Config", job: "Job", bar: Bar) -> "list[Clip]":
     """In this process: the same path the daemon's worker takes."""
-    from acestep.audio import probe
+    from acestep.audio import probe, require_sound
 
     request = job.request
-    for audio in (request.reference, request.context):
-        if audio is not None:
+    for audio, what in ((request.reference, "a reference"), (request.context, "a context")):
+        if audio is not None:  # said before a model is loaded
             probe(audio.path)
+            require_sound(None if job.made else audio, what)
     from server.models import models_for
     from server.worker import make_clips
 

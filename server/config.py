@@ -172,7 +172,9 @@ def _read(path: Path) -> dict[str, Any]:
             f"{path} cannot be read ({error.strerror}): expected a file of settings"
         ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidRequest(f"{path} is not TOML: {error}") from None
+        from acestep.typed_json import fault_of
+
+        raise InvalidRequest(f"{path} is not TOML: {fault_of(error)}") from None
     valid = sorted(set(FIELDS) - {"home"})
     unknown = sorted(set(settings) - set(valid))
     if unknown:

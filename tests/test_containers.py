@@ -344,14 +344,6 @@ def test_what_was_assumed_about_the_files_of_a_request_is_said_with_their_names(
     assert note.startswith("kick.wav: its header does not say how long it is")
 
 
-def test_an_ogg_of_several_joined_streams_says_that_the_first_was_read(tmp_path: Path) -> None:
-    file = tmp_path / "a.ogg"
-    content = bytes(written(file, noise()))
-    assert probe(file).notes == ()
-    file.write_bytes(content * 2)
-    assert "only the first" in probe(file).notes[0]
-
-
 @pytest.mark.parametrize("codec", ["GSM610", "G721_32", "NMS_ADPCM_16"])
 def test_a_codec_that_cannot_seek_is_read_whole_and_in_part(tmp_path: Path, codec: str) -> None:
     file = tmp_path / "a.wav"

@@ -77,6 +77,18 @@ def test_a_base_teacher_is_learned_with_its_guidance_from_audio(home):
     assert not cascade.supports("lego")
 
 
+def test_music_that_cannot_be_read_is_named_and_captions_may_be_in_any_encoding(home, tmp_path, capsys):
+    for file in (home / "music").iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "1.txt").write_bytes("für Gitarre, schön leise".encode("cp1252"))
+    (tmp_path / "cut.wav").write_bytes((home / "music" / "0.wav").read_bytes()[:30_000])
+    code, errors = distill(home, "some", "turbo", "--audio", str(tmp_path), "--steps", "1")
+    assert code == 0
+    assert set(errors) == {0, 1}
+    assert "left out: " in (told := capsys.readouterr().err)
+    assert "cut.wav is cut off" in told
+
+
 def test_a_run_that_was_stopped_goes_on_to_the_same_weights(home):
     recipe = Recipe("turbo", captions=str(home / "captions.txt"), width=0.5, depth=0.7, steps=12, batch=2,
                     seconds=1, rate=1e-3)  # fmt: skip

@@ -48,6 +48,13 @@ TRAINING = [
 ]
 
 
+def test_a_word_behind_two_dashes_that_is_an_option_elsewhere_is_told_so() -> None:
+    with contextlib.redirect_stderr(io.StringIO()) as told:
+        assert acestep.main(["generate", "--", "-", "--quiet"]) == 2
+    assert "--quiet stands behind --" in told.getvalue()
+    assert "did you mean" not in told.getvalue()
+
+
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """No test sees this user's home or daemon."""
@@ -100,6 +107,21 @@ def test_a_training_configuration_of_the_wrong_kind_is_told(tmp_path: Path, valu
     file = tmp_path / "train.json"
     file.write_text(json.dumps(values))
     told(lora_studio.main, "train", "--config", str(file))
+
+
+@pytest.mark.parametrize(
+    "words", [("train", "--config"), ("import",), ("train", "--name", "x")], ids=lambda words: words[0]
+)
+def test_what_is_nested_too_deeply_is_said_in_plain_words(tmp_path: Path, words: tuple[str, ...]) -> None:
+    file = tmp_path / "deep.json"
+    if words == ("import",):
+        (tmp_path / "adapter").mkdir()
+        file = tmp_path / "adapter" / "adapter_config.json"
+        (file.parent / "adapter_model.safetensors").write_bytes(b"\x02" + bytes(7) + b"{}")
+    file.write_text(DEEP)
+    said = told(lora_studio.main, *words, str(file if words != ("import",) else file.parent))
+    assert "nested too deeply" in said
+    assert "recursion" not in said
 
 
 def test_a_training_configuration_that_cannot_be_read_is_told(tmp_path: Path) -> None:

@@ -137,6 +137,33 @@ def test_an_ogg_is_read_too(tmp_path: Path) -> None:
     assert (found.title, found.comment) == ("Rain", "warm dub chords")
 
 
+def ape(*items: tuple[str, str], flags: int = 0) -> bytes:
+    body = b"".join(
+        struct.pack("<II", len(value.encode()), flags) + name.encode() + b"\0" + value.encode()
+        for name, value in items
+    )
+    head = struct.pack("<IIII", 2000, len(body) + 32, len(items), 0) + bytes(8)
+    return b"APETAGEX" + head[:12] + struct.pack("<I", 0xA000_0000) + bytes(8) + body + b"APETAGEX" + head
+
+
+@pytest.mark.parametrize("behind", [b"", b"TAG" + bytes(125)], ids=["last", "before ID3v1"])
+def test_an_ape_tag_at_the_end_of_an_mp3_is_read(tmp_path: Path, behind: bytes) -> None:
+    file = tmp_path / "a.mp3"
+    soundfile.write(file, np.zeros(24_000), 24_000)
+    items = (("Title", "Größe"), ("BPM", "127.5"), ("INITIALKEY", "11A"), ("Cover Art", "x\0y"))
+    file.write_bytes(file.read_bytes() + ape(*items) + behind)
+    tags = read_labels(file)
+    assert (tags.bpm, tags.key, tags.title, tags.unread) == (127.5, "F# minor", "Größe", [])
+    assert survey(file).seconds == pytest.approx(1.0, abs=0.15)
+
+
+def test_a_broken_ape_tag_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "a.mp3"
+    soundfile.write(file, np.zeros(24_000), 24_000)
+    file.write_bytes(file.read_bytes() + b"APETAGEX" + struct.pack("<III", 2000, 1 << 30, 1) + bytes(12))
+    assert "APE tag has a wrong length" in read_labels(file).unread[0]
+
+
 def test_info_and_old_id3_are_read_with_their_encodings(tmp_path: Path) -> None:
     file = tmp_path / "a.wav"
     soundfile.write(file, np.zeros((9_000, 1)), 44_100)

@@ -9,8 +9,9 @@ import pytest
 import soundfile
 
 from acestep.errors import InvalidRequest
-from lora_studio.captions import read_sidecars
-from lora_studio.manifests import Places, read_text_of
+from acestep.typed_json import read_text_of
+from lora_studio.captions import name_words, read_sidecars
+from lora_studio.manifests import Places
 from lora_studio.preparing import prepare
 from lora_studio.scan import Scan, scan
 from tests.lora_material import acid, add_chunk, pulse, write
@@ -43,6 +44,7 @@ TABLES = {
     "empty rows and cells": b"file_name,caption,bpm,\n,,,\na.wav,f\xc3\xbcr Gitarre,100,\n,,,\n",
     "commas in a semicolon table": "file_name;caption;bpm\na.wav;für Gitarre;100\n\n".encode(),
     "quotes": 'file_name,caption,bpm\n"a.wav","für Gitarre",100\n'.encode(),
+    "units": b'file_name,caption,bpm\na.wav,"f\xc3\xbcr Gitarre",100.0 BPM\n',
     "old Mac lines": "file_name,caption,bpm\ra.wav,für Gitarre,100\r".encode(),
 }
 
@@ -54,6 +56,18 @@ def test_tables_of_every_program_are_read(folder: Path, name: str) -> None:
     assert captions(found) == {"a.wav": "für Gitarre"}
     assert [file.manifest.bpm for group in found.groups for file in group.files if file.manifest] == [100.0]
     assert found.skipped == []
+
+
+def test_a_table_is_found_whatever_the_case_of_its_name(folder: Path) -> None:
+    (folder / "Metadata.CSV").write_text("file_name;caption;key\nA.WAV;warm;8A / Am\n")
+    (file,) = [file for group in scan(folder).groups for file in group.files if file.manifest]
+    assert file.manifest
+    assert (file.manifest.caption, file.manifest.keyscale) == ("warm", "A minor")
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_words_of_a_name_stay_whole_however_its_accents_are_written(form: str) -> None:
+    assert name_words(unicodedata.normalize(form, "Größe_Café_loop")) == ["größe", "café"]
 
 
 def test_a_caption_of_several_lines_is_one_cell(folder: Path) -> None:

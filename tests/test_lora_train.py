@@ -23,6 +23,7 @@ from lora_studio import checkpoints, lora, preflight
 from lora_studio.cache import TensorCache
 from lora_studio.checkpoints import RunState
 from lora_studio.config import TrainConfig
+from lora_studio.dataset import write_dataset
 from lora_studio.examples import Library
 from lora_studio.noise import NoiseLevels, levels_for
 from lora_studio.order import order_of
@@ -372,6 +373,38 @@ def test_too_little_audio_is_an_error_before_anything_is_made(base: Path, tmp_pa
     with pytest.raises(InvalidRequest, match=r"only 3\.0 s of audio in 1 file"):
         train(config(tmp_path, home=str(tmp_path / "home"), base=str(base)))
     assert not (tmp_path / "home").exists()
+
+
+def stems(folder: Path) -> Path:
+    for name, pitch in (("bass", 55), ("keys", 220), ("lead", 440)):
+        write(folder / "song" / f"{name}.wav", pulse(120, 8, pitch, seed=pitch))
+    return folder
+
+
+def test_a_file_that_became_unreadable_is_named_and_the_rest_is_encoded(base: Path, tmp_path: Path) -> None:
+    folder = stems(tmp_path / "stems")
+    dataset = prepare(folder)
+    assert {sample.stem for sample in dataset.used()} == {"bass", "keys", "lead"}
+    (folder / "song" / "keys.wav").write_bytes(b"half a file")
+    library = Library(Cascade.load(base, device="cpu"), dataset, tmp_path / "cache")
+    assert library.fill() == 0
+    assert set(library.lost) == {"song/keys.wav"}
+    assert "keys.wav is not audio that can be read" in library.lost["song/keys.wav"].reason
+    assert library.lost["song/keys.wav"] in dataset.skipped
+    assert {example.sample for example in library.examples} == {"song/bass.wav", "song/lead.wav"}
+    assert all(example.stem_aware for example in library.examples[1::2])
+    assert "song/keys.wav" not in {sample.audio_path for sample in dataset.used()}
+
+
+def test_a_run_that_lost_too_many_files_is_refused_before_it_trains(base: Path, tmp_path: Path) -> None:
+    folder = stems(tmp_path / "stems")
+    dataset = folder / "dataset.json"
+    write_dataset(prepare(folder), dataset)
+    for file in folder.rglob("*.wav"):
+        file.unlink()
+    with pytest.raises(InvalidRequest, match="no sample to train on"):
+        train(config(dataset, home=str(tmp_path / "home"), base=str(base)))
+    assert not (tmp_path / "home" / "adapters").exists()
 
 
 def test_a_data_set_without_usable_samples_never_succeeds(base: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import soundfile
 
 from acestep import groove
 from acestep.clip import Clip
-from acestep.errors import Cancelled, InvalidRequest, PoorFit, SilentClip, StorageError
+from acestep.errors import Cancelled, InvalidRequest, PoorFit, SilentClip, StorageError, UnreadableAudio
 from acestep.grid import Grid
 from acestep.inspect import describe
 from acestep.key import Key
@@ -294,6 +294,41 @@ def test_a_clip_is_spotted_to_where_its_context_was_recorded(tmp_path):
     request = GenerateRequest(prompt="x", task="complete", context=context, bpm=112.0, bars=2, seed=2)
     (clip,) = produce(SmallBand(), request, tmp_path / "out")
     assert read_chunks(clip.path)["bext"]["time_reference"] == 480_000 + 48_000
+
+
+def silent_file(folder: Path, noise: int = 0, sounds_from_s: float = 8.0) -> str:
+    """Eight seconds of nothing but the noise of 16 bits, and of music from a second on."""
+    audio = np.random.default_rng(0).integers(-noise, noise + 1, (8 * 48_000, 2)) / 2**15
+    start = round(sounds_from_s * 48_000)
+    audio[start:] += drums(Grid(120.0, bars=4)).T[: len(audio) - start]
+    file = folder / "quiet.wav"
+    soundfile.write(file, audio, 48_000)
+    return str(file)
+
+
+@pytest.mark.parametrize("kind", ["reference", "context"])
+@pytest.mark.parametrize("noise", [0, 2])
+def test_a_silent_reference_or_context_is_refused_before_anything_is_made(tmp_path, kind, noise):
+    cascade, file = SmallBand(), silent_file(tmp_path, noise)
+    request = GenerateRequest(prompt="x", bpm=120, bars=2, seed=2, **{kind: file})
+    with pytest.raises(UnreadableAudio, match=f"quiet.wav is silent: expected a {kind} in which"):
+        produce(cascade, request, tmp_path / "out")
+    assert cascade.batches == []
+
+
+def test_the_part_that_is_named_must_sound(tmp_path):
+    file = silent_file(tmp_path, sounds_from_s=4.0)
+    request = GenerateRequest(prompt="x", bpm=120, bars=2, seed=2, reference=AudioRange(file, 1.0, 3.0))
+    with pytest.raises(UnreadableAudio, match=r"silent from 1\.00 to 3\.00 s.* name another part"):
+        produce(SmallBand(), request, tmp_path / "out")
+
+
+def test_a_silent_place_of_a_song_can_be_made_anew(tmp_path):
+    file = silent_file(tmp_path, sounds_from_s=4.0)
+    request = GenerateRequest(
+        prompt="x", bpm=120, signature="4/4", bars=4, seed=2, task="repaint", context=file, repaint_s=(0, 2)
+    )
+    assert len(produce(SmallBand(), request, tmp_path / "out")) == 1
 
 
 class Silent(SmallBand):
