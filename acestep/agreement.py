@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from acestep.audio import probe
-from acestep.clip import read_sidecar
 from acestep.context import LAYERS, heard
 from acestep.errors import InvalidRequest, NotFound, UnreadableAudio
 from acestep.grid import BARS_RANGE, BPM_RANGE, DURATION_RANGE_S, Grid, Signature
@@ -21,6 +20,7 @@ from acestep.labels import read_labels
 from acestep.measure import Measurement
 from acestep.request import AudioRange, GenerateRequest
 from acestep.riff import read_chunks
+from acestep.sidecar import read_sidecar
 from acestep.tempo_map import TempoMap
 
 SURE_TEMPO = 0.5  # confidence from which a tempo that was heard is believed

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from acestep.clip import read_sidecar
+from acestep.aim import Aim
 from acestep.errors import InvalidRequest, NotFound, UnreadableAudio
 from acestep.grid import Grid, Signature
 from acestep.key import Key
 from acestep.labels import key_in
 from acestep.riff import read_chunks
+from acestep.sidecar import read_sidecar
 from acestep.tempo_map import TempoMap
-from acestep.verdict import Aim
 
 SOFTWARE = "acestep-bridge "  # how the originator of our own files begins
 

@@ -6,7 +6,6 @@ Knows files and folders; knows nothing of how the audio was made or measured.
 import contextlib
 import errno
 import json
-import math
 import os
 import re
 import secrets
@@ -20,16 +19,14 @@ from types import TracebackType
 from typing import Any
 
 from acestep import typed_json
-from acestep.errors import AceStepError, InvalidRequest, NotFound, StorageError
+from acestep.errors import AceStepError, InvalidRequest, StorageError
 from acestep.grid import Grid
 from acestep.key import Key
+from acestep.sidecar import SIDECAR_ENDING, read_sidecar, sidecar_text
 from acestep.typed_json import Count, Name, Size, Text
 
-SIDECAR_FORMAT = 1
-SIDECAR_ENDING = ".json"  # NAME.wav.json beside NAME.wav
 TEMPORARY = ".acestep-{}-{}.part"  # hidden; the process id tells the living from the dead
 READY = ".ready"  # in place of .part: all that is in there is whole, and appears even if its writer dies
-MAX_SIDECAR_BYTES = 2 << 20
 COMPANIONS = (".mid",)  # files that go with a clip: NAME.mid beside NAME.wav
 MAX_SLUG_CHARS = 40
 MAX_SAME_NAME = 1000
@@ -98,34 +95,6 @@ class Clip:
         if file.name.endswith(SIDECAR_ENDING):
             file = file.with_name(file.name.removesuffix(SIDECAR_ENDING))
         return cls.from_sidecar(read_sidecar(file), file)
-
-
-def read_sidecar(path: str | Path) -> dict[str, Any]:
-    """The sidecar of an audio file, or the sidecar itself. Raises NotFound or InvalidRequest."""
-    file = Path(path)
-    if not file.name.endswith(SIDECAR_ENDING):
-        file = file.with_name(file.name + SIDECAR_ENDING)
-    try:
-        content = typed_json.read(file, typed_json.Fields, max_bytes=MAX_SIDECAR_BYTES)
-    except FileNotFoundError as error:
-        raise NotFound(f"there is no sidecar {file}") from error
-    if content.get("format") != SIDECAR_FORMAT:
-        raise InvalidRequest(f"{file} is no sidecar of format {SIDECAR_FORMAT}: made by a newer version?")
-    return content
-
-
-def sidecar_text(sidecar: Mapping[str, Any]) -> bytes:
-    """A sidecar as it is written; JSON knows no NaN and no infinity, so these become null."""
-    text = json.dumps(_finite(sidecar), indent=1, ensure_ascii=False, sort_keys=True, allow_nan=False)
-    return text.encode("utf-8")
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {name: _finite(inner) for name, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def clip_stem(prompt: str, grid: Grid, key: Key | None, take: int, when: time.struct_time) -> str:

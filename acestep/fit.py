@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from acestep import groove, stretcher
+from acestep.aim import Aim
 from acestep.attack import LATEST_S, freed, loop_attack
 from acestep.audio import repair
 from acestep.grid import SAMPLE_RATE_HZ, Grid
@@ -21,7 +22,7 @@ from acestep.measure import Measurement
 from acestep.onsets import mono, onset_curve, pick_onsets
 from acestep.seam import cut_loop, smooth_seam, start_moved
 from acestep.stretch import ATTACK_S, TRANSPOSED_ATTACK_S, paste_attacks, stretch, warp
-from acestep.verdict import SURE_TEMPO, Aim, judge
+from acestep.verdict import SURE_TEMPO, judge
 
 IN_PLACE_S = 0.010  # a start nearer than this to where it belongs is left alone: attacks are heard no finer …
 IN_PLACE_LED_S = 0.002  # … where something leads into it, moving it costs nothing

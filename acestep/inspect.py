@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from acestep.aim import Aim
 from acestep.audio import load_audio, probe
 from acestep.claim import Claim, claimed, sidecar_of
 from acestep.clip import write_file
@@ -23,7 +24,7 @@ from acestep.labels import read_labels
 from acestep.measure import Measurement, measure
 from acestep.onsets import mono
 from acestep.riff import chunks_and_notes
-from acestep.verdict import Aim, judge
+from acestep.verdict import judge
 
 PLOT_WIDTH_IN, PLOT_HEIGHT_IN = 14, 7
 SPECTROGRAM_DB = 80.0

@@ -13,10 +13,11 @@ import numpy as np
 
 from acestep.again import Made
 from acestep.agreement import agreed
+from acestep.aim import Aim
 from acestep.audio import require_sound, source_notes
 from acestep.choose import Rank, rank, refuse_silence
 from acestep.claim import SOFTWARE
-from acestep.clip import SIDECAR_FORMAT, Clip, Staging, clip_stem, read_sidecar
+from acestep.clip import Clip, Staging, clip_stem
 from acestep.context import LAYERS, read_context
 from acestep.encode import encode, mp3_headroom_db
 from acestep.errors import Cancelled, PoorFit, UnreadableAudio
@@ -29,8 +30,9 @@ from acestep.memory import CHOICES
 from acestep.pace import Progress
 from acestep.request import MAX_SEED, MOVED_TASKS, GenerateRequest
 from acestep.riff import MusicalData, read_chunks
+from acestep.sidecar import SIDECAR_FORMAT, read_sidecar
 from acestep.tempo_map import TempoMap
-from acestep.verdict import OTHER_KEY, Aim, Errors
+from acestep.verdict import OTHER_KEY, Errors
 from acestep.version import __version__
 
 if TYPE_CHECKING:

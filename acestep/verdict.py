@@ -3,18 +3,13 @@
 Knows measurements and grids; changes nothing.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
-from acestep.errors import InvalidRequest
-from acestep.grid import Grid, Signature
+from acestep.aim import Aim
 from acestep.groove import Attacks, errors_on, straighten
-from acestep.key import Key
 from acestep.measure import Measurement, measure
-from acestep.tempo_map import TempoMap
 from acestep.tonality import OTHER_KEY, SAME_KEY, SAME_NOTES, compare_keys
 
 __all__ = ["OTHER_KEY", "SAME_KEY", "SAME_NOTES", "Aim", "Errors", "errors", "judge"]
@@ -22,50 +17,6 @@ __all__ = ["OTHER_KEY", "SAME_KEY", "SAME_NOTES", "Aim", "Errors", "errors", "ju
 TEMPO_TOLERANCE_PCT = 0.5
 DOWNBEAT_TOLERANCE_MS = 25.0
 SURE_TEMPO = 0.5  # a part's own tempo is held against it only where it is heard surely
-
-
-@dataclass(frozen=True)
-class Aim:
-    """What was asked for. `downbeat_s` is where the first bar begins; `on_bar`: see `measure`.
-
-    `given` says that the beats are those of other music, which the clip is a part for: it is judged by where
-    its attacks lie on them. Which beat a lone bass or lead would begin a bar with says nothing of that.
-    """
-
-    grid: Grid
-    key: Key | None = None
-    tempo_map: TempoMap | None = None
-    downbeat_s: float = 0.0
-    on_bar: bool = False
-    given: bool = False
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values for the sidecar."""
-        return {
-            "bpm": self.grid.bpm,
-            "signature": str(self.grid.signature),
-            "bars": self.grid.bars,
-            "key": str(self.key) if self.key else None,
-            "tempo_map": self.tempo_map.to_list() if self.tempo_map else None,
-            "downbeat_s": self.downbeat_s,
-            "on_bar": self.on_bar,
-            "given": self.given,
-        }
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "Aim":
-        """From `to_dict`'s values. Raises InvalidRequest for others."""
-        try:
-            return cls(
-                Grid(values["bpm"], Signature.parse(values["signature"]), values["bars"]),
-                Key.parse(values["key"]) if values["key"] else None,
-                TempoMap.parse(values["tempo_map"]) if values["tempo_map"] else None,
-                float(values["downbeat_s"]),
-                bool(values["on_bar"]),
-                bool(values.get("given")),  # older sidecars do not say
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise InvalidRequest(f"the sidecar does not say what its clip should be: {error}") from error
 
 
 @dataclass(frozen=True)

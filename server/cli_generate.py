@@ -205,7 +205,8 @@ def wanted(arguments: argparse.Namespace) -> tuple[GenerateRequest, int | None, 
         if "prompt" not in given:
             raise InvalidRequest("no prompt: say in words what it should sound like, or use --from")
         return GenerateRequest(**given), None, {}
-    from acestep.clip import Clip, read_sidecar
+    from acestep.clip import Clip
+    from acestep.sidecar import read_sidecar
 
     file = Path(arguments.sidecar)
     sidecar = read_sidecar(file)

@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from acestep import typed_json
-from acestep.clip import MAX_SIDECAR_BYTES, SIDECAR_ENDING, Clip, belongings, read_sidecar, sidecar_text
+from acestep.clip import Clip, belongings
 from acestep.errors import AceStepError, AlreadyExists, InvalidRequest, NotFound
 from acestep.key import Key
+from acestep.sidecar import MAX_SIDECAR_BYTES, SIDECAR_ENDING, read_sidecar, sidecar_text
 from server import database, logs, moves
 from server.scan import Unreadable, clips, is_ordinary, stamp
 

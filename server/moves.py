@@ -14,8 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from acestep.clip import COMPANIONS, SIDECAR_ENDING, TEMPORARY, Clip, rename_new
+from acestep.clip import COMPANIONS, TEMPORARY, Clip, rename_new
 from acestep.errors import AlreadyExists, NotFound, StorageError
+from acestep.sidecar import SIDECAR_ENDING
 
 
 class Turns:

@@ -6,8 +6,9 @@ Runs at start, before the worker does.
 from collections.abc import Iterable
 from pathlib import Path
 
-from acestep.clip import SIDECAR_ENDING, Clip, sweep_unfinished
+from acestep.clip import Clip, sweep_unfinished
 from acestep.errors import AceStepError
+from acestep.sidecar import SIDECAR_ENDING
 from server import logs
 from server.journal import JobRecord, Journal
 from server.library import Library

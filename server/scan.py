@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from acestep.clip import SIDECAR_ENDING
+from acestep.sidecar import SIDECAR_ENDING
 
 
 @dataclass(frozen=True)

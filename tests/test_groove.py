@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from acestep.aim import Aim
 from acestep.beats import find_beat_offset
 from acestep.fit import fit, moved
 from acestep.grid import SAMPLE_RATE_HZ, Grid, Signature
@@ -11,7 +12,6 @@ from acestep.loudness import seam_error
 from acestep.measure import measure
 from acestep.onsets import mono, onset_curve, pick_onsets
 from acestep.tempo_map import TempoMap, TempoPoint
-from acestep.verdict import Aim
 from tests.band import drums
 
 RAMP = TempoMap((TempoPoint(0, 100, ramp=True), TempoPoint(16, 120), TempoPoint(24, 90)))

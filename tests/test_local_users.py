@@ -12,9 +12,10 @@ from pathlib import Path
 import grpc
 import pytest
 
-from acestep.clip import Clip, read_sidecar
+from acestep.clip import Clip
 from acestep.errors import ForbiddenPath, InvalidRequest, NotFound
 from acestep.request import GenerateRequest
+from acestep.sidecar import read_sidecar
 from protos.acestep.v1 import acestep_pb2 as pb
 from server import logs
 from server.library import Library, Search

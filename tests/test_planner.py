@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from acestep import Cascade, GenerateRequest, errors
-from acestep.clip import read_sidecar
 from acestep.planner import KEYS, Planner, code_count
+from acestep.sidecar import read_sidecar
 from server import cli
 from tests.closeness import assert_close, assert_differs
 from tests.test_parity import stock_latents, turbo_options

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from acestep.clip import SIDECAR_ENDING, Clip
+from acestep.clip import Clip
 from acestep.errors import AlreadyExists, InvalidRequest, NotFound
 from acestep.request import GenerateRequest
+from acestep.sidecar import SIDECAR_ENDING
 from server import library as library_module
 from server.library import Library, Search
 from server.queue import Job

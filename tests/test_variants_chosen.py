@@ -9,10 +9,10 @@ import soundfile
 import torch
 
 from acestep import Cascade, GenerateRequest, errors, produce
-from acestep.clip import read_sidecar
 from acestep.compose import compose, parse_stage
 from acestep.memory import WINDOWS
 from acestep.production import reproduce
+from acestep.sidecar import read_sidecar
 from server import cli
 from server.config import load
 from tests.closeness import assert_close
