@@ -27,7 +27,7 @@ NO_DAEMON = "no daemon runs here: start it with `acestep serve`"
 
 def add_commands(commands: Any) -> None:
     """The four commands with their flags."""
-    from server.cli import add_settings
+    from server.cli_settings import add_settings
 
     status = commands.add_parser("status", help="whether a daemon runs, and what it does (exit code 1: none)")
     status.add_argument("--json", action="store_true", help="print JSON")
@@ -46,7 +46,7 @@ def add_commands(commands: Any) -> None:
 
 
 def _found(arguments: argparse.Namespace) -> "tuple[Config, Remote | None]":
-    from server.cli import settings
+    from server.cli_settings import settings
     from server.remote import Remote
 
     config, flags = settings(arguments)

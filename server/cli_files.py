@@ -40,7 +40,7 @@ def add_commands(commands: Any) -> None:
         "file", metavar="FILE", nargs="?", help="a file or folder (default: the samples folder)"
     )
     opened.set_defaults(run=_open)
-    from server.cli import add_settings
+    from server.cli_settings import add_settings
 
     add_settings(opened, ("home", "samples"))
     completion = commands.add_parser("completion", help="print what makes a shell complete these commands")
@@ -93,7 +93,7 @@ def _open(arguments: argparse.Namespace) -> int:
         if not path.exists():
             raise NotFound(f"{path} is not there: expected a file or a folder")
     else:
-        from server.cli import settings
+        from server.cli_settings import settings
 
         path = settings(arguments)[0].samples
         if not path.is_dir():

@@ -129,7 +129,7 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Makes the clips; prints one line a clip."""
-    from server.cli import settings
+    from server.cli_settings import settings
     from server.queue import Job
 
     config, flags = settings(arguments)
