@@ -13,28 +13,28 @@ from acestep.version import __version__
 
 _HOME = {
     "AudioRange": "acestep.request",
-    "Cascade": "acestep.cascade",
-    "Clip": "acestep.clip",
+    "Cascade": "acestep.model.cascade",
+    "Clip": "acestep.clips.clip",
     "GenerateRequest": "acestep.request",
-    "Grid": "acestep.grid",
-    "Key": "acestep.key",
-    "Signature": "acestep.grid",
-    "Take": "acestep.cascade",
+    "Grid": "acestep.music.grid",
+    "Key": "acestep.music.key",
+    "Signature": "acestep.music.grid",
+    "Take": "acestep.model.cascade",
     "errors": "acestep.errors",
-    "produce": "acestep.production",
+    "produce": "acestep.clips.production",
 }
 
 __all__ = [*_HOME, "__version__"]
 
 if TYPE_CHECKING:
     from acestep import errors as errors
-    from acestep.cascade import Cascade as Cascade
-    from acestep.cascade import Take as Take
-    from acestep.clip import Clip as Clip
-    from acestep.grid import Grid as Grid
-    from acestep.grid import Signature as Signature
-    from acestep.key import Key as Key
-    from acestep.production import produce as produce
+    from acestep.clips.clip import Clip as Clip
+    from acestep.clips.production import produce as produce
+    from acestep.model.cascade import Cascade as Cascade
+    from acestep.model.cascade import Take as Take
+    from acestep.music.grid import Grid as Grid
+    from acestep.music.grid import Signature as Signature
+    from acestep.music.key import Key as Key
     from acestep.request import AudioRange as AudioRange
     from acestep.request import GenerateRequest as GenerateRequest
 

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from acestep.errors import InvalidRequest
-from acestep.grid import BARS_RANGE, BPM_RANGE, Grid, Signature, is_number
-from acestep.key import Key
-from acestep.tempo_map import TempoMap
+from acestep.music.grid import BARS_RANGE, BPM_RANGE, Grid, Signature, is_number
+from acestep.music.key import Key
+from acestep.music.tempo_map import TempoMap
 
 TASKS = ("text", "cover", "repaint", "lego", "complete", "extract")
 CONTEXT_TASKS = ("cover", "repaint", "lego", "complete", "extract")

@@ -10,23 +10,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 _HOME = {
-    "Dataset": "lora_studio.dataset",
+    "Dataset": "lora_studio.data.dataset",
     "TrainConfig": "lora_studio.config",
-    "prepare": "lora_studio.preparing",
-    "read_dataset": "lora_studio.dataset",
-    "train": "lora_studio.training",
-    "write_dataset": "lora_studio.dataset",
+    "prepare": "lora_studio.data.preparing",
+    "read_dataset": "lora_studio.data.dataset",
+    "train": "lora_studio.train.training",
+    "write_dataset": "lora_studio.data.dataset",
 }
 
 __all__ = list(_HOME)
 
 if TYPE_CHECKING:
     from lora_studio.config import TrainConfig as TrainConfig
-    from lora_studio.dataset import Dataset as Dataset
-    from lora_studio.dataset import read_dataset as read_dataset
-    from lora_studio.dataset import write_dataset as write_dataset
-    from lora_studio.preparing import prepare as prepare
-    from lora_studio.training import train as train
+    from lora_studio.data.dataset import Dataset as Dataset
+    from lora_studio.data.dataset import read_dataset as read_dataset
+    from lora_studio.data.dataset import write_dataset as write_dataset
+    from lora_studio.data.preparing import prepare as prepare
+    from lora_studio.train.training import train as train
 
 
 def __getattr__(name: str) -> Any:

@@ -18,17 +18,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from acestep import __version__
-from acestep.command import run
+from acestep.clips.wording import tempo
+from acestep.console.command import run
+from acestep.console.terminal import write_plainly
+from acestep.console.usage import Parser, spelled_out
 from acestep.errors import Cancelled, InvalidRequest
-from acestep.terminal import write_plainly
-from acestep.usage import Parser, spelled_out
-from acestep.wording import tempo
 from lora_studio.cli_library import add_library_commands
 from lora_studio.config import NOISES, PRECISIONS, TARGETS, TrainConfig
 from lora_studio.console import Console
 
 if TYPE_CHECKING:
-    from lora_studio.dataset import Dataset
+    from lora_studio.data.dataset import Dataset
 
 _HELP = {
     "base": "cascade to train on: a name from `acestep models`, or a folder (default: nano)",
@@ -155,10 +155,10 @@ def _add_train(commands: Any) -> None:
 
 
 def _prepare(arguments: argparse.Namespace) -> int:
-    from lora_studio.dataset import is_own, write_dataset
-    from lora_studio.preparing import prepare
-    from lora_studio.report import write_report
-    from lora_studio.segments import Limits
+    from lora_studio.data.dataset import is_own, write_dataset
+    from lora_studio.data.preparing import prepare
+    from lora_studio.data.report import write_report
+    from lora_studio.data.segments import Limits
 
     console = Console(arguments.json)
     with console:
@@ -216,7 +216,7 @@ def _tell_dataset(dataset: "Dataset", console: Console, written: Path) -> None:
 
 def _train(arguments: argparse.Namespace) -> int:
     config = _config(arguments)
-    from lora_studio.training import forget, train
+    from lora_studio.train.training import forget, train
 
     if arguments.restart:
         forget(config)

@@ -10,10 +10,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from acestep.command import FAILED
+from acestep.console.command import FAILED
+from acestep.console.usage import number
 from acestep.errors import InvalidRequest
 from acestep.request import MAX_ADAPTER_SCALE
-from acestep.usage import number
 
 
 def add_library_commands(commands: Any) -> None:
@@ -54,7 +54,7 @@ def add_library_commands(commands: Any) -> None:
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    from lora_studio.library import adapters
+    from lora_studio.adapters.library import adapters
 
     found = adapters()
     if arguments.json:
@@ -71,7 +71,7 @@ def _list(arguments: argparse.Namespace) -> int:
 
 
 def _show(arguments: argparse.Namespace) -> int:
-    from lora_studio.library import find
+    from lora_studio.adapters.library import find
 
     entry = find(arguments.name)
     if arguments.json:
@@ -82,27 +82,27 @@ def _show(arguments: argparse.Namespace) -> int:
 
 
 def _export(arguments: argparse.Namespace) -> int:
-    from lora_studio.library import export
+    from lora_studio.adapters.library import export
 
     print(export(arguments.name, arguments.out, arguments.format, arguments.stage))
     return 0
 
 
 def _import(arguments: argparse.Namespace) -> int:
-    from lora_studio.library import bring_in
+    from lora_studio.adapters.library import bring_in
 
     entry = bring_in(arguments.path, arguments.name, arguments.base, arguments.stage)
     print(f"adapter {entry.name}: stages {', '.join(entry.stages)}, {entry.folder}")
     if entry.left_out:
-        from acestep.adapter_files import listed
+        from acestep.adapters.files import listed
 
         print(f"left out, because no layer of ACE-Step is called so: {listed(entry.left_out)}")
     return 0
 
 
 def _remove(arguments: argparse.Namespace) -> int:
-    from acestep.adapter_files import available
-    from lora_studio.library import remove
+    from acestep.adapters.files import available
+    from lora_studio.adapters.library import remove
 
     path = available().get(arguments.name)
     if path is not None and not arguments.yes:
@@ -116,7 +116,7 @@ def _remove(arguments: argparse.Namespace) -> int:
 
 
 def _merge(arguments: argparse.Namespace) -> int:
-    from lora_studio.merging import merge_adapters, merge_into_base
+    from lora_studio.adapters.merging import merge_adapters, merge_into_base
 
     wanted = [_scaled(text) for text in arguments.adapters]
     if arguments.into:

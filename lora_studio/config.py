@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from acestep.errors import InvalidRequest
-from acestep.grid import is_number
+from acestep.music.grid import is_number
 from acestep.typed_json import fault_of
-from lora_studio.segments import Limits
+from lora_studio.data.segments import Limits
 
 TARGETS: dict[str, tuple[str, ...]] = {
     "attention": ("to_q", "to_k", "to_v", "to_out.0"),

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from acestep.command import expanded
+from acestep.console.command import expanded
+from acestep.console.usage import number
 from acestep.errors import InvalidRequest
-from acestep.usage import number
 from protos import OWNER_FILE
 
 GRPC_PORT = 50551
@@ -93,7 +93,7 @@ class Config:
         _within("max_uploads_mb", self.max_uploads_mb, 1, 1_000_000)
         _within("osc_rate_hz", self.osc_rate_hz, 1, 1_000_000)
         _within("idle_unload_min", self.idle_unload_min, 0, 100_000)
-        from acestep.memory import CHOICES, PRECISIONS
+        from acestep.checkpoints.memory import CHOICES, PRECISIONS
 
         for name, choices in (("variant", ("", *CHOICES)), ("precision", PRECISIONS)):
             if getattr(self, name) not in choices:

@@ -13,24 +13,27 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from acestep.command import FAILED
+from acestep.console.command import FAILED
 from acestep.errors import AceStepError, InvalidRequest, StorageError
 from acestep.version import __version__
 from protos import WIRE_VERSION
-from server import heap, logs, recovery
-from server import worker as worker_module
+from server import heap, logs
 from server.config import Config
-from server.events import ClipWritten, Event, Failed, Hub
-from server.grpc_server import GrpcServer
-from server.grpc_service import DaemonService
-from server.intake import Intake
-from server.journal import Journal
-from server.library import Library
-from server.midi import MidiInput, Trigger, Triggers
+from server.grpc.port import GrpcServer
+from server.grpc.service import DaemonService
+from server.jobs import recovery
+from server.jobs import worker as worker_module
+from server.jobs.events import ClipWritten, Event, Failed, Hub
+from server.jobs.intake import Intake
+from server.jobs.journal import Journal
+from server.jobs.queue import JobQueue
+from server.jobs.uploads import Uploads
+from server.jobs.worker import Worker
+from server.library.index import Library
+from server.library.places import HomeLock
+from server.midi.input import MidiInput, Trigger, Triggers
 from server.models import models_for
-from server.osc import OscServer
-from server.places import HomeLock
-from server.queue import JobQueue
+from server.osc.server import OscServer
 from server.security import (
     AllowedFolders,
     RateLimit,
@@ -41,8 +44,6 @@ from server.security import (
     private_folder,
     read_or_create_token,
 )
-from server.uploads import Uploads
-from server.worker import Worker
 
 FINISH_S = 3.0  # after SIGTERM, a running job that can end within this may
 CANCEL_S = 1.2  # and this long one that is cancelled may take to stop

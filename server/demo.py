@@ -15,13 +15,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from acestep.clip import Clip
-from acestep.command import one_line, run
+from acestep.clips.clip import Clip
+from acestep.clips.wording import describe, tempo
+from acestep.console.command import one_line, run
 from acestep.errors import AceStepError, Unavailable
-from acestep.grid import bars_in_words
-from acestep.wording import describe, tempo
+from acestep.music.grid import bars_in_words
 from server import config as configuration
-from server.osc_codec import Message, encode, parse
+from server.osc.packets import Message, encode, parse
 
 START_TIMEOUT_S = 120.0  # a cold disk under torch
 JOB_TIMEOUT_S = 600.0

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from acestep.command import one_line, plain
+from acestep.console.command import one_line, plain
 
 MAX_FILE_BYTES = 4 << 20
 KEPT_FILES = 3

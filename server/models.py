@@ -16,16 +16,16 @@ from server import logs
 from server.config import Config
 
 if TYPE_CHECKING:
-    from acestep.cascade import Cascade
+    from acestep.model.cascade import Cascade
 
 log = logs.get("models")
 
 
 def load_cascade(name: str, device: str, precision: str = "auto", planner: str = "") -> "Cascade":
-    """The real loader: `acestep.cascade.Cascade.load`, which logs what it chose and why."""
+    """The real loader: `acestep.model.cascade.Cascade.load`, which logs what it chose and why."""
     import torch
 
-    from acestep.cascade import Cascade
+    from acestep.model.cascade import Cascade
 
     dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}.get(precision)
     return Cascade.load(name, device=device, dtype=dtype, int8=precision == "int8" or None, planner=planner)

@@ -5,8 +5,8 @@ No soundfonts, no programs from outside, the same samples every time. Arrays are
 
 import numpy as np
 
-from acestep.grid import SAMPLE_RATE_HZ, Grid
-from acestep.key import Key
+from acestep.music.grid import SAMPLE_RATE_HZ, Grid
+from acestep.music.key import Key
 
 
 def drums(grid: Grid, tail_s: float = 0.0) -> np.ndarray:

@@ -21,21 +21,21 @@ import grpc
 import numpy as np
 import soundfile
 
-from acestep.agreement import agreed
-from acestep.clip import Clip, remove_clip, write_clip
+from acestep.clips.clip import Clip, remove_clip, write_clip
 from acestep.errors import Cancelled
+from acestep.sources.agreement import agreed
 from protos.acestep.v1 import acestep_pb2 as pb
 from protos.acestep.v1 import acestep_pb2_grpc
 from server import config, logs
 from server.daemon import Daemon
-from server.osc_codec import encode, parse
-from server.queue import Job
+from server.jobs.queue import Job
+from server.osc.packets import encode, parse
 
 WAIT_S = 20.0  # only ever reached by a test that fails
 
 
 class StandIn:
-    """In place of `acestep.production`: steps that a test holds and releases, short real clips."""
+    """In place of `acestep.clips.production`: steps that a test holds and releases, short real clips."""
 
     def __init__(self) -> None:
         self.hold = threading.Event()  # clear: a running job waits in its step

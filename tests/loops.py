@@ -13,8 +13,8 @@ from pathlib import Path
 import mido
 import numpy as np
 
-from acestep.grid import SAMPLE_RATE_HZ, Grid, Signature
-from acestep.key import Key
+from acestep.music.grid import SAMPLE_RATE_HZ, Grid, Signature
+from acestep.music.key import Key
 
 SOUNDFONTS = {
     "fluid": Path("/usr/share/sounds/sf2/FluidR3_GM.sf2"),

@@ -15,9 +15,9 @@ import soundfile
 import torch
 
 from acestep import Cascade, GenerateRequest, errors
-from acestep.adapter_files import available, read_adapter
-from acestep.adapter_settings import Patterns
-from acestep.production import produce, reproduce
+from acestep.adapters.files import available, read_adapter
+from acestep.adapters.settings import Patterns
+from acestep.clips.production import produce, reproduce
 from tests.test_adapters import TARGETS, upstream_name
 from tests.test_parity import cascade_folder
 from tests.tiny_checkpoints import save_pipeline

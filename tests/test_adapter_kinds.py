@@ -11,7 +11,7 @@ import safetensors.torch
 import torch
 
 from acestep import Cascade, GenerateRequest, errors
-from acestep.adapter_files import read_adapter
+from acestep.adapters.files import read_adapter
 from tests.closeness import assert_close
 from tests.test_adapters import TARGETS, UPSTREAM, peft_velocity
 from tests.test_parity import cascade_folder

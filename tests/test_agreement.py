@@ -10,21 +10,22 @@ import numpy as np
 import pytest
 import soundfile
 
-from acestep.agreement import agreed
+from acestep.clips.inspect import describe
+from acestep.clips.production import produce
 from acestep.errors import InvalidRequest
-from acestep.grid import Grid, Signature
-from acestep.inspect import describe
-from acestep.key import Key
-from acestep.measure import measure
-from acestep.production import produce
+from acestep.hearing.measure import measure
+from acestep.music.grid import Grid, Signature
+from acestep.music.key import Key
 from acestep.request import AudioRange, GenerateRequest
-from acestep.riff import MusicalData, wav_bytes
-from acestep.tags import flac_tagged
+from acestep.sound.riff import MusicalData, wav_bytes
+from acestep.sound.tags import flac_tagged
+from acestep.sources.agreement import agreed
 from plugin_bridge.settings import wire_request
 from plugin_bridge.web.fields import DEFAULTS, options_of
 from protos.acestep.v1 import acestep_pb2 as pb
-from server import cli_generate, wire
-from server.osc_session import MESSAGES, Session, read
+from server.cli import generate as cli_generate
+from server.grpc import wire
+from server.osc.session import MESSAGES, Session, read
 from tests.band import drums, pad
 from tests.test_production import SmallBand
 

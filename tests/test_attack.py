@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from acestep.attack import attack_start, freed, levels, loop_attack
-from acestep.loudness import seam_error
-from acestep.seam import start_moved
+from acestep.hearing.attack import attack_start, freed, levels, loop_attack
+from acestep.sound.loudness import seam_error
+from acestep.sound.seam import start_moved
 
 RATE_HZ = 48_000
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from acestep.audio import load_audio, probe, read_audio
 from acestep.errors import UnreadableAudio
 from acestep.request import AudioRange
+from acestep.sound.audio import load_audio, probe, read_audio
 
 
 def tone(rate_hz: int, seconds: float = 0.4, channels: int = 2) -> np.ndarray:

@@ -10,7 +10,7 @@ import soundfile
 import torch
 
 from acestep import Cascade
-from lora_studio.preparing import prepare
+from lora_studio.data.preparing import prepare
 from tests.benchmarks import daemon as daemon_benchmark
 from tests.benchmarks import engine, full_size, live, lora
 from tests.benchmarks.agreement import at_level_of, clips_must_agree, must_agree

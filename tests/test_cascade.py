@@ -12,10 +12,10 @@ import soundfile
 import torch
 
 from acestep import Cascade, GenerateRequest, errors
-from acestep.guide import guide_audio
-from acestep.limiter import levelled
-from acestep.production import produce
+from acestep.clips.production import produce
+from acestep.model.guide import guide_audio
 from acestep.request import AudioRange
+from acestep.sound.limiter import levelled
 from tests.closeness import assert_close, assert_differs
 from tests.test_parity import cascade_folder
 from tests.tiny_checkpoints import save_pipeline
@@ -383,7 +383,7 @@ def test_cascades_in_home_are_found_by_name(folder, tmp_path, monkeypatch):
 
 
 def test_cascades_that_are_here_are_listed_with_their_size(folder, cascade, tmp_path, monkeypatch):
-    from acestep.checkpoint import list_cascades
+    from acestep.checkpoints.checkpoint import list_cascades
 
     monkeypatch.setenv("ACESTEP_HOME", str(tmp_path))
     variant(folder, tmp_path / "cascades" / "mine", name="mine")
@@ -407,7 +407,7 @@ def test_before_anything_is_measured_no_time_is_promised(folder):
 def test_where_loud_sounds_meet_only_they_are_held_back(cascade, tmp_path):
     from types import SimpleNamespace
 
-    from acestep.song import Song
+    from acestep.model.song import Song
 
     tone = 0.95 * np.sin(2 * np.pi * 200 * np.arange(96_000) / 48_000)
     loud = np.stack([tone, tone]).astype(np.float32)

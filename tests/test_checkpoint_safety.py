@@ -10,12 +10,12 @@ import pytest
 import torch
 from diffusers import AceStepTransformer1DModel
 
-from acestep.cascade import Cascade
-from acestep.checkpoint import EMBEDDED, read_spec
-from acestep.codec import load_codec
+from acestep.checkpoints.checkpoint import EMBEDDED, read_spec
+from acestep.checkpoints.weights import weight_files
 from acestep.errors import CheckpointError
-from acestep.loading import load_model
-from acestep.weights import weight_files
+from acestep.model.cascade import Cascade
+from acestep.model.codec.base import load_codec
+from acestep.model.loading import load_model
 
 CODE = "from pathlib import Path\nPath(__file__).with_name('ran').touch()\nclass Own: pass\n"
 

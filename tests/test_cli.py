@@ -16,7 +16,7 @@ import mido
 import pytest
 import soundfile
 
-from server import cli
+from server.cli import acestep as cli
 from server.daemon import Daemon
 from tests.daemons import WAIT_S, Osc, Process, StandIn, running, settings
 
@@ -96,8 +96,8 @@ def test_at_a_terminal_each_clip_is_a_line_with_what_it_is_and_how_it_fits(daemo
 
 
 def test_a_line_says_which_figure_is_off() -> None:
-    from acestep.clip import Clip
-    from acestep.wording import describe
+    from acestep.clips.clip import Clip
+    from acestep.clips.wording import describe
 
     values: dict[str, Any] = dict.fromkeys(("take", "seed", "duration_s", "samples", "sample_rate_hz"), 0)
     values |= dict.fromkeys(("name", "path", "job", "prompt", "cascade"), "")
@@ -417,7 +417,7 @@ def test_a_midi_file_with_a_ramp_gives_its_tempo_map_from_the_bar_on(daemon: Dae
 
 
 def test_a_daemon_of_another_wire_version_is_refused(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("server.remote.WIRE_VERSION", "999")
+    monkeypatch.setattr("server.cli.remote.WIRE_VERSION", "999")
     code, _, error = run("jobs")
     assert code == 1
     assert "wire version" in error

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from server import cli
+from server.cli import acestep as cli
 from server.daemon import Daemon
 from tests.daemons import StandIn, running, settings
 
@@ -39,7 +39,7 @@ def made_here(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         prompts.append(job.request.prompt)
         return []
 
-    monkeypatch.setattr("server.cli_generate._here", made)
+    monkeypatch.setattr("server.cli.generate._here", made)
     return prompts
 
 

@@ -11,7 +11,7 @@ import pytest
 from plugin_bridge import AsyncBridge, Bridge, errors
 from protos.acestep.v1 import acestep_pb2 as pb
 from server.daemon import Daemon
-from server.quotas import UPLOADS
+from server.grpc.quotas import UPLOADS
 from tests.daemons import StandIn, running, settings, stub
 from tests.live.studio import write_wav
 from tests.test_grpc_quotas import until

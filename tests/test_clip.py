@@ -11,11 +11,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from acestep.clip import Clip, Staging, clip_stem, remove_clip, slug, sweep_unfinished, write_clip, write_file
+from acestep.clips.clip import (
+    Clip,
+    Staging,
+    clip_stem,
+    remove_clip,
+    slug,
+    sweep_unfinished,
+    write_clip,
+    write_file,
+)
 from acestep.errors import InvalidRequest, NotFound, StorageError
-from acestep.grid import Grid, Signature
-from acestep.key import Key
-from acestep.sidecar import read_sidecar
+from acestep.music.grid import Grid, Signature
+from acestep.music.key import Key
+from acestep.sources.sidecar import read_sidecar
 
 WHEN = time.strptime("2026-11-22 21:45:01", "%Y-%m-%d %H:%M:%S")
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from acestep.codec import load_codec
 from acestep.errors import CheckpointError
+from acestep.model.codec.base import load_codec
+from acestep.model.codec.phase import OverlapStream, audio_of, find_phases, spectra
+from acestep.model.codec.spectral import SpectralCodec, band_edges
 from acestep.nano import WEIGHTS
-from acestep.phase import OverlapStream, audio_of, find_phases, spectra
-from acestep.spectral import SpectralCodec, band_edges
 from tests.closeness import assert_close, rounding
 
 TRANSFORM = 2048  # samples that a spectrum sums over
@@ -175,7 +175,7 @@ def oobleck():
 
 @pytest.mark.filterwarnings("ignore:.*weight_norm.*:FutureWarning")
 def test_the_wrapped_autoencoder_equals_the_stock_one(oobleck, tmp_path):
-    from acestep.codec import OobleckCodec
+    from acestep.model.codec.base import OobleckCodec
 
     latents = torch.randn(1, 600, 4, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():

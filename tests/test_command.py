@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from acestep import errors
-from acestep.command import BAD_INPUT, CODES, FAILED, INTERRUPTED, one_line, plain, run
+from acestep.console.command import BAD_INPUT, CODES, FAILED, INTERRUPTED, one_line, plain, run
 from plugin_bridge import errors as bridge_errors
 
 CONTROLS = "".join(map(chr, (*range(0, 9), 11, 12, *range(14, 32), *range(127, 160), 0x202E, 0x2066)))

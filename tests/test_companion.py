@@ -6,9 +6,9 @@ import mido
 import numpy as np
 import pytest
 
-from acestep.companion import BassNote, bass_line, clip_midi
-from acestep.grid import SAMPLE_RATE_HZ, Grid, Signature
-from acestep.key import Key
+from acestep.clips.companion import BassNote, bass_line, clip_midi
+from acestep.music.grid import SAMPLE_RATE_HZ, Grid, Signature
+from acestep.music.key import Key
 from tests.band import drums, pad
 
 

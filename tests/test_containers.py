@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import soundfile
 
-from acestep.audio import load_audio, probe, source_notes
-from acestep.chunks import read_layout
-from acestep.containers import view_of
+from acestep.clips.inspect import describe
 from acestep.errors import UnreadableAudio
-from acestep.inspect import describe
-from acestep.onsets import mono
+from acestep.hearing.onsets import mono
 from acestep.request import AudioRange
-from lora_studio.sound import survey
+from acestep.sound.audio import load_audio, probe, source_notes
+from acestep.sound.chunks import read_layout
+from acestep.sound.containers import view_of
+from lora_studio.data.sound import survey
 
 RATE_HZ, FRAMES = 44_100, 44_100
 

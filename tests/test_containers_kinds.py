@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from acestep.audio import audio_blocks, load_audio, probe
 from acestep.errors import UnreadableAudio
+from acestep.sound.audio import audio_blocks, load_audio, probe
 from tests.test_containers import FRAMES, RATE_HZ, chunk, noise, wav, written
 
 SOUND = noise()

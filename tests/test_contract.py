@@ -17,8 +17,8 @@ from plugin_bridge.ableton.AceStep import request as live_request
 from plugin_bridge.ableton.AceStep import script as live_script
 from plugin_bridge.ableton.AceStep.triggers import Triggers
 from protos import WIRE_VERSION
-from server.osc_codec import encode
-from server.osc_session import MESSAGES, NAMED
+from server.osc.packets import encode
+from server.osc.session import MESSAGES, NAMED
 
 ROOT = Path(__file__).parents[1]
 LIVE = ROOT / "plugin_bridge" / "ableton" / "AceStep"

@@ -12,10 +12,11 @@ import pytest
 import safetensors.torch
 import torch
 
-from acestep import Cascade, GenerateRequest, errors, weights
-from acestep.compose import compose, parse_stage
-from acestep.convert import convert
-from acestep.original import modules_on_meta, part_configs
+from acestep import Cascade, GenerateRequest, errors
+from acestep.checkpoints import weights
+from acestep.checkpoints.compose import compose, parse_stage
+from acestep.checkpoints.convert import convert
+from acestep.checkpoints.original import modules_on_meta, part_configs
 from tests.closeness import assert_close, assert_differs
 from tests.test_parity import base_options, stock_latents, turbo_options, within
 from tests.tiny_checkpoints import tiny_pipeline
@@ -270,7 +271,7 @@ def test_converting_gigabytes_keeps_only_a_tensor_in_memory(tmp_path):
     write_original(tmp_path, turbo=True)  # for its codec and text encoder
     total = write_sparse_xl(tmp_path / "xl", shard_bytes=1_000_000_000)
     code = (
-        "import sys; from acestep.convert import main\n"
+        "import sys; from acestep.checkpoints.convert import main\n"
         "code = main(sys.argv[1:])\n"
         "print(next(line for line in open('/proc/self/status') if line.startswith('VmHWM')))\n"
         "sys.exit(code)"

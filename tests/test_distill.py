@@ -10,11 +10,11 @@ import soundfile
 import torch
 
 from acestep import Cascade, GenerateRequest
-from acestep.distill import Distillation, Recipe, Student, condition_states
-from acestep.distill_material import Batch
-from acestep.pruning import kept_layers, smaller_config
-from acestep.variants import VARIANTS
-from server.cli import main
+from acestep.checkpoints.variants import VARIANTS
+from acestep.training.distill import Distillation, Recipe, Student, condition_states
+from acestep.training.distill_material import Batch
+from acestep.training.pruning import kept_layers, smaller_config
+from server.cli.acestep import main
 from tests.closeness import FORWARD, assert_close, rounding
 from tests.tiny_checkpoints import save_pipeline
 

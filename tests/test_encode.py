@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from acestep.encode import encode, mp3_headroom_db
 from acestep.errors import InvalidRequest
-from acestep.key import Key
-from acestep.labels import read_labels
-from acestep.loudness import true_peak_db
-from acestep.tags import short_key
+from acestep.music.key import Key
+from acestep.sound.encode import encode, mp3_headroom_db
+from acestep.sound.labels import read_labels
+from acestep.sound.loudness import true_peak_db
+from acestep.sound.tags import short_key
 from tests.test_riff import DATA
 
 

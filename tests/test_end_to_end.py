@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from acestep.grid import Grid, Signature
-from acestep.riff import read_chunks
+from acestep.music.grid import Grid, Signature
+from acestep.sound.riff import read_chunks
 from protos.acestep.v1 import acestep_pb2 as pb
-from server import cli
+from server.cli import acestep as cli
 from server.daemon import Daemon
 from tests.daemons import Osc, Process, generate, running, settings, stub
 

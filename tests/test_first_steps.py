@@ -17,7 +17,7 @@ import soundfile
 from lora_studio import cli as lora
 from plugin_bridge import cli as bridge
 from plugin_bridge.words import Progress
-from server import cli
+from server.cli import acestep as cli
 from tests.daemons import StandIn, running, settings
 
 Main = Callable[[Sequence[str]], int]
@@ -83,7 +83,7 @@ def test_what_does_not_fit_is_said_on_stderr_where_only_paths_are_printed(
 ) -> None:
     import dataclasses
 
-    from server.queue import Job
+    from server.jobs.queue import Job
     from tests import daemons
 
     whole = daemons.write_short_clip
@@ -116,7 +116,7 @@ def test_making_a_clip_again_with_other_options_says_what_is_changed(tmp_path: P
 
 
 def test_progress_in_a_file_is_a_few_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
-    from acestep.terminal import Bar
+    from acestep.console.terminal import Bar
 
     bar = Bar()
     for step in range(101):
@@ -185,7 +185,7 @@ def test_names_that_are_not_there_or_taken_are_bad_input(home: Path) -> None:
 
 @POSIX
 def test_what_commands_write_into_the_home_is_its_owners_alone(home: Path, tmp_path: Path) -> None:
-    from acestep.checkpoint import make_private
+    from acestep.checkpoints.checkpoint import make_private
     from plugin_bridge.install import Remembered, write_live_settings
 
     Remembered(home).save()

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from acestep.attack import attack_start, levels, loop_attack
-from acestep.fit import Hints, fit
-from acestep.grid import SAMPLE_RATE_HZ, Grid, Signature
-from acestep.key import Key
-from acestep.onsets import mono, onset_curve, pick_onsets
+from acestep.clips.fit import Hints, fit
+from acestep.hearing.attack import attack_start, levels, loop_attack
+from acestep.hearing.onsets import mono, onset_curve, pick_onsets
+from acestep.music.grid import SAMPLE_RATE_HZ, Grid, Signature
+from acestep.music.key import Key
 from tests.band import band, drums, pad, shifted
 
 

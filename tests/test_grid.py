@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from acestep.errors import InvalidRequest
-from acestep.grid import DENOMINATORS, Grid, Signature
+from acestep.music.grid import DENOMINATORS, Grid, Signature
 
 signatures = st.builds(Signature, st.integers(1, 32), st.sampled_from(DENOMINATORS))
 

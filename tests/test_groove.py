@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
-from acestep.aim import Aim
-from acestep.beats import find_beat_offset
-from acestep.fit import fit, moved
-from acestep.grid import SAMPLE_RATE_HZ, Grid, Signature
-from acestep.groove import errors_on, follow, straighten, swing
-from acestep.loudness import seam_error
-from acestep.measure import measure
-from acestep.onsets import mono, onset_curve, pick_onsets
-from acestep.tempo_map import TempoMap, TempoPoint
+from acestep.clips.fit import fit, moved
+from acestep.hearing.beats import find_beat_offset
+from acestep.hearing.groove import errors_on, follow, straighten, swing
+from acestep.hearing.measure import measure
+from acestep.hearing.onsets import mono, onset_curve, pick_onsets
+from acestep.music.aim import Aim
+from acestep.music.grid import SAMPLE_RATE_HZ, Grid, Signature
+from acestep.music.tempo_map import TempoMap, TempoPoint
+from acestep.sound.loudness import seam_error
 from tests.band import drums
 
 RAMP = TempoMap((TempoPoint(0, 100, ramp=True), TempoPoint(16, 120), TempoPoint(24, 90)))

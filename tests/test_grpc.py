@@ -22,9 +22,9 @@ from acestep import errors
 from acestep.request import GenerateRequest
 from protos import WIRE_VERSION
 from protos.acestep.v1 import acestep_pb2 as pb
-from server import wire
 from server.daemon import Daemon
-from server.reasons import STATUS, error_for
+from server.grpc import wire
+from server.grpc.reasons import STATUS, error_for
 from tests.daemons import StandIn, generate, reason, running, settings, stub
 
 

@@ -12,8 +12,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from protos.acestep.v1 import acestep_pb2 as pb
 from protos.acestep.v1 import acestep_pb2_grpc
-from server import grpc_service, quotas
 from server.daemon import Daemon
+from server.grpc import quotas
+from server.grpc import service as grpc_service
 from tests.daemons import WAIT_S, StandIn, generate, reason, running, settings, stub
 
 SERVICE = "/acestep.v1.Daemon/"

@@ -9,11 +9,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from acestep.cascade import Cascade
-from acestep.grid import Grid, Signature
-from acestep.guide import guide_audio, guide_channels
-from acestep.key import Key
-from acestep.measure import measure
+from acestep.hearing.measure import measure
+from acestep.model.cascade import Cascade
+from acestep.model.guide import guide_audio, guide_channels
+from acestep.music.grid import Grid, Signature
+from acestep.music.key import Key
 from acestep.nano.checkpoint import TINY, write_untrained
 from acestep.request import GenerateRequest
 from tests.closeness import assert_close, assert_differs, rounding

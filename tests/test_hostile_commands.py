@@ -10,7 +10,7 @@ import pytest
 
 from lora_studio import cli as lora_studio
 from plugin_bridge import cli as plugin_bridge
-from server import cli as acestep
+from server.cli import acestep
 
 DEEP = "[" * 100_000
 CONFIGS = [

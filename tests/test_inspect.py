@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import soundfile
 
+from acestep.clips.inspect import add_arguments, describe, plot, run
 from acestep.errors import InvalidRequest, UnreadableAudio
-from acestep.grid import Grid
-from acestep.inspect import add_arguments, describe, plot, run
-from acestep.key import Key
-from acestep.riff import MusicalData, wav_bytes
+from acestep.music.grid import Grid
+from acestep.music.key import Key
+from acestep.sound.riff import MusicalData, wav_bytes
 from tests.band import band, drums
 
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from acestep.errors import InvalidRequest
-from acestep.key import Key
+from acestep.music.key import Key
 
 keys = st.builds(Key, st.integers(0, 11), st.sampled_from(["major", "minor"]))
 

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import soundfile
 
-from acestep.inspect import describe
-from acestep.key import Key
-from acestep.labels import key_in, read_labels, tempo_in
-from acestep.production import produce
-from lora_studio.captions import caption_from
-from lora_studio.sound import survey
-from lora_studio.tags import is_caption
+from acestep.clips.inspect import describe
+from acestep.clips.production import produce
+from acestep.music.key import Key
+from acestep.sound.labels import key_in, read_labels, tempo_in
+from lora_studio.data.captions import caption_from
+from lora_studio.data.sound import survey
+from lora_studio.data.tags import is_caption
 from tests.lora_material import add_chunk
 from tests.test_production import REQUEST, SmallBand
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import grpc
 import pytest
 
-from acestep.clip import sweep_unfinished
+from acestep.clips.clip import sweep_unfinished
 from acestep.errors import AceStepError, InvalidRequest
 from protos.acestep.v1 import acestep_pb2 as pb
-from server import moves
-from server.library import Library, Search
+from server.library import moves
+from server.library.index import Library, Search
 from tests.daemons import StandIn, generate, running, settings, stub
 from tests.test_server_library import clip
 

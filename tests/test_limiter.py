@@ -6,9 +6,9 @@ import soxr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from acestep.grid import Grid
-from acestep.limiter import MOST_LIMITED_DB, levelled, limited_inside
-from acestep.loudness import integrated_lufs, seam_error, true_peak_db
+from acestep.music.grid import Grid
+from acestep.sound.limiter import MOST_LIMITED_DB, levelled, limited_inside
+from acestep.sound.loudness import integrated_lufs, seam_error, true_peak_db
 from tests.band import drums
 from tests.test_attack import hits
 

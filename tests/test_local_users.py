@@ -12,17 +12,17 @@ from pathlib import Path
 import grpc
 import pytest
 
-from acestep.clip import Clip
+from acestep.clips.clip import Clip
 from acestep.errors import ForbiddenPath, InvalidRequest, NotFound
 from acestep.request import GenerateRequest
-from acestep.sidecar import read_sidecar
+from acestep.sources.sidecar import read_sidecar
 from protos.acestep.v1 import acestep_pb2 as pb
 from server import logs
-from server.library import Library, Search
-from server.osc import ANSWER_BYTES_AT_ONCE, ANSWER_BYTES_PER_S, MAX_PACKET_ANSWER_BYTES, MAX_REFUSALS
-from server.osc_codec import encode
-from server.queue import Job
-from server.reasons import MAX_HEADER_BYTES, for_header
+from server.grpc.reasons import MAX_HEADER_BYTES, for_header
+from server.jobs.queue import Job
+from server.library.index import Library, Search
+from server.osc.packets import encode
+from server.osc.server import ANSWER_BYTES_AT_ONCE, ANSWER_BYTES_PER_S, MAX_PACKET_ANSWER_BYTES, MAX_REFUSALS
 from server.security import AllowedFolders, private_folder, read_private_key
 from tests.daemons import Osc, StandIn, certify, generate, reason, running, settings, stub, write_short_clip
 

@@ -13,17 +13,17 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from acestep.cascade import Cascade
 from acestep.errors import AceStepError, AdapterError, AlreadyExists, InvalidRequest, NotFound, Unsupported
+from acestep.model.cascade import Cascade
 from acestep.nano.checkpoint import TINY, write_untrained
 from acestep.request import GenerateRequest
-from lora_studio import library
+from lora_studio.adapters import library
+from lora_studio.adapters.formats import StageAdapter, write_all
+from lora_studio.adapters.merging import merge_adapters, merge_into_base
 from lora_studio.cli import main
 from lora_studio.config import TrainConfig
-from lora_studio.dataset import read_dataset
-from lora_studio.formats import StageAdapter, write_all
-from lora_studio.merging import merge_adapters, merge_into_base
-from lora_studio.training import train
+from lora_studio.data.dataset import read_dataset
+from lora_studio.train.training import train
 from tests.closeness import FORWARD, assert_close, assert_differs, rounding
 from tests.lora_material import hits, pulse, write
 

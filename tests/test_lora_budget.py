@@ -7,15 +7,15 @@ from types import SimpleNamespace
 
 import pytest
 
-from acestep.cascade import Cascade
 from acestep.errors import Cancelled
-from lora_studio import budget
-from lora_studio.budget import Budget
+from acestep.model.cascade import Cascade
 from lora_studio.config import TrainConfig
-from lora_studio.dataset import read_dataset
-from lora_studio.examples import Library
-from lora_studio.preparing import NOT_LOOKED_AT, prepare
-from lora_studio.training import train
+from lora_studio.data.dataset import read_dataset
+from lora_studio.data.examples import Library
+from lora_studio.data.preparing import NOT_LOOKED_AT, prepare
+from lora_studio.train import budget
+from lora_studio.train.budget import Budget
+from lora_studio.train.training import train
 from tests.lora_material import tiny_base, tiny_loops
 
 

@@ -9,13 +9,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from acestep import adapter_files
-from acestep.adapter_files import read_adapter
-from acestep.cascade import Cascade
+from acestep.adapters import files as adapter_files
+from acestep.adapters.files import read_adapter
+from acestep.model.cascade import Cascade
 from acestep.nano.checkpoint import TINY, write_untrained
 from acestep.request import GenerateRequest
+from lora_studio.adapters.formats import StageAdapter, write_all
 from lora_studio.cli import main
-from lora_studio.formats import StageAdapter, write_all
 from tests.closeness import assert_close
 
 LAYER, WIDTH = "layers.0.self_attn.to_q", 64

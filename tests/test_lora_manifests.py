@@ -10,10 +10,10 @@ import soundfile
 
 from acestep.errors import InvalidRequest
 from acestep.typed_json import read_text_of
-from lora_studio.captions import name_words, read_sidecars
-from lora_studio.manifests import Places
-from lora_studio.preparing import prepare
-from lora_studio.scan import Scan, scan
+from lora_studio.data.captions import name_words, read_sidecars
+from lora_studio.data.manifests import Places
+from lora_studio.data.preparing import prepare
+from lora_studio.data.scan import Scan, scan
 from tests.lora_material import acid, add_chunk, pulse, write
 
 

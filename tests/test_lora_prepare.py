@@ -8,13 +8,13 @@ import pytest
 import soundfile
 
 from acestep.errors import InvalidRequest, NotFound, StorageError
-from acestep.key import Key
-from lora_studio.captions import read_text, with_trigger
-from lora_studio.dataset import Dataset, Sample, read_dataset, write_dataset
-from lora_studio.names import read_name, read_part
-from lora_studio.preparing import prepare
-from lora_studio.report import write_report
-from lora_studio.tags import read_tags
+from acestep.music.key import Key
+from lora_studio.data.captions import read_text, with_trigger
+from lora_studio.data.dataset import Dataset, Sample, read_dataset, write_dataset
+from lora_studio.data.names import read_name, read_part
+from lora_studio.data.preparing import prepare
+from lora_studio.data.report import write_report
+from lora_studio.data.tags import read_tags
 from tests.lora_material import acid, add_chunk, hits, id3, pulse, write
 
 
@@ -118,7 +118,7 @@ def test_a_long_file_is_cut_at_bars_and_its_repeats_and_silence_are_dropped(tmp_
     write(tmp_path / "long_120bpm.wav", song)
     dataset = prepare(tmp_path)  # 8 s pieces fit 20 s twice: the limit below makes them single
     assert len(dataset.samples) == 1
-    from lora_studio.segments import Limits
+    from lora_studio.data.segments import Limits
 
     dataset = prepare(tmp_path, limits=Limits(longest_s=9))
     assert [segment.start_s for segment in dataset.samples[0].segments] == [0.0, 8.0]
@@ -446,8 +446,8 @@ def test_whatever_a_single_file_raises_it_is_listed_and_the_run_goes_on(
 ) -> None:
     write(tmp_path / "good.wav", pulse(120, 8))
     write(tmp_path / "odd.wav", pulse(100, 8))
-    target = f"lora_studio.preparing.{where}"
-    import lora_studio.preparing as preparing
+    target = f"lora_studio.data.preparing.{where}"
+    import lora_studio.data.preparing as preparing
 
     owner, name = (preparing.hearing, "listen") if "." in where else (preparing, "survey")
     real = getattr(owner, name)

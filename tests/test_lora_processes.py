@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from acestep.cascade import Cascade
-from lora_studio import checkpoints
+from acestep.model.cascade import Cascade
+from lora_studio.train import checkpoints
 from tests.lora_material import assert_same, pulse, tiny_base, tiny_loops, write
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from acestep.key import Key
+from acestep.music.key import Key
 from acestep.request import GenerateRequest
-from lora_studio.strength import TRIES, Kept, find_strength, hear, in_other_keys
+from lora_studio.train.strength import TRIES, Kept, find_strength, hear, in_other_keys
 
 RATE_HZ = 48_000
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from acestep.cascade import Cascade
+from acestep.checkpoints.schedule import Schedule, sigmas
+from acestep.checkpoints.variants import VARIANTS, build
 from acestep.errors import (
     AceStepError,
     AdapterError,
@@ -17,21 +18,21 @@ from acestep.errors import (
     InvalidRequest,
     OutOfMemory,
 )
-from acestep.schedule import Schedule, sigmas
-from acestep.variants import VARIANTS, build
-from lora_studio import checkpoints, lora, preflight
-from lora_studio.cache import TensorCache
-from lora_studio.checkpoints import RunState
+from acestep.model.cascade import Cascade
+from lora_studio.adapters import lora
 from lora_studio.config import TrainConfig
-from lora_studio.dataset import write_dataset
-from lora_studio.examples import Library
-from lora_studio.noise import NoiseLevels, levels_for
-from lora_studio.order import order_of
-from lora_studio.preparing import prepare
-from lora_studio.sound import read_piece
-from lora_studio.stage_run import StagePlan, StageRun, rate_at, rate_for
-from lora_studio.training import train
-from lora_studio.velocity import Velocity, half_copy
+from lora_studio.data.cache import TensorCache
+from lora_studio.data.dataset import write_dataset
+from lora_studio.data.examples import Library
+from lora_studio.data.order import order_of
+from lora_studio.data.preparing import prepare
+from lora_studio.data.sound import read_piece
+from lora_studio.train import checkpoints, preflight
+from lora_studio.train.checkpoints import RunState
+from lora_studio.train.noise import NoiseLevels, levels_for
+from lora_studio.train.stage_run import StagePlan, StageRun, rate_at, rate_for
+from lora_studio.train.training import train
+from lora_studio.train.velocity import Velocity, half_copy
 from tests.closeness import FORWARD, assert_close, rounding
 from tests.lora_material import assert_same, pulse, tiny_base, tiny_loops, write
 from tests.tiny_checkpoints import tiny_modules

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from acestep.grid import SAMPLE_RATE_HZ, Grid, Signature
-from acestep.key import Key
-from acestep.measure import measure
+from acestep.hearing.measure import measure
+from acestep.music.grid import SAMPLE_RATE_HZ, Grid, Signature
+from acestep.music.key import Key
 from tests.band import band, drums, pad, shifted
 
 

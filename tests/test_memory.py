@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from acestep import errors
-from acestep.checkpoint import find, read_spec
-from acestep.memory import Parameters, free_bytes, plan
-from acestep.variants import VARIANTS, parameter_counts
+from acestep.checkpoints.checkpoint import find, read_spec
+from acestep.checkpoints.memory import Parameters, free_bytes, plan
+from acestep.checkpoints.variants import VARIANTS, parameter_counts
 
 GB = 1e9
 

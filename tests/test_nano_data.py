@@ -132,7 +132,7 @@ def test_no_caption_is_empty_whatever_is_left_out():
 
 
 def test_metas_agree_with_what_the_engine_writes():
-    from acestep import conditions
+    from acestep.model import conditions
     from acestep.nano.checkpoint import LYRICS
 
     for seed in range(30):

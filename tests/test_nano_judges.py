@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from acestep.grid import Grid, Signature
+from acestep.music.grid import Grid, Signature
 from acestep.nano import judges
 
 CHANNELS = judges.CHANNELS

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from acestep.checkpoint import read_spec
+from acestep.checkpoints.checkpoint import read_spec
 from acestep.nano.cli import main
 from acestep.nano.data.sounds import FLUID, MUSESCORE, SONIC_PI
 

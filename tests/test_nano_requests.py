@@ -12,8 +12,8 @@ import pytest
 import soundfile
 
 from acestep import Cascade, GenerateRequest
-from acestep.grid import Signature
-from acestep.production import produce
+from acestep.clips.production import produce
+from acestep.music.grid import Signature
 
 OUTSIDE = "outside what checkpoint nano was trained on"
 HARD: dict[str, tuple[str, dict[str, Any]]] = {

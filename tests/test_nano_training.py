@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from acestep.guide import BEAT_CHANNELS, KEY_CHANNELS
+from acestep.model.codec.spectral import CHANNELS, SpectralCodec
+from acestep.model.guide import BEAT_CHANNELS, KEY_CHANNELS
 from acestep.nano.batches import draw_batch
 from acestep.nano.checkpoint import (
     LYRICS,
@@ -14,13 +15,12 @@ from acestep.nano.checkpoint import (
     train_tokenizer,
     write_untrained,
 )
-from acestep.nano.data.latents import Example, View, label, reference_of
+from acestep.nano.latents import Example, View, label, reference_of
 from acestep.nano.network import conditions, velocity
 from acestep.nano.publish import publish
 from acestep.nano.train_codec import CodecRecipe, CodecTraining, fit_components
 from acestep.nano.train_stages import StageRecipe, StageTraining, caption_texts, split_stages
 from acestep.nano.train_text import TextRecipe, train_text
-from acestep.spectral import CHANNELS, SpectralCodec
 from tests.closeness import FORWARD, assert_close, rounding
 
 GUIDE = BEAT_CHANNELS + KEY_CHANNELS
@@ -226,8 +226,8 @@ def test_training_ends_in_a_checkpoint_that_loads(examples, tokenizer, tmp_path)
 def test_silence_is_not_stored_but_comes_from_the_codec(tmp_path):
     from safetensors import safe_open
 
-    from acestep.cascade import Cascade
-    from acestep.codec import silence_of
+    from acestep.model.cascade import Cascade
+    from acestep.model.codec.base import silence_of
 
     write_untrained(tmp_path, TINY)
     (file,) = (tmp_path / "stages" / "m" / "condition_encoder").glob("*.safetensors")

@@ -6,7 +6,7 @@ import soundfile
 import torch
 
 from acestep import Cascade, GenerateRequest, errors
-from acestep.checkpoint import EMBEDDED, read_spec
+from acestep.checkpoints.checkpoint import EMBEDDED, read_spec
 from tests.test_cascade import variant
 from tests.test_parity import cascade_folder
 from tests.tiny_checkpoints import save_pipeline

@@ -22,8 +22,8 @@ from pythonosc.osc_message import OscMessage
 import acestep
 from protos import WIRE_VERSION
 from server.daemon import Daemon
-from server.osc_codec import encode, parse
-from server.osc_session import MESSAGES, NAMED, shortest
+from server.osc.packets import encode, parse
+from server.osc.session import MESSAGES, NAMED, shortest
 from tests.daemons import WAIT_S, Osc, StandIn, running, settings
 
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from server.daemon import Daemon
-from server.events import Accepted, Hub
-from server.osc_codec import Message, encode, parse
-from server.osc_monitor import Monitors
-from server.osc_socket import OscSocket
+from server.jobs.events import Accepted, Hub
+from server.osc.monitor import Monitors
+from server.osc.packets import Message, encode, parse
+from server.osc.socket import OscSocket
 from tests.daemons import Osc, StandIn, generate, own_address, running, settings, stub
 
 HOSTILE: dict[str, Any] = {

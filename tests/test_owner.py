@@ -13,7 +13,7 @@ import soundfile
 from plugin_bridge import Bridge, errors
 from protos import OWNER_KEY
 from protos.acestep.v1 import acestep_pb2 as pb
-from server import cli
+from server.cli import acestep as cli
 from server.daemon import Daemon
 from server.security import is_owner
 from tests.daemons import StandIn, reason, running, settings, stub

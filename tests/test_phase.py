@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 import torch
 
-from acestep.codec import load_codec
 from acestep.errors import AlreadyExists, CheckpointError, NotFound
+from acestep.model.codec.base import load_codec
+from acestep.model.codec.phase import BINS, audio_of, spectra
+from acestep.model.codec.phase_integration import PhaseStream
+from acestep.model.codec.phase_network import TURN
+from acestep.model.codec.spectral import PHASES_FILE, SpectralCodec
 from acestep.nano import WEIGHTS
 from acestep.nano.cli import main
-from acestep.nano.data.pairs import SCALE, open_pairs, pieces_of
 from acestep.nano.hits import attacks_ms, dropouts_per_s, hits, level_before
+from acestep.nano.pairs import SCALE, open_pairs, pieces_of
 from acestep.nano.train_phase import PhaseRecipe, PhaseTraining, train_phase, with_phases
-from acestep.phase import BINS, audio_of, spectra
-from acestep.phase_integration import PhaseStream
-from acestep.phase_network import TURN
-from acestep.spectral import PHASES_FILE, SpectralCodec
 
 RATE = 48_000
 

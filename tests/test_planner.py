@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from acestep import Cascade, GenerateRequest, errors
-from acestep.planner import KEYS, Planner, code_count
-from acestep.sidecar import read_sidecar
-from server import cli
+from acestep.model.planner import KEYS, Planner, code_count
+from acestep.sources.sidecar import read_sidecar
+from server.cli import acestep as cli
 from tests.closeness import assert_close, assert_differs
 from tests.test_parity import stock_latents, turbo_options
 from tests.tiny_checkpoints import save_pipeline, save_planner
@@ -82,7 +82,7 @@ def test_codes_are_as_many_as_the_clip_needs_and_follow_the_seed():
 
 
 def test_codes_are_read_as_the_stock_pipeline_reads_them(home, cascade, monkeypatch):
-    monkeypatch.setattr("acestep.planner.MAX_CAPTION_TOKENS", 20)  # a token a byte: no room for more
+    monkeypatch.setattr("acestep.model.planner.MAX_CAPTION_TOKENS", 20)  # a token a byte: no room for more
     spoken = []
     plan = cascade.planner.plan
     cascade.planner.plan = lambda *a, **k: spoken.append(plan(*a, **k)) or spoken[-1]

@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 import soundfile
 
-from acestep import groove
-from acestep.clip import Clip
+from acestep.clips.clip import Clip
+from acestep.clips.inspect import describe
+from acestep.clips.production import produce, reproduce
 from acestep.errors import Cancelled, InvalidRequest, PoorFit, SilentClip, StorageError, UnreadableAudio
-from acestep.grid import Grid
-from acestep.inspect import describe
-from acestep.key import Key
-from acestep.measure import measure
-from acestep.production import produce, reproduce
+from acestep.hearing import groove
+from acestep.hearing.measure import measure
+from acestep.music.grid import Grid
+from acestep.music.key import Key
+from acestep.music.tempo_map import TempoMap, TempoPoint
 from acestep.request import AudioRange, GenerateRequest
-from acestep.riff import MusicalData, read_chunks, wav_bytes
-from acestep.tempo_map import TempoMap, TempoPoint
+from acestep.sound.riff import MusicalData, read_chunks, wav_bytes
 from tests.band import band, drums
 
 

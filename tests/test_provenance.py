@@ -10,7 +10,7 @@ import soundfile
 import torch
 
 from acestep import Cascade, GenerateRequest, errors, produce
-from acestep.production import reproduce
+from acestep.clips.production import reproduce
 from server.models import Models
 from tests.test_cascade import variant
 from tests.test_parity import cascade_folder

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from acestep import Cascade, errors, pull
+from acestep import Cascade, errors
+from acestep.checkpoints import pull
 from tests.test_convert import write_original
 from tests.tiny_checkpoints import save_pipeline
 

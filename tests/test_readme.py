@@ -25,5 +25,5 @@ def test_the_first_example_makes_a_clip(tmp_path: Path) -> None:
 
 
 def test_public_names_are_what_they_say_whatever_was_imported_before() -> None:
-    script = "import acestep.production, acestep.clip\nfrom acestep import produce\nassert callable(produce)"
+    script = "import acestep.clips.production\nfrom acestep import produce\nassert callable(produce)"
     subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT)

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from acestep.errors import InvalidRequest
-from acestep.grid import DENOMINATORS, Signature
-from acestep.key import Key
+from acestep.music.grid import DENOMINATORS, Signature
+from acestep.music.key import Key
 from acestep.request import FORMATS, AudioRange, GenerateRequest
 
 requests = st.builds(

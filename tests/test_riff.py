@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from acestep.riff import MusicalData, chunks_and_notes, read_chunks, wav_bytes
+from acestep.sound.riff import MusicalData, chunks_and_notes, read_chunks, wav_bytes
 
 DATA = MusicalData(
     bpm=127.37,

@@ -7,9 +7,9 @@ import math
 import pytest
 import torch
 
+from acestep.checkpoints.schedule import Guidance, Leg, Schedule, StagePlan, joined, legs, sigmas
 from acestep.errors import InvalidRequest
-from acestep.sampling import Momentum, apg, cfg, follow, renoise
-from acestep.schedule import Guidance, Leg, Schedule, StagePlan, joined, legs, sigmas
+from acestep.model.sampling import Momentum, apg, cfg, follow, renoise
 from tests.closeness import STEPS, assert_close, assert_differs, rounding
 
 

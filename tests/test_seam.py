@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from acestep.loudness import seam_error
-from acestep.seam import cut_loop, smooth_seam
+from acestep.sound.loudness import seam_error
+from acestep.sound.seam import cut_loop, smooth_seam
 
 RATE_HZ = 48_000
 

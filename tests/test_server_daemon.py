@@ -17,11 +17,11 @@ from acestep.errors import AceStepError, AlreadyExists, InvalidRequest, Unavaila
 from protos.acestep.v1 import acestep_pb2 as pb
 from server import logs
 from server.daemon import Daemon
-from server.events import Hub
-from server.journal import Journal
+from server.jobs.events import Hub
+from server.jobs.journal import Journal
+from server.jobs.queue import JobQueue
+from server.jobs.worker import Worker
 from server.models import Models
-from server.queue import JobQueue
-from server.worker import Worker
 from tests.daemons import (
     WAIT_S,
     Osc,

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from acestep.clip import Clip
+from acestep.clips.clip import Clip
 from acestep.errors import AlreadyExists, InvalidRequest, NotFound
 from acestep.request import GenerateRequest
-from acestep.sidecar import SIDECAR_ENDING
-from server import library as library_module
-from server.library import Library, Search
-from server.queue import Job
+from acestep.sources.sidecar import SIDECAR_ENDING
+from server.jobs.queue import Job
+from server.library import index as library_module
+from server.library.index import Library, Search
 from tests.daemons import write_short_clip
 
 

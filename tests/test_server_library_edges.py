@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from acestep.clip import Clip
+from acestep.clips.clip import Clip
 from acestep.errors import AceStepError, AlreadyExists, InvalidRequest, NotFound, StorageError
-from server import moves
-from server.library import Library, Search
+from server.library import moves
+from server.library.index import Library, Search
 from tests.test_server_library import clip
 
 

@@ -13,11 +13,11 @@ import mido
 import pytest
 
 from acestep.errors import InvalidRequest
-from acestep.key import Key
-from acestep.tempo_map import TempoMap, TempoPoint
-from server.midi import ClockFollower, Trigger, Triggers
-from server.midi_file import bpm_meant, read_song
-from server.smf import MAX_EVENTS
+from acestep.music.key import Key
+from acestep.music.tempo_map import TempoMap, TempoPoint
+from server.midi.file import bpm_meant, read_song
+from server.midi.input import ClockFollower, Trigger, Triggers
+from server.midi.smf import MAX_EVENTS
 from tests.daemons import Osc, StandIn, running, settings
 
 CLOCK = mido.Message("clock")

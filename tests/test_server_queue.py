@@ -6,8 +6,8 @@ import pytest
 
 from acestep.errors import Busy, NotFound, Unavailable
 from acestep.request import GenerateRequest
-from server.events import Accepted, Event, Failed, Hub
-from server.queue import CANCELLED, INTERRUPTED, RUNNING, Job, JobQueue
+from server.jobs.events import Accepted, Event, Failed, Hub
+from server.jobs.queue import CANCELLED, INTERRUPTED, RUNNING, Job, JobQueue
 
 
 class Recorder:

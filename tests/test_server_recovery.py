@@ -18,14 +18,14 @@ import pytest
 from acestep.errors import AlreadyExists, StorageError
 from acestep.request import GenerateRequest
 from protos.acestep.v1 import acestep_pb2 as pb
-from server import journal as journal_module
-from server import recovery
 from server.daemon import Daemon
-from server.events import Event, Failed, Hub
-from server.journal import Journal
-from server.library import Library, Search
-from server.places import Disk, HomeLock
-from server.queue import CANCELLED, DONE, INTERRUPTED, QUEUED, RUNNING, Job, JobQueue
+from server.jobs import journal as journal_module
+from server.jobs import recovery
+from server.jobs.events import Event, Failed, Hub
+from server.jobs.journal import Journal
+from server.jobs.queue import CANCELLED, DONE, INTERRUPTED, QUEUED, RUNNING, Job, JobQueue
+from server.library.index import Library, Search
+from server.library.places import Disk, HomeLock
 from tests.daemons import (
     WAIT_S,
     Osc,

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from acestep import stretcher
+from acestep.sound import stretcher
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def test_a_child_that_dies_is_replaced_and_the_work_is_still_done(child):
 def test_length_and_attacks_survive_a_stretch():
     audio = np.zeros((2, 96_000), np.float32)
     audio[:, 24_000:24_200] = 0.8
-    from acestep.stretch import stretch
+    from acestep.sound.stretch import stretch
 
     longer = stretch(audio, 48_000, 1.25)
     assert longer.shape == (2, 120_000)

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from acestep.errors import InvalidRequest
-from acestep.grid import Grid, Signature
-from acestep.tempo_map import TempoMap, TempoPoint
+from acestep.music.grid import Grid, Signature
+from acestep.music.tempo_map import TempoMap, TempoPoint
 
 RAMP = TempoMap((TempoPoint(0, 100, ramp=True), TempoPoint(16, 120), TempoPoint(24, 90)))
 

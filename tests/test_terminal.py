@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from acestep.terminal import write_plainly
+from acestep.console.terminal import write_plainly
 
 BIN = Path(sys.executable).parent
 CODE_PAGES = ["cp1252", "cp932", "cp949", "cp437", "ascii", "utf-8"]

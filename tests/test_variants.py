@@ -2,7 +2,7 @@
 
 import pytest
 
-from acestep.variants import VARIANTS, build, parameter_counts, published_count
+from acestep.checkpoints.variants import VARIANTS, build, parameter_counts, published_count
 
 
 @pytest.mark.parametrize("name", ["l", "m", "s"])

@@ -9,11 +9,11 @@ import soundfile
 import torch
 
 from acestep import Cascade, GenerateRequest, errors, produce
-from acestep.compose import compose, parse_stage
-from acestep.memory import WINDOWS
-from acestep.production import reproduce
-from acestep.sidecar import read_sidecar
-from server import cli
+from acestep.checkpoints.compose import compose, parse_stage
+from acestep.checkpoints.memory import WINDOWS
+from acestep.clips.production import reproduce
+from acestep.sources.sidecar import read_sidecar
+from server.cli import acestep as cli
 from server.config import load
 from tests.closeness import assert_close
 from tests.tiny_checkpoints import save_pipeline

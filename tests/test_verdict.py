@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from acestep.aim import Aim
-from acestep.grid import SAMPLE_RATE_HZ, Grid
-from acestep.inspect import describe
-from acestep.key import Key
-from acestep.production import produce
+from acestep.clips.inspect import describe
+from acestep.clips.production import produce
+from acestep.clips.verdict import Errors, judge
+from acestep.hearing.tonality import OTHER_KEY, SAME_KEY, SAME_NOTES, compare_keys
+from acestep.music.aim import Aim
+from acestep.music.grid import SAMPLE_RATE_HZ, Grid
+from acestep.music.key import Key
 from acestep.request import GenerateRequest
-from acestep.tonality import OTHER_KEY, SAME_KEY, SAME_NOTES, compare_keys
-from acestep.verdict import Errors, judge
 from tests.band import band, drums, shifted
 from tests.test_production import SmallBand
 

@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from acestep.guide import guide_channels
+from acestep.model.codec.spectral import SpectralCodec
+from acestep.model.guide import guide_channels
 from acestep.nano.data import captions
-from acestep.nano.data.latents import Example, View
-from acestep.spectral import SpectralCodec
+from acestep.nano.latents import Example, View
 
 LATENT_RATE_HZ = SpectralCodec.latent_rate_hz
 LENGTHS = (64, 128, 200, 256, 384)  # frames; the batch shrinks so that the tokens stay the same

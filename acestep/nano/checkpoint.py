@@ -9,7 +9,7 @@
 
 What the transformer takes: hidden states x_t [B, T, 192]; context latents [B, T, 416] = source latents 192
 (silence where there is none, and inside a region to repaint) | chunk mask 192 (1 = make, 0 = keep) | guide 32
-(`acestep.guide`). Latents come normalised from the codec. Velocity = noise - data, t from 1 (noise) to 0.
+(`model.guide`). Latents come normalised from the codec. Velocity = noise - data, t from 1 (noise) to 0.
 The prompt is `prompt_template` filled with the instruction of the task (diffusers' TASK_INSTRUCTIONS, its
 TRACK_NAME in capitals), the caption and ACE-Step's metas, all lower-cased by the tokenizer; the lyrics are
 ACE-Step's own `# Languages` text. Every condition is trained without padding. The timbre encoder takes
@@ -27,11 +27,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from acestep.codec import silence_of
-from acestep.guide import BEAT_CHANNELS, KEY_CHANNELS
-from acestep.loading import ONLY_DATA
+from acestep.model.codec.base import silence_of
+from acestep.model.codec.spectral import CHANNELS, GROUP, SpectralCodec
+from acestep.model.guide import BEAT_CHANNELS, KEY_CHANNELS
+from acestep.model.loading import ONLY_DATA
 from acestep.nano.data.captions import PROMPT_TEMPLATE, TRACK_SYNONYMS
-from acestep.spectral import CHANNELS, GROUP, SpectralCodec
 
 LYRICS = "# Languages\nen\n\n# Lyric\n<|endoftext|>"  # what ACE-Step's format makes of no lyrics
 END, PAD, UNKNOWN = "<|endoftext|>", "<pad>", "<unk>"

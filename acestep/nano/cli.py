@@ -8,9 +8,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from acestep.command import run
+from acestep.console.command import run
+from acestep.console.usage import Parser
 from acestep.nano import WEIGHTS
-from acestep.usage import Parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -93,7 +93,7 @@ def _data(arguments: argparse.Namespace) -> int:
 
 
 def _train(arguments: argparse.Namespace) -> int:
-    from acestep.loading import choose_device
+    from acestep.model.loading import choose_device
     from acestep.nano import recipe
     from acestep.nano.publish import publish
     from acestep.nano.train_codec import CodecRecipe, train_codec
@@ -125,10 +125,10 @@ def _train(arguments: argparse.Namespace) -> int:
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
-    from acestep.checkpoint import read_spec
-    from acestep.nano.data.latents import Shards
+    from acestep.checkpoints.checkpoint import read_spec
     from acestep.nano.data.sounds import build_bank
     from acestep.nano.evaluate import evaluate
+    from acestep.nano.latents import Shards
     from acestep.nano.report import table, write_page
     from acestep.nano.states import needed
 

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from acestep.grid import SAMPLE_RATE_HZ
+from acestep.music.grid import SAMPLE_RATE_HZ
 from acestep.nano import judges
 from acestep.nano.data.compose import compose
-from acestep.nano.data.latents import REFERENCE_SEED, encode, frames_of, tiled
 from acestep.nano.data.render import mix, render
 from acestep.nano.data.sounds import Bank
+from acestep.nano.latents import REFERENCE_SEED, encode, frames_of, tiled
 from acestep.nano.rows import Row, share_row
 from acestep.request import AudioRange, GenerateRequest
 

@@ -1,6 +1,6 @@
-"""The table of the nano issue: prompts and loops never used in training, fixed seeds, before any stretching.
+"""The table of the model card: prompts and loops never used in training, fixed seeds, before any stretching.
 
-Clips come from `acestep.cascade`, as users get them. Real renders of the same captions are the yardstick
+Clips come from a cascade, as users get them. Real renders of the same captions are the yardstick
 where a judge is not perfect itself. One case after the other is made and judged, in a process per core; rows
 are sums over cases. Writes nothing; `report` turns the rows into a table and a page.
 """
@@ -17,20 +17,20 @@ from typing import Any
 import numpy as np
 import torch
 
-from acestep.grid import SAMPLE_RATE_HZ, Grid
-from acestep.key import Key
+from acestep.model.codec.spectral import SpectralCodec
+from acestep.music.grid import SAMPLE_RATE_HZ, Grid
+from acestep.music.key import Key
 from acestep.nano import judges
 from acestep.nano.comparisons import Comparisons, compare, comparison_rows, heard
 from acestep.nano.data import captions
 from acestep.nano.data.compose import Loop, compose
-from acestep.nano.data.latents import Example, frames_of, tiled
 from acestep.nano.data.render import mix, render
 from acestep.nano.data.sounds import SONIC_PI, Bank
 from acestep.nano.data.styles import STYLE_BY_NAME
 from acestep.nano.hits import attacks_ms, hits, level_before
+from acestep.nano.latents import Example, frames_of, tiled
 from acestep.nano.rows import Row, share_row
 from acestep.request import GenerateRequest
-from acestep.spectral import SpectralCodec
 
 FIRST_SEED = 5000  # of held-out loops: none of these are encoded for training
 CODEC_SEED = 500_000 + FIRST_SEED
@@ -110,7 +110,7 @@ def make_case(index: int, bank: Bank) -> tuple[Case, dict[str, np.ndarray]]:
 
 def hear(clip: np.ndarray, case: Case, codec: Any) -> Heard:
     """Judge a clip [N, 2] by the case it should be."""
-    from acestep.measure import measure
+    from acestep.hearing.measure import measure
 
     grid = case.request.grid
     found = measure(clip.T, grid=grid, on_bar=True)
@@ -126,7 +126,7 @@ def hear(clip: np.ndarray, case: Case, codec: Any) -> Heard:
 
 def notices_a_late_beat(clip: np.ndarray, grid: Grid) -> bool:
     """Whether our analysis, told that the clip begins with a bar, hears that it begins a beat late."""
-    from acestep.measure import measure
+    from acestep.hearing.measure import measure
 
     late = np.roll(clip, round(grid.beat_s * SAMPLE_RATE_HZ), 0)
     return _offset_ms(measure(late.T, grid=grid, on_bar=True).downbeat_s, grid) > 25
@@ -189,7 +189,7 @@ _bank: Any = None
 
 
 def _begin_worker(folder: Path, bank: Path) -> None:
-    from acestep.cascade import Cascade
+    from acestep.model.cascade import Cascade
 
     global _cascade, _bank
     torch.set_num_threads(1)
@@ -364,7 +364,7 @@ def _names_style(case: Case) -> bool:
 
 def timing_row(folder: Path) -> Row:
     """Generation of 4 bars at 120 bpm when warm; the daemon's own benchmark measures trigger to file."""
-    from acestep.cascade import Cascade
+    from acestep.model.cascade import Cascade
 
     cascade = Cascade.load(folder)
     request = GenerateRequest(

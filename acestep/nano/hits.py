@@ -7,7 +7,7 @@ import numpy as np
 from scipy.ndimage import maximum_filter1d, uniform_filter1d
 from scipy.signal import butter, sosfiltfilt
 
-from acestep.grid import SAMPLE_RATE_HZ as RATE
+from acestep.music.grid import SAMPLE_RATE_HZ as RATE
 
 MS = RATE // 1000
 HARD_DB = 12  # a hit is this much louder than what is before it

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from acestep.grid import SAMPLE_RATE_HZ, Grid
-from acestep.phase import HOP
-from acestep.spectral import GRADING, GROUP, SpectralCodec
+from acestep.model.codec.phase import HOP
+from acestep.model.codec.spectral import GRADING, GROUP, SpectralCodec
+from acestep.music.grid import SAMPLE_RATE_HZ, Grid
 
 RATE_HZ = SAMPLE_RATE_HZ / HOP
 CHANNELS = 64

@@ -16,8 +16,8 @@ from diffusers.models.transformers.ace_step_transformer import (
 )
 from torch import Tensor
 
+from acestep.model.codec.spectral import SpectralCodec
 from acestep.nano.checkpoint import LYRICS, REFERENCE_S
-from acestep.spectral import SpectralCodec
 
 
 @dataclass

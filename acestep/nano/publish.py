@@ -1,6 +1,4 @@
-"""From training states to a checkpoint folder that `acestep.cascade` loads. Knows nothing of how they were
-made.
-"""
+"""From training states to a checkpoint folder that a cascade is loaded from, however they were trained."""
 
 import copy
 from pathlib import Path
@@ -10,12 +8,12 @@ import torch
 from torch import nn
 
 from acestep.errors import NotFound
-from acestep.loading import ONLY_DATA
+from acestep.model.codec.spectral import SpectralCodec
+from acestep.model.loading import ONLY_DATA
 from acestep.nano.checkpoint import STAGES, NanoConfig, NanoModules, describe, save_checkpoint
 from acestep.nano.states import needed
 from acestep.nano.train_phase import with_phases
 from acestep.nano.train_stages import split_stages
-from acestep.spectral import SpectralCodec
 
 SCHEDULE = {"steps": 9, "shift": 1.0, "solver": "adams"}
 CUTS = (3, 6)  # sigma 0.67 and 0.33: where `train_stages.LEVELS` meet

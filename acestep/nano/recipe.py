@@ -12,20 +12,20 @@ from pathlib import Path
 
 import torch
 
-from acestep.codec import silence_of
-from acestep.loading import ONLY_DATA
+from acestep.model.codec.base import silence_of
+from acestep.model.codec.spectral import SpectralCodec
+from acestep.model.loading import ONLY_DATA
 from acestep.nano import WEIGHTS
 from acestep.nano.checkpoint import LYRICS, NanoConfig, build_text_encoder, train_tokenizer
-from acestep.nano.data.latents import Shards, label, latent_shard
 from acestep.nano.data.prepare import feature_shard
 from acestep.nano.data.sounds import Bank, build_bank
+from acestep.nano.latents import Shards, label, latent_shard
 from acestep.nano.publish import publish
 from acestep.nano.states import needed, read_state, write_state
 from acestep.nano.train_codec import CodecRecipe, fitted_codec, train_codec
 from acestep.nano.train_phase import PhaseRecipe, train_phase, with_phases
 from acestep.nano.train_stages import StageRecipe, StageTraining, caption_texts, log_line
 from acestep.nano.train_text import TextRecipe, train_text
-from acestep.spectral import SpectralCodec
 
 SAVE_EVERY_S = 90
 TEXT_STEPS_PER_MINUTE = 20  # of a whole run; a minute of one core makes 200
@@ -105,7 +105,7 @@ def train_stages(work: Path, recipe: StageRecipe, seconds: float, resume: bool =
 
 def prepare_pairs(work: Path, shards: int, say: Callable[[str], None] = print) -> None:
     """Audio with latents as encoded and as the stages leave them, for the phases."""
-    from acestep.nano.data.pairs import Passage, pair_shard
+    from acestep.nano.pairs import Passage, pair_shard
 
     build_bank(work / "bank")
     bank, passage = Bank(work / "bank"), Passage(_finished(work))

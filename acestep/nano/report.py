@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from acestep.grid import SAMPLE_RATE_HZ
+from acestep.music.grid import SAMPLE_RATE_HZ
 from acestep.nano.evaluate import Verdict
 from acestep.nano.rows import Row
 

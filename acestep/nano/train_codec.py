@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from acestep.errors import NotFound
-from acestep.grid import SAMPLE_RATE_HZ
+from acestep.model.codec.phase import BINS, FFT
+from acestep.model.codec.spectral import GROUP, SpectralCodec, band_edges
+from acestep.music.grid import SAMPLE_RATE_HZ
 from acestep.nano.states import read_state, write_state
-from acestep.phase import BINS, FFT
-from acestep.spectral import GROUP, SpectralCodec, band_edges
 
 MEL_BANDS = 128  # librosa's default, which the evaluation measures with
 MEL_FLOOR = 1e-5

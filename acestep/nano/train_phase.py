@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from acestep.nano.data.pairs import HOP as LATENT_HOP
-from acestep.nano.data.pairs import open_pairs, pieces_of
+from acestep.model.codec.phase import BINS, HOP, spectra
+from acestep.model.codec.phase_network import TURN
+from acestep.model.codec.spectral import GROUP, SpectralCodec
+from acestep.nano.pairs import HOP as LATENT_HOP
+from acestep.nano.pairs import open_pairs, pieces_of
 from acestep.nano.states import read_state, write_state
-from acestep.phase import BINS, HOP, spectra
-from acestep.phase_network import TURN
-from acestep.spectral import GROUP, SpectralCodec
 
 SAVE_EVERY_S = 120
 SAMPLE_ROWS = 4000  # that the network's scaling is taken from

@@ -20,11 +20,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from acestep.model.codec.spectral import GRADING
 from acestep.nano.batches import Batch, draw_batch
 from acestep.nano.checkpoint import STAGES, NanoConfig, NanoModules, build_transformer
-from acestep.nano.data.latents import Example
+from acestep.nano.latents import Example
 from acestep.nano.network import SingleAttention, conditions, velocity
-from acestep.spectral import GRADING
 
 # blocks of the shared transformer that become a stage, and the noise levels it is trained on; the levels
 # reach a little beyond the hand-over so that neither side meets an input it has never seen
@@ -331,7 +331,7 @@ def channel_weights(examples: list[Example], most: float = 6.0, least: float = 0
 def caption_texts(count: int, seed: int = 5) -> list[str]:
     """Prompts as training sees them, for the tokenizer."""
     from acestep.nano.data import captions
-    from acestep.nano.data.latents import label
+    from acestep.nano.latents import label
 
     random = np.random.default_rng(seed)
     instructions = [captions.TEXT_INSTRUCTION, captions.REPAINT_INSTRUCTION]

@@ -22,7 +22,7 @@ from typing import Any
 
 import grpc
 
-from acestep.sidecar import SIDECAR_ENDING
+from acestep.sources.sidecar import SIDECAR_ENDING
 from protos.acestep.v1 import acestep_pb2 as pb
 from protos.acestep.v1 import acestep_pb2_grpc
 from server import config

@@ -19,8 +19,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from acestep.cascade import Cascade
-from acestep.production import produce
+from acestep.clips.production import produce
+from acestep.model.cascade import Cascade
 from acestep.request import GenerateRequest
 from tests.benchmarks.agreement import clips_must_agree, run_rounding
 from tests.daemons import Osc, Process, settings
@@ -56,7 +56,7 @@ def main() -> int:
 
 
 def _nano(folder: Path) -> str:
-    from acestep.checkpoint import available
+    from acestep.checkpoints.checkpoint import available
 
     if "nano" in available():
         return "nano"
@@ -73,8 +73,8 @@ def _start_up() -> None:
     bare = _best("pass")
     for what, code in (
         ("import acestep", "import acestep"),
-        ("acestep --help", "import server.cli; server.cli.main(['--help'])"),
-        ("acestep generate --help", "import server.cli; server.cli.main(['generate', '--help'])"),
+        ("acestep --help", "import server.cli.acestep as a; a.main(['--help'])"),
+        ("acestep generate --help", "import server.cli.acestep as a; a.main(['generate', '--help'])"),
     ):
         took = _best(code)
         print(

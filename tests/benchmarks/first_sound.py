@@ -18,7 +18,7 @@ import scipy.signal
 import soundfile
 
 from acestep import Cascade, GenerateRequest, produce
-from acestep.clip import Clip
+from acestep.clips.clip import Clip
 
 PROMPTS = (
     ("boom bap drums", 90.0, None), ("tribal percussion with shakers", 101.5, None),

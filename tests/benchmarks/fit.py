@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from acestep.fit import fit, plan_fit, warm_up
-from acestep.grid import SAMPLE_RATE_HZ, Grid
-from acestep.key import Key
-from acestep.measure import measure
+from acestep.clips.fit import fit, plan_fit, warm_up
+from acestep.hearing.measure import measure
+from acestep.music.grid import SAMPLE_RATE_HZ, Grid
+from acestep.music.key import Key
 from tests.loops import SOUNDFONTS, STYLES, Loop, compose, render
 
 FIRST_SEED = 5_000

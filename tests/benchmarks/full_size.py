@@ -23,7 +23,7 @@ import torch
 from diffusers.utils import logging as diffusers_logging
 
 from acestep import Cascade, GenerateRequest
-from acestep.variants import VARIANTS, Variant
+from acestep.checkpoints.variants import VARIANTS, Variant
 from tests.benchmarks.agreement import at_level_of, must_agree, run_rounding
 
 STEPS = {"l": [0, 3], "m": [3, 6], "s": [6, 8]}

@@ -1,4 +1,4 @@
-"""Learns acestep/hearing.json: which tempo, which slot of the bar, which key the evidence speaks for.
+"""Learns the ear's evidence.json: which tempo, which slot of the bar, which key the evidence speaks for.
 
     python -m tests.benchmarks.learn_hearing LOOPS --bank FOLDER [--file FILE]
 
@@ -19,23 +19,16 @@ from pathlib import Path
 
 import numpy as np
 
-from acestep import hearing
-from acestep.beats import (
-    Harmony,
-    on_quarters,
-    roles,
-    sixteenth_phases,
-    slot_evidence,
-    start_features,
-)
-from acestep.grid import SAMPLE_RATE_HZ, Grid, Signature
-from acestep.key import Key
+from acestep.hearing import evidence as hearing
+from acestep.hearing.beats import Harmony, on_quarters, roles, sixteenth_phases, slot_evidence, start_features
+from acestep.hearing.onsets import mono, onset_curve, pick_onsets
+from acestep.hearing.tempo import candidates, pulse, refine_tempo
+from acestep.hearing.tonality import FRAME_S, hear_tones, key_features
+from acestep.music.grid import SAMPLE_RATE_HZ, Grid, Signature
+from acestep.music.key import Key
 from acestep.nano.data import compose as nano_compose
 from acestep.nano.data import render as nano_render
 from acestep.nano.data.sounds import Bank, build_bank
-from acestep.onsets import mono, onset_curve, pick_onsets
-from acestep.tempo import candidates, pulse, refine_tempo
-from acestep.tonality import FRAME_S, hear_tones, key_features
 from tests.loops import DRUMS, PATTERNS, SOUNDFONTS, compose, render
 
 FIRST_SEED, FIRST_NANO_SEED = 100_000, 900_000
@@ -234,7 +227,7 @@ def share_right(examples: list[tuple[np.ndarray, int]], weights: np.ndarray) -> 
 
 
 def learn_bar(heard: list[Heard], kind: str = "") -> tuple[np.ndarray, dict[str, list]]:
-    """The bar's weights, whole and as hearing.json holds them."""
+    """The bar's weights, whole and as evidence.json holds them."""
     bars = [example for one in heard if (example := bar_example(one))]
     parts = len(roles(Signature()))
     speaks = len(start_features(0.0, 1.0, 16, 16.0, 1.0)[1])
@@ -250,7 +243,7 @@ def learn_bar(heard: list[Heard], kind: str = "") -> tuple[np.ndarray, dict[str,
 
 
 def learn(heard: list[Heard], of_nano: list[Heard]) -> dict[str, list]:
-    """All weights, as hearing.json holds them."""
+    """All weights, as evidence.json holds them."""
     bar, of_bar = learn_bar(heard)
     _, of_made = learn_bar([*heard, *of_nano], "made_")
     tempi = [example for one in heard if (example := tempo_example(one, bar))]

@@ -22,8 +22,8 @@ from typing import Any
 
 import torch
 
-from acestep.cascade import Cascade
-from acestep.production import reproduce
+from acestep.clips.production import reproduce
+from acestep.model.cascade import Cascade
 from plugin_bridge.ableton.AceStep import osc
 from plugin_bridge.ableton.AceStep.script import AceStep
 from tests.benchmarks.agreement import clips_must_agree, run_rounding

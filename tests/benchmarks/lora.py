@@ -19,22 +19,22 @@ from typing import Any
 import numpy as np
 import torch
 
-from acestep.cascade import Cascade
-from acestep.key import Key
-from acestep.measure import measure
+from acestep.checkpoints.schedule import legs
+from acestep.hearing.measure import measure
+from acestep.model.cascade import Cascade
+from acestep.music.key import Key
 from acestep.request import GenerateRequest
-from acestep.schedule import legs
-from lora_studio import lora
+from lora_studio.adapters import lora
 from lora_studio.config import TrainConfig
-from lora_studio.examples import Library
-from lora_studio.noise import NoiseLevels, levels_for
-from lora_studio.order import generator
-from lora_studio.preparing import prepare
-from lora_studio.segments import Limits
-from lora_studio.sound import read_piece
-from lora_studio.stage_run import StagePlan, StageRun, fixed_pairs, velocity_loss
-from lora_studio.training import train
-from lora_studio.velocity import Velocity
+from lora_studio.data.examples import Library
+from lora_studio.data.order import generator
+from lora_studio.data.preparing import prepare
+from lora_studio.data.segments import Limits
+from lora_studio.data.sound import read_piece
+from lora_studio.train.noise import NoiseLevels, levels_for
+from lora_studio.train.stage_run import StagePlan, StageRun, fixed_pairs, velocity_loss
+from lora_studio.train.training import train
+from lora_studio.train.velocity import Velocity
 from tests.benchmarks.agreement import must_agree
 from tests.benchmarks.lora_style import write_style
 from tests.closeness import rounding

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from acestep.grid import SAMPLE_RATE_HZ, Grid, Signature
-from acestep.key import Key
+from acestep.music.grid import SAMPLE_RATE_HZ, Grid, Signature
+from acestep.music.key import Key
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 BARS = 4.0

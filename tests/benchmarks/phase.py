@@ -20,9 +20,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from acestep.cascade import Cascade
-from acestep.grid import SAMPLE_RATE_HZ
-from acestep.key import Key
+from acestep.model.cascade import Cascade
+from acestep.model.codec.spectral import SpectralCodec
+from acestep.music.grid import SAMPLE_RATE_HZ
+from acestep.music.key import Key
 from acestep.nano import WEIGHTS
 from acestep.nano.data.compose import compose
 from acestep.nano.data.render import mix, render
@@ -30,7 +31,6 @@ from acestep.nano.data.sounds import SONIC_PI, Bank
 from acestep.nano.evaluate import log_mel_error, read_loop
 from acestep.nano.hits import attacks_ms, dropouts_per_s, hits, level_before
 from acestep.request import GenerateRequest
-from acestep.spectral import SpectralCodec
 
 LOOPS = (
     "compus",

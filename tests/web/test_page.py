@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from acestep.grid import Grid, Signature
+from acestep.music.grid import Grid, Signature
 from plugin_bridge import Bridge
 from plugin_bridge.words import ClipReady
 from tests.web.browser import Tab

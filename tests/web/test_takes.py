@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from acestep.key import MODES, Key
+from acestep.music.key import MODES, Key
 from tests.web.browser import Tab
 from tests.web.conftest import Studio, cards, generate, needs_browser
 

@@ -6,7 +6,7 @@ Knows the labels of a loop, nothing of its audio. Also writes the whole prompt i
 
 import numpy as np
 
-from acestep.key import PITCH_NAMES, Key
+from acestep.music.key import PITCH_NAMES, Key
 from acestep.nano.data.compose import Loop
 from acestep.nano.data.styles import STYLE_BY_NAME
 

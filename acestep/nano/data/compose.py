@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from acestep.grid import Grid, Signature
-from acestep.key import MAJOR_STEPS, MINOR_STEPS, Key
+from acestep.music.grid import Grid, Signature
+from acestep.music.key import MAJOR_STEPS, MINOR_STEPS, Key
 from acestep.nano.data import styles
 from acestep.nano.data.parts import (
     ARP_RATES,

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from acestep.model.codec.spectral import SpectralCodec
 from acestep.nano.data.compose import compose
 from acestep.nano.data.render import mix, render
 from acestep.nano.data.sounds import Bank
-from acestep.spectral import SpectralCodec
 
 LOOPS_PER_SHARD = 50
 VIEWS_PER_LOOP = 2

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.fft import irfft, next_fast_len, rfft
 from scipy.signal import butter, sosfilt
 
-from acestep.grid import SAMPLE_RATE_HZ as RATE
+from acestep.music.grid import SAMPLE_RATE_HZ as RATE
 from acestep.nano.data.compose import Loop, Part
 from acestep.nano.data.parts import Note
 from acestep.nano.data.sounds import NOTE_S, SONIC_HITS, Bank

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from acestep.errors import NotFound
-from acestep.grid import SAMPLE_RATE_HZ
+from acestep.music.grid import SAMPLE_RATE_HZ
 
 FLUID = Path("/usr/share/sounds/sf2/FluidR3_GM.sf2")
 MUSESCORE = Path("/usr/share/sounds/sf3/MuseScore_General_Full.sf3")

@@ -4,7 +4,7 @@
 import numpy as np
 from scipy.signal import butter, lfilter, sosfilt
 
-from acestep.grid import SAMPLE_RATE_HZ as RATE
+from acestep.music.grid import SAMPLE_RATE_HZ as RATE
 
 
 def synth_kit(seed: int) -> dict[str, np.ndarray]:

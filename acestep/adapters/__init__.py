@@ -1,0 +1,1 @@
+"""Adapter files of every published layout, read into updates of layers."""

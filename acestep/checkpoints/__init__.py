@@ -1,0 +1,1 @@
+"""Checkpoints on disk: finding, fetching, converting, composing, and what fits a machine."""

@@ -1,0 +1,1 @@
+"""From takes to clips: fitted, judged, chosen, written – and made again."""

@@ -1,0 +1,333 @@
+"""A finished clip: a file that fits the song, its sidecar, its name, and writing both without half files.
+
+Knows files and folders; knows nothing of how the audio was made or measured.
+"""
+
+import contextlib
+import errno
+import json
+import os
+import re
+import secrets
+import shutil
+import time
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from acestep import typed_json
+from acestep.errors import AceStepError, InvalidRequest, StorageError
+from acestep.music.grid import Grid
+from acestep.music.key import Key
+from acestep.sources.sidecar import SIDECAR_ENDING, read_sidecar, sidecar_text
+from acestep.typed_json import Count, Name, Size, Text
+
+TEMPORARY = ".acestep-{}-{}.part"  # hidden; the process id tells the living from the dead
+READY = ".ready"  # in place of .part: all that is in there is whole, and appears even if its writer dies
+COMPANIONS = (".mid",)  # files that go with a clip: NAME.mid beside NAME.wav
+MAX_SLUG_CHARS = 40
+MAX_SAME_NAME = 1000
+_NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS, errno.EXDEV)
+
+
+@dataclass(frozen=True)
+class Clip:
+    """What is known of a clip on disk; the fields are those of message Clip in acestep.proto."""
+
+    name: str
+    path: str
+    job: Name
+    take: Count  # from 0
+    seed: Count
+    bpm: float
+    signature: Name
+    key: Name  # "" for unpitched material
+    bars: float
+    duration_s: float
+    samples: Size
+    sample_rate_hz: Count
+    tempo_error_pct: float | None
+    downbeat_error_ms: float | None  # negative is early
+    key_match: Name | None  # same key, same notes, other
+    fit: Name  # good, poor, untouched, off
+    prompt: Text
+    cascade: Text
+    adapters: tuple[tuple[Name, float], ...] = ()
+    created: Name = ""  # ISO 8601
+    lufs: float | None = None  # integrated loudness
+    starred: bool = False
+    trashed: bool = False
+    sidecar_json: str = ""
+
+    @property
+    def sharp_key(self) -> str:
+        """The key in the one spelling that indexes know; "" for none."""
+        try:
+            return str(Key.parse(self.key).sharp)
+        except InvalidRequest:
+            return ""
+
+    @property
+    def sidecar(self) -> dict[str, Any]:
+        """The sidecar's content."""
+        return json.loads(self.sidecar_json) if self.sidecar_json else {}
+
+    @classmethod
+    def from_sidecar(cls, sidecar: Mapping[str, Any], path: str | Path) -> "Clip":
+        """The clip at `path` as its sidecar describes it: how a library is rebuilt from the files."""
+        where = f"{path}{SIDECAR_ENDING}"
+        told = sidecar.get("clip")
+        if not isinstance(told, Mapping):
+            raise InvalidRequest(f"{where} is no sidecar of a clip: it describes none")
+        placed = {"name": Path(path).name, "path": str(path)}
+        values = {**told, **placed, "sidecar_json": json.dumps(sidecar, ensure_ascii=False, sort_keys=True)}
+        if isinstance(values.get("key_match"), bool):  # version 0.1 told two cases apart
+            values["key_match"] = "same key" if values["key_match"] else "other"
+        return typed_json.convert(values, cls, where)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Clip":
+        """The clip of an audio file that has a sidecar (either may be named)."""
+        file = Path(path)
+        if file.name.endswith(SIDECAR_ENDING):
+            file = file.with_name(file.name.removesuffix(SIDECAR_ENDING))
+        return cls.from_sidecar(read_sidecar(file), file)
+
+
+def clip_stem(prompt: str, grid: Grid, key: Key | None, take: int, when: time.struct_time) -> str:
+    """`20261122-214501_dusty-breakbeat_92.5bpm_Am_4bars_t1`: sorts by time, reads well, plain ASCII."""
+    signature = "" if str(grid.signature) == "4/4" else f"{str(grid.signature).replace('/', '-')}_"
+    bars = f"{grid.bars:.4g}bar{'' if grid.bars == 1 else 's'}"
+    pitch = f"{key.short}_" if key else ""
+    stamp = time.strftime("%Y%m%d-%H%M%S", when)
+    return f"{stamp}_{slug(prompt)}_{grid.bpm:.6g}bpm_{signature}{pitch}{bars}_t{take + 1}"
+
+
+def slug(text: str) -> str:
+    """Lower-case ASCII words joined by `-`, at most 40 characters, never empty."""
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
+    words = re.findall(r"[a-z0-9]+", plain)
+    joined = "-".join(words)[: MAX_SLUG_CHARS + 1]
+    if len(joined) > MAX_SLUG_CHARS:
+        joined = joined[: joined.rfind("-")] if "-" in joined else joined[:MAX_SLUG_CHARS]
+    return joined or "clip"
+
+
+class Staging:
+    """The clips of one job, written out of sight: they appear together on `publish`, or never.
+
+    Use it as a context: what was not published is gone at its end. A process killed before `publish` leaves
+    a hidden folder that `sweep_unfinished` deletes; one killed within leaves one whose clips it lets appear.
+    Raises StorageError when the folder cannot be written.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self._hidden = folder / TEMPORARY.format(os.getpid(), secrets.token_hex(6))
+        self._names: list[str] = []
+
+    def __enter__(self) -> "Staging":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for hidden in (self._hidden, self._hidden.with_suffix(READY)):
+            shutil.rmtree(hidden, ignore_errors=True)
+
+    def add(self, stem: str, ending: str, body: bytes, sidecar: dict[str, Any]) -> None:
+        """Writes the audio and its sidecar; a name that is taken gets `-2`, `-3` …"""
+        with _storage_errors(self.folder):
+            self._hidden.mkdir(parents=True, exist_ok=True)
+            name = _free_name(self.folder, stem, ending, self._names)
+            sidecar["clip"] |= {"name": name}
+            for hidden, content in (
+                (self._hidden / (name + SIDECAR_ENDING), sidecar_text(sidecar)),
+                (self._hidden / name, body),
+            ):
+                _write(hidden, content)
+            self._names.append(name)
+
+    def publish(self) -> list[Clip]:
+        """Lets all clips appear, in the order in which they were added."""
+        with _storage_errors(self.folder):
+            if not self._names:
+                return []
+            ready = self._hidden.rename(self._hidden.with_suffix(READY))
+            files: list[Path] = []
+            try:
+                files += (_appear(ready, name) for name in self._names)
+            except BaseException:
+                for file in files:
+                    remove_files(file)
+                raise
+            return [Clip.load(file) for file in files]
+
+
+def write_clip(folder: Path, stem: str, ending: str, body: bytes, sidecar: dict[str, Any]) -> Clip:
+    """Writes `stem.ending` and its sidecar into `folder` and returns the clip.
+
+    An existing name gets `-2`, `-3` … Raises StorageError when the folder cannot be written, and leaves
+    nothing behind then.
+    """
+    with Staging(folder) as staging:
+        staging.add(stem, ending, body, sidecar)
+        return staging.publish()[0]
+
+
+def write_file(file: Path, body: bytes) -> None:
+    """Writes a companion file whole or not at all; never over an existing one."""
+    with _storage_errors(file.parent):
+        if not _place(file.parent, file, body):
+            raise StorageError(f"{file} exists, and nothing is ever overwritten")
+
+
+def remove_clip(clip: Clip) -> None:
+    """Deletes a clip's file, sidecar and companions: for a job cancelled while it was writing."""
+    remove_files(Path(clip.path))
+
+
+def remove_files(file: Path) -> None:
+    """Deletes an audio file with all that belongs to it, as far as it is there."""
+    for path in (file, *belongings(file)):
+        path.unlink(missing_ok=True)
+
+
+def belongings(file: Path) -> list[Path]:
+    """Where an audio file's sidecar and companions are, if there are any."""
+    return [file.with_name(file.name + SIDECAR_ENDING), *(file.with_suffix(end) for end in COMPANIONS)]
+
+
+def sweep_unfinished(folder: Path) -> int:
+    """Clears up after killed processes and says after how many writings.
+
+    What was half written is deleted; clips that were whole and about to appear, appear.
+    """
+    swept = 0
+    for hidden in [*folder.glob(".acestep-*.part"), *folder.glob(f".acestep-*{READY}")]:
+        owner = re.fullmatch(r"\.acestep-(\d+)-\w+\.\w+", hidden.name)
+        if not owner or (_is_alive(int(owner[1])) and int(owner[1]) != os.getpid()):
+            continue
+        if hidden.suffix == READY and hidden.is_dir():
+            try:
+                for body in sorted(file for file in hidden.iterdir() if file.suffix != SIDECAR_ENDING):
+                    _appear(hidden, body.name)
+            except AceStepError:  # audio without a sidecar is not one of ours
+                continue
+        if hidden.is_dir():
+            shutil.rmtree(hidden, ignore_errors=True)
+        else:
+            hidden.unlink(missing_ok=True)
+        swept += 1
+    return swept
+
+
+def _is_alive(process: int) -> bool:
+    if os.name == "nt":
+        return False  # os.kill would end it; a file still in use cannot be deleted there anyway
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _free_name(folder: Path, stem: str, ending: str, taken: Sequence[str] = ()) -> str:
+    """A name that neither an audio file nor a sidecar has."""
+    for attempt in range(1, MAX_SAME_NAME + 1):
+        name = f"{stem}{f'-{attempt}' if attempt > 1 else ''}{ending}"
+        if name not in taken and not any(
+            os.path.lexists(folder / file) for file in (name, name + SIDECAR_ENDING)
+        ):
+            return name
+    raise StorageError(f"{folder} already holds {MAX_SAME_NAME} files named {stem}")
+
+
+def _appear(hidden: Path, name: str) -> Path:
+    """Moves a clip out of its hidden folder, audio last; goes on where a killed process stopped."""
+    folder = hidden.parent
+    body, sidecar = hidden / name, hidden / (name + SIDECAR_ENDING)
+    file, companion = folder / name, folder / sidecar.name
+    named = not sidecar.exists() or _is_same(sidecar, companion) or rename_new(sidecar, companion)
+    if named and (_is_same(body, file) or rename_new(body, file)):
+        sidecar.unlink(missing_ok=True)
+        body.unlink(missing_ok=True)
+        return file
+    if named:  # the sidecar has its name, but somebody took the audio's meanwhile
+        if sidecar.exists():
+            companion.unlink()
+        else:
+            companion.rename(sidecar)
+    content = read_sidecar(sidecar)
+    other = _free_name(folder, body.stem, body.suffix)
+    content["clip"] |= {"name": other}
+    _write(hidden / (other + SIDECAR_ENDING), sidecar_text(content))
+    body.rename(hidden / other)
+    sidecar.unlink()
+    return _appear(hidden, other)
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except FileNotFoundError:
+        return False
+
+
+def _write(file: Path, body: bytes) -> None:
+    with file.open("xb") as stream:
+        stream.write(body)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _place(folder: Path, file: Path, body: bytes) -> bool:
+    """Writes to a hidden name, flushes, renames. False when the name is taken."""
+    hidden = folder / TEMPORARY.format(os.getpid(), secrets.token_hex(6))
+    try:
+        _write(hidden, body)
+        return rename_new(hidden, file)
+    finally:
+        hidden.unlink(missing_ok=True)
+
+
+def rename_new(source: Path, target: Path) -> bool:
+    """Renames unless `target` exists; atomic wherever the file system has hard links (and on Windows)."""
+    try:
+        if os.name == "nt":
+            source.rename(target)
+        else:
+            os.link(source, target)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if os.name == "nt" or error.errno not in _NO_HARD_LINKS:
+            raise
+        if target.exists():
+            return False
+        source.rename(target)
+    return True
+
+
+@contextlib.contextmanager
+def _storage_errors(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except StorageError:
+        raise
+    except OSError as error:
+        what = {
+            errno.ENOSPC: "its disk is full",
+            errno.EDQUOT: "the quota is used up",
+            errno.EROFS: "it is read-only",
+            errno.EACCES: "its permissions forbid it",
+            errno.EPERM: "its permissions forbid it",
+            errno.ENOTDIR: "it is not a folder",
+            errno.EEXIST: "it is not a folder",
+        }.get(error.errno or 0, str(error))
+        raise StorageError(f"cannot write into {folder}: {what}") from error

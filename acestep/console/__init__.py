@@ -1,0 +1,1 @@
+"""How commands begin and end: reading a line, errors in a sentence, any terminal."""

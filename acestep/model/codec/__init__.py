@@ -1,0 +1,1 @@
+"""From latents to sound and back: the published autoencoder, and nano's spectra with their phases."""

@@ -1,0 +1,79 @@
+"""A cascade's parts in memory: stages, codec, text encoder and adapters, and what is kept of what they read.
+
+Knows nothing of requests' ways through them. Shapes: T latent frames, C latent channels, N samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from acestep.checkpoints import fingerprint
+from acestep.checkpoints.checkpoint import CascadeSpec
+from acestep.model import conditions
+from acestep.model.adapters import Adapters
+from acestep.model.conditions import Words
+from acestep.model.planner import Planner
+from acestep.model.stage import Recent, Stage
+
+
+class Loaded:
+    """Stages, codec and text encoder. `stages` maps names to `Stage` in their order."""
+
+    def __init__(
+        self,
+        spec: CascadeSpec,
+        stages: dict[str, Stage],
+        codec: Any,
+        text_encoder: Any,
+        tokenizer: Any,
+        device: torch.device | None = None,
+        resident: bool = True,
+    ) -> None:
+        self.spec = spec
+        self.device = device or next(iter(stages.values())).like.device  # where stages run
+        self.planner: Planner | None = None
+        self.notes: tuple[str, ...] = ()  # why these stages, and what int8 changes
+        self.resident = resident  # False: stages wait in main memory and take turns on the device
+        self.stages = stages
+        self.codec = codec
+        self.text_encoder = text_encoder
+        self.tokenizer = tokenizer
+        self.adapters = Adapters(stages)
+        self.files: dict[str, str] = {}  # hashes of the files that were loaded, by their paths in the folder
+        self._stamps: dict[str, fingerprint.Stamp] = {}
+        self._words, self._references = Recent(32), Recent(4)
+
+    def bring(self, stage: Stage, resident: bool = True) -> None:
+        """Have a stage on the device; where stages take turns, the others make room first."""
+        if stage.like.device.type != self.device.type:
+            for other in self.stages.values():
+                if other is not stage and not (resident and self.resident):
+                    other.to("cpu")
+            stage.to(self.device)
+
+    def supports(self, task: str) -> bool:
+        """Whether this checkpoint can do a task, or take a "reference"."""
+        return self.spec.can(task)
+
+    def encode_text(self, text: str, lyrics: str) -> Words:
+        """Embeddings of a formatted prompt and lyrics (see `conditions`); the last few are kept."""
+        return self._words.get(
+            (text, lyrics), lambda: conditions.encode_words(self.tokenizer, self.text_encoder, text, lyrics)
+        )
+
+    def encode_reference(self, key: Any, audio: Callable[[], NDArray[np.float32]]) -> Tensor:
+        """Reference audio → latents its timbre is read from [1, T, C]; the last few are kept under `key`."""
+
+        def encode() -> Tensor:
+            pieces = conditions.reference_pieces(
+                torch.from_numpy(audio()), self.codec.sample_rate_hz, self.spec.reference_s
+            )
+            return self.codec.encode(pieces[None].to(self.device))
+
+        return self._references.get(key, encode)

@@ -1,0 +1,93 @@
+"""What a file says of its own music: its sidecar, else its acid chunk. `inspect` and contexts believe it.
+
+Reads only; what the sound itself says is `measure`'s.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from acestep.errors import InvalidRequest, NotFound, UnreadableAudio
+from acestep.music.aim import Aim
+from acestep.music.grid import Grid, Signature
+from acestep.music.key import Key
+from acestep.music.tempo_map import TempoMap
+from acestep.sound.labels import key_in
+from acestep.sound.riff import read_chunks
+from acestep.sources.sidecar import read_sidecar
+
+SOFTWARE = "acestep-bridge "  # how the originator of our own files begins
+
+
+@dataclass(frozen=True)
+class Claim:
+    """`key` is on the file's label; the aim's was asked for."""
+
+    aim: Aim
+    key: Key | None
+
+    @property
+    def grid(self) -> Grid:
+        """The grid; with a map its tempo is the mean."""
+        return self.aim.grid
+
+    def samples(self, sample_rate_hz: int) -> int:
+        """The exact length."""
+        if self.aim.tempo_map is None:
+            return self.grid.samples(sample_rate_hz)
+        return self.aim.tempo_map.samples(self.grid.signature, self.grid.bars, sample_rate_hz=sample_rate_hz)
+
+    def times_s(self, straight_s: list[float]) -> list[float]:
+        """Where times on the straight grid lie in the file."""
+        if self.aim.tempo_map is None:
+            return straight_s
+        return [self.aim.tempo_map.seconds(at * self.grid.bpm / 60) for at in straight_s]
+
+
+def sidecar_of(path: Path) -> dict[str, Any] | None:
+    """The sidecar of a file; None without a readable one."""
+    try:
+        return read_sidecar(path)
+    except (NotFound, InvalidRequest):
+        return None
+
+
+def claim_of(path: Path, sample_rate_hz: int) -> Claim | None:
+    """What the file claims; None when it claims nothing."""
+    try:
+        chunks = read_chunks(path)
+    except (OSError, UnreadableAudio):
+        chunks = {}
+    return claimed(chunks, sidecar_of(path), sample_rate_hz)
+
+
+def claimed(chunks: dict[str, Any], sidecar: dict[str, Any] | None, sample_rate_hz: int) -> Claim | None:
+    """What the sidecar says, else the acid chunk, with the first cue of a clip of ours."""
+    try:
+        if sidecar:
+            return _by_sidecar(sidecar)
+        acid = chunks.get("acid")
+        if isinstance(acid, dict) and not acid["one_shot"] and acid["quarters"] and acid["bpm"]:
+            signature = Signature.parse(acid["signature"])
+            name = chunks.get("info", {}).get("IKEY")
+            grid = Grid(round(acid["bpm"], 4), signature, acid["quarters"] / signature.quarters_per_bar)
+            text = key_in(name) if name else ""
+            key = Key.parse(text) if text else None
+            ours = str(chunks.get("bext", {}).get("originator", "")).startswith(SOFTWARE)
+            first = (chunks.get("cue") or [0])[0] if ours else 0
+            return Claim(Aim(grid, key, None, first / sample_rate_hz, on_bar=ours and first == 0), key)
+    except (InvalidRequest, KeyError, TypeError, AttributeError):
+        pass
+    return None
+
+
+def _by_sidecar(sidecar: dict[str, Any]) -> Claim:
+    clip = sidecar["clip"]
+    key = Key.parse(clip["key"]) if clip["key"] else None
+    if "aim" in sidecar:
+        return Claim(Aim.from_dict(sidecar["aim"]), key)
+    # version 0.1 wrote no aim
+    grid = Grid(clip["bpm"], Signature.parse(clip["signature"]), clip["bars"])
+    points = sidecar["request"].get("tempo_map")
+    moved = points and clip["fit"] != "off"
+    return Claim(Aim(grid, key, TempoMap.parse(points) if moved else None), key)

@@ -1,0 +1,1 @@
+"""What learns from a model: the forward with gradients, and smaller stages from larger ones."""

@@ -1,0 +1,1 @@
+"""Adapters: layers on a stage, files in every spelling, the library, merging."""

@@ -1,0 +1,1 @@
+"""From a folder of audio to examples: what the files say, segments, captions, latents."""

@@ -1,0 +1,206 @@
+"""Finds the audio in a folder, the manifests beside it, and which files are stems of one song.
+
+Looks at names, sizes and headers. Knows nothing of tempo, captions or training.
+"""
+
+import dataclasses
+import os
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
+
+from acestep.console.command import explain
+from acestep.errors import InvalidRequest, NotFound
+from acestep.sound.audio import probe
+from lora_studio.data.dataset import ALIASES, Dataset, Sample, Skipped, is_own, read_dataset, sample_from
+from lora_studio.data.manifests import Places, table_rows
+from lora_studio.data.names import read_part
+from lora_studio.data.sound import AUDIO_SUFFIXES
+
+OWN_NAMES = ("dataset.json", "dataset.studio.json")  # the second where the first is somebody else's
+MANIFESTS = (
+    "dataset.studio.json",
+    "dataset.json",
+    "manifest.json",
+    "metadata.jsonl",
+    "metadata.csv",
+    "key_bpm.csv",
+)
+MAX_FILES = 200_000
+SAME_LENGTH_S = 0.75  # stems of one song end together, give or take an exported tail
+SAME_LENGTH_PART = 0.02
+
+
+@dataclass
+class Found:
+    """One audio file: where it is, and what a manifest says about it (None: nothing)."""
+
+    path: Path
+    relative: str
+    seconds: float
+    manifest: Sample | None = None
+
+
+@dataclass
+class Group:
+    """Files that are treated together: the aligned stems of a song, or one file alone (`song` is "")."""
+
+    song: str
+    files: list[Found] = field(default_factory=list)
+    stems: dict[str, str] = field(default_factory=dict)  # relative path → stem
+
+
+@dataclass
+class Scan:
+    """Everything found in a folder."""
+
+    folder: Path
+    groups: list[Group] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    dataset: Dataset | None = None  # the manifest that was a data set, for its name and trigger
+    other_files: int = 0
+
+
+def scan(folder: Path) -> Scan:
+    """Walk the folder. Raises NotFound or InvalidRequest when there is nothing to train on."""
+    if not folder.exists():
+        raise NotFound(f"{folder} does not exist: expected a folder with audio")
+    if not folder.is_dir():
+        raise InvalidRequest(f"{folder} is a file: expected the folder it is in")
+    result = Scan(folder)
+    audio: dict[str, Path] = {}
+    for path in _walk(folder):
+        if path.suffix.lower() not in AUDIO_SUFFIXES:
+            result.other_files += 1
+            continue
+        if len(audio) >= MAX_FILES:
+            raise InvalidRequest(f"{folder} holds more than {MAX_FILES} audio files: name a smaller folder")
+        audio[path.relative_to(folder).as_posix()] = path
+    manifest = _manifest(folder, Places(list(audio)), result)
+    files: list[Found] = []
+    for relative, path in audio.items():
+        try:
+            files.append(Found(path, relative, probe(path).duration_s, manifest.pop(relative, None)))
+        except Exception as error:  # noqa: BLE001 (whatever is wrong with one file, the others are read)
+            reason = explain(error)[1].replace(str(path), path.name)
+            result.skipped.append(Skipped(relative, reason))
+    if not files and not result.skipped:
+        raise InvalidRequest(
+            f"{folder} holds no audio ({result.other_files} other files): "
+            f"expected {', '.join(AUDIO_SUFFIXES)}"
+        )
+    result.groups = group(files, result.notes)
+    return result
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """Files in a stable order, without hidden ones, and without following links out or in circles."""
+    for here, folders, names in os.walk(folder, followlinks=False):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            if not name.startswith("."):
+                yield Path(here) / name
+
+
+def _manifest(folder: Path, places: Places, result: Scan) -> dict[str, Sample]:
+    """Relative path → what the manifests say; the first manifest to name a file wins.
+
+    One that cannot be read is listed and the next is read; only our own data set must be right, as it is what
+    the musician edits.
+    """
+    found: dict[str, Sample] = {}
+    here = {path.name.casefold(): path for path in sorted(folder.iterdir())}  # Metadata.CSV is one as well
+    for path in (here[name] for name in MANIFESTS if name in here):
+        if not path.is_file():
+            continue
+        name = path.name
+        try:
+            samples = _read_manifest(path, result)
+        except InvalidRequest as error:
+            if path.suffix.lower() == ".json" and is_own(path):
+                raise
+            result.skipped.append(Skipped(name, str(error).replace(str(path), name)))
+            continue
+        result.notes.append(f"{name}: {len(samples)} entries read")
+        for sample in samples:
+            relative = places.find(sample.audio_path)
+            if relative:
+                found.setdefault(relative, dataclasses.replace(sample, audio_path=relative))
+            else:
+                reason = f"named in {name}, but there is no such audio file in this folder"
+                result.skipped.append(Skipped(sample.audio_path, reason))
+    return found
+
+
+def _read_manifest(path: Path, result: Scan) -> list[Sample]:
+    if path.suffix.lower() == ".json":
+        dataset = read_dataset(path)
+        result.dataset = result.dataset or dataset
+        result.notes += dataset.notes
+        if not is_own(path):
+            for sample in dataset.samples:  # theirs: segments, split and sources are still to be found
+                sample.sources = {}
+        return [
+            dataclasses.replace(sample, audio_path=str(dataset.root / sample.audio_path))
+            for sample in dataset.samples
+        ]
+    samples = []
+    for number, row in table_rows(path, ALIASES["audio_path"]):
+        try:
+            sample, notes = sample_from(row, f"{path.name}, row {number}")
+        except InvalidRequest as error:
+            result.notes.append(f"{error}; the row was passed over")
+            continue
+        result.notes += notes
+        samples.append(sample)
+    return samples
+
+
+def group(files: list[Found], notes: list[str]) -> list[Group]:
+    """Songs (two or more different stems that line up) first, then every other file alone."""
+    parts = {file.relative: read_part(PurePath(file.relative)) for file in files}
+    stems = {r: part.stem for r, part in parts.items()}
+    for file in files:
+        if file.manifest and file.manifest.stem:
+            stems[file.relative] = file.manifest.stem
+    groups: list[Group] = []
+    left = {file.relative: file for file in files}
+    for key in ("manifest", "song", "folder_song"):
+        by_song: dict[str, list[Found]] = defaultdict(list)
+        for relative, file in left.items():
+            if key == "manifest":
+                song = file.manifest.song if file.manifest else ""
+                if song:
+                    by_song[song].append(file)
+            elif stems[relative] and parts[relative].stem:
+                by_song[getattr(parts[relative], key)].append(file)
+        for song, members in sorted(by_song.items()):
+            aligned = _aligned(song, members, stems, notes)
+            if aligned:
+                name = song or files[0].path.parent.name
+                groups.append(Group(name, aligned, {f.relative: stems[f.relative] for f in aligned}))
+                for file in aligned:
+                    del left[file.relative]
+    groups += [Group("", [file], {r: stems[r]}) for r, file in left.items()]
+    return groups
+
+
+def _aligned(song: str, members: list[Found], stems: dict[str, str], notes: list[str]) -> list[Found]:
+    """Members of equal length that are at least two different stems; says which do not line up."""
+    if len({stems[file.relative] for file in members}) < 2:
+        return []
+    lengths = sorted(file.seconds for file in members)
+    usual = lengths[len(lengths) // 2]
+    slack = max(SAME_LENGTH_S, usual * SAME_LENGTH_PART)
+    aligned = [file for file in members if abs(file.seconds - usual) <= slack]
+    if len({stems[file.relative] for file in aligned}) < 2:
+        aligned = []
+    for file in members:
+        if file not in aligned:
+            notes.append(
+                f"{file.relative} lasts {file.seconds:.1f} s and the other stems of “{song}” {usual:.1f} s: "
+                "it is used alone, not as a part of the song"
+            )
+    return aligned

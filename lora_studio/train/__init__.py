@@ -1,0 +1,1 @@
+"""A training run: its stages, its budget, what it is judged by and what it leaves."""

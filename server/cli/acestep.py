@@ -1,0 +1,174 @@
+"""The command `acestep`: serve, generate, models, inspect, and the commands that other modules bring.
+
+Parses and prints; everything heavy is imported by the command that needs it, so that --help is quick.
+Exit codes: 0 done, 1 failed, 2 bad input, 130 interrupted (server/README.md has the table).
+"""
+
+import argparse
+import importlib
+import json
+import sys
+from collections.abc import Sequence
+
+from acestep import __version__
+from acestep.console.command import run
+from acestep.console.terminal import write_plainly
+from acestep.console.usage import Parser, spelled_out
+from acestep.errors import OutOfMemory
+from server import config as configuration
+from server.cli.settings import add_settings, settings
+
+# Commands that other parts bring: name → (module with main(argv) -> int, what it does)
+DELEGATED = {
+    "nano": ("acestep.nano.cli", "the recipe of the embedded cascade: data, train, evaluate"),
+    "web": ("plugin_bridge.web.cli", "the page in the browser: generate, listen, keep, train"),
+    "pull": ("acestep.checkpoints.pull", "fetch a published checkpoint"),
+    "convert": ("acestep.checkpoints.convert", "convert a checkpoint in ACE-Step's original layout"),
+    "distill": ("acestep.training.distill", "train a smaller stage to do what a larger one does"),
+    "compose": ("acestep.checkpoints.compose", "put stages of several checkpoints together as a cascade"),
+    "lora": ("lora_studio.cli", "train adapters on your own stems; the same as `lora_studio`"),
+    "bridge": ("plugin_bridge.cli", "install and check the bridges in DAWs; the same as `plugin-bridge`"),
+}
+HAVE_OWN_NAMES = ("lora", "bridge")  # they are told by which name they were called
+START = """\
+acestep makes clips that fit your song. To begin:
+
+  acestep generate "dusty breakbeat" --bpm 92.5 --key "A minor"    a clip, now
+  acestep serve            the daemon that a DAW talks to; `acestep bridge install live` brings Live to it
+  acestep web --open       a page in the browser, for all without a DAW
+  acestep help             all commands; `acestep help COMMAND` says more about one\
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command; returns the exit code."""
+    write_plainly()
+    argv = spelled_out(sys.argv[1:] if argv is None else argv)
+    if argv and argv[0] in DELEGATED:
+        return _delegate(argv[0], argv[1:])
+
+    def command() -> int:
+        if not argv:
+            print(START)
+            return 0
+        arguments = parser().parse_args(argv)
+        return int(arguments.run(arguments))
+
+    return run("acestep", command)
+
+
+def _delegate(name: str, argv: list[str]) -> int:
+    command = importlib.import_module(DELEGATED[name][0]).main
+    code = command(argv, prog=f"acestep {name}") if name in HAVE_OWN_NAMES else command(argv)
+    return int(code or 0)
+
+
+def parser(prog: str = "acestep") -> Parser:
+    """The whole command line; those of other parts are only named."""
+    made = Parser(prog=prog, description="ACE-Step music generation for DAWs: a daemon and its commands.")
+    made.add_argument("--version", action="version", version=f"acestep {__version__}")
+    commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    serve = commands.add_parser("serve", help="run the daemon: OSC, gRPC and MIDI around one model")
+    serve.add_argument(
+        "--resume", action="store_true", help="rerun the jobs that a crash or stop interrupted"
+    )
+    add_settings(serve, configuration.FIELDS)
+    serve.set_defaults(run=_serve)
+
+    from server.cli import daemon as cli_daemon
+    from server.cli import files as cli_files
+    from server.cli import generate as cli_generate
+
+    generate = commands.add_parser("generate", help="make clips, through a running daemon or in this process")
+    cli_generate.add_arguments(generate)
+    add_settings(generate, ("home", "samples", "host", "grpc_port", "device", "precision", "planner"))
+    generate.set_defaults(run=cli_generate.run)
+
+    models = commands.add_parser("models", help="list the cascades on this machine")
+    models.add_argument("--json", action="store_true", help="print JSON")
+    add_settings(models, ("home", "host", "grpc_port"))
+    models.set_defaults(run=_models)
+
+    inspect = commands.add_parser(
+        "inspect", help="show tempo, key, bars, chunks and sidecar of an audio file"
+    )
+    inspect.add_argument("file", metavar="FILE", help="the audio file")
+    inspect.add_argument("--json", action="store_true", help="print JSON")
+    inspect.add_argument("--midi", metavar="OUT.mid", help="write tempo, key, bars and the bass line")
+    inspect.add_argument("--plot", metavar="OUT.png", help="draw waveform with bar grid, and spectrogram")
+    inspect.set_defaults(run=_inspect)
+
+    cli_daemon.add_commands(commands)
+    cli_files.add_commands(commands)
+    for name, (_, doc) in DELEGATED.items():
+        commands.add_parser(name, help=doc, add_help=False)
+    return made
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    from server.daemon import Daemon, serve
+
+    config, _ = settings(arguments)
+    return serve(Daemon(config), resume=arguments.resume)
+
+
+def _models(arguments: argparse.Namespace) -> int:
+    from google.protobuf.json_format import MessageToDict
+
+    from server.cli.remote import Remote
+    from server.library import catalogue
+    from server.models import models_for
+
+    config, flags = settings(arguments)
+    remote = Remote.find(config, flags)
+    found = remote.cascades() if remote else catalogue.cascades(models_for(config))
+    if arguments.json:
+        rows = [
+            MessageToDict(item, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
+            for item in found.cascades
+        ]
+        print(json.dumps(rows, indent=1))
+        return 0
+    for item in found.cascades:
+        size = f"{item.parameters / 1e6:,.0f} M" if item.parameters else "?"
+        marks = ", ".join(
+            text for text, shown in (("loaded", item.loaded), ("too large here", not item.fits)) if shown
+        )
+        print(
+            f"{item.name:24} {size:>9}  {'→'.join(item.stages):12} {', '.join(item.supports):40} "
+            f"{item.license:10} {marks} {item.note}".rstrip()
+        )
+    for broken in found.unreadable:
+        print(f"{broken.name:24} cannot be read: {broken.message}", file=sys.stderr)
+    _print_variants()
+    return 0
+
+
+def _print_variants() -> None:
+    """The sizes there are: what each needs on this machine, and which cascade here has it."""
+    from acestep.checkpoints import memory
+    from server.library.catalogue import device_memory
+
+    device, free = device_memory()
+    print(f"\nvariants, with {free / memory.GB:.0f} GB on {device} (--variant auto chooses):")
+    here = memory.variants_here()
+    for name, (published, own, shared) in memory.variant_needs().items():
+        try:
+            plan = memory.plan({name: own}, shared, device, free)
+            needs = f"needs {plan.needed_bytes / memory.GB:.1f} GB{' in int8' if plan.int8 else ''}"
+        except OutOfMemory:
+            needs = "too large here"
+        size = f"{published / 1e6:,.0f} M" if published < 1e9 else f"{published / 1e9:.1f} B"
+        where = ", ".join(here[name]) or f"not here: {memory.how_to_get(name)}"
+        print(f"  {name:5} {size:>7}  {needs:22} {where}")
+
+
+def _inspect(arguments: argparse.Namespace) -> int:
+    from acestep.clips import inspect
+
+    return inspect.run(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

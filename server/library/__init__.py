@@ -1,0 +1,1 @@
+"""Clips, cascades and adapters on disk: the index, moves between folders, what there is."""

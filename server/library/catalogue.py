@@ -1,0 +1,196 @@
+"""Which cascades and adapters there are and which are loaded, as messages of the wire.
+
+Reads `acestep`'s own lists; keeps nothing.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from acestep import typed_json
+from acestep.adapters.files import available
+from acestep.errors import AceStepError, AdapterError, NotFound, OutOfMemory
+from acestep.typed_json import Count, Text
+from protos.acestep.v1 import acestep_pb2 as pb
+from server.models import Models
+
+if TYPE_CHECKING:
+    from acestep.checkpoints.checkpoint import Listed
+
+MAX_WHY_CHARS = 1_000
+
+# what a file that is not as expected may raise, beside our own errors
+FAULTS = (AceStepError, OSError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError)
+
+
+def cascades(models: Models) -> pb.ListCascadesResponse:
+    """All cascades on this machine, and the loaded one if it was named by its path; each fails alone."""
+    from acestep.checkpoints.checkpoint import available
+
+    device, memory = device_memory()
+    spec = getattr(models.cascade, "spec", None)
+    found = pb.ListCascadesResponse()
+    for name, folder in available().items():
+        try:
+            loaded = folder == spec.folder if spec else name == models.loaded_name
+            found.cascades.append(_cascade(name, folder, loaded, device, memory))
+        except FAULTS as error:
+            found.unreadable.append(_unreadable(name, folder, error))
+    if models.cascade is not None and not any(item.loaded for item in found.cascades):
+        stages = list(models.cascade.stages)
+        found.cascades.add(name=models.loaded_name, loaded=True, stages=stages, fits=True)
+    return found
+
+
+def _cascade(name: str, folder: Path, loaded: bool, device: str, memory: int) -> pb.Cascade:
+    """`loaded` by its folder: a variant is loaded by another name, and a path may hold a namesake."""
+    from acestep.checkpoints.checkpoint import listed
+
+    item = listed(name, folder)
+    fits, note = _fit(item, device, memory)
+    return pb.Cascade(
+        name=item.name,
+        loaded=loaded,
+        stages=item.stages,
+        supports=item.supports,
+        parameters=item.parameters,
+        bytes=item.bytes,
+        folder=str(item.folder),
+        license=item.license,
+        fits=fits,
+        note=note,
+    )
+
+
+def _unreadable(name: str, path: Path, error: BaseException) -> pb.Unreadable:
+    why = str(error) if isinstance(error, AceStepError) else f"{type(error).__name__}: {error}"
+    texts = (name, str(path), why[:MAX_WHY_CHARS])
+    name, where, why = (text.encode("utf-8", "backslashreplace").decode() for text in texts)
+    return pb.Unreadable(name=name, path=where, message=why)
+
+
+def cascade(models: Models, name: str) -> pb.Cascade:
+    """One of them. Raises NotFound."""
+    for item in cascades(models).cascades:
+        if item.name == name or (item.loaded and name == models.loaded_name):  # a variant, by what it is
+            return item
+    if name == models.default:
+        return pb.Cascade(name=name, loaded=models.loaded_name == name, fits=True)
+    raise NotFound(f"no cascade {name!r} here: `acestep models` lists those there are")
+
+
+def _fit(item: "Listed", device: str, memory: int) -> tuple[bool, str]:
+    """Whether a cascade fits a device with so much memory, and what it needs or gives up."""
+    from acestep.checkpoints.checkpoint import read_spec
+    from acestep.checkpoints.memory import GB, plan_within
+
+    try:
+        found = plan_within(read_spec(item.folder), device, lambda: float(memory))
+    except OutOfMemory as error:
+        return False, str(error)
+    whole = found.stages == item.stages and found.resident and not found.int8
+    return True, f"needs {found.needed_bytes / GB:.1f} GB" + ("" if whole else f" as {found}")
+
+
+def device_memory() -> tuple[str, int]:
+    """(cuda or cpu, bytes) of this machine's GPU, else of its main memory; torch is not loaded for it."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        return "cuda", int(torch.cuda.get_device_properties(0).total_memory)
+    if torch is None and (tool := shutil.which("nvidia-smi")):
+        asked = [tool, "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+        said = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.split()
+        if said and said[0].isdigit():
+            return "cuda", int(said[0]) << 20
+    return "cpu", _main_memory_bytes()
+
+
+def _main_memory_bytes() -> int:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError, AttributeError):  # Windows
+        return sys.maxsize
+
+
+def adapters(models: Models, folder: Path) -> pb.ListAdaptersResponse:
+    """The adapters in `folder`, and those that are loaded; each fails alone."""
+    loaded = _loaded_adapters(models)
+    here = available(folder)
+    found = pb.ListAdaptersResponse()
+    for name, path in here.items():
+        try:
+            stages, details = loaded.get(name, ()), _adapter_details(path)
+            found.adapters.add(name=name, path=str(path), loaded=name in loaded, stages=stages, **details)
+        except FAULTS as error:
+            found.unreadable.append(_unreadable(name, path, error))
+    for name in loaded:
+        if name not in here:
+            found.adapters.add(name=name, loaded=True, stages=loaded[name])
+    return found
+
+
+def adapter_path(folder: Path, name: str) -> Path | None:
+    """The adapter of that name, as it would be loaded; None if there is none."""
+    return available(folder).get(name)
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """What adapter.json and PEFT's adapter_config.json say of an adapter, as far as lists show it."""
+
+    rank: Count | None = None
+    r: Count | None = None
+    alpha: float | None = None
+    lora_alpha: float | None = None
+    trigger: Text | None = None
+    stages: dict[str, str] | None = None
+
+
+def _adapter_details(path: Path) -> dict[str, Any]:
+    """Rank, alpha and trigger words where the adapter's settings say them."""
+    ours, peft = _settings(path / "adapter.json"), _settings(path / "adapter_config.json")
+    for part in (ours.stages or {}).values():
+        inside = (path / part).resolve()
+        if peft.r is None and inside.is_relative_to(path.resolve()):
+            peft = _settings(inside / "adapter_config.json")
+    rank = peft.r if ours.rank is None else ours.rank
+    alpha = peft.lora_alpha if ours.alpha is None else ours.alpha
+    return {"rank": rank or 0, "alpha": alpha or 0.0, "trigger_words": [ours.trigger] if ours.trigger else []}
+
+
+def _settings(file: Path) -> _Settings:
+    try:
+        return typed_json.read(file, _Settings, error=AdapterError)
+    except (FileNotFoundError, NotADirectoryError):
+        return _Settings()
+
+
+def load_adapter(models: Models, folder: Path, name: str) -> None:
+    """Loads an adapter into the cascade in memory, or into the default one. Worker only."""
+    path = adapter_path(folder, name)
+    if path is None:
+        raise NotFound(f"no adapter {name!r} in {folder}: see `lora_studio list`")
+    models.use(models.loaded_name).load_adapter(path)
+
+
+def unload_adapter(models: Models, name: str) -> None:
+    """Takes an adapter out of the loaded cascade. Worker only."""
+    cascade = models.cascade
+    if cascade is None or name not in cascade.adapters.loaded:
+        raise NotFound(f"adapter {name!r} is not loaded")
+    cascade.unload_adapter(name)
+
+
+def _loaded_adapters(models: Models) -> dict[str, tuple[str, ...]]:
+    """Name → stages of the loaded ones that are still there: a deleted one can be asked for no more."""
+    if models.cascade is None:
+        return {}
+    adapters = models.cascade.adapters
+    paths = getattr(adapters, "paths", {})
+    return {
+        name: on for name, on in dict(adapters.loaded).items() if name not in paths or paths[name].exists()
+    }

@@ -1,0 +1,1 @@
+"""MIDI in: clock and triggers, and files."""
