@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from acestep import adapter_files, typed_json
+from acestep import adapter_files, checkpoint, typed_json
 from acestep.adapter_files import AdapterFile, listed
 from acestep.adapter_updates import Low, Update
 from acestep.errors import AdapterError, AlreadyExists, InvalidRequest, NotFound, StorageError, Unsupported
@@ -216,6 +216,7 @@ def bring_in(path: Path, name: str = "", base: str = "", stage: str = "") -> Ent
     stages = dict(file.stages)
     if stage:
         stages = {stage: file.stages[_chosen(file, stage if stage in file.stages else "")]}
+    checkpoint.make_private(checkpoint.home(), "adapters")
     write_folder(target, lambda temporary: write_adapter(file, stages, temporary, name, base))
     return replace(find(name), left_out=file.left_out)
 
