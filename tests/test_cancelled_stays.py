@@ -118,3 +118,17 @@ def test_a_running_job_that_was_cancelled_is_not_made_again_after_an_orderly_sto
         first.process.communicate(timeout=WAIT_S)
         assert first.process.returncode == 0
     made_after_resume(made, "stays")
+
+
+def test_a_daemon_on_a_nearly_full_disk_refuses_jobs_until_there_is_room(disk: Path, tmp_path: Path) -> None:
+    made = settings(tmp_path, home=disk / "home")
+    rest = fill(disk)
+    os.truncate(rest, rest.stat().st_size - 400_000)
+    with Process(made, script=QUICK) as process, stub(process.grpc_port) as client:
+        with pytest.raises(grpc.RpcError, match="make room") as caught:
+            ask(client, "too early")
+        assert reason(caught.value) == "storage_error"
+        rest.unlink()
+        ask(client, "in time")
+        until(lambda: len(client.ListClips(pb.ListClipsRequest()).clips) == 1)
+        assert process.terminate() == 0

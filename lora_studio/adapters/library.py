@@ -17,6 +17,7 @@ from acestep import typed_json
 from acestep.adapters import files as adapter_files
 from acestep.adapters.files import AdapterFile, listed
 from acestep.adapters.updates import Low, Update
+from acestep.checkpoints import checkpoint
 from acestep.errors import AdapterError, AlreadyExists, InvalidRequest, NotFound, StorageError, Unsupported
 from lora_studio.adapters.formats import (
     LYCORIS_WEIGHTS,
@@ -217,6 +218,7 @@ def bring_in(path: Path, name: str = "", base: str = "", stage: str = "") -> Ent
     stages = dict(file.stages)
     if stage:
         stages = {stage: file.stages[_chosen(file, stage if stage in file.stages else "")]}
+    checkpoint.make_private(checkpoint.home(), "adapters")
     write_folder(target, lambda temporary: write_adapter(file, stages, temporary, name, base))
     return replace(find(name), left_out=file.left_out)
 

@@ -86,8 +86,6 @@ def train(
         )
     require_writable(target)
     require_writable(folder)
-    for inside in ("adapters", "lora", "cache"):
-        checkpoint.make_private(home, inside)
     accelerator = _accelerator(config)
     minutes = _minutes(config, accelerator.device)
     budget = Budget(None if minutes is None else minutes * 60, time.monotonic() if began is None else began)
@@ -141,6 +139,8 @@ def _material(
     tell("loading", 0, 1, config.base or DEFAULT_BASE)
     cascade = _load(config, accelerator)
     tell("loading", 1, 1, config.base or DEFAULT_BASE)
+    for inside in ("adapters", "lora", "cache"):
+        checkpoint.make_private(home, inside)
     library = Library(cascade, dataset, home / "cache" / "lora_studio")
     left = library.fill(_telling(on_stage, "encoding"), lambda: alone and budget.over(ENCODED))
     lost = [f"{entry.path} is left out: {entry.reason}" for entry in library.lost.values()]

@@ -8,7 +8,6 @@ are run.
 
 import contextlib
 import json
-import os
 import sqlite3
 import threading
 from collections.abc import Iterable
@@ -22,15 +21,13 @@ from acestep.errors import AceStepError, InvalidRequest, NotFound, StorageError
 from acestep.request import GenerateRequest
 from acestep.typed_json import Fields
 from server import logs
+from server.jobs.notes import Notes
 from server.jobs.queue import DONE, INTERRUPTED, QUEUED, RUNNING, Job
 from server.library import database
-from server.security import private_file
 
 KEPT_JOBS = 10_000
 RETRY_S = 0.25
 BUSY_S = 1.0  # a lock that is held longer makes changes late, and new jobs are refused
-LATE_BYTES = 1 << 20  # some thousand changes; while they are late, no new jobs are taken
-MAX_LATE_BYTES = 64 << 20
 log = logs.get("journal")
 _PROBE = (
     "SELECT id, client, state, created, changed, folder, request, clips, reason, message, rerun_as, only_take"
@@ -102,16 +99,14 @@ class JobRecord:
     @classmethod
     def of(cls, job: Job) -> "JobRecord":
         """The record of a job in memory."""
-        clips = tuple(clip.path for clip in job.clips)
-        created = job.created.isoformat(timespec="milliseconds")
         return cls(
             id=job.id,
             client=job.client,
             state=job.state,
-            created=created,
+            created=job.created.isoformat(timespec="milliseconds"),
             folder=job.folder,
             request_json=job.request.to_json(),
-            clips=clips,
+            clips=tuple(clip.path for clip in job.clips),
             reason=job.reason,
             message=job.message,
             only_take=job.only_take,
@@ -142,68 +137,13 @@ class _Late:
         return cls(job.id, state, tuple(clip.path for clip in job.clips), reason, message)
 
 
-class _Notes:
-    """Lines in a file of fixed size, which are overwritten in place; they end at the first zero byte.
-
-    A full disk cannot refuse them, except on file systems that copy what is overwritten.
-    """
-
-    def __init__(self, path: Path):
-        self._path = path
-        self._end = 0
-        self.ready = False
-
-    def reserve(self) -> None:
-        """Takes the room. Raises StorageError where there is none."""
-        if self.ready:
-            return
-        try:
-            with private_file(self._path).open("ab") as file:  # what a dead daemon noted stays
-                if (lacking := LATE_BYTES - file.tell()) > 0:
-                    file.write(bytes(lacking))
-                    file.flush()
-                    os.fsync(file.fileno())
-        except OSError as error:
-            raise StorageError(f"{self._path} cannot be written ({error.strerror}): make room") from error
-        self.ready = True
-
-    def lines(self) -> list[bytes]:
-        """All that is noted; the last line may be half a one."""
-        try:
-            with self._path.open("rb") as file:
-                noted = file.read(MAX_LATE_BYTES).partition(b"\0")[0]
-        except OSError:
-            return []
-        self._end = len(noted)
-        return noted.splitlines()
-
-    def add(self, line: bytes) -> None:
-        """One more line, on the disk when this returns. Raises OSError."""
-        self._write(self._end, line + b"\n\0")
-        self._end += len(line) + 1
-
-    def clear(self) -> None:
-        """Forgets them. Raises OSError."""
-        if self._path.exists():
-            self._write(
-                0, bytes(self._end)
-            )  # all of it: a line that is cut short later has nothing behind it
-        self._end = 0
-
-    def _write(self, where: int, content: bytes) -> None:
-        with self._path.open("r+b" if self._path.exists() else "w+b", buffering=0) as file:
-            file.seek(where)
-            file.write(content)
-            os.fsync(file.fileno())
-
-
 class Journal:
     """Jobs in `path`. Raises StorageError where the file cannot be written; `keep` never does."""
 
     def __init__(self, path: Path):
         self.path = path
         self._lock = threading.Lock()
-        self._notes = _Notes(path.with_name(path.name + ".late"))
+        self._notes = Notes(path.with_name(path.name + ".late"))
         self._noted = False
         self._late: dict[str, _Late] = {}
         self._closing = threading.Event()

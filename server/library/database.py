@@ -29,7 +29,9 @@ def open_database(
     except sqlite3.Error as error:
         foreign = getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_ERROR  # other tables or columns
         if not is_damage(error) and not foreign and not path.is_dir():
-            raise StorageError(f"{path} cannot be used ({error}): is it open in another program?") from error
+            full = getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL
+            do = "make room on its disk" if full else "is it open in another program?"
+            raise StorageError(f"{path} cannot be used ({error}): {do}") from error
         kept = set_aside(path)
         log.error("database_set_aside", file=str(path), kept_as=str(kept), error=str(error))
     with errors("database", path):

@@ -31,6 +31,7 @@ from tests.daemons import Process, settings
 MAX_GROWTH_PCT = 2.0
 MAX_STATUS_MS = 1_000.0
 WARM_JOBS = 800  # until the daemon remembers as many ended jobs as it ever does
+SETTLED_S = 3.0  # a daemon that idles looks every second whether there is memory to give back
 SERVICE = "/acestep.v1.Daemon/"
 ENGINE = """
 import sys, time
@@ -272,7 +273,7 @@ def _left(folder: Path) -> tuple[int, int]:
 
 def _held(daemon: Process) -> dict[str, int]:
     """Memory, threads and open files of the daemon; Linux only."""
-    time.sleep(1)
+    time.sleep(SETTLED_S)
     place = Path("/proc") / str(daemon.process.pid)
     pages = int((place / "statm").read_text().split()[1])
     threads, files = (len(list((place / name).iterdir())) for name in ("task", "fd"))
