@@ -178,8 +178,13 @@ def _strength(summary: dict[str, Any]) -> str:
     )
     if not rows:
         return ""
+    heard = any(one["strength"] == summary["strength"] for one in summary["kept"])
+    why = (
+        "scale 1 is the most at which clips were as much in key and in tempo as the base's"
+        if heard
+        else "clips were not listened to at that, for what was heard at more fell short of the base or time was up"
+    )
     return (
-        f"Kept is {summary['strength']:g} of what was trained: scale 1 is the most at which clips were "
-        "as much in key and in tempo as the base's.\n\n"
+        f"Kept is {summary['strength']:g} of what was trained: {why}.\n\n"
         f"| strength | energy on the key's tones | clips in tempo |\n|---|---|---|\n{rows}\n"
     )

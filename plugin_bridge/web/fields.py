@@ -9,7 +9,7 @@ from typing import Any
 PITCHES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 KEYS = [("any", ""), *((f"{p} {m}", f"{p} {m}") for m in ("major", "minor") for p in PITCHES)]
 SIGNATURES = [
-    ("as the context, or 4/4", ""),
+    ("auto", ""),
     *((s, s) for s in ("4/4", "3/4", "6/8", "2/4", "5/4", "7/8", "12/8")),
 ]
 TASKS = [
