@@ -182,7 +182,7 @@ def _strength(summary: dict[str, Any]) -> str:
     why = (
         "scale 1 is the most at which clips were as much in key and in tempo as the base's"
         if heard
-        else "clips were not listened to at that, for what was heard at more fell short of the base or time was up"
+        else "clips were not listened to at that; at more they fell short of the base, or time was up"
     )
     return (
         f"Kept is {summary['strength']:g} of what was trained: {why}.\n\n"
