@@ -5,7 +5,7 @@ Reads the sources of all four, so that none of them can drift away from the othe
 
 import ast
 import re
-import tomllib
+from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -72,7 +72,7 @@ def texts_of(path: Path) -> str:
 
 
 def daemon_source() -> str:
-    return "".join(texts_of(path) for path in (ROOT / "server").glob("osc*.py"))
+    return "".join(texts_of(path) for path in (ROOT / "server" / "osc").glob("*.py"))
 
 
 def plugin_sources() -> list[Path]:
@@ -87,7 +87,7 @@ def code_of(tree: ast.AST) -> set[str]:
 
 
 def test_the_daemon_hears_what_the_contract_says() -> None:
-    tree = ast.parse(texts_of(ROOT / "server" / "osc.py"))
+    tree = ast.parse(texts_of(ROOT / "server" / "osc" / "server.py"))
     (actions,) = [
         node.value
         for node in ast.walk(tree)
@@ -182,6 +182,8 @@ def test_every_side_speaks_the_same_wire_version() -> None:
 
 
 def test_the_scripts_have_the_version_of_the_package() -> None:
-    project = tomllib.loads(texts_of(ROOT / "pyproject.toml"))["project"]
     (reaper,) = re.findall(r'^VERSION = "(.*?)"', texts_of(REAPER), re.MULTILINE)
-    assert {live_script.VERSION, reaper, acestep.__version__} == {project["version"]}
+    (plugin,) = re.findall(r'kPluginVersion = "(.*?)"', texts_of(PLUGIN / "core" / "link.hpp"))
+    (built,) = re.findall(r"project\(AceStepBridge VERSION (\S+)", texts_of(PLUGIN / "CMakeLists.txt"))
+    assert {live_script.VERSION, reaper, plugin, built} == {acestep.__version__}
+    assert version("acestep-bridge") == acestep.__version__

@@ -113,7 +113,9 @@ def _wait_for_end(pid: int) -> None:
 def tiny_nano(pytestconfig: pytest.Config) -> Path:
     """A cascade of random weights, small enough for a test; made by the project's own command, once for each
     state of the sources that make it."""
-    sources = sorted([*(ROOT / "acestep" / "nano").glob("*.py"), *(ROOT / "acestep").glob("*codec*.py")])
+    sources = sorted(
+        [*(ROOT / "acestep" / "nano").glob("*.py"), *(ROOT / "acestep" / "model" / "codec").glob("*.py")]
+    )
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
     assert pytestconfig.cache is not None
     folder = pytestconfig.cache.mkdir("tiny-nano") / digest
