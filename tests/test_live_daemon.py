@@ -23,6 +23,8 @@ pytestmark = pytest.mark.heavy
 
 JOB_S = 200.0  # only ever reached by a test that fails
 
+MAIN = "from server.cli.acestep import main; sys.exit(main())"
+
 
 @pytest.fixture
 def live_home(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -284,7 +286,7 @@ def test_the_script_starts_the_daemon(
     live: Callable[..., App], daemon: Daemon, live_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     daemon.stop()
-    program = "import sys; sys.path.insert(0, sys.argv.pop(1)); from server.cli import main; sys.exit(main())"
+    program = "import sys; sys.path.insert(0, sys.argv.pop(1))\n" + MAIN
     python_path = daemon.environment["PYTHONPATH"]
     command = [sys.executable, "-c", program, python_path, *daemon.command[3:]]
     (live_home / "live.json").write_text(json.dumps({"daemon": command}))
@@ -307,7 +309,7 @@ def test_a_daemon_of_another_wire_version_is_refused_with_the_fix(
     live: Callable[..., App], daemon: Daemon
 ) -> None:
     daemon.stop()
-    program = "import sys, protos; protos.WIRE_VERSION = '99'; from server.cli import main; sys.exit(main())"
+    program = "import sys, protos; protos.WIRE_VERSION = '99'\n" + MAIN
     daemon.start([sys.executable, "-c", program, *daemon.command[3:]])
     try:
         app = live()
