@@ -14,7 +14,7 @@ _HOME = {
     "TrainConfig": "lora_studio.config",
     "prepare": "lora_studio.data.preparing",
     "read_dataset": "lora_studio.data.dataset",
-    "train": "lora_studio.train.training",
+    "train": "lora_studio.training.train",
     "write_dataset": "lora_studio.data.dataset",
 }
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from lora_studio.data.dataset import read_dataset as read_dataset
     from lora_studio.data.dataset import write_dataset as write_dataset
     from lora_studio.data.preparing import prepare as prepare
-    from lora_studio.train.training import train as train
+    from lora_studio.training.train import train as train
 
 
 def __getattr__(name: str) -> Any:

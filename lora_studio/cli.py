@@ -216,7 +216,7 @@ def _tell_dataset(dataset: "Dataset", console: Console, written: Path) -> None:
 
 def _train(arguments: argparse.Namespace) -> int:
     config = _config(arguments)
-    from lora_studio.train.training import forget, train
+    from lora_studio.training.train import forget, train
 
     if arguments.restart:
         forget(config)

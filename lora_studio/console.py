@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lora_studio.train.stage_run import Tick
+    from lora_studio.training.stage_run import Tick
 
 TICKS_PER_S = 4
 

@@ -9,8 +9,8 @@ import soundfile
 import torch
 
 from acestep.nano.checkpoint import TINY, write_untrained
-from lora_studio.train import checkpoints
-from lora_studio.train.checkpoints import RunState
+from lora_studio.training import checkpoints
+from lora_studio.training.checkpoints import RunState
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 

@@ -23,7 +23,7 @@ from lora_studio.adapters.merging import merge_adapters, merge_into_base
 from lora_studio.cli import main
 from lora_studio.config import TrainConfig
 from lora_studio.data.dataset import read_dataset
-from lora_studio.train.training import train
+from lora_studio.training.train import train
 from tests.closeness import FORWARD, assert_close, assert_differs, rounding
 from tests.lora_material import hits, pulse, write
 

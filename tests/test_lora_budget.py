@@ -13,9 +13,9 @@ from lora_studio.config import TrainConfig
 from lora_studio.data.dataset import read_dataset
 from lora_studio.data.examples import Library
 from lora_studio.data.preparing import NOT_LOOKED_AT, prepare
-from lora_studio.train import budget
-from lora_studio.train.budget import Budget
-from lora_studio.train.training import train
+from lora_studio.training import budget
+from lora_studio.training.budget import Budget
+from lora_studio.training.train import train
 from tests.lora_material import tiny_base, tiny_loops
 
 

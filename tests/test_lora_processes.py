@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from acestep.model.cascade import Cascade
-from lora_studio.train import checkpoints
+from lora_studio.training import checkpoints
 from tests.lora_material import assert_same, pulse, tiny_base, tiny_loops, write
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -49,7 +49,7 @@ def test_a_full_disk_leaves_the_last_good_checkpoint(tmp_path: Path) -> None:
 import resource, signal, sys, torch
 from pathlib import Path
 from acestep.errors import StorageError
-from lora_studio.train.checkpoints import RunState, save
+from lora_studio.training.checkpoints import RunState, save
 folder = Path(sys.argv[1])
 save(folder, RunState("a", step=1, tensors={"weights": {"x": torch.ones(1000)}}))
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -79,9 +79,9 @@ from accelerate import Accelerator
 from acestep.model.cascade import Cascade
 from lora_studio.config import TrainConfig
 from lora_studio.data.examples import Library
-from lora_studio.train.noise import NoiseLevels
+from lora_studio.training.noise import NoiseLevels
 from lora_studio.data.preparing import prepare
-from lora_studio.train.stage_run import StagePlan, StageRun
+from lora_studio.training.stage_run import StagePlan, StageRun
 base, loops, folder, cache = sys.argv[1:]
 library = Library(Cascade.load(base, device="cpu"), prepare(Path(loops)), Path(cache))
 library.fill()

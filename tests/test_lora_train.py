@@ -27,12 +27,12 @@ from lora_studio.data.examples import Library
 from lora_studio.data.order import order_of
 from lora_studio.data.preparing import prepare
 from lora_studio.data.sound import read_piece
-from lora_studio.train import checkpoints, preflight
-from lora_studio.train.checkpoints import RunState
-from lora_studio.train.noise import NoiseLevels, levels_for
-from lora_studio.train.stage_run import StagePlan, StageRun, rate_at, rate_for
-from lora_studio.train.training import train
-from lora_studio.train.velocity import Velocity, half_copy
+from lora_studio.training import checkpoints, preflight
+from lora_studio.training.checkpoints import RunState
+from lora_studio.training.noise import NoiseLevels, levels_for
+from lora_studio.training.stage_run import StagePlan, StageRun, rate_at, rate_for
+from lora_studio.training.train import train
+from lora_studio.training.velocity import Velocity, half_copy
 from tests.closeness import FORWARD, assert_close, rounding
 from tests.lora_material import assert_same, pulse, tiny_base, tiny_loops, write
 from tests.tiny_checkpoints import tiny_modules

@@ -76,7 +76,7 @@ def test_what_is_missing_is_said_with_the_command_that_makes_it(
 def test_a_folder_that_is_no_checkpoint_is_not_evaluated(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["evaluate", str(tmp_path), "--checkpoint", str(tmp_path)]) == 1
+    assert main(["evaluate", str(tmp_path), "--checkpoint", str(tmp_path)]) == 2
     assert str(tmp_path) in capsys.readouterr().err
 
 

@@ -151,7 +151,9 @@ def _print_variants() -> None:
     from server.library.catalogue import device_memory
 
     device, free = device_memory()
-    print(f"\nvariants, sizes as published, with {free / memory.GB:.0f} GB on {device} (--variant auto chooses):")
+    print(
+        f"\nvariants, sizes as published, with {free / memory.GB:.0f} GB on {device} (--variant auto chooses):"
+    )
     here = memory.variants_here()
     for name, (published, own, shared) in memory.variant_needs().items():
         try:

@@ -31,10 +31,10 @@ from lora_studio.data.order import generator
 from lora_studio.data.preparing import prepare
 from lora_studio.data.segments import Limits
 from lora_studio.data.sound import read_piece
-from lora_studio.train.noise import NoiseLevels, levels_for
-from lora_studio.train.stage_run import StagePlan, StageRun, fixed_pairs, velocity_loss
-from lora_studio.train.training import train
-from lora_studio.train.velocity import Velocity
+from lora_studio.training.noise import NoiseLevels, levels_for
+from lora_studio.training.stage_run import StagePlan, StageRun, fixed_pairs, velocity_loss
+from lora_studio.training.train import train
+from lora_studio.training.velocity import Velocity
 from tests.benchmarks.agreement import must_agree
 from tests.benchmarks.lora_style import write_style
 from tests.closeness import rounding

@@ -18,9 +18,9 @@ from lora_studio.adapters import lora
 from lora_studio.config import TrainConfig
 from lora_studio.data.dataset import Dataset, Sample
 from lora_studio.data.examples import Library
-from lora_studio.train.checkpoints import RunState
-from lora_studio.train.stage_run import Pair, mean_loss
-from lora_studio.train.velocity import Velocity
+from lora_studio.training.checkpoints import RunState
+from lora_studio.training.stage_run import Pair, mean_loss
+from lora_studio.training.velocity import Velocity
 
 PREVIEW_SEED = 1000
 EFFECT_PAIRS = 8

@@ -20,11 +20,11 @@ from lora_studio.adapters import lora
 from lora_studio.config import TrainConfig
 from lora_studio.data.examples import Batch, Example, Library
 from lora_studio.data.order import Order, generator, order_of
-from lora_studio.train import checkpoints
-from lora_studio.train.budget import agreed
-from lora_studio.train.checkpoints import RunState
-from lora_studio.train.noise import NoiseLevels
-from lora_studio.train.velocity import Velocity, half_copy
+from lora_studio.training import checkpoints
+from lora_studio.training.budget import agreed
+from lora_studio.training.checkpoints import RunState
+from lora_studio.training.noise import NoiseLevels
+from lora_studio.training.velocity import Velocity, half_copy
 
 VALIDATION_BATCH = 8
 TIMED_STEPS = 3

@@ -17,7 +17,7 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from lora_studio.adapters.low_rank import project
-from lora_studio.train.gradients import attention, gated, norm
+from lora_studio.training.gradients import attention, gated, norm
 
 
 class Velocity(nn.Module):

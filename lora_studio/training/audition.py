@@ -14,8 +14,8 @@ from acestep.model.cascade import Cascade
 from acestep.request import GenerateRequest
 from lora_studio.config import TrainConfig
 from lora_studio.data.dataset import Dataset
-from lora_studio.train import results, strength
-from lora_studio.train.budget import CARE, HEARD, PREVIEWED, Budget, agreed
+from lora_studio.training import results, strength
+from lora_studio.training.budget import CARE, HEARD, PREVIEWED, Budget, agreed
 
 CLIPS, LONGEST_S = 10, 10.0  # heard at each strength that is tried, where there is time; at most that long
 FEWEST = 2  # fewer clips tell nothing

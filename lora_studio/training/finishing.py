@@ -14,11 +14,11 @@ import torch
 from acestep.errors import AdapterError
 from lora_studio.adapters.formats import write_all
 from lora_studio.files import write_json
-from lora_studio.train import results, strength
-from lora_studio.train.audition import OnStage
-from lora_studio.train.budget import agreed
-from lora_studio.train.run import Run
-from lora_studio.train.velocity import Velocity
+from lora_studio.training import results, strength
+from lora_studio.training.audition import OnStage
+from lora_studio.training.budget import agreed
+from lora_studio.training.run import Run
+from lora_studio.training.velocity import Velocity
 
 SAME_OUTPUT = 1e-4  # relative; the same numbers through the same layers, saved as they were trained
 

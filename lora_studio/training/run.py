@@ -11,9 +11,9 @@ from lora_studio.adapters.formats import StageAdapter
 from lora_studio.config import TrainConfig
 from lora_studio.data.dataset import Dataset
 from lora_studio.data.examples import Library
-from lora_studio.train.audition import Audition
-from lora_studio.train.budget import CARE, Budget
-from lora_studio.train.checkpoints import RunState
+from lora_studio.training.audition import Audition
+from lora_studio.training.budget import CARE, Budget
+from lora_studio.training.checkpoints import RunState
 
 
 @dataclass

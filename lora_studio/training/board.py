@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from lora_studio.train.stage_run import Tick
+from lora_studio.training.stage_run import Tick
 
 OnTick = Callable[[Tick], None]
 

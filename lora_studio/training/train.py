@@ -34,13 +34,13 @@ from lora_studio.data.examples import Library
 from lora_studio.data.preparing import MIN_SECONDS, NOT_LOOKED_AT, prepare
 from lora_studio.data.segments import Limits
 from lora_studio.files import require_writable, write_folder
-from lora_studio.train import finishing, preflight, results
-from lora_studio.train.audition import OnStage, hold
-from lora_studio.train.board import on_board
-from lora_studio.train.budget import ENCODED, LOOKED_AT, Budget, agreed, left_out
-from lora_studio.train.noise import levels_for
-from lora_studio.train.run import Run
-from lora_studio.train.stage_run import StagePlan, StageRun, Tick
+from lora_studio.training import finishing, preflight, results
+from lora_studio.training.audition import OnStage, hold
+from lora_studio.training.board import on_board
+from lora_studio.training.budget import ENCODED, LOOKED_AT, Budget, agreed, left_out
+from lora_studio.training.noise import levels_for
+from lora_studio.training.run import Run
+from lora_studio.training.stage_run import StagePlan, StageRun, Tick
 
 log = logging.getLogger(__name__)
 
