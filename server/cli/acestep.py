@@ -152,7 +152,7 @@ def _print_variants() -> None:
 
     device, free = device_memory()
     print(
-        f"\nvariants, sizes as published, with {free / memory.GB:.0f} GB on {device} (--variant auto chooses):"
+        f"\nvariants (published sizes), with {free / memory.GB:.0f} GB on {device} (--variant auto chooses):"
     )
     here = memory.variants_here()
     for name, (published, own, shared) in memory.variant_needs().items():
