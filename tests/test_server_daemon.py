@@ -37,7 +37,8 @@ from tests.daemons import (
 # `acestep serve` whose engine waits in its step until it is cancelled, then writes real files.
 HELD = """
 import sys
-from server import cli, daemon
+from server import daemon
+from server.cli import acestep as cli
 from tests.daemons import StandIn
 engine = StandIn()
 if "slow" not in sys.argv[1:]:

@@ -35,7 +35,8 @@ SETTLED_S = 3.0  # a daemon that idles looks every second whether there is memor
 SERVICE = "/acestep.v1.Daemon/"
 ENGINE = """
 import sys, time
-from server import cli, daemon
+from server import daemon
+from server.cli import acestep as cli
 from tests.daemons import StandIn, write_short_clip
 engine = StandIn()
 def produce(cascade, job, on_progress, on_audio, cancelled):
