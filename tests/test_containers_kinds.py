@@ -59,7 +59,7 @@ def test_an_ogg_cut_off_inside_is_read_to_its_last_whole_page(
     assert audio.notes == ("it is cut off inside: what is there was read",)
     assert seconds[0] * 48_000 <= audio.samples.shape[1] < seconds[1] * 48_000
     count = audio.samples.shape[1] - 4_800
-    assert np.allclose(audio.samples[:, :count], before[:, :count], atol=1e-4)
+    assert_close(audio.samples[:, :count], before[:, :count], within=3e-4)
 
 
 @pytest.mark.parametrize("length", [5, 20, 40, 200])
@@ -93,7 +93,7 @@ def test_an_aiff_of_a_codec_that_says_it_can_seek_and_cannot_is_read(tmp_path: P
     file = tmp_path / "a.aiff"
     soundfile.write(file, SOUND[:, 0], RATE_HZ, subtype=subtype)
     whole = load_audio(file, sample_rate_hz=RATE_HZ).samples
-    assert np.allclose(whole[0], SOUND[:, 0], atol=1e-4)
+    assert_close(whole[0], SOUND[:, 0], within=3e-4)
     part = load_audio(file, 0.5, 0.75, sample_rate_hz=RATE_HZ).samples
     assert np.array_equal(part, whole[:, 22_050:33_075])
 
@@ -103,7 +103,7 @@ def test_an_xi_instrument_is_read_whole_and_its_rate_said_to_be_assumed(tmp_path
     file = tmp_path / "a.xi"
     soundfile.write(file, tones(1.0, 44_100)[:, 0], 44_100, format="XI", subtype=subtype)
     audio = load_audio(file, sample_rate_hz=44_100)
-    assert np.allclose(audio.samples[0], tones(1.0, 44_100)[:, 0], atol=0.01)
+    assert_close(audio.samples[0], tones(1.0, 44_100)[:, 0], within=0.05)
     assert "44100 Hz is assumed" in audio.notes[0]
 
 
