@@ -66,7 +66,7 @@ def test_capture_generate_save_reload_and_import(daemon: Process, tmp_path: Path
     try:
         capture = eventually(lambda: next(captures.glob("*.wav"), None), "no capture", 90.0)
         samples = tmp_path / "daemon" / "samples"
-        clip = eventually(lambda: next(samples.rglob("*.wav"), None), "no clip from the daemon", 120.0)
+        clip = eventually(lambda: next(samples.glob("*.wav"), None), "no clip from the daemon", 120.0)
     finally:
         threading.Timer(1.0, stop.touch).start()
         player.join()

@@ -75,9 +75,12 @@ def plugin() -> Built:
 
 
 def run(
-    command: list[str | Path], limit_s: float = 120.0, **environment: str | Path
+    command: list[str | Path], limit_s: float = 120.0, may_crash: bool = False, **environment: str | Path
 ) -> subprocess.CompletedProcess:
-    """Runs a host to its end and returns what it printed; fails with its output when it fails."""
+    """Runs a host to its end and returns what it printed; fails with its output when it fails.
+
+    `may_crash`: being ended by a signal is left to the caller.
+    """
     words = [str(word) for word in command]
     done = subprocess.run(
         words,
@@ -88,7 +91,7 @@ def run(
         check=False,
         env={**os.environ, **{name: str(value) for name, value in environment.items()}},
     )
-    if done.returncode:
+    if done.returncode > 0 or (done.returncode < 0 and not may_crash):
         pytest.fail(
             f"{' '.join(words)} ended with {done.returncode}:\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
         )
