@@ -1,14 +1,44 @@
 """Fixtures that several test files share, and which tests CI runs once more as other CPUs would."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from types import CodeType
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.live.daemon import daemon, tiny_nano
 from tests.live.studio import controller, live, live_home
 
+if TYPE_CHECKING:
+    from server.library.index import Library
+
 __all__ = ["controller", "daemon", "live", "live_home", "tiny_nano"]
+
+
+@pytest.fixture
+def home_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home for commands: a test that has it never sees this user's home or daemon."""
+    monkeypatch.setenv("ACESTEP_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("ACESTEP_SAMPLES", str(tmp_path / "samples"))
+    monkeypatch.setenv("ACESTEP_GRPC_PORT", "1")  # nobody answers there
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """An empty samples folder."""
+    (tmp_path / "samples").mkdir()
+    return tmp_path / "samples"
+
+
+@pytest.fixture
+def library(tmp_path: Path, folder: Path) -> "Library":
+    """The library of that folder."""
+    from server.library.index import Library
+
+    return Library(tmp_path / "clips.sqlite", [folder], tmp_path / "trash")
+
 
 COMPARISONS = {"assert_close", "assert_differs", "assert_same", "assert_same_effect", "equal", "array_equal"}
 

@@ -16,12 +16,9 @@ from tests.daemons import StandIn, running, settings
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(home_of_its_own: Path) -> Path:
     """No test sees this user's home or daemon."""
-    monkeypatch.setenv("ACESTEP_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("ACESTEP_SAMPLES", str(tmp_path / "samples"))
-    monkeypatch.setenv("ACESTEP_GRPC_PORT", "1")  # nobody answers there
-    return tmp_path / "home"
+    return home_of_its_own
 
 
 @pytest.fixture

@@ -25,12 +25,9 @@ POSIX = pytest.mark.skipif(os.name != "posix", reason="rights are other things t
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(home_of_its_own: Path) -> Path:
     """No test sees this user's home or daemon."""
-    monkeypatch.setenv("ACESTEP_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("ACESTEP_SAMPLES", str(tmp_path / "samples"))
-    monkeypatch.setenv("ACESTEP_GRPC_PORT", "1")  # nobody answers there
-    return tmp_path / "home"
+    return home_of_its_own
 
 
 def run(*words: str, main: Main = cli.main) -> tuple[int, str, str]:

@@ -29,17 +29,6 @@ def opened_pipes_end_the_test() -> Iterator[None]:
     signal.alarm(0)
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    (tmp_path / "samples").mkdir()
-    return tmp_path / "samples"
-
-
-@pytest.fixture
-def library(tmp_path: Path, folder: Path) -> Library:
-    return Library(tmp_path / "clips.sqlite", [folder], tmp_path / "trash")
-
-
 def a_socket(path: Path) -> None:
     os.chdir(path.parent)  # the name of a socket must be short
     with socket.socket(socket.AF_UNIX) as made:

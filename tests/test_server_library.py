@@ -23,17 +23,6 @@ def clip(folder: Path, prompt: str, **values: object) -> Clip:
     return write_short_clip(Job(request, folder, "test"), 0)
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    (tmp_path / "samples").mkdir()
-    return tmp_path / "samples"
-
-
-@pytest.fixture
-def library(tmp_path: Path, folder: Path) -> Library:
-    return Library(tmp_path / "clips.sqlite", [folder], tmp_path / "trash")
-
-
 def names(found: list[Clip]) -> list[str]:
     return [one.prompt for one in found]
 

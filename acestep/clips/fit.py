@@ -154,9 +154,8 @@ def fit(
         result, notes = _placed(result, sample_rate_hz, aim)
         changes += notes
     result, levelled = level(result) if level else (result, None)
-    if (
-        change and levelled and levelled.limited_db
-    ):  # a peak that is held back stands less far above its start
+    # A peak that is held back stands less far above its start.
+    if change and levelled and levelled.limited_db:
         result, _ = _placed(result, sample_rate_hz, aim)
     if changes and seam_error(result, sample_rate_hz) > CLICK:
         result = smooth_seam(result, sample_rate_hz)

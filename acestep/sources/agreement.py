@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from acestep.errors import InvalidRequest, NotFound, UnreadableAudio
+from acestep.errors import InvalidRequest, UnreadableAudio
 from acestep.hearing.measure import Measurement
 from acestep.music.grid import BARS_RANGE, BPM_RANGE, DURATION_RANGE_S, Grid, Signature
 from acestep.music.tempo_map import TempoMap
@@ -20,8 +20,8 @@ from acestep.request import AudioRange, GenerateRequest
 from acestep.sound.audio import probe
 from acestep.sound.labels import read_labels
 from acestep.sound.riff import read_chunks
+from acestep.sources.claim import by_sidecar, sidecar_of
 from acestep.sources.context import LAYERS, heard
-from acestep.sources.sidecar import read_sidecar
 
 SURE_TEMPO = 0.5  # confidence from which a tempo that was heard is believed
 OVERRULES = 0.8  # confidence from which the ear is believed against request and file together
@@ -37,7 +37,7 @@ NAMED_BPM = re.compile(r"(?<![\d.,])(\d{2,3}(?:[.,]\d{1,3})?)[\s_-]?bpm(?![a-z])
 
 
 @dataclass(frozen=True)
-class Claim:
+class Said:
     """What a source says of a file's grid. `firm` where a program wrote it to be read by programs."""
 
     source: str
@@ -166,7 +166,7 @@ class _Meeting:
                 return hinted.bpm, hinted
         return (alone.bpm if _is_sure(alone) else None), alone
 
-    def _tempo_left_open(self, claim: Claim | None, found: float | None, measured: Measurement) -> float:
+    def _tempo_left_open(self, claim: Said | None, found: float | None, measured: Measurement) -> float:
         """The context's tempo. Raises InvalidRequest when it is unsure."""
         if claim and claim.bpm:
             if found is not None and not self._same(claim.bpm, found):
@@ -194,7 +194,7 @@ class _Meeting:
             f"the tempo of {self.name} is not known: nothing in the file says it, and {what}; say it with bpm"
         )
 
-    def _compare(self, asked: float, claim: Claim | None, found: float | None, confidence: float) -> None:
+    def _compare(self, asked: float, claim: Said | None, found: float | None, confidence: float) -> None:
         """Raise InvalidRequest where the context is at another tempo than the asked one."""
         true = found if found is not None else claim.bpm if claim and claim.firm else None
         told = claim is not None and self._same(asked, claim.bpm)
@@ -271,29 +271,26 @@ class _Meeting:
         return heard(self.context, hint, self.request.key)
 
 
-def _claims(file: Path) -> Iterator[Claim]:
+def _claims(file: Path) -> Iterator[Said]:
     """What a file and its sidecar say, surest first. What cannot be read says nothing."""
-    try:
-        sidecar = read_sidecar(file)
-        clip, points = sidecar["clip"], sidecar["request"].get("tempo_map")
-        tempo_map = TempoMap.parse(points) if points and clip["fit"] != "off" else None
-        yield Claim("sidecar", float(clip["bpm"]), Signature.parse(clip["signature"]), tempo_map)
-    except (NotFound, InvalidRequest, KeyError, TypeError, ValueError, AttributeError):
-        pass
+    sidecar = sidecar_of(file)
+    own = by_sidecar(sidecar) if sidecar else None
+    if own is not None:
+        yield Said("sidecar", own.grid.bpm, own.grid.signature, own.aim.tempo_map)
     try:
         chunks: dict[str, Any] = read_chunks(file)
     except (OSError, UnreadableAudio):
         chunks = {}
     acid = chunks.get("acid")
     if isinstance(acid, dict) and not acid["one_shot"]:
-        yield Claim("acid chunk", _bpm(round(acid["bpm"], 4)), _signature_of(acid["signature"]))
+        yield Said("acid chunk", _bpm(round(acid["bpm"], 4)), _signature_of(acid["signature"]))
     tags = read_labels(file)
     # a whole number may be a rounded one: TBPM holds no other
     bpm, signature = _bpm(tags.bpm), _signature_of(tags.signature)
     if bpm is not None or signature is not None:
-        yield Claim("tags", bpm, signature, firm=bpm is not None and bpm != round(bpm))
+        yield Said("tags", bpm, signature, firm=bpm is not None and bpm != round(bpm))
     if named := NAMED_BPM.search(file.stem):
-        yield Claim("name", _bpm(named[1].replace(",", ".")), firm=False)
+        yield Said("name", _bpm(named[1].replace(",", ".")), firm=False)
 
 
 def _bpm(value: Any) -> float | None:

@@ -62,32 +62,39 @@ def claim_of(path: Path, sample_rate_hz: int) -> Claim | None:
 
 
 def claimed(chunks: dict[str, Any], sidecar: dict[str, Any] | None, sample_rate_hz: int) -> Claim | None:
-    """What the sidecar says, else the acid chunk, with the first cue of a clip of ours."""
+    """What the sidecar says, where there is one, else the acid chunk."""
+    return by_sidecar(sidecar) if sidecar else _by_acid(chunks, sample_rate_hz)
+
+
+def by_sidecar(sidecar: dict[str, Any]) -> Claim | None:
+    """What a sidecar says of its clip; None where it says too little."""
     try:
-        if sidecar:
-            return _by_sidecar(sidecar)
-        acid = chunks.get("acid")
-        if isinstance(acid, dict) and not acid["one_shot"] and acid["quarters"] and acid["bpm"]:
-            signature = Signature.parse(acid["signature"])
-            name = chunks.get("info", {}).get("IKEY")
-            grid = Grid(round(acid["bpm"], 4), signature, acid["quarters"] / signature.quarters_per_bar)
-            text = key_in(name) if name else ""
-            key = Key.parse(text) if text else None
-            ours = str(chunks.get("bext", {}).get("originator", "")).startswith(SOFTWARE)
-            first = (chunks.get("cue") or [0])[0] if ours else 0
-            return Claim(Aim(grid, key, None, first / sample_rate_hz, on_bar=ours and first == 0), key)
+        clip = sidecar["clip"]
+        key = Key.parse(clip["key"]) if clip["key"] else None
+        if "aim" in sidecar:
+            return Claim(Aim.from_dict(sidecar["aim"]), key)
+        # version 0.1 wrote no aim
+        grid = Grid(clip["bpm"], Signature.parse(clip["signature"]), clip["bars"])
+        points = sidecar["request"].get("tempo_map")
+        moved = points and clip["fit"] != "off"
+        return Claim(Aim(grid, key, TempoMap.parse(points) if moved else None), key)
     except (InvalidRequest, KeyError, TypeError, AttributeError):
-        pass
-    return None
+        return None
 
 
-def _by_sidecar(sidecar: dict[str, Any]) -> Claim:
-    clip = sidecar["clip"]
-    key = Key.parse(clip["key"]) if clip["key"] else None
-    if "aim" in sidecar:
-        return Claim(Aim.from_dict(sidecar["aim"]), key)
-    # version 0.1 wrote no aim
-    grid = Grid(clip["bpm"], Signature.parse(clip["signature"]), clip["bars"])
-    points = sidecar["request"].get("tempo_map")
-    moved = points and clip["fit"] != "off"
-    return Claim(Aim(grid, key, TempoMap.parse(points) if moved else None), key)
+def _by_acid(chunks: dict[str, Any], sample_rate_hz: int) -> Claim | None:
+    """What the acid chunk says, with the first cue of a clip of ours."""
+    try:
+        acid = chunks["acid"]
+        if acid["one_shot"] or not acid["quarters"] or not acid["bpm"]:
+            return None
+        signature = Signature.parse(acid["signature"])
+        grid = Grid(round(acid["bpm"], 4), signature, acid["quarters"] / signature.quarters_per_bar)
+        name = chunks.get("info", {}).get("IKEY")
+        text = key_in(name) if name else ""
+        key = Key.parse(text) if text else None
+        ours = str(chunks.get("bext", {}).get("originator", "")).startswith(SOFTWARE)
+        first = (chunks.get("cue") or [0])[0] if ours else 0
+        return Claim(Aim(grid, key, None, first / sample_rate_hz, on_bar=ours and first == 0), key)
+    except (InvalidRequest, KeyError, TypeError, AttributeError):
+        return None

@@ -1,1 +1,1 @@
-"""The gRPC port: the service, its messages, quotas and uploads."""
+"""The gRPC port: the service, its messages, and quotas."""

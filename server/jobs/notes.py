@@ -61,9 +61,7 @@ class Notes:
     def clear(self) -> None:
         """Forgets them. Raises OSError."""
         if self._path.exists():
-            self._write(
-                0, bytes(self._end)
-            )  # all of it: a line that is cut short later has nothing behind it
+            self._write(0, bytes(self._end))  # all: behind a line that is cut short later is nothing then
         self._end = 0
 
     def _write(self, where: int, content: bytes) -> None:

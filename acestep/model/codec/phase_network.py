@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from acestep.model.codec.block import Block
 from acestep.model.codec.phase import BINS, FFT, HOP
 
 TURN = 2 * math.pi * HOP / FFT  # radians that a partial one bin higher turns more from frame to frame
@@ -25,24 +26,8 @@ AROUND = tuple((t, k) for t in range(3) for k in range(5))  # levels a band sees
 PER_BAND = 6  # complex: turn at the bins' own pace, turn at the band's, difference to the next bin
 
 
-class Mix(nn.Module):
-    """ConvNeXt block over frames: depthwise convolution, then a gated two-layer mix. [B, S, width] stays."""
-
-    def __init__(self, width: int, kernel: int, expansion: int) -> None:
-        super().__init__()
-        self.mix_time = nn.Conv1d(width, width, kernel, padding=kernel // 2, groups=width)
-        self.norm = nn.LayerNorm(width)
-        self.up = nn.Linear(width, width * expansion)
-        self.down = nn.Linear(width * expansion, width)
-        self.gain = nn.Parameter(torch.full((width,), 0.2))
-
-    def forward(self, x: Tensor) -> Tensor:
-        mixed = self.mix_time(x.transpose(1, 2)).transpose(1, 2)
-        return x + self.gain * self.down(F.gelu(self.up(self.norm(mixed))))
-
-
 class Patch(nn.Module):
-    """The same over frames and bands, with few channels: [B, S, K, channels] stays."""
+    """`Block` over frames and bands, with few channels: [B, S, K, channels] stays."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -85,7 +70,7 @@ class PhaseNetwork(nn.Module):
         self.register_buffer("deviation", torch.ones(bands + long_bins))
         self.bands = bands
         self.hear = nn.Linear(bands + long_bins, width)
-        self.blocks = nn.Sequential(*[Mix(width, kernel, 3) for _ in range(blocks)])
+        self.blocks = nn.Sequential(*[Block(width, kernel, 3) for _ in range(blocks)])
         self.norm = nn.LayerNorm(width)
         self.tell = nn.Linear(width, CONTEXT * bands)
         self.place = nn.Parameter(torch.zeros(bands, channels))

@@ -24,6 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from acestep.errors import CheckpointError
+from acestep.model.codec.block import Block
 from acestep.model.codec.phase import BINS, FFT, HOP, LOOKAHEAD, OverlapStream, spectra, stream_phases
 from acestep.model.codec.phase_integration import PhaseStream
 from acestep.model.codec.phase_network import PhaseNetwork
@@ -70,23 +71,6 @@ def stereo_edges() -> list[int]:
     for point in points:
         edges.append(max(point, edges[-1] + 1))
     return edges
-
-
-class Block(nn.Module):
-    """ConvNeXt block at latent rate: depthwise convolution over time, then a gated two-layer mix."""
-
-    def __init__(self, width: int, kernel: int, expansion: int) -> None:
-        super().__init__()
-        self.mix_time = nn.Conv1d(width, width, kernel, padding=kernel // 2, groups=width)
-        self.norm = nn.LayerNorm(width)
-        self.up = nn.Linear(width, width * expansion)
-        self.down = nn.Linear(width * expansion, width)
-        self.gain = nn.Parameter(torch.full((width,), 0.2))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, T, width] → the same shape."""
-        mixed = self.mix_time(x.transpose(1, 2)).transpose(1, 2)
-        return x + self.gain * self.down(F.gelu(self.up(self.norm(mixed))))
 
 
 class SpectralCodec(nn.Module):
