@@ -36,7 +36,7 @@ def test_from_sounds_to_a_judged_checkpoint(tmp_path: Path, capsys: pytest.Captu
     spec = read_spec(tmp_path / "checkpoint")
     assert [stage.name for stage in spec.stages] == ["l", "m", "s"]
     before = (tmp_path / "lms.pt").read_bytes()
-    assert main(["train", str(tmp_path), "--part", "stages"]) == 1
+    assert main(["train", str(tmp_path), "--part", "stages"]) == 2
     assert "lms.pt holds a training run: --resume goes on from it" in capsys.readouterr().err
     assert (tmp_path / "lms.pt").read_bytes() == before
     steps = steps_of(tmp_path)
