@@ -22,6 +22,8 @@ def test_while_it_serves_it_shows_others_clips_and_refusals(tmp_path: Path) -> N
         [sys.executable, "-m", "server.demo", "--home", str(tmp_path / "home"), *ports,
          "--samples", str(tmp_path / "samples")],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        # a shell in which the tests run in the background has Ctrl-C ignored by all they start
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     assert process.stdout is not None
     try:
