@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.live.daemon import daemon, tiny_nano
-from tests.live.studio import controller, live, live_home
+from tests.support.live.daemon import daemon, tiny_nano
+from tests.support.live.studio import controller, live, live_home
 
 if TYPE_CHECKING:
     from server.library.index import Library

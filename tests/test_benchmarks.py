@@ -14,7 +14,7 @@ from lora_studio.data.preparing import prepare
 from tests.benchmarks import daemon as daemon_benchmark
 from tests.benchmarks import engine, full_size, live, lora
 from tests.benchmarks.agreement import at_level_of, clips_must_agree, must_agree
-from tests.lora_material import tiny_base
+from tests.support.lora_material import tiny_base
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.closeness import FORWARD, assert_close, assert_differs, error, rounding
+from tests.support.closeness import FORWARD, assert_close, assert_differs, error, rounding
 
 TESTS = Path(__file__).resolve().parent
 ABSOLUTE = {"allclose", "isclose", "assert_allclose", "assert_almost_equal"}
@@ -64,4 +64,4 @@ def test_no_test_compares_arrays_with_an_absolute_tolerance():
                 absolute.append(f"{path.relative_to(TESTS)}:{node.value.lineno}: atol")
             elif isinstance(node, ast.Attribute) and ast.unparse(node) == "torch.testing":
                 absolute.append(f"{path.relative_to(TESTS)}:{node.lineno}: torch.testing")
-    assert absolute == [], "compare with tests.closeness: relative, and within what rounding explains"
+    assert absolute == [], "compare with tests.support.closeness: relative, and within what rounding explains"

@@ -20,7 +20,7 @@ from acestep.sound.riff import read_chunks
 from protos.acestep.v1 import acestep_pb2 as pb
 from server.cli import acestep as cli
 from server.daemon import Daemon
-from tests.daemons import Osc, Process, generate, running, settings, stub
+from tests.support.daemons import Osc, Process, generate, running, settings, stub
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from lora_studio import cli as lora
 from plugin_bridge import cli as bridge
 from plugin_bridge.words import Progress
 from server.cli import acestep as cli
-from tests.daemons import StandIn, running, settings
+from tests.support.daemons import StandIn, running, settings
 
 Main = Callable[[Sequence[str]], int]
 POSIX = pytest.mark.skipif(os.name != "posix", reason="rights are other things there")
@@ -81,7 +81,7 @@ def test_what_does_not_fit_is_said_on_stderr_where_only_paths_are_printed(
     import dataclasses
 
     from server.jobs.queue import Job
-    from tests import daemons
+    from tests.support import daemons
 
     whole = daemons.write_short_clip
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import soundfile
 import torch
 
-from tests.closeness import error, rounding
+from tests.support.closeness import error, rounding
 
 if TYPE_CHECKING:
     from acestep import Cascade

@@ -26,7 +26,7 @@ from acestep.sources.sidecar import SIDECAR_ENDING
 from protos.acestep.v1 import acestep_pb2 as pb
 from protos.acestep.v1 import acestep_pb2_grpc
 from server import config
-from tests.daemons import Process, settings
+from tests.support.daemons import Process, settings
 
 MAX_GROWTH_PCT = 2.0
 MAX_STATUS_MS = 1_000.0
@@ -37,7 +37,7 @@ ENGINE = """
 import sys, time
 from server import daemon
 from server.cli import acestep as cli
-from tests.daemons import StandIn, write_short_clip
+from tests.support.daemons import StandIn, write_short_clip
 engine = StandIn()
 def produce(cascade, job, on_progress, on_audio, cancelled):
     time.sleep(PAUSE_S)

@@ -23,7 +23,7 @@ from acestep.clips.production import produce
 from acestep.model.cascade import Cascade
 from acestep.request import GenerateRequest
 from tests.benchmarks.agreement import clips_must_agree, run_rounding
-from tests.daemons import Osc, Process, settings
+from tests.support.daemons import Osc, Process, settings
 
 WARM_UPS = 2
 STEPS = 8  # of nano

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.benchmarks.agreement import at_level_of, must_agree, run_rounding
-from tests.closeness import GUIDED
+from tests.support.closeness import GUIDED
 
 IMPORT_LIMIT_S = 0.3
 
@@ -38,7 +38,7 @@ def pipeline(width: int, layers: int, turbo: bool, codec_channels: int) -> Any:
         FlowMatchEulerDiscreteScheduler,
     )
 
-    from tests.tiny_checkpoints import tiny_text_encoder, tiny_tokenizer
+    from tests.support.tiny_checkpoints import tiny_text_encoder, tiny_tokenizer
 
     torch.manual_seed(0)
     heads = {

@@ -4,7 +4,7 @@
 
 Prints the table of targets. librosa's `beat_track` and a plain chroma/Krumhansl key are the baselines;
 essentia (AGPL, never part of what ships) is asked too when it is installed. Loops come from
-`tests.loops` with seeds that the learned weights have not heard; every second one starts anywhere.
+`tests.support.loops` with seeds that the learned weights have not heard; every second one starts anywhere.
 """
 
 import random
@@ -21,7 +21,7 @@ from acestep.clips.fit import fit, plan_fit, warm_up
 from acestep.hearing.measure import measure
 from acestep.music.grid import SAMPLE_RATE_HZ, Grid
 from acestep.music.key import Key
-from tests.loops import SOUNDFONTS, STYLES, Loop, compose, render
+from tests.support.loops import SOUNDFONTS, STYLES, Loop, compose, render
 
 FIRST_SEED = 5_000
 KINDS = ("all", "all", "all", "pitched", "drums", "all")

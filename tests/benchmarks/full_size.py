@@ -68,7 +68,7 @@ def codec(by: int) -> Any:
 
 def write(folder: Path, by: int, dtype: torch.dtype) -> None:
     """The three stages as a cascade on disk."""
-    from tests.tiny_checkpoints import tiny_text_encoder, tiny_tokenizer
+    from tests.support.tiny_checkpoints import tiny_text_encoder, tiny_tokenizer
 
     stages = []
     for name, steps in STEPS.items():

@@ -29,7 +29,7 @@ from acestep.music.key import Key
 from acestep.nano.data import compose as nano_compose
 from acestep.nano.data import render as nano_render
 from acestep.nano.data.sounds import Bank, build_bank
-from tests.loops import DRUMS, PATTERNS, SOUNDFONTS, compose, render
+from tests.support.loops import DRUMS, PATTERNS, SOUNDFONTS, compose, render
 
 FIRST_SEED, FIRST_NANO_SEED = 100_000, 900_000
 KINDS = ("all", "all", "all", "pitched", "drums", "all")

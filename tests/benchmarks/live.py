@@ -27,8 +27,8 @@ from acestep.model.cascade import Cascade
 from plugin_bridge.ableton.AceStep import osc
 from plugin_bridge.ableton.AceStep.script import AceStep
 from tests.benchmarks.agreement import clips_must_agree, run_rounding
-from tests.live.app import App
-from tests.live.daemon import ROOT, Daemon
+from tests.support.live.app import App
+from tests.support.live.daemon import ROOT, Daemon
 
 TARGETS_MS = {"trigger to accepted": 25.0, "clip told to clip in slot": 50.0, "timer callback": 5.0}
 

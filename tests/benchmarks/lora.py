@@ -37,7 +37,7 @@ from lora_studio.training.train import train
 from lora_studio.training.velocity import Velocity
 from tests.benchmarks.agreement import must_agree
 from tests.benchmarks.lora_style import write_style
-from tests.closeness import rounding
+from tests.support.closeness import rounding
 
 TRAINED, HELD_OUT, SEEDS = 30, 8, 30  # ten clips tell the key to no better than ±2
 BATCH = 4

@@ -1,0 +1,117 @@
+"""The editor on a virtual screen, in pedalboard: what it shows, typing, copy and paste, buttons."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.support.hosts import building
+from tests.support.hosts.editor import Editor
+from tests.support.hosts.peer import Peer, eventually
+from tests.support.hosts.screen import Screen, shows
+from tests.support.hosts.sound import write_wav
+
+pytestmark = [pytest.mark.hosts, pytest.mark.heavy, pytest.mark.timeout(1800)]
+
+# Places in the editor, from its top left corner, and colours it uses
+PROMPT, GENERATE, CANCEL = (200, 58), (620, 58), (735, 58)
+START_DAEMON, BARS_UP = (716, 20), (70, 110)
+COPY_ERROR, DISMISS = (735, 241), (735, 269)
+GOOD, BAD, ACCENT, ERROR_BOX = (0.35, 0.78, 0.47), (0.95, 0.45, 0.40), (0.38, 0.66, 0.98), (0.26, 0.15, 0.15)
+
+
+@pytest.fixture
+def screen(tmp_path: Path) -> Iterator[Screen]:
+    building.need(building.HOSTS_PYTHON)
+    with Screen(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    seconds = np.linspace(0, 8, 48000 * 8, endpoint=False)
+    wave = 0.8 * np.sin(2 * np.pi * 220 * seconds) * np.exp(-4 * (seconds % 0.5))
+    write_wav(tmp_path / "clip.wav", np.stack([wave, wave]), 48000)
+    return tmp_path / "clip.wav"
+
+
+def test_typing_selecting_copying_and_pasting_make_the_prompt_that_is_sent(
+    screen: Screen, tmp_path: Path, clip: Path
+) -> None:
+    with Peer(clip) as peer:
+        editor = Editor(screen, tmp_path, peer.port)
+        editor.until("rest", GOOD, 30)  # connected
+        editor.click(PROMPT)
+        screen.type("warm bass pad")
+        screen.key("Home", "ctrl+Right", "ctrl+shift+Right", "ctrl+x", "End")  # takes "bass " out
+        assert screen.clipboard() == "bass "
+        screen.type(" X")
+        screen.key("BackSpace")
+        screen.clipboard("häppy\nbells")
+        screen.key("ctrl+v", "Left", "Delete", "ctrl+z", "shift+Home", "ctrl+c", "End", "Return")
+        assert peer.wait_for("/acestep/generate")[0][0] == "warm pad häppy bells"
+        assert screen.clipboard() == "warm pad häppy bells"  # undo puts the cursor to the end
+        editor.until("result", ACCENT, 3000, tolerance=20)  # the waveform
+        state = editor.close()
+    assert "prompt warm pad häppy bells".encode() in state
+    assert str(clip).encode() in state
+
+
+def test_progress_and_cancel(screen: Screen, tmp_path: Path) -> None:
+    with Peer() as peer:
+        peer.hold = True
+        editor = Editor(screen, tmp_path, peer.port)
+        editor.until("rest", GOOD, 30)
+        editor.click(BARS_UP, 3)
+        editor.click(PROMPT)
+        screen.type("x")
+        editor.click((720, 58))
+        request = peer.wait_for("/acestep/generate")[0]
+        assert request[request.index("bars") + 1] == 7
+        time.sleep(0.5)
+        editor.picture("generating")
+        editor.click(CANCEL)
+        assert peer.wait_for("/acestep/cancel")[0] == ["job-1"]
+        editor.close()
+
+
+def test_the_daemons_own_words_are_shown_and_can_be_copied(screen: Screen, tmp_path: Path) -> None:
+    with Peer() as peer:
+        peer.refuse = "bars 4 at 120 BPM: expected something else"
+        editor = Editor(screen, tmp_path, peer.port)
+        editor.until("rest", GOOD, 30)
+        editor.click(PROMPT)
+        screen.type("x")
+        screen.key("Return")
+        editor.until("error", ERROR_BOX, 10000)
+        editor.click(COPY_ERROR)
+        assert screen.clipboard() == "bars 4 at 120 BPM: expected something else [invalid_request]"
+        editor.click(DISMISS)
+        assert shows(editor.picture("dismissed"), ERROR_BOX) < 100
+        editor.close()
+
+
+def test_without_a_daemon_the_editor_says_so_and_starts_one(screen: Screen, tmp_path: Path) -> None:
+    command = f'sh -c "echo started > {tmp_path}/started; echo no space left; exit 1"'
+    editor = Editor(screen, tmp_path, 9, ACESTEP_COMMAND=command)
+    editor.until("daemon-down", BAD, 100)
+    editor.click(START_DAEMON)
+    eventually(lambda: (tmp_path / "started").exists(), "the command did not run")
+    editor.until("daemon-failed", ERROR_BOX, 10000)
+    editor.click(COPY_ERROR)
+    assert "no space left" in screen.clipboard()
+    editor.close()
+
+
+def test_a_daemon_of_another_version_is_refused(screen: Screen, tmp_path: Path) -> None:
+    with Peer(version="0.9.0", wire="2") as peer:
+        editor = Editor(screen, tmp_path, peer.port)
+        editor.until("wrong-version", BAD, 100)
+        editor.click(PROMPT)
+        screen.type("x")
+        screen.key("Return")
+        editor.until("refused", ERROR_BOX, 10000)
+        assert not peer.sent("/acestep/generate")
+        editor.close()

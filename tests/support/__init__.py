@@ -1,0 +1,1 @@
+"""What several test files share: daemons, doubles of hosts, small checkpoints, made-up music."""
