@@ -34,9 +34,11 @@ bool AudioPath::pressed(std::atomic<bool>& button, std::uint64_t& last_set, doub
 }
 
 void AudioPath::watch_triggers(std::uint32_t frames, int notes, double sample_rate_hz, Parameters& parameters) noexcept {
-    if (pressed(parameters.take_reference, last_reference_, sample_rate_hz)) events_.push({AudioEvent::Kind::TakeReference, {}, {}});
+    if (pressed(parameters.take_reference, last_reference_, sample_rate_hz))
+        events_.push({AudioEvent::Kind::TakeReference, {}, {}});
     if (pressed(parameters.take_context, last_context_, sample_rate_hz)) events_.push({AudioEvent::Kind::TakeContext, {}, {}});
-    if (pressed(parameters.trigger, last_trigger_, sample_rate_hz) || notes > 0) events_.push({AudioEvent::Kind::Trigger, {}, {}});
+    if (pressed(parameters.trigger, last_trigger_, sample_rate_hz) || notes > 0)
+        events_.push({AudioEvent::Kind::Trigger, {}, {}});
     samples_since_start_ += frames;
 }
 

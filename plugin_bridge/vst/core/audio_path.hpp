@@ -34,7 +34,9 @@ public:
     // Audio thread. `notes` is how many note-ons the block brought.
     void process(const float* const* in, float* const* out, std::uint32_t frames, const HostTime& time, int notes,
                  CaptureRing& ring, double sample_rate_hz, Parameters& parameters) noexcept;
-    void restart() noexcept { samples_since_start_ = last_trigger_ = last_reference_ = last_context_ = 0; }  // before audio starts
+    void restart() noexcept {
+        samples_since_start_ = last_trigger_ = last_reference_ = last_context_ = 0;
+    }  // before audio starts
 
     // Worker.
     bool next_event(AudioEvent& event) noexcept { return events_.pop(event); }

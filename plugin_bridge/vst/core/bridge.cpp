@@ -80,17 +80,26 @@ void Bridge::set_adapter(const std::string& name, double scale) {
         project.adapter_scale = std::clamp(scale, 0.0, 4.0);
     });
 }
-void Bridge::generate() { post([this] { ++asked_; }); }
-void Bridge::cancel() { post([this] { cancel_asked_ = true; }); }
-void Bridge::select(const std::string& path) { edit([&](Project& project) { project.selected = path; }); }
+void Bridge::generate() {
+    post([this] { ++asked_; });
+}
+void Bridge::cancel() {
+    post([this] { cancel_asked_ = true; });
+}
+void Bridge::select(const std::string& path) {
+    edit([&](Project& project) { project.selected = path; });
+}
 void Bridge::dismiss_error() { show_error(""); }
-void Bridge::stop_capture() { post([this] { desk_.disarm(); }); }
+void Bridge::stop_capture() {
+    post([this] { desk_.disarm(); });
+}
 
 void Bridge::capture_next(int bars, CaptureUse use) {
     post([this, bars, use] {
         const double bar_s = bar_quarters(host_.numerator, host_.denominator) * 60.0 / host_.bpm;
         if (plausible(host_) && bars * bar_s > kRingSeconds)
-            throw std::runtime_error(std::to_string(bars) + " bars at this tempo are longer than the minute that is kept: capture at most " +
+            throw std::runtime_error(std::to_string(bars) +
+                                     " bars at this tempo are longer than the minute that is kept: capture at most " +
                                      std::to_string(static_cast<int>(kRingSeconds / bar_s)));
         desk_.arm(bars, use);
     });

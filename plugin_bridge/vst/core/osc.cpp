@@ -55,7 +55,8 @@ public:
         }
         const auto size = static_cast<std::size_t>(end - rest.begin());
         const auto padded = take((size / 4 + 1) * 4);
-        if (!ok_ || std::any_of(padded.begin() + static_cast<std::ptrdiff_t>(size), padded.end(), [](auto b) { return b != 0; })) {
+        if (!ok_ ||
+            std::any_of(padded.begin() + static_cast<std::ptrdiff_t>(size), padded.end(), [](auto b) { return b != 0; })) {
             ok_ = false;
             return {};
         }

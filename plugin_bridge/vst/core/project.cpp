@@ -78,7 +78,11 @@ void read_line(std::string_view name, std::string_view value, Project& project) 
 // Bytes of the UTF-8 character that starts here, 0 when it is none.
 std::size_t character_bytes(std::string_view text) {
     const auto lead = static_cast<unsigned char>(text[0]);
-    const std::size_t size = lead < 0x80 ? 1 : lead >= 0xC2 && lead < 0xE0 ? 2 : (lead & 0xF0) == 0xE0 ? 3 : lead >= 0xF0 && lead < 0xF5 ? 4 : 0;
+    const std::size_t size = lead < 0x80                   ? 1
+                             : lead >= 0xC2 && lead < 0xE0 ? 2
+                             : (lead & 0xF0) == 0xE0       ? 3
+                             : lead >= 0xF0 && lead < 0xF5 ? 4
+                                                           : 0;
     if (size == 0 || size > text.size()) return 0;
     for (std::size_t i = 1; i < size; ++i)
         if ((static_cast<unsigned char>(text[i]) & 0xC0) != 0x80) return 0;
@@ -100,9 +104,9 @@ std::string encode_project(const Project& project) {
     line("context", escape(project.context));
     line("selected", escape(project.selected));
     for (const Clip& clip : project.results)
-        line("result", escape(clip.job) + '\t' + escape(clip.path) + '\t' + escape(clip.prompt) + '\t' +
-                           escape(clip.signature) + '\t' + escape(clip.key) + '\t' + plain_number(clip.bpm) + '\t' +
-                           plain_number(clip.bars) + '\t' + plain_number(clip.tempo_error_pct));
+        line("result", escape(clip.job) + '\t' + escape(clip.path) + '\t' + escape(clip.prompt) + '\t' + escape(clip.signature) +
+                           '\t' + escape(clip.key) + '\t' + plain_number(clip.bpm) + '\t' + plain_number(clip.bars) + '\t' +
+                           plain_number(clip.tempo_error_pct));
     return out;
 }
 
@@ -146,9 +150,9 @@ std::string clean_text(std::string_view text, std::size_t max_bytes) {
 
 const char* key_name(int number) {
     static constexpr std::array<const char*, kKeyCount> names = {
-        "",         "C major",  "C minor",  "C# major", "C# minor", "D major",  "D minor",  "D# major", "D# minor",
-        "E major",  "E minor",  "F major",  "F minor",  "F# major", "F# minor", "G major",  "G minor",  "G# major",
-        "G# minor", "A major",  "A minor",  "A# major", "A# minor", "B major",  "B minor"};
+        "",         "C major", "C minor", "C# major", "C# minor", "D major",  "D minor", "D# major", "D# minor",
+        "E major",  "E minor", "F major", "F minor",  "F# major", "F# minor", "G major", "G minor",  "G# major",
+        "G# minor", "A major", "A minor", "A# major", "A# minor", "B major",  "B minor"};
     return number >= 0 && number < kKeyCount ? names[static_cast<std::size_t>(number)] : "";
 }
 

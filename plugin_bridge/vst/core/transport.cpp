@@ -20,8 +20,7 @@ std::int64_t clip_samples(double bars, int numerator, int denominator, double bp
 
 bool plausible(const HostTime& time) noexcept {
     return time.has_bars && std::isfinite(time.bpm) && time.bpm >= 1.0 && time.bpm <= 2000.0 && time.numerator >= 1 &&
-           time.numerator <= 128 && time.denominator >= 1 && time.denominator <= 128 &&
-           std::isfinite(time.quarters_in_bar);
+           time.numerator <= 128 && time.denominator >= 1 && time.denominator <= 128 && std::isfinite(time.quarters_in_bar);
 }
 
 bool BarTracker::continues(const HostTime& time, double quarters, double spq, double sample_rate_hz) const noexcept {

@@ -85,8 +85,8 @@ UdpSocket::~UdpSocket() { close_handle(handle_); }
 bool UdpSocket::send(std::span<const std::uint8_t> packet, std::uint16_t to_port) {
     const sockaddr_in address = loopback(to_port);
     const auto* data = reinterpret_cast<const char*>(packet.data());
-    const auto sent = ::sendto(handle_, data, static_cast<int>(packet.size()), 0,
-                               reinterpret_cast<const sockaddr*>(&address), sizeof(address));
+    const auto sent =
+        ::sendto(handle_, data, static_cast<int>(packet.size()), 0, reinterpret_cast<const sockaddr*>(&address), sizeof(address));
     return sent >= 0 && static_cast<std::size_t>(sent) == packet.size();
 }
 

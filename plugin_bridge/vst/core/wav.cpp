@@ -19,7 +19,8 @@ void put(std::string& out, T value) {
 template <typename T>
 T get(const char* bytes) {
     T value = 0;
-    for (std::size_t i = 0; i < sizeof(T); ++i) value = static_cast<T>(value | static_cast<T>(T{static_cast<unsigned char>(bytes[i])} << (8 * i)));
+    for (std::size_t i = 0; i < sizeof(T); ++i)
+        value = static_cast<T>(value | static_cast<T>(T{static_cast<unsigned char>(bytes[i])} << (8 * i)));
     return value;
 }
 
@@ -27,7 +28,8 @@ float sample_at(const char* bytes, std::uint16_t format, std::uint16_t bits) {
     if (format == kFloat) return std::bit_cast<float>(get<std::uint32_t>(bytes));
     if (bits == 16) return static_cast<float>(static_cast<std::int16_t>(get<std::uint16_t>(bytes))) / 32768.0f;
     if (bits == 32) return static_cast<float>(static_cast<std::int32_t>(get<std::uint32_t>(bytes))) / 2147483648.0f;
-    const std::uint32_t high = (std::uint32_t{get<std::uint8_t>(bytes + 2)} << 24) | (std::uint32_t{get<std::uint16_t>(bytes)} << 8);
+    const std::uint32_t high =
+        (std::uint32_t{get<std::uint8_t>(bytes + 2)} << 24) | (std::uint32_t{get<std::uint16_t>(bytes)} << 8);
     return static_cast<float>(static_cast<std::int32_t>(high) / 256) / 8388608.0f;
 }
 
@@ -98,7 +100,8 @@ void WavReader::read_header(const std::filesystem::path& path) {
             bits_ = get<std::uint16_t>(format + 14);
             if (format_ == kExtensible) format_ = get<std::uint16_t>(format + 24);
         } else if (std::memcmp(chunk, "data", 4) == 0) {
-            const bool known = (format_ == kPcm && (bits_ == 16 || bits_ == 24 || bits_ == 32)) || (format_ == kFloat && bits_ == 32);
+            const bool known =
+                (format_ == kPcm && (bits_ == 16 || bits_ == 24 || bits_ == 32)) || (format_ == kFloat && bits_ == 32);
             if (!known || channels_ == 0 || channels_ > 64 || sample_rate_hz_ < 1000 || sample_rate_hz_ > 768000)
                 refuse(path, "has a sample format that is not read here (PCM of 16, 24 or 32 bits, or 32-bit float)");
             frames_ = size / (channels_ * bits_ / 8u);

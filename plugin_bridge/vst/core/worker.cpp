@@ -15,9 +15,7 @@ namespace {
 constexpr int kTick_ms = 10;
 constexpr int kMaxPacketsPerTick = 64;
 
-double now_seconds() {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
+double now_seconds() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 std::int32_t new_seed() { return static_cast<std::int32_t>(std::random_device{}() & 0x7FFFFFFF); }
 
@@ -152,7 +150,8 @@ void Bridge::collect(Link& link) {
 void Bridge::finish_capture(const CaptureRange& range, CaptureUse use) {
     std::vector<float> audio;
     if (!seen_ring_->read(range.begin, range.end, audio))
-        throw std::runtime_error(std::to_string(range.bars) + " bars at this tempo are longer than the minute that is kept: capture fewer");
+        throw std::runtime_error(std::to_string(range.bars) +
+                                 " bars at this tempo are longer than the minute that is kept: capture fewer");
     double rate_hz = 0.0;
     std::string instance;
     {

@@ -120,7 +120,8 @@ void Canvas::slider(const Rect& area, const std::string& label, double value, st
     const Rect box{area.x, area.y + 16.0, area.w, area.h - 16.0};
     fill(box, theme::field, 3.0);
     fill({box.x, box.y, box.w * std::clamp(value, 0.0, 1.0), box.h}, theme::chosen, 3.0);
-    text(box.x + 7.0, box.y + box.h / 2.0, box.w - 10.0, std::to_string(static_cast<int>(std::lround(value * 100.0))) + " %", theme::text);
+    text(box.x + 7.0, box.y + box.h / 2.0, box.w - 10.0, std::to_string(static_cast<int>(std::lround(value * 100.0))) + " %",
+         theme::text);
     const auto at = [box, set](double x) { set(std::clamp((x - box.x) / box.w, 0.0, 1.0)); };
     hit({box, [at](double x, double, int) { at(x); }, [at](double x, double) { at(x); },
          [set, value](int steps) { set(std::clamp(value + 0.05 * steps, 0.0, 1.0)); }});
@@ -167,8 +168,10 @@ void Canvas::text_field(const Rect& area, const TextEdit& edit, double& scroll, 
         cairo_surface_destroy(surface);
         return byte;
     };
-    hit({area, [at, place](double x, double, int clicks) { place(at(x), false, clicks); },
-         [at, place](double x, double) { place(at(x), true, 1); }, {}});
+    hit({area,
+         [at, place](double x, double, int clicks) { place(at(x), false, clicks); },
+         [at, place](double x, double) { place(at(x), true, 1); },
+         {}});
 }
 
 }  // namespace acestep

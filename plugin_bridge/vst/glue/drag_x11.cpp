@@ -107,7 +107,9 @@ private:
             if (target_ != None) send("XdndLeave", {});
             target_ = below;
             accepted_ = waiting_ = false;
-            if (target_ != None) send("XdndEnter", {kXdndVersion << 24, static_cast<long>(atom("text/uri-list")), static_cast<long>(atom("text/plain")), 0});
+            if (target_ != None)
+                send("XdndEnter",
+                     {kXdndVersion << 24, static_cast<long>(atom("text/uri-list")), static_cast<long>(atom("text/plain")), 0});
         }
         if (down) {
             if (target_ == None || waiting_) return;

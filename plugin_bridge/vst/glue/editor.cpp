@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 
-
 START_NAMESPACE_DISTRHO
 namespace {
 
@@ -12,14 +11,22 @@ constexpr auto kDoubleClick = std::chrono::milliseconds(400);
 
 }  // namespace
 
-Editor::Editor()
-    : UI(DISTRHO_UI_DEFAULT_WIDTH, DISTRHO_UI_DEFAULT_HEIGHT), prompt_(acestep::kMaxPromptBytes), adapter_(200) {
+Editor::Editor() : UI(DISTRHO_UI_DEFAULT_WIDTH, DISTRHO_UI_DEFAULT_HEIGHT), prompt_(acestep::kMaxPromptBytes), adapter_(200) {
     setGeometryConstraints(640, 440, false);
     const double scale = getScaleFactor();
     if (scale > 1.0) setSize(static_cast<uint>(getWidth() * scale), static_cast<uint>(getHeight() * scale));
     const auto& p = bridge().parameters;
-    values_ = {static_cast<float>(p.bars), static_cast<float>(p.takes), static_cast<float>(p.key), static_cast<float>(p.seed),
-               p.strength, 0.0f, p.preview ? 1.0f : 0.0f, p.level, static_cast<float>(p.capture_bars), 0.0f, 0.0f};
+    values_ = {static_cast<float>(p.bars),
+               static_cast<float>(p.takes),
+               static_cast<float>(p.key),
+               static_cast<float>(p.seed),
+               p.strength,
+               0.0f,
+               p.preview ? 1.0f : 0.0f,
+               p.level,
+               static_cast<float>(p.capture_bars),
+               0.0f,
+               0.0f};
     bridge().open();  // audio may never have run
     take_view();
 }
@@ -75,7 +82,8 @@ bool Editor::onMouse(const MouseEvent& event) {
     last_click_ = now;
     press_x_ = x;
     press_y_ = y;
-    const auto found = std::find_if(hits_.rbegin(), hits_.rend(), [&](const auto& hit) { return hit.press && hit.area.contains(x, y); });
+    const auto found =
+        std::find_if(hits_.rbegin(), hits_.rend(), [&](const auto& hit) { return hit.press && hit.area.contains(x, y); });
     const Field before = focus_;
     if (found == hits_.rend()) {
         focus(Field::None);
@@ -199,7 +207,8 @@ bool Editor::onKeyboard(const KeyboardEvent& event) {
 
 bool Editor::onCharacterInput(const CharacterInputEvent& event) {
     acestep::TextEdit* edit = focused_edit();
-    if (!edit || event.character < 32 || event.character == 127 || (event.mod & (kModifierControl | kModifierSuper))) return false;
+    if (!edit || event.character < 32 || event.character == 127 || (event.mod & (kModifierControl | kModifierSuper)))
+        return false;
     edit->insert(event.string);
     edited();
     return true;
@@ -230,7 +239,8 @@ void Editor::step_parameter(ParameterId id, int steps, int least, int most) {
 
 const acestep::Clip* Editor::selected() const {
     const auto& results = view_.project.results;
-    const auto found = std::find_if(results.rbegin(), results.rend(), [&](const auto& clip) { return clip.path == view_.project.selected; });
+    const auto found =
+        std::find_if(results.rbegin(), results.rend(), [&](const auto& clip) { return clip.path == view_.project.selected; });
     return found == results.rend() ? nullptr : &*found;
 }
 

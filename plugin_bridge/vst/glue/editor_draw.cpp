@@ -63,12 +63,14 @@ void Editor::draw_header(Canvas& canvas, const Rect& area) {
     const double middle = area.y + area.h / 2;
     double x = area.x + canvas.text(area.x, middle, 200, "ACE-Step Bridge", theme::text, 15, true) + 16;
     if (view_.has_host_time && acestep::plausible(view_.host)) {
-        std::string song = number(view_.host.bpm, 2) + " BPM · " + std::to_string(view_.host.numerator) + "/" + std::to_string(view_.host.denominator);
+        std::string song = number(view_.host.bpm, 2) + " BPM · " + std::to_string(view_.host.numerator) + "/" +
+                           std::to_string(view_.host.denominator);
         const auto& audio = bridge().audio();
         song += audio.playing() ? " · bar " + std::to_string(audio.bar() + 1) : " · stopped";
         canvas.text(x, middle, 230, song, theme::dim);
     } else {
-        canvas.text(x, middle, 230, view_.has_host_time ? "the host gives no bars: 120 BPM, 4/4" : "waiting for the host's audio", theme::dim);
+        canvas.text(x, middle, 230, view_.has_host_time ? "the host gives no bars: 120 BPM, 4/4" : "waiting for the host's audio",
+                    theme::dim);
     }
     draw_daemon(canvas, {area.x + area.w - 330, area.y, 330, area.h});
 }
@@ -96,7 +98,8 @@ void Editor::draw_prompt(Canvas& canvas, const Rect& area) {
                       "What should it sound like?  (dusty breakbeat with warm bass …)",
                       [this](std::size_t at, bool extend, int clicks) { place_cursor(Field::Prompt, at, extend, clicks); });
     const double x = area.x + area.w - buttons;
-    canvas.button({x, area.y, 112, area.h}, "Generate", [this] { bridge().generate(); }, {0.16, 0.42, 0.72}, !prompt_.text().empty());
+    canvas.button(
+        {x, area.y, 112, area.h}, "Generate", [this] { bridge().generate(); }, {0.16, 0.42, 0.72}, !prompt_.text().empty());
     if (busy) canvas.button({x + 118, area.y, 74, area.h}, "Cancel", [this] { bridge().cancel(); });
 }
 
@@ -115,11 +118,13 @@ void Editor::draw_settings(Canvas& canvas, const Rect& area) {
         const int keys = acestep::kKeyCount;
         set_parameter(kKey, (static_cast<int>(std::lround(values_[kKey])) + n + keys) % keys);
     });
-    canvas.stepper(place(1.4), "Seed", whole(kSeed) == 0 ? "new" : std::to_string(whole(kSeed)), [this](int n) { step_parameter(kSeed, n, 0, kMaxSeed); });
+    canvas.stepper(place(1.4), "Seed", whole(kSeed) == 0 ? "new" : std::to_string(whole(kSeed)),
+                   [this](int n) { step_parameter(kSeed, n, 0, kMaxSeed); });
     canvas.slider(place(1.5), "Strength", values_[kStrength], [this](double value) { set_parameter(kStrength, value); });
     const Rect adapter = place(2.5);
     canvas.text(adapter.x, adapter.y + 7, adapter.w, "Adapter (LoRA)", theme::dim, 11);
-    canvas.text_field({adapter.x, adapter.y + 16, adapter.w, adapter.h - 16}, adapter_, adapter_scroll_, focus_ == Field::Adapter, "none",
+    canvas.text_field({adapter.x, adapter.y + 16, adapter.w, adapter.h - 16}, adapter_, adapter_scroll_, focus_ == Field::Adapter,
+                      "none",
                       [this](std::size_t at, bool extend, int clicks) { place_cursor(Field::Adapter, at, extend, clicks); });
     canvas.stepper(place(1), "Scale", number(view_.project.adapter_scale, 2), [this](int n) {
         bridge().set_adapter(view_.project.adapter, std::round((view_.project.adapter_scale + 0.05 * n) * 100.0) / 100.0);
@@ -139,7 +144,8 @@ void Editor::draw_capture_use(Canvas& canvas, const Rect& area, CaptureUse use) 
     const bool reference = use == CaptureUse::Reference;
     const std::string& path = reference ? view_.project.reference : view_.project.context;
     canvas.text(area.x, area.y + 8, 64, reference ? "Reference" : "Context", theme::dim, 11);
-    canvas.text(area.x + 66, area.y + 8, area.w - 90, path.empty() ? (reference ? "none: sound like the prompt" : "none: fit the prompt") : file_name(path),
+    canvas.text(area.x + 66, area.y + 8, area.w - 90,
+                path.empty() ? (reference ? "none: sound like the prompt" : "none: fit the prompt") : file_name(path),
                 path.empty() ? theme::dim : theme::text, 11);
     if (!path.empty()) canvas.button({area.x + area.w - 20, area.y, 18, 16}, "×", [this, use] { bridge().clear_capture(use); });
     const double half = (area.w - 6) / 2;
@@ -148,7 +154,8 @@ void Editor::draw_capture_use(Canvas& canvas, const Rect& area, CaptureUse use) 
     canvas.button({area.x, area.y + 19, half, 24}, "Take last " + count, [this, bars, use] { bridge().capture_last(bars, use); });
     const Rect record{area.x + half + 6, area.y + 19, half, 24};
     if (view_.armed_bars > 0)
-        canvas.button(record, "Recording " + std::to_string(view_.recorded_bars) + "/" + std::to_string(view_.armed_bars) + " – stop",
+        canvas.button(record,
+                      "Recording " + std::to_string(view_.recorded_bars) + "/" + std::to_string(view_.armed_bars) + " – stop",
                       [this] { bridge().stop_capture(); }, {0.55, 0.22, 0.20});
     else canvas.button(record, "Record next " + count, [this, bars, use] { bridge().capture_next(bars, use); });
 }
@@ -158,8 +165,12 @@ void Editor::draw_job(Canvas& canvas, const Rect& area) {
     const auto open = std::find_if(view_.jobs.begin(), view_.jobs.end(), [](const Job& job) { return job.open(); });
     const double middle = area.y + area.h / 2;
     if (open == view_.jobs.end()) {
-        const std::string last = view_.jobs.empty() ? "ready" : view_.jobs.back().state == Job::State::Done ? "done: " + std::to_string(view_.jobs.back().clips) + (view_.jobs.back().clips == 1 ? " clip" : " clips")
-                                 : view_.jobs.back().state == Job::State::Cancelled ? "cancelled" : "failed";
+        const std::string last =
+            view_.jobs.empty() ? "ready"
+            : view_.jobs.back().state == Job::State::Done
+                ? "done: " + std::to_string(view_.jobs.back().clips) + (view_.jobs.back().clips == 1 ? " clip" : " clips")
+            : view_.jobs.back().state == Job::State::Cancelled ? "cancelled"
+                                                               : "failed";
         canvas.text(area.x + 8, middle, area.w - 16, last, theme::dim);
         return;
     }
@@ -184,7 +195,9 @@ void Editor::draw_results(Canvas& canvas, const Rect& area) {
     const auto& results = view_.project.results;
     const int count = static_cast<int>(results.size()), fit = std::max(1, static_cast<int>((area.h - 30) / kRowHeight));
     list_scroll_ = std::clamp(list_scroll_, 0, std::max(0, count - fit));
-    canvas.text(area.x + 8, area.y + 13, area.w - 16, count == 0 ? "Results appear here, newest first" : std::to_string(count) + (count == 1 ? " result" : " results"), theme::dim, 11);
+    canvas.text(area.x + 8, area.y + 13, area.w - 16,
+                count == 0 ? "Results appear here, newest first" : std::to_string(count) + (count == 1 ? " result" : " results"),
+                theme::dim, 11);
     canvas.hit({area, {}, {}, [this](int steps) {
                     list_scroll_ -= steps;
                     repaint();
@@ -199,18 +212,21 @@ void Editor::draw_result(Canvas& canvas, const Rect& area, const Clip& clip) {
     canvas.fill(area, clip.path == view_.project.selected ? theme::chosen : theme::button, 3);
     canvas.text(area.x + 8, area.y + 10, area.w - 16, clip.prompt.empty() ? file_name(clip.path) : clip.prompt, theme::text);
     canvas.text(area.x + 8, area.y + 25, area.w - 16, describe(clip), theme::dim, 11);
-    canvas.hit({area, [this, path = clip.path](double, double, int clicks) {
+    canvas.hit({area,
+                [this, path = clip.path](double, double, int clicks) {
                     bridge().select(path);
                     if (clicks == 2) set_parameter(kPreview, 1.0);
                 },
-                [this, path = clip.path](double x, double y) { maybe_drag(path, x, y); }, {}});
+                [this, path = clip.path](double x, double y) { maybe_drag(path, x, y); },
+                {}});
 }
 
 void Editor::draw_clip(Canvas& canvas, const Rect& area) {
     canvas.fill(area, theme::panel, 4);
     const Clip* clip = selected();
     if (!clip) {
-        canvas.text(area.x + 10, area.y + 20, area.w - 20, "Select a result to listen to it and to drag it into the song", theme::dim);
+        canvas.text(area.x + 10, area.y + 20, area.w - 20, "Select a result to listen to it and to drag it into the song",
+                    theme::dim);
         return;
     }
     canvas.text(area.x + 10, area.y + 13, area.w - 20, file_name(clip->path), theme::text, 12);
@@ -223,11 +239,15 @@ void Editor::draw_clip(Canvas& canvas, const Rect& area) {
                 foreign ? theme::warm : theme::dim, 11);
     const bool on = values_[kPreview] > 0.5f;
     const double button = (area.w - 20 - 12) / 3.0;
-    canvas.button({area.x + 10, y + 52, button, 26}, on ? "Stop" : "Listen in time", [this, on] { set_parameter(kPreview, on ? 0.0 : 1.0); },
-                  on ? acestep::Color{0.20, 0.45, 0.28} : theme::button);
-    canvas.button({area.x + 16 + button, y + 52, button, 26}, "Show in folder", [this, path = clip->path] { bridge().reveal(path); });
-    canvas.button({area.x + 22 + 2 * button, y + 52, button, 26}, "Remove from list", [this, path = clip->path] { bridge().remove_result(path); });
-    canvas.slider({area.x + 10, y + 8, area.w - 20, 36}, "Preview level", values_[kLevel], [this](double value) { set_parameter(kLevel, value); });
+    canvas.button(
+        {area.x + 10, y + 52, button, 26}, on ? "Stop" : "Listen in time",
+        [this, on] { set_parameter(kPreview, on ? 0.0 : 1.0); }, on ? acestep::Color{0.20, 0.45, 0.28} : theme::button);
+    canvas.button({area.x + 16 + button, y + 52, button, 26}, "Show in folder",
+                  [this, path = clip->path] { bridge().reveal(path); });
+    canvas.button({area.x + 22 + 2 * button, y + 52, button, 26}, "Remove from list",
+                  [this, path = clip->path] { bridge().remove_result(path); });
+    canvas.slider({area.x + 10, y + 8, area.w - 20, 36}, "Preview level", values_[kLevel],
+                  [this](double value) { set_parameter(kLevel, value); });
 }
 
 void Editor::draw_waveform(Canvas& canvas, const Rect& area, const Clip& clip) {
@@ -242,7 +262,8 @@ void Editor::draw_waveform(Canvas& canvas, const Rect& area, const Clip& clip) {
     for (std::size_t i = 0; i < columns.size(); ++i) {
         const double x = area.x + area.w * static_cast<double>(i) / static_cast<double>(columns.size());
         const double high = std::min(1.0f, columns[i].high) * half, low = std::max(-1.0f, columns[i].low) * half;
-        canvas.line(x, middle - high - 0.5, x, middle - low + 0.5, theme::accent, area.w / static_cast<double>(columns.size()) + 0.3);
+        canvas.line(x, middle - high - 0.5, x, middle - low + 0.5, theme::accent,
+                    area.w / static_cast<double>(columns.size()) + 0.3);
     }
     const std::int64_t at = bridge().preview_position();
     if (at >= 0 && view_.waveform_frames > 0) {

@@ -115,12 +115,18 @@ void AceStepPlugin::setParameterValue(std::uint32_t index, float value) {
         case kKey: p.key = whole; break;
         case kSeed: p.seed = whole; break;
         case kStrength: p.strength = sane; break;
-        case kTrigger: if (sane > 0.5f) p.trigger = true; break;  // these three are cleared by the next block
+        case kTrigger:
+            if (sane > 0.5f) p.trigger = true;
+            break;  // these three are cleared by the next block
         case kPreview: p.preview = sane > 0.5f; break;
         case kLevel: p.level = sane; break;
         case kCaptureBars: p.capture_bars = whole; break;
-        case kTakeReference: if (sane > 0.5f) p.take_reference = true; break;
-        case kTakeContext: if (sane > 0.5f) p.take_context = true; break;
+        case kTakeReference:
+            if (sane > 0.5f) p.take_reference = true;
+            break;
+        case kTakeContext:
+            if (sane > 0.5f) p.take_context = true;
+            break;
         default: break;
     }
 }

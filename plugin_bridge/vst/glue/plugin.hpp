@@ -9,8 +9,20 @@
 START_NAMESPACE_DISTRHO
 
 // Saved in songs and automation: append only.
-enum ParameterId : std::uint32_t { kBars, kTakes, kKey, kSeed, kStrength, kTrigger, kPreview, kLevel, kCaptureBars,
-                                 kTakeReference, kTakeContext, kParameterCount };
+enum ParameterId : std::uint32_t {
+    kBars,
+    kTakes,
+    kKey,
+    kSeed,
+    kStrength,
+    kTrigger,
+    kPreview,
+    kLevel,
+    kCaptureBars,
+    kTakeReference,
+    kTakeContext,
+    kParameterCount
+};
 
 inline constexpr int kMaxBars = 64;
 inline constexpr int kMaxTakes = 16;

@@ -69,7 +69,8 @@ private:
                 std::vector<OscMessage> answers;
                 if (message.address == "/acestep/session") sessions[from.sin_port] = *message.text(0);
                 if (message.address == "/acestep/ping") answers = {{"/acestep/pong", {version}}};
-                if (message.address == "/acestep/generate" && on_generate) answers = on_generate(*message.text(0), sessions[from.sin_port]);
+                if (message.address == "/acestep/generate" && on_generate)
+                    answers = on_generate(*message.text(0), sessions[from.sin_port]);
                 {
                     const std::lock_guard lock(mutex_);
                     received_[sessions[from.sin_port]].push_back(message);
@@ -123,7 +124,8 @@ TEST_CASE("several instances work at once, and each receives only its own jobs")
     peer.on_generate = [&](const std::string& prompt, const std::string&) {
         const std::string path = (folder.path / (prompt + ".wav")).string();
         write_wav(path, std::vector<float>(2000, 0.5f), 2, 48000);
-        return std::vector<OscMessage>{{"/acestep/accepted", {prompt}}, clip_message(prompt, path), {"/acestep/done", {prompt, 1}}};
+        return std::vector<OscMessage>{
+            {"/acestep/accepted", {prompt}}, clip_message(prompt, path), {"/acestep/done", {prompt, 1}}};
     };
     peer.start();
     Bridge first, second;
@@ -131,8 +133,7 @@ TEST_CASE("several instances work at once, and each receives only its own jobs")
     play(first, {93.0, 3, 4}, 0, 4096);
     first.set_prompt("one");
     second.set_prompt("two");
-    for (Bridge* bridge : {&first, &second})
-        REQUIRE(eventually([&] { return bridge->view().daemon == DaemonState::Connected; }));
+    for (Bridge* bridge : {&first, &second}) REQUIRE(eventually([&] { return bridge->view().daemon == DaemonState::Connected; }));
     first.generate();
     second.generate();
     REQUIRE(eventually([&] { return first.view().project.results.size() == 1 && second.view().project.results.size() == 1; }));

@@ -128,8 +128,9 @@ TEST_CASE("24-bit mono with foreign chunks is read; what is no audio says so") {
         return folder.path / name;
     };
     using namespace std::string_view_literals;
-    WavReader reader(write("a.wav", "RIFF\x40\0\0\0WAVEacid\3\0\0\0abc\0fmt \x10\0\0\0\1\0\1\0\x80\xbb\0\0\x80\x32\2\0\3\0\x18\0"
-                                    "data\x06\0\0\0\0\0\x40\xff\xff\xff"sv));
+    WavReader reader(write("a.wav",
+                           "RIFF\x40\0\0\0WAVEacid\3\0\0\0abc\0fmt \x10\0\0\0\1\0\1\0\x80\xbb\0\0\x80\x32\2\0\3\0\x18\0"
+                           "data\x06\0\0\0\0\0\x40\xff\xff\xff"sv));
     std::vector<float> read;
     CHECK(reader.read(10, read) == 2);
     CHECK(read == std::vector<float>{0.5f, 0.5f, -1.0f / 8388608.0f, -1.0f / 8388608.0f});

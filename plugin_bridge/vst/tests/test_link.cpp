@@ -14,7 +14,9 @@ struct Conversation {
     double now_s = 100.0;
 
     void tick(double seconds = 0.0) { link.tick(now_s += seconds, "plugin-1"); }
-    void answer(std::string address, std::vector<OscValue> values) { link.receive({std::move(address), std::move(values)}, now_s); }
+    void answer(std::string address, std::vector<OscValue> values) {
+        link.receive({std::move(address), std::move(values)}, now_s);
+    }
     void connect() {
         tick();
         answer("/acestep/pong", {std::string("0.1.0")});
@@ -79,8 +81,8 @@ TEST_CASE("captures and adapter are named only when there are any") {
     talk.link.generate(full, talk.now_s);
     const auto& values = talk.sent[0].values;
     const std::vector<OscValue> last(values.end() - 6, values.end());
-    CHECK(last == std::vector<OscValue>{std::string("reference"), std::string("/r.wav"), std::string("context"), std::string("/c.wav"),
-                                        std::string("adapter"), std::string("mine:0.85")});
+    CHECK(last == std::vector<OscValue>{std::string("reference"), std::string("/r.wav"), std::string("context"),
+                                        std::string("/c.wav"), std::string("adapter"), std::string("mine:0.85")});
 }
 
 TEST_CASE("a daemon of another version is refused, and generating says what to do") {
@@ -103,9 +105,21 @@ TEST_CASE("generating sends the whole request, and its answers become a job with
     talk.connect();
     talk.link.generate(spec(), talk.now_s);
     CHECK(talk.addresses() == std::vector<std::string>{"/acestep/generate"});
-    const std::vector<OscValue> expected = {std::string("dusty breakbeat"), std::string("tempo"), 92.5f, std::string("signature"),
-                                            std::string("7/8"), std::string("bars"), 4, std::string("takes"), 1, std::string("seed"), 7,
-                                            std::string("strength"), 1.0f, std::string("key"), std::string("A minor")};
+    const std::vector<OscValue> expected = {std::string("dusty breakbeat"),
+                                            std::string("tempo"),
+                                            92.5f,
+                                            std::string("signature"),
+                                            std::string("7/8"),
+                                            std::string("bars"),
+                                            4,
+                                            std::string("takes"),
+                                            1,
+                                            std::string("seed"),
+                                            7,
+                                            std::string("strength"),
+                                            1.0f,
+                                            std::string("key"),
+                                            std::string("A minor")};
     CHECK(talk.sent[0].values == expected);
     talk.answer("/acestep/accepted", {std::string("job-1")});
     talk.answer("/acestep/progress", {std::string("job-1"), std::string("l"), 0.25f, 4.0f});
@@ -113,8 +127,10 @@ TEST_CASE("generating sends the whole request, and its answers become a job with
     CHECK(talk.link.jobs()[0].state == Job::State::Running);
     CHECK(talk.link.jobs()[0].fraction == 0.25);
     CHECK(talk.link.jobs()[0].eta_s == 4.0);
-    talk.answer("/acestep/clip", {std::string("job-1"), std::string("/music/a.wav"), 92.5f, std::string("7/8"), std::string("A minor"), 4.0f, 0.02f});
-    talk.answer("/acestep/clip", {std::string("somebody else's"), std::string("/b.wav"), 92.5f, std::string("7/8"), std::string(""), 4.0f, 0.0f});
+    talk.answer("/acestep/clip", {std::string("job-1"), std::string("/music/a.wav"), 92.5f, std::string("7/8"),
+                                  std::string("A minor"), 4.0f, 0.02f});
+    talk.answer("/acestep/clip",
+                {std::string("somebody else's"), std::string("/b.wav"), 92.5f, std::string("7/8"), std::string(""), 4.0f, 0.0f});
     const auto clips = talk.link.take_clips();
     REQUIRE(clips.size() == 1);
     CHECK(clips[0].path == "/music/a.wav");

@@ -22,7 +22,8 @@ TEST_CASE("a message is laid out as the OSC 1.0 specification shows") {
 }
 
 TEST_CASE("every value survives the way there and back") {
-    const OscMessage sent{"/acestep/clip", {std::string("päd #1"), 3, -2.5f, std::int64_t{1} << 40, 1e-300, true, false, std::string()}};
+    const OscMessage sent{"/acestep/clip",
+                          {std::string("päd #1"), 3, -2.5f, std::int64_t{1} << 40, 1e-300, true, false, std::string()}};
     const auto read = decode_osc(encode_osc(sent));
     REQUIRE(read);
     REQUIRE(read->size() == 1);
@@ -82,7 +83,9 @@ TEST_CASE("any bytes are either understood or refused") {
     std::mt19937 random(7);
     const std::vector<std::vector<std::uint8_t>> seeds = {
         encode_osc({"/acestep/progress", {std::string("job-1"), std::string("diffuse"), 0.5f, 3.0f}}),
-        encode_osc({"/acestep/clip", {std::string("job"), std::string("/tmp/a.wav"), 92.5f, std::string("4/4"), std::string("A minor"), 4.0f, 0.01f}}),
+        encode_osc(
+            {"/acestep/clip",
+             {std::string("job"), std::string("/tmp/a.wav"), 92.5f, std::string("4/4"), std::string("A minor"), 4.0f, 0.01f}}),
         bytes(std::string_view("#bundle\0\0\0\0\0\0\0\0\1\0\0\0\x0c/a\0\0,i\0\0\0\0\0\1", 32))};
     int understood = 0;
     for (int round = 0; round < 200000; ++round) {

@@ -20,7 +20,8 @@ constexpr double kRate_hz = 48000.0;
 // A clip whose sample k is k + 1, so that what is heard says where it comes from.
 std::unique_ptr<PreviewClip> counting_clip(std::int64_t frames, double bars, float sign = 1.0f) {
     auto clip = std::make_unique<PreviewClip>(frames, bars);
-    for (std::int64_t i = 0; i < frames * 2; ++i) clip->samples[static_cast<std::size_t>(i)] = sign * static_cast<float>(i / 2 + 1);
+    for (std::int64_t i = 0; i < frames * 2; ++i)
+        clip->samples[static_cast<std::size_t>(i)] = sign * static_cast<float>(i / 2 + 1);
     clip->filled = frames;
     return clip;
 }
@@ -96,7 +97,8 @@ TEST_CASE("with the transport stopped a preview is heard once, at once") {
     player.preview.publish(counting_clip(5000, 1));
     player.heard.clear();
     player.render(20000, 512, true, false);
-    for (std::size_t i = 0; i < player.heard.size(); ++i) REQUIRE(player.heard[i] == (i < 5000 ? static_cast<float>(i + 1) : 0.0f));
+    for (std::size_t i = 0; i < player.heard.size(); ++i)
+        REQUIRE(player.heard[i] == (i < 5000 ? static_cast<float>(i + 1) : 0.0f));
     player.heard.clear();
     player.preview.publish(counting_clip(3000, 1, -1.0f));  // another clip
     player.render(4096, 512, true, false);

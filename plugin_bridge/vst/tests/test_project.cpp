@@ -100,6 +100,7 @@ TEST_CASE("a text field never exceeds its limit, even when the selection is repl
 
 TEST_CASE("a command line is split into words") {
     CHECK(split_command("acestep serve") == std::vector<std::string>{"acestep", "serve"});
-    CHECK(split_command("  \"/a b/python\"  -m server.cli \"\" ") == std::vector<std::string>{"/a b/python", "-m", "server.cli", ""});
+    CHECK(split_command("  \"/a b/python\"  -m server.cli \"\" ") ==
+          std::vector<std::string>{"/a b/python", "-m", "server.cli", ""});
     CHECK(split_command("").empty());
 }

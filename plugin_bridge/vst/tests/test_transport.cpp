@@ -12,7 +12,8 @@ using namespace acestep;
 namespace {
 
 // All bar lines of `seconds` of playback in blocks of random size up to `max_block`.
-std::vector<BarMark> play(const test::Song& song, double seconds, std::uint32_t max_block, double rate_hz, double rounding = 0.0) {
+std::vector<BarMark> play(const test::Song& song, double seconds, std::uint32_t max_block, double rate_hz,
+                          double rounding = 0.0) {
     BarTracker tracker;
     std::mt19937 random(3);
     std::vector<BarMark> marks;

@@ -135,9 +135,18 @@ void run_audio(acestep::Bridge& bridge, double seconds, std::int64_t& at) {
 }  // namespace
 
 int main() {
-    expect_trip("an allocation", [] { std::string text(100, 'x'); asm volatile("" : : "r"(text.data()) : "memory"); });
-    expect_trip("a lock", [] { std::mutex mutex; mutex.lock(); mutex.unlock(); });
-    expect_trip("a file", [] { if (::write(-1, "", 0) == 0) std::exit(1); });
+    expect_trip("an allocation", [] {
+        std::string text(100, 'x');
+        asm volatile("" : : "r"(text.data()) : "memory");
+    });
+    expect_trip("a lock", [] {
+        std::mutex mutex;
+        mutex.lock();
+        mutex.unlock();
+    });
+    expect_trip("a file", [] {
+        if (::write(-1, "", 0) == 0) std::exit(1);
+    });
 
     const acestep::test::Folder folder;
     ::setenv("ACESTEP_HOME", folder.path.c_str(), 1);
