@@ -1,7 +1,7 @@
 # make run     the daemon with the embedded model, and a first clip (ONCE=1 ends after it)
 # make test    the tests; make test-heavy: the rest of them (minutes, fluidsynth, DAW hosts: see .ci/run)
 # make test-numeric   those that compare computed numbers, as CPUs without AVX or with AVX2, on one or two threads
-# make check   formatting, lint, types, generated code
+# make check   formatting, lint, types, generated code; make check-workflows: .github/workflows, by linters from PyPI
 # make pins    requirements.txt anew, after a change of pyproject.toml or constraints.txt
 # make bench   benchmarks: ratios measured side by side in one run
 
@@ -11,6 +11,11 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 # Where torch comes from; empty is pip's default. Name a wheel index to choose a CPU or CUDA build.
 TORCH_INDEX ?=
+# Who installs: uv, or pip. Without a word uv does, and pip where uv cannot be had.
+INSTALLER ?=
+CPP := $(wildcard plugin_bridge/vst/*/*.cpp plugin_bridge/vst/*/*.hpp plugin_bridge/vst/*/*.h plugin_bridge/vst/*/*.mm)
+UV := $(BIN)/uv pip install -q --python $(BIN)/python
+PIP := $(BIN)/python -m pip install -q
 
 # A CPU's vector instructions (torch's name for them) and a number of threads.
 AS_OTHERS := numeric-default-1 numeric-avx2-1 numeric-default-2 numeric-avx2-2
@@ -18,20 +23,44 @@ BLAS_default := Nehalem
 BLAS_avx2 := Haswell
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# uv reads none of pip's settings: where packages come from is said to both.
+comma := ,
+space := $(subst ,, )
+ifdef PIP_FIND_LINKS
+export UV_FIND_LINKS ?= $(subst $(space),$(comma),$(strip $(PIP_FIND_LINKS)))
+endif
+ifdef PIP_INDEX_URL
+export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
+endif
+ifdef PIP_EXTRA_INDEX_URL
+export UV_INDEX ?= $(PIP_EXTRA_INDEX_URL)
+endif
 
-.PHONY: run test test-heavy test-numeric $(AS_OTHERS) check format protos pins bench bench-fit install clean
+.PHONY: run test test-heavy test-numeric $(AS_OTHERS) check check-workflows format protos pins bench bench-fit \
+	install clean
 
 install: $(INSTALLED)
 
 # Every file is checked against its hash in requirements.txt. Not so torch, and what only torch needs: builds of
 # one version differ by index (CPU, each CUDA), and so do their hashes.
+define INSTALL
+$(1) --require-hashes --no-deps -r requirements.txt && \
+$(1) -c constraints.txt $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch && \
+$(1) --no-deps --no-build-isolation -e .
+endef
+
 $(INSTALLED): pyproject.toml constraints.txt requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@case "$(INSTALLER)" in ""|uv|pip) ;; *) echo "INSTALLER=$(INSTALLER): expected uv or pip"; exit 1;; esac
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q --require-hashes --no-deps -r requirements.txt
-	$(BIN)/python -m pip install -q -c constraints.txt $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
-	$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e .
+ifneq ($(INSTALLER),pip)
+	{ sed -n '/^uv==/,/[^\\]$$/p' requirements.txt >$(VENV)/uv.txt && \
+	$(PIP) --require-hashes --no-deps -r $(VENV)/uv.txt && \
+	$(call INSTALL,$(UV)); } $(if $(INSTALLER),,|| { echo "uv did not manage; pip goes on"; $(call INSTALL,$(PIP)); })
+else
+	$(call INSTALL,$(PIP))
+endif
 	@touch $@
 
 run: $(INSTALLED)
@@ -56,17 +85,24 @@ check: $(INSTALLED)
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m protos.generate --check
+	$(BIN)/clang-format --dry-run -Werror $(CPP)
+
+# Linters that nobody needs to have installed; uv fetches them.
+check-workflows: $(INSTALLED)
+	$(BIN)/uv tool run zizmor@1.32.0 --offline --no-progress .github/workflows
+	$(BIN)/uv tool run check-jsonschema@0.39.0 --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
 format: $(INSTALLED)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+	$(BIN)/clang-format -i $(CPP)
 
 protos: $(INSTALLED)
 	$(BIN)/python -m protos.generate
 
 pins:
-	@command -v uv >/dev/null || { echo "uv is needed once: python3 -m pip install uv"; exit 1; }
-	@echo "torch ; sys_platform == 'none'" | uv pip compile -q --universal --python-version 3.11 --generate-hashes \
+	@test -x $(BIN)/uv || { $(PYTHON) -m venv $(VENV) && $(PIP) uv; }
+	@echo "torch ; sys_platform == 'none'" | $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
 		--no-annotate --custom-compile-command 'make pins' --no-emit-package torch --no-emit-package sympy \
 		--no-emit-package mpmath --no-emit-package networkx --extra dev -c constraints.txt --overrides /dev/stdin \
 		pyproject.toml -o requirements.txt
