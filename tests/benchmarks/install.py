@@ -1,7 +1,8 @@
 """From a fresh clone to the first clip: `make run ONCE=1` by uv and by pip, and what a clone weighs.
 
-`python -m tests.benchmarks.install [--clones-only]`: each installer gets a clone, a home and package caches of its
-own, first empty, then as the first round left them; pip and uv take turns. Downloads count, so the network does too.
+`python -m tests.benchmarks.install [--clones-only]`: each installer gets a clone, a home and package caches
+of its own, first empty, then as the first round left them; pip and uv take turns. Downloads count, and so
+does the network's mood.
 """
 
 import argparse
@@ -35,7 +36,7 @@ def megabytes(folder: Path) -> float:
 
 
 def first_clip(folder: Path, installer: str) -> tuple[float, float]:
-    """Seconds of `make install` and of the `make run ONCE=1` after it, in a new clone; `folder` keeps the caches."""
+    """Seconds of `make install`, then of `make run ONCE=1`, in a new clone; `folder` keeps the caches."""
     with tempfile.TemporaryDirectory(dir=folder) as made:
         fresh = clone(Path(made) / "clone", "--depth", "1")
         own = {
@@ -70,8 +71,8 @@ def main() -> None:
                 installed, clip = first_clip(folder, name)
                 seconds[name] = installed + clip
                 print(
-                    f"caches {caches:6}{name:4} make install {installed:6.1f} s, then make run ONCE=1 {clip:5.1f} s, "
-                    f"together {installed + clip:6.1f} s",
+                    f"caches {caches:6}{name:4} make install {installed:6.1f} s, then make run ONCE=1 "
+                    f"{clip:5.1f} s, together {installed + clip:6.1f} s",
                     flush=True,
                 )
             print(f"caches {caches:6}pip / uv {seconds['pip'] / seconds['uv']:.2f} ×", flush=True)
