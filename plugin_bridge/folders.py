@@ -143,10 +143,15 @@ def _built_plugins(folders: tuple[Path, ...]) -> list[Path]:
     if not found:
         where = " or ".join(map(str, folders))
         raise NotFound(
-            f"there is no built plugin in {where}: name its folder with --from, or build it with {BUILD} "
-            f"({HERE / 'vst' / 'README.md'} lists what that needs)"
+            f"there is no built plugin in {where}: name its folder with --from, or {_how_to_build()}"
         )
     return list(found.values())
+
+
+def _how_to_build() -> str:
+    if not (HERE / "vst" / "CMakeLists.txt").is_file():  # a wheel has no C++
+        return "build it in a clone of the repository as plugin_bridge/vst/README.md says"
+    return f"build it with {BUILD} ({HERE / 'vst' / 'README.md'} lists what that needs)"
 
 
 def _tree(plugin: Path) -> dict[str, Path]:

@@ -79,6 +79,7 @@ def parser(prog: str = "acestep") -> Parser:
     from server.cli import daemon as cli_daemon
     from server.cli import files as cli_files
     from server.cli import generate as cli_generate
+    from server.cli import words as cli_words
 
     generate = commands.add_parser("generate", help="make clips, through a running daemon or in this process")
     cli_generate.add_arguments(generate)
@@ -101,6 +102,7 @@ def parser(prog: str = "acestep") -> Parser:
 
     cli_daemon.add_commands(commands)
     cli_files.add_commands(commands)
+    cli_words.add_commands(commands)
     for name, (_, doc) in DELEGATED.items():
         commands.add_parser(name, help=doc, add_help=False)
     return made

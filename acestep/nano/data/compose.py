@@ -272,26 +272,22 @@ def _dress(
     )
 
 
+def kit_word(kit: str) -> str:
+    """How a drum kit is called in captions, by its name in the sound bank."""
+    if kit == "sonic":
+        return "sampled"
+    if kit == "synth":
+        return "electronic"
+    return next((word for word in ("808", "brush", "electronic") if word in kit), "acoustic")
+
+
 def _words(loop: Loop) -> dict[str, str]:
     """How each part is called, for captions."""
     names = {instrument.name: instrument.words for instrument in INSTRUMENTS}
     words = {}
     for part in loop.parts:
         if part.role in ("drums", "percussion"):
-            kit = part.sound
-            words[part.role] = (
-                "electronic"
-                if kit == "synth"
-                else "808"
-                if "808" in kit
-                else "brush"
-                if "brush" in kit
-                else "electronic"
-                if "electronic" in kit
-                else "sampled"
-                if kit == "sonic"
-                else "acoustic"
-            )
+            words[part.role] = kit_word(part.sound)
         else:
             words[part.role] = "|".join(names.get(part.sound, ("synth",)))
     return words
