@@ -1,8 +1,8 @@
 """What README.md shows first: `python -m tests.first_screen [clips | picture]` makes it anew.
 
 It lies in .github/first_screen/. The clips are the first takes of three prompts at one seed, from the shipped
-model: nothing was chosen. The picture is the page in Chromium and the plugin's editor in pedalboard, each with a
-clip that it has just made through a daemon. It needs what `.ci/install_hosts` installs, and Chromium.
+model: nothing was chosen. The picture is the page in Chromium and the plugin's editor in pedalboard, each with
+a clip that it has just made through a daemon. It needs what `.ci/install_hosts` installs, and Chromium.
 """
 
 import io
