@@ -85,7 +85,7 @@ check: $(INSTALLED)
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m protos.generate --check
-	$(BIN)/clang-format --dry-run -Werror $(CPP)
+	@$(BIN)/clang-format --dry-run -Werror $(CPP)
 
 # Linters that nobody needs to have installed; uv fetches them.
 check-workflows: $(INSTALLED)

@@ -1,8 +1,8 @@
 """What README.md shows first: `python -m tests.first_screen [clips | picture]` makes it anew.
 
 It lies in .github/first_screen/. The clips are the first takes of three prompts at one seed, from the shipped
-model: nothing was chosen. The picture is the page in Chromium and the plugin's editor in pedalboard, each with
-a clip that it has just made through a daemon. It needs what `.ci/install_hosts` installs, and Chromium.
+model: nothing was chosen. The picture is the page in Chromium and the plugin's editor in pedalboard, each
+with a clip that it has just made through a daemon. It needs Chromium and what `.ci/install_hosts` installs.
 """
 
 import io
@@ -15,10 +15,10 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
-from tests.daemons import Process, settings
-from tests.hosts.editor import Editor
-from tests.hosts.screen import Screen
-from tests.web.browser import ROOT, Tab, chromium, serving
+from tests.plugin_bridge.web.browser import ROOT, Tab, chromium, serving
+from tests.support.daemons import Process, settings
+from tests.support.hosts.editor import Editor
+from tests.support.hosts.screen import Screen
 
 FOLDER = ROOT / ".github" / "first_screen"
 SEED = 7

@@ -41,7 +41,7 @@ def learned() -> dict[str, dict[str, list[str]]]:
         **{f"sounds for {part}": names for part, names in instruments.items()},
         "moods": {**moods, "minor keys": list(MINOR_WORDS), "major keys": list(MAJOR_WORDS)},
         "tempo": {
-            f"below {limit} BPM" if limit < 999 else "above": list(words) for limit, words in TEMPO_WORDS
+            f"below {limit} BPM" if limit < 999 else "above that": list(words) for limit, words in TEMPO_WORDS
         },
     }
 
@@ -69,5 +69,10 @@ def _lines(found: dict[str, dict[str, list[str]]], everything: bool) -> list[str
 
 
 def _row(name: str, words: list[str]) -> list[str]:
-    indent = " " * NAMES
-    return textwrap.wrap(", ".join(words), WIDTH, initial_indent=f"{name:{NAMES}}", subsequent_indent=indent)
+    """A name and its words, in lines that end between words and never within one of several parts."""
+    whole = ", ".join(words).replace(" ", "\xa0").replace(",\xa0", ", ")
+    first, others = f"{name:{NAMES}}".replace(" ", "\xa0"), " " * NAMES
+    lines = textwrap.wrap(
+        whole, WIDTH, initial_indent=first, subsequent_indent=others, break_on_hyphens=False
+    )
+    return [line.replace("\xa0", " ") for line in lines]

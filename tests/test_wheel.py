@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 import soundfile
 
-from tests.install.fresh import Fresh, build_wheel, install
+from tests.support.fresh import Fresh, build_wheel, install
 
 pytestmark = pytest.mark.heavy
 PACKAGES = {"acestep", "server", "protos", "plugin_bridge", "lora_studio"}
