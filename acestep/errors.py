@@ -1,6 +1,6 @@
 """Every error this project raises on purpose, and its stable machine-readable reason.
 
-Knows nothing of gRPC, OSC or exit codes: the daemon and the command line map `reason` to theirs.
+The daemon and the command line turn a `reason` into a gRPC status, an OSC reply or an exit code.
 
     AceStepError                    internal
     ├── InvalidRequest              invalid_request     what was asked for cannot be: a value, a file, a path

@@ -1,8 +1,4 @@
-"""What a musician asks for, as one frozen dataclass that holds all validation.
-
-Knows nothing of who asked (OSC, gRPC, command line) nor of what is loaded: whether a checkpoint can do
-the task is decided where the checkpoint is known.
-"""
+"""What a musician asks for, as one frozen dataclass that holds all validation."""
 
 import dataclasses
 import json
@@ -274,7 +270,9 @@ def _adapters(value: Any) -> tuple[tuple[str, float], ...]:
         if isinstance(item, str):
             item = (item, 1.0)
         if not isinstance(item, list | tuple) or len(item) != 2:
-            raise InvalidRequest(f"adapter {item!r:.80} is none: expected a name and a scale: ('dusty', 0.8)")
+            raise InvalidRequest(
+                f"adapter {item!r:.80} is not an adapter: expected a name and a scale: ('dusty', 0.8)"
+            )
         name, scale = item
         if not isinstance(name, str) or not name.strip():
             raise InvalidRequest(
@@ -295,7 +293,9 @@ def _adapters(value: Any) -> tuple[tuple[str, float], ...]:
 def _region(value: Any) -> tuple[float, float]:
     region = _list("repaint_s", value, "a start and an end in seconds")
     if len(region) != 2:
-        raise InvalidRequest(f"repaint_s {value!r:.80} is no region: expected a start and an end in seconds")
+        raise InvalidRequest(
+            f"repaint_s {value!r:.80} is not a region: expected a start and an end in seconds"
+        )
     start_s, end_s = region
     _number("repaint start", start_s, 0, 600)
     _number("repaint end", end_s, 0, 600)
@@ -308,7 +308,7 @@ def _region(value: Any) -> tuple[float, float]:
 
 def _list(name: str, value: Any, expected: str) -> Sequence[Any]:
     if not isinstance(value, list | tuple):
-        raise InvalidRequest(f"{name} {value!r:.80} is no list: expected {expected}")
+        raise InvalidRequest(f"{name} {value!r:.80} is not a list: expected {expected}")
     return value
 
 
@@ -316,7 +316,7 @@ def _unicode(name: str, text: str) -> None:
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:  # half a pair of UTF-16, or a byte of a file name: no font and no model has it
-        raise InvalidRequest(f"{name} holds {text!r:.80}, bytes that are no text: expected UTF-8") from None
+        raise InvalidRequest(f"{name} holds {text!r:.80}, bytes that are not text: expected UTF-8") from None
 
 
 def _lower(request: GenerateRequest, name: str) -> None:

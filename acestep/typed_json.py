@@ -112,7 +112,7 @@ def read_text_of(path: Path) -> str:
 
 
 def fault_of(error: Exception) -> str:
-    """Why a text is no JSON or TOML, in plain words."""
+    """Why a text is not JSON or TOML, in plain words."""
     return "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
 
 

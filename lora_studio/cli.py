@@ -287,7 +287,7 @@ def _config_values(path: Path) -> dict[str, Any]:
     """The file's values, not yet complete: flags may still give data and name."""
     given = TrainConfig.read_values(path)
     if not isinstance(given, dict):
-        raise InvalidRequest(f"{path} is no configuration: expected names and values")
+        raise InvalidRequest(f"{path} is not a configuration: expected names and values")
     return given
 
 

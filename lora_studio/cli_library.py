@@ -136,6 +136,6 @@ def _scaled(text: str) -> tuple[str, float]:
         found = math.nan
     if not abs(found) <= MAX_ADAPTER_SCALE:
         raise InvalidRequest(
-            f"{text!r} is no adapter with a scale: expected NAME or NAME:0.7, at most {MAX_ADAPTER_SCALE:g}"
+            f"{text!r} is not an adapter with a scale: expected NAME or NAME:0.7, up to {MAX_ADAPTER_SCALE:g}"
         )
     return name, found

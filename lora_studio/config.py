@@ -1,7 +1,6 @@
 """What a training run is told, as one strict dataclass; nothing else decides how it goes.
 
-Validation lives here, with the valid values in every message. Knows nothing of what is loaded: what the
-checkpoint decides ("auto" and None) is resolved where the checkpoint is known, and written beside the result.
+Validation lives here, with the valid values in every message.
 """
 
 import dataclasses
@@ -124,7 +123,7 @@ class TrainConfig:
     def _check_names(self) -> None:
         if not isinstance(self.name, str) or not NAME_PATTERN.fullmatch(self.name):
             raise InvalidRequest(
-                f"name {self.name!r} is none: expected 1–64 letters, digits, spaces, "
+                f"name {self.name!r} cannot be used: expected 1–64 letters, digits, spaces, "
                 "dots, - or _, starting with a letter or digit"
             )
         for name in ("data", "base", "trigger", "home"):

@@ -1,7 +1,4 @@
-"""How a command speaks: a progress line for people, or one JSON object a line for programs.
-
-Knows nothing of what is told.
-"""
+"""How a command speaks: a progress line for people, or one JSON object a line for programs."""
 
 import dataclasses
 import json

@@ -1,7 +1,4 @@
-"""Writing files so that a crash or a full disk leaves the old one or the new one, never half of one.
-
-Knows nothing of what is written.
-"""
+"""Writing files so that a crash or a full disk leaves the old one or the new one, never half of one."""
 
 import contextlib
 import json

@@ -1,6 +1,6 @@
 """Every call of the wire as a value: method, request, and how its answer is read.
 
-The synchronous and the asynchronous client both send these; this module sends nothing and knows no channel.
+The synchronous and the asynchronous client both send these; this module itself sends nothing.
 """
 
 import json
@@ -60,7 +60,7 @@ class Target:
         token = (token or os.environ.get("ACESTEP_TOKEN", "") or written).strip()
         if not token.isascii() or not token.isprintable():  # a header could not carry it
             where = f"ACESTEP_TOKEN, or the file {home() / 'token'}"
-            raise InvalidRequest(f"the token is none ({where}): copy it from the daemon's home anew")
+            raise InvalidRequest(f"the token is damaged ({where}): copy it again from the daemon's home")
         file = certificate or os.environ.get("ACESTEP_CERTIFICATE", "")
         path = expanded(file) if file else home() / "tls" / "cert.pem"
         pem = _read(path)

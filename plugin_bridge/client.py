@@ -1,6 +1,6 @@
 """`Bridge`: the daemon from Python, synchronous.
 
-Knows channels and threads; what is sent and read is in `calls`, `settings` and `words`.
+What is sent and read is in `calls`, `settings` and `words`.
 
     with Bridge() as bridge:
         for event in bridge.generate("dusty breakbeat", bpm=92.5, bars=4, key="A minor"):

@@ -1,7 +1,7 @@
 """How a command ends: any error becomes one sentence and an exit code; control characters are written out.
 
-Every command of this project runs inside `run`. Knows no error by name but `reason`, the word that each of
-ours carries. `plugin_bridge/command.py` is this same file: a bridge runs where `acestep` is not installed.
+Every command of this project runs inside `run`. Errors are told apart by
+their `reason`. `plugin_bridge/command.py` is this same file: a bridge runs where `acestep` is not installed.
 """
 
 import argparse
@@ -78,7 +78,7 @@ def run(
 def port(text: str) -> int:
     """For argparse: a port's number, 0 for any free one."""
     if not text.isdecimal() or len(text) > 5 or int(text) > 65_535:
-        raise argparse.ArgumentTypeError(f"{text!r:.40} is no port: expected 0–65535")
+        raise argparse.ArgumentTypeError(f"{text!r:.40} is not a port: expected 0–65535")
     return int(text)
 
 
@@ -93,7 +93,7 @@ def explain(error: Exception) -> tuple[str, str]:
     if isinstance(reason, str):  # one of ours, which say themselves what to do
         return str(getattr(error, "reason", reason)), str(error) or reason
     if isinstance(error, UnicodeEncodeError):
-        return "invalid_request", "a text holds bytes that are no text: expected UTF-8"
+        return "invalid_request", "a text holds bytes that are not text: expected UTF-8"
     if isinstance(error, RecursionError):
         return "invalid_request", "a file is nested too deeply: expected at most some hundred levels"
     if isinstance(error, MemoryError):
@@ -131,7 +131,7 @@ class _Plain:
         safe = plain(text)
         try:
             self._stream.write(safe)
-        except UnicodeEncodeError:  # a name in bytes that are no text, or a terminal that lacks a letter
+        except UnicodeEncodeError:  # a name in bytes that are not text, or a terminal that lacks a letter
             encoding = getattr(self._stream, "encoding", None) or "utf-8"
             self._stream.write(safe.encode(encoding, "backslashreplace").decode(encoding))
         return len(text)

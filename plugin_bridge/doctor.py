@@ -1,6 +1,6 @@
 """Looks whether everything a bridge needs is there, and says what to do where it is not.
 
-Knows daemon, ports, folders and versions; repairs nothing.
+It looks at daemon, ports, folders and versions, and repairs nothing.
 """
 
 import json

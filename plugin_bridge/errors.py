@@ -1,6 +1,6 @@
 """What can go wrong between a bridge and the daemon: one exception per stable reason of the wire.
 
-Knows the reasons, not the daemon's own classes: a bridge runs where the daemon's code may not be installed.
+Errors are told apart by their reasons: a bridge runs where the daemon's code may not be installed.
 """
 
 import grpc

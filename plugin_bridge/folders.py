@@ -1,6 +1,6 @@
 """Where DAWs look for scripts and plugins, on macOS, Windows and Linux, and what of ours goes there.
 
-Knows paths only; copies nothing. Every function takes the platform and the user's home, so that all three can
+Every function takes the platform and the user's home, so that all three can
 be tested on one.
 """
 

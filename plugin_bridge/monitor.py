@@ -1,6 +1,6 @@
 """Prints OSC traffic: what others send to the daemon and what it tells everybody, or all that passes a relay.
 
-Knows sockets and how to print; changes nothing of what it carries.
+Messages are passed on as they are.
 """
 
 import contextlib

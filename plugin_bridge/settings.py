@@ -1,6 +1,6 @@
 """The settings of a request: keyword arguments in, the wire's GenerateRequest out.
 
-Knows names and types only. Whether a value makes sense is decided by the daemon, in one place.
+Whether a value makes sense is decided by the daemon, in one place.
 """
 
 import os

@@ -1,6 +1,6 @@
 """How a command line is read: one line of usage with the error last, and "did you mean" for a typo.
 
-Knows no command. `plugin_bridge/usage.py` is this same file: a bridge runs where `acestep` is not installed.
+`plugin_bridge/usage.py` is this same file: a bridge runs where `acestep` is not installed.
 """
 
 import argparse

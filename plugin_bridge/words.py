@@ -1,6 +1,6 @@
 """What the daemon tells, as frozen dataclasses with the words of the wire schema.
 
-Knows the generated messages, nothing of channels or calls. Unset optional numbers are None.
+Unset optional numbers are None.
 """
 
 import dataclasses

@@ -1,6 +1,6 @@
 """Generates the Python modules of the wire schema; `--check` fails when the committed ones are stale.
 
-Knows nothing of what the messages mean. Run from anywhere: `python -m protos.generate [--check]`.
+Run from anywhere: `python -m protos.generate [--check]`.
 """
 
 import argparse

@@ -1,8 +1,6 @@
 """Structured logs: one JSON object a line in home/logs/daemon.log, readable lines on stderr; never a secret.
 
-    log = logs.get("queue"); log.info("job_accepted", job=job.id, client=job.client)
-
-Knows nothing of what is logged.
+log = logs.get("queue"); log.info("job_accepted", job=job.id, client=job.client)
 """
 
 import io

@@ -1,7 +1,4 @@
-"""Who holds a port: for an error message that helps. Linux tells by /proc; elsewhere only the system's text.
-
-Knows nothing of what the port is for.
-"""
+"""Who holds a port, for an error message that helps."""
 
 import errno
 import os

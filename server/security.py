@@ -1,6 +1,6 @@
 """Who may ask, for what, and how often: allowed folders, the token, loopback, networks, rates.
 
-Decides and raises; knows nothing of gRPC or OSC, which only call it.
+Decides and raises.
 """
 
 import hmac

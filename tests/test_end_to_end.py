@@ -124,7 +124,7 @@ def test_unreadable_references_are_refused_at_once(osc: Osc, daemon: Daemon, nam
     if name == "folder":
         bad.mkdir(exist_ok=True)
     elif name == "text":
-        bad.write_text("this is no audio")
+        bad.write_text("this is not audio")
     elif name == "cut off":
         bad.write_bytes(good.read_bytes()[:50_000])
     elif name == "empty":

@@ -65,7 +65,7 @@ def test_a_decimal_comma_is_a_decimal_point(typed: str, meant: float, tmp_path: 
 def test_what_is_no_number_is_said_to_be_none(typed: str) -> None:
     code, _, error = run("generate", "p", "--bpm", typed)
     assert code == 2
-    assert f"--bpm {typed!r} is no number" in error
+    assert f"--bpm {typed!r} is not a number" in error
 
 
 def test_a_word_too_many_is_told_without_talk_of_quotes_where_no_word_belongs() -> None:
@@ -174,7 +174,7 @@ def test_inspect_says_that_a_folder_to_write_to_is_not_there(tmp_path: Path, opt
 
 def test_names_that_are_not_there_or_taken_are_bad_input(home: Path) -> None:
     code, _, error = run("convert", "nothere")
-    assert (code, "nothere is no folder" in error) == (2, True)
+    assert (code, "nothere is not a folder" in error) == (2, True)
     (home / "adapters" / "taken").mkdir(parents=True)
     code, _, error = run("train", "loops", "--name", "taken", main=lora.main)
     assert (code, "choose another name" in error) == (2, True)

@@ -1,8 +1,8 @@
 """Adapter files of every published layout, read into one: a layer's path → its update.
 
-Layouts: PEFT folders (upstream, lora_studio), LyCORIS' files and folders (upstream, Side-Step), single files
-of ComfyUI, kohya and diffusers; LoRA, LoKr and LoHa, DoRA of each. What is read is hashed as it is read.
-Knows nothing of loaded models but the names of their layers.
+Layouts: PEFT folders (upstream, lora_studio), LyCORIS' files and folders (upstream, Side-Step), single
+files of ComfyUI, kohya and diffusers; LoRA, LoKr and LoHa, DoRA of each. What is read is hashed as it is
+read.
 """
 
 from __future__ import annotations
@@ -227,7 +227,7 @@ class _Reader:
         return dict(sorted(tensors.items())), header.get("__metadata__") or {}
 
     def _layers(self, tensors: Mapping[str, Tensor], file: Path) -> dict[str, dict[str, str]]:
-        """The file's name of a layer → part → the tensor's key. What is no part of an update is left out."""
+        """The file's name of a layer → part → the tensor's key. What is not part of an update is left out."""
         layers: dict[str, dict[str, str]] = {}
         adapters: set[str] = set()
         for name in tensors:

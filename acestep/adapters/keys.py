@@ -1,7 +1,7 @@
 """The names of an adapter file's tensors: which part of which layer's update each is, whoever wrote it.
 
 Trainers put all kinds of prefixes before a layer's name, and some join it with underscores. So a name is
-looked up from its end among the model's own names. Knows nothing of tensors or files.
+looked up from its end among the model's own names.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Names:
         self._paths = {_flat(spelling): path for path in paths for spelling in spellings(path)}
 
     def find(self, stem: str) -> tuple[str, str] | None:
-        """(the layer's own path, what stood before it) for a file's name of it; None if it is no layer here.
+        """(the layer's own path, what stood before it) for a file's name of it; None if no layer has it.
 
         The longest own name that the file's name ends with counts.
         """

@@ -1,7 +1,7 @@
 """What an adapter's settings say of alpha and rank, layer by layer: PEFT's `adapter_config.json` or a header.
 
 Settings come from strangers: numbers are checked, and patterns are taken for what PEFT writes (names and
-simple expressions), so that none can keep the machine busy. Knows nothing of tensors.
+simple expressions), so that none can keep the machine busy.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Which stages an adapter goes on: those whose layers have the shapes of its updates.
 
 What belongs to no layer is left out and told. A layer of another shape means another model, and is refused.
-Knows nothing of tensors.
 """
 
 from __future__ import annotations

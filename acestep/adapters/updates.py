@@ -1,7 +1,7 @@
 """What an adapter adds to one layer's weight: LoRA, LoKr and LoHa, each with or without DoRA's magnitude.
 
-W stands for a linear layer's weight [out, in]. Every kind gives its change as a matrix (`delta`) and applied
-to an input without making that matrix where that is cheaper (`added`). Knows nothing of files or models.
+W stands for a linear layer's weight [out, in]. Every kind gives its change as a matrix (`delta`) and
+applied to an input without making that matrix where that is cheaper (`added`).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
     acestep compose --stage l=xl-turbo:0-3 --stage m=turbo:3-8 --name my-cascade
 
-Knows nothing of weights beyond their headers. A stage keeps its condition encoder, schedule and guidance.
+A stage keeps its condition encoder, schedule and guidance.
 """
 
 from __future__ import annotations

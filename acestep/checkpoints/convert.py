@@ -3,8 +3,8 @@
     acestep convert checkpoints/acestep-v15-turbo [--shared checkpoints] [--name turbo]
 
 The original layout is a folder with config.json, model.safetensors (or shards with an index) and
-silence_latent.pt, beside vae/ and Qwen3-Embedding-0.6B/. One tensor is in memory at a time. Knows nothing of
-downloading. The result appears whole or not at all.
+silence_latent.pt, beside vae/ and Qwen3-Embedding-0.6B/. One tensor is in memory at a time. The result
+appears whole or not at all.
 """
 
 from __future__ import annotations

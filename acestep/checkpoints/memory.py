@@ -1,7 +1,7 @@
 """How a cascade fits a machine: which stages, what number format, what stays on the device, and why.
 
 A variant is a size to run: "l", "m", "s" a stage of that name, "nano" the embedded cascade, "auto" the best
-of what is here. Knows sizes of files and devices only; loads nothing.
+of what is here. Nothing is loaded for it.
 """
 
 from __future__ import annotations

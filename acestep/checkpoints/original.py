@@ -1,7 +1,6 @@
 """ACE-Step's original checkpoint layout as data: configs, key names and the latents of silence.
 
-A folder with config.json, model.safetensors (or shards with an index) and silence_latent.pt. Knows nothing of
-writing cascades.
+A folder with config.json, model.safetensors (or shards with an index) and silence_latent.pt.
 """
 
 from __future__ import annotations
@@ -77,7 +76,7 @@ class Original:
 def read_original(folder: Path) -> Original:
     """The headers of a checkpoint in the original layout, with its keys sorted into parts."""
     if not folder.is_dir():
-        raise NotFound(f"{folder} is no folder: expected the folder of a DiT checkpoint")
+        raise NotFound(f"{folder} is not a folder: expected the folder of a DiT checkpoint")
     path = folder / "config.json"
     try:
         config = json.loads(path.read_text(encoding="utf-8"))

@@ -2,8 +2,7 @@
 
     acestep pull xl-turbo
 
-Resumable; the disk's space is checked first and every file's hash afterwards. Knows where things are
-published and how they become a cascade (see `convert`); nothing of models.
+Resumable; the disk's space is checked first and every file's hash afterwards.
 """
 
 from __future__ import annotations

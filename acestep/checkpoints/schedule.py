@@ -1,6 +1,5 @@
 """The way from noise to clean as numbers: schedules, guidance settings, and each stage's leg of it.
 
-Knows nothing of tensors or models, so that listing checkpoints does not import torch.
 sigma = t = 1 is pure noise, 0 is clean.
 """
 

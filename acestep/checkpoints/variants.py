@@ -1,6 +1,6 @@
 """The sizes the cascade comes in, as data: L 5.5 B, M 2.4 B and S 780 M; counted without using memory.
 
-Knows nothing of files or devices. L and M are ACE-Step 1.5's XL and 2B; S is the same, made smaller.
+L and M are ACE-Step 1.5's XL and 2B; S is the same, made smaller.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Safetensors files tensor by tensor: checked for completeness, cast, and written with one in memory.
 
-Knows nothing of models. Nothing here executes what a file contains.
+Nothing here executes what a file contains.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def read_header(file: Path) -> dict[str, Entry]:
             length = int.from_bytes(opened.read(8), "little")
             if not 2 <= length <= min(MAX_HEADER_BYTES, size - 8):
                 raise CheckpointError(
-                    f"{file} is no safetensors file, or cut off at its start: fetch it again"
+                    f"{file} is not a safetensors file, or cut off at its start: fetch it again"
                 )
             header = json.loads(opened.read(length))
     except OSError as error:

@@ -1,7 +1,4 @@
-"""A clip that is to be made again: what its sidecar says of how it was made, checked against what is here.
-
-Knows sidecars and hashes; knows nothing of models or of writing clips.
-"""
+"""A clip that is to be made again: what its sidecar says of how it was made, checked against what is here."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Ranking candidates for one clip: which fits best, and how near each comes to the reference's sound.
-
-Knows fits and samples; knows nothing of how candidates were made or where they go.
-"""
+"""Ranking candidates for one clip: which fits best, and how near each comes to the reference's sound."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,4 @@
-"""A finished clip: a file that fits the song, its sidecar, its name, and writing both without half files.
-
-Knows files and folders; knows nothing of how the audio was made or measured.
-"""
+"""A finished clip: a file that fits the song, its sidecar, its name, and writing both without half files."""
 
 import contextlib
 import errno
@@ -81,7 +78,7 @@ class Clip:
         where = f"{path}{SIDECAR_ENDING}"
         told = sidecar.get("clip")
         if not isinstance(told, Mapping):
-            raise InvalidRequest(f"{where} is no sidecar of a clip: it describes none")
+            raise InvalidRequest(f"{where} is not a sidecar of a clip: it describes none")
         placed = {"name": Path(path).name, "path": str(path)}
         values = {**told, **placed, "sidecar_json": json.dumps(sidecar, ensure_ascii=False, sort_keys=True)}
         if isinstance(values.get("key_match"), bool):  # version 0.1 told two cases apart

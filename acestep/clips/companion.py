@@ -1,7 +1,4 @@
-"""A MIDI file to go with a clip: tempo, signature, key, a marker on every bar, and the bass line if sure.
-
-Knows MIDI and single low tones; knows nothing of how the clip was made.
-"""
+"""A MIDI file to go with a clip: tempo, signature, key, a marker on every bar, and the bass line if sure."""
 
 import io
 import itertools

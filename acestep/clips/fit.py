@@ -1,6 +1,6 @@
 """Bringing a clip to its grid and key with the smallest change, and saying how well that went.
 
-Measures, changes only what is off, cuts to the exact length, measures again. Knows no files or models.
+Measures, changes only what is off, cuts to the exact length, measures again.
 """
 
 from collections.abc import Callable

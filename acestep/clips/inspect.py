@@ -1,6 +1,6 @@
 """`acestep inspect FILE`: what is in an audio file, what it measures, and what its chunks and sidecar claim.
 
-Reads only. Knows nothing of daemons or models; matplotlib is loaded only for `--plot`.
+Reads only.
 """
 
 import argparse

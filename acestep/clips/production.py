@@ -1,7 +1,4 @@
-"""From a request to clips on disk: generate, measure, fit, choose, write – the one path everybody uses.
-
-Knows the cascade only by `generate`; knows nothing of queues, networks or command lines.
-"""
+"""From a request to clips on disk: generate, measure, fit, choose, write – the one path everybody uses."""
 
 import dataclasses
 import time

@@ -1,6 +1,6 @@
 """What a clip should be, and how near it comes: the one judgement that sidecars, labels and `inspect` read.
 
-Knows measurements and grids; changes nothing.
+The clip itself is not changed.
 """
 
 from dataclasses import dataclass, replace

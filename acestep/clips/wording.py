@@ -1,6 +1,6 @@
 """A clip in words for people: "4 bars", "no tempo", what is off about it, and the line a command prints.
 
-Knows numbers and fields only; what judges a clip is loaded when one is described.
+The judge is imported only when a clip is described.
 """
 
 from collections.abc import Mapping

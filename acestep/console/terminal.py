@@ -1,7 +1,7 @@
 """Output on terminals and pipes of every encoding: what cannot be shown is written plainer, and never fails.
 
 Progress is a bar at a terminal and a few plain lines in a file or pipe. A Japanese, Korean or OEM code page
-has no `–` or `é`; a file name may hold bytes that are no text at all.
+has no `–` or `é`; a file name may hold bytes that are not text at all.
 """
 
 import codecs

@@ -1,7 +1,7 @@
 """Where an attack begins: the moment a sound leaves what was there before, not the moment it is heard.
 
 An analyser's onset curve peaks while a sound rises, 3–10 ms behind its start; a sampler and a DAW's grid go
-by the start. Knows samples and levels; knows nothing of beats or bars. Audio is [C, N] float32.
+by the start. Audio is [C, N] float32.
 """
 
 import numpy as np

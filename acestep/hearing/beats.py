@@ -1,6 +1,6 @@
 """Beats and bars: where the beat falls, which beat begins the bar, whether the tempo holds, and swing.
 
-Needs a tempo; knows nothing of keys or files. A bar is folded into slots of a sixteenth note.
+Needs a tempo. A bar is folded into slots of a sixteenth note.
 """
 
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """Where the beats of a clip on a straight grid are moved to: onto a tempo map, into a swing – and back.
 
-Knows samples and positions; what a clip's map or swing should be is decided by its caller.
+The caller decides which map or swing a clip gets.
 Audio is [C, N] float32. A swing is the ratio of the long to the short eighth: 1 straight, 2 triplets.
 """
 

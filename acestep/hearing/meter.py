@@ -1,4 +1,4 @@
-"""Beats per bar: 2, 3, 4 or 6, or unsure. Needs a tempo; knows nothing of what was asked for."""
+"""Beats per bar: 2, 3, 4 or 6, or unsure. Needs a tempo."""
 
 import numpy as np
 

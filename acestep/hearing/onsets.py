@@ -1,6 +1,6 @@
 """Where sounds begin: an onset curve in frequency bands, and single onsets to about a millisecond.
 
-Knows spectra; knows nothing of tempo or bars. B = bands, T = frames of the curve.
+B = bands, T = frames of the curve.
 """
 
 from collections.abc import Iterator

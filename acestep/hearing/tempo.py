@@ -1,7 +1,6 @@
 """Tempo: how fast the quarter notes of a piece go, with or without a hint what to expect.
 
-Works on the onset curve alone; knows nothing of keys, files or requests. Tempi are float quarter notes
-per minute; rates are in hertz.
+Works on the onset curve alone. Tempi are float quarter notes per minute; rates are in hertz.
 """
 
 from collections.abc import Callable

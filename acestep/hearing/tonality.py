@@ -1,7 +1,6 @@
 """Which key a piece is in, how sure that is, and how far its tuning is from A = 440 Hz.
 
-Works on mono samples; knows nothing of beats. Unpitched material has no key. Pitch classes: 0 = C.
-Chroma arrays are [T, 12].
+Works on mono samples. Unpitched material has no key. Pitch classes: 0 = C. Chroma arrays are [T, 12].
 """
 
 from dataclasses import dataclass

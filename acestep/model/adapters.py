@@ -2,7 +2,6 @@
 
 An adapter that is not asked for leaves no trace: its layers call the original ones, bit for bit. What is
 loaded is known by its content: a file that was replaced under its name is read again before the next song.
-Knows nothing of file layouts (see `adapter_files`) or of requests beyond names and scales.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
     takes = Cascade.load("nano").generate(GenerateRequest(prompt="dusty breakbeat", bpm=92.5))
 
-Knows nothing of clips' files, of fitting to the grid, or of who asks. One thread owns a cascade.
+One thread owns a cascade.
 Shapes: B takes, T latent frames, C latent channels, N samples.
 """
 

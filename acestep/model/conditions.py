@@ -1,8 +1,8 @@
 """What a DiT is told: prompt text, its tokens and embeddings, timbre, and context latents with their mask.
 
-Pure functions, for generation and training alike. Knows nothing of stages, sampling or files.
-Shapes: B clips, L tokens, T latent frames, C latent channels, D the encoder's width.
-Texts and their layout are ACE-Step 1.5's, as the published checkpoints were trained with them.
+Pure functions, for generation and training alike. Shapes: B clips, L tokens, T latent frames, C latent
+channels, D the encoder's width. Texts and their layout are ACE-Step 1.5's, as the published checkpoints
+were trained with them.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The grid and the key as something a model is given: as extra context channels, or as quiet audio.
 
 Where a transformer sees the beat phase of every latent frame, the tempo is an input and not a hint.
-`cascade.json`'s `"guide": {"beat": 8, "key": 24}` says who takes channels; a click with root and fifth is for
-checkpoints that only take context audio. Knows nothing of latents or models.
+`cascade.json`'s `"guide": {"beat": 8, "key": 24}` says who takes channels; a click with root and fifth is
+for checkpoints that only take context audio.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A cascade's parts in memory: stages, codec, text encoder and adapters, and what is kept of what they read.
 
-Knows nothing of requests' ways through them. Shapes: T latent frames, C latent channels, N samples.
+Shapes: T latent frames, C latent channels, N samples.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Loading a cascade's parts into memory, checked: every weight is there, and belongs to this architecture.
-
-Knows nothing of requests or sampling.
-"""
+"""Loading a cascade's parts into memory, checked: every weight is there, and belongs to this architecture."""
 
 from __future__ import annotations
 

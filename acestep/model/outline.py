@@ -1,6 +1,6 @@
 """What a request means for a checkpoint: length in frames, windows, region to make, what it cannot do.
 
-Arithmetic and rules only; knows nothing of tensors, models or files.
+Arithmetic and rules only.
 
 Length. Text-to-music is made longer than the grid by a tail, so that fitting has material: one bar, at
 least a second and 2 % of the clip; half a second where the checkpoint takes the grid as input; `tail_s` in

@@ -1,7 +1,4 @@
-"""Progress, time left and cancelling, measured as the work goes on.
-
-Knows nothing of what the work is: amounts of named parts, in any unit, are announced first and then reported.
-"""
+"""Progress, time left and cancelling, measured as the work goes on."""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 A plan belongs to its song and never changes; giving something up makes another plan, and leaves the cascade
 as it is for the next song. It is written into every sidecar, and a clip is made again by exactly its plan.
-Knows nothing of requests' music or of tensors.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ class SongPlan:
 
     @classmethod
     def from_dict(cls, values: Any) -> SongPlan:
-        """From a sidecar. Raises InvalidRequest for what is no plan."""
+        """From a sidecar. Raises InvalidRequest for what is not a plan."""
         kinds: dict[str, Any] = {"stages": list, "dtype": str, "int8": bool, "window": int | None,
                                  "takes_at_once": int, "resident": bool, "device": str}  # fmt: skip
         known = isinstance(values, Mapping) and all(

@@ -3,7 +3,7 @@
 It thinks in lines (bpm, caption, duration, keyscale, language, timesignature) between <think> and </think>,
 then speaks one code for 200 ms. What the request fixes is put into its mouth, so it is never overwritten;
 what is open is chosen among what ACE-Step knows. Prompt and order of lines are those it was trained with.
-Knows nothing of stages: what codes become is decided in `song`. Its own guidance is left out.
+Its own guidance is left out.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ class Planner:
         return self.tokenizer.apply_chat_template(list(turns), tokenize=False, add_generation_prompt=True)
 
     def _caption(self, text: str, on_token: Callable[[int], None]) -> str:
-        """The likeliest continuation up to its end, without tokens that are no words."""
+        """The likeliest continuation up to its end, without tokens that are not words."""
         forbidden = torch.tensor(sorted(self.wordless_ids))
         ids: list[int] = []
         reader = _Reader(self, text)

@@ -1,9 +1,9 @@
 """Weights of a stage's transformer as 8-bit integers, and what that changes, measured.
 
-Weight-only: each row of a linear layer's weight becomes int8 with one scale, and is made a float again where
-it is used, so sums are as exact as before. A few lines of our own instead of a library: they run alike on
-CUDA, MPS and CPU, and torchao (0.18), once installed, makes diffusers (0.42) try its classes at every import
-and fail. Knows nothing of files or requests.
+Weight-only: each row of a linear layer's weight becomes int8 with one scale, and is made a float again
+where it is used, so sums are as exact as before. A few lines of our own instead of a library: they run
+alike on CUDA, MPS and CPU, and torchao (0.18), once installed, makes diffusers (0.42) try its classes at
+every import and fail.
 """
 
 from __future__ import annotations

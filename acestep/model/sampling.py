@@ -1,6 +1,5 @@
 """Hand-over between stages, guidance and the loop over the steps, as plain functions over tensors.
 
-Knows nothing of models, text or audio: a velocity is a function it is given.
 Shapes: B takes, T latent frames, C latent channels. sigma = t = 1 is pure noise, 0 is clean.
 """
 

@@ -1,6 +1,5 @@
 """One request on its way through a loaded cascade: what it is made from, and its denoising.
 
-Knows nothing of decoding, files' formats or who asks.
 Shapes: B takes, W windows, T latent frames, C latent channels, N samples.
 """
 

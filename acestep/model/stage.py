@@ -1,8 +1,8 @@
 """One stage: a DiT with its condition encoder, run so that whatever is constant over steps is computed once.
 
 Runs diffusers' own modules (weights and LoRA wrappers stay theirs) in its own loop over the layers.
-Knows nothing of schedules, guidance, requests or files.
-Shapes: R rows (takes, windows), L tokens, T latent frames, C latent channels, D width, H heads, E head width.
+Shapes: R rows (takes, windows), L tokens, T latent frames, C latent channels, D width, H heads, E head
+width.
 """
 
 from __future__ import annotations

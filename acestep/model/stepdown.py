@@ -1,8 +1,8 @@
 """What to give up when memory runs out in the middle of a song, in the order of what is missed least.
 
-Fewer takes at once, smaller decode windows, stages that take turns on the device, at last the largest stage.
-Each is another plan of the song, said in its takes' notes and in the log; the cascade stays as it is, and the
-next song begins with the whole plan again. Knows nothing of how memory is measured.
+Fewer takes at once, smaller decode windows, stages that take turns on the device, at last the largest
+stage. Each is another plan of the song, said in its takes' notes and in the log; the cascade stays as it
+is, and the next song begins with the whole plan again.
 """
 
 from __future__ import annotations

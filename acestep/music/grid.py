@@ -1,7 +1,7 @@
 """Musical time: signature, tempo and bars, and the exact number of samples they last.
 
-Pure arithmetic; knows nothing of audio files or models. bpm counts quarter notes per minute, as
-every DAW host does; a *beat* is the signature's denominator note; a bar of n/d lasts n·4/d quarters.
+Pure arithmetic. bpm counts quarter notes per minute, as every DAW host does; a *beat* is the signature's
+denominator note; a bar of n/d lasts n·4/d quarters.
 """
 
 import math

@@ -1,7 +1,6 @@
 """Musical keys: a tonic and major or minor, written `F# minor`.
 
 Reads the spellings people and files use (`Am`, `Gb maj`, `8A`, `1m`) and writes the tonic as it was read.
-Knows nothing of audio.
 """
 
 import re

@@ -1,7 +1,7 @@
 """Tempi that change over a song: where every quarter falls, exactly, over steps and ramps.
 
 Positions are quarter notes from the map's start; between two points the tempo holds (as MIDI files say) or
-rises evenly in quarters (a ramp). Knows nothing of audio (`groove` moves it) nor of MIDI bytes (mido does).
+rises evenly in quarters (a ramp).
 """
 
 import math
@@ -55,7 +55,7 @@ class TempoMap:
             found = tuple(TempoPoint(float(at), float(bpm), bool(ramp)) for at, bpm, ramp in points)
         except (TypeError, ValueError, OverflowError) as error:
             raise InvalidRequest(
-                f"tempo map {value!r:.80} is none: expected points like (0, 100, True), (16, 120): quarters, "
+                f"{value!r:.80} is not a tempo map: expected points like (0, 100, True), (16, 120): quarter, "
                 "bpm, and whether the tempo moves evenly to the next point"
             ) from error
         return cls(found)
@@ -85,7 +85,7 @@ class TempoMap:
                 if message.type == "set_tempo":
                     found[ticks / midi.ticks_per_beat] = mido.tempo2bpm(message.tempo)
         except (OSError, EOFError, ValueError, KeyError, IndexError, ZeroDivisionError) as error:
-            raise InvalidRequest(f"{file} is no MIDI file: {error}") from error
+            raise InvalidRequest(f"{file} is not a MIDI file: {error}") from error
         return cls(tuple(TempoPoint(at, bpm) for at, bpm in sorted(found.items())))
 
     def bpm_at(self, quarters: float) -> float:

@@ -1,4 +1,4 @@
-"""The layout of a nano checkpoint, and the modules in it. Knows nothing of data or training.
+"""The layout of a nano checkpoint, and the modules in it.
 
     cascade.json                     see `describe`
     codec/                           config.json (_class_name SpectralCodec), model.safetensors

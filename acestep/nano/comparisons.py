@@ -1,7 +1,4 @@
-"""What compares clips with each other: reference, context, stages, takes – case by case, and as rows.
-
-Knows nothing of the judges that hear one clip alone.
-"""
+"""What compares clips with each other: reference, context, stages, takes – case by case, and as rows."""
 
 import tempfile
 from dataclasses import dataclass, field, replace

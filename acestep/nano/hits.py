@@ -1,6 +1,6 @@
 """What hits and held notes lose on their way: attack, level before a hit, drop-outs. Nothing learned.
 
-Audio is mono float [N] at 48 kHz. Knows nothing of codecs or stages.
+Audio is mono float [N] at 48 kHz.
 """
 
 import numpy as np

@@ -1,7 +1,7 @@
 """Measures of a checkpoint that need more than one clip: probes, timbre, agreement, distances.
 
 All work on frames [S, 64] at 100 Hz (numpy), which `Ear` makes of codec latents: real renders and generated
-clips both have those. Knows nothing of how clips were made.
+clips both have those.
 """
 
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """Loops as latents: the mix, single parts with the rest of the mix, and references with the same sounds.
 
-Labels are not stored: a seed composes to the same loop again. Knows nothing of transformers.
+Labels are not stored: a seed composes to the same loop again.
 """
 
 from dataclasses import dataclass, replace

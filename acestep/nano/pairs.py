@@ -1,10 +1,9 @@
 """Audio beside the latents a decoder gets for it: as encoded, and as stages leave them. For the phases.
 
-A shard is one array, a row for every latent frame: 1920 samples of the mid channel (int16), 192 latents
-as encoded and 192 after the stages (both float16, as int16 bits), and the piece the frame belongs to. The
-latents after the stages stand for the same audio: noise was added up to some level of the way, and the stages
-that work below it took it out again, guided by the piece's own caption, grid and key. Knows nothing of
-phases.
+A shard is one array, a row for every latent frame: 1920 samples of the mid channel (int16), 192 latents as
+encoded and 192 after the stages (both float16, as int16 bits), and the piece the frame belongs to. The
+latents after the stages stand for the same audio: noise was added up to some level of the way, and the
+stages that work below it took it out again, guided by the piece's own caption, grid and key.
 """
 
 from dataclasses import dataclass, replace

@@ -1,9 +1,9 @@
 """The whole recipe in a work folder, step by step; every step takes up where it was left.
 
+A work folder holds:
+
     bank/  features/  codec.pt codec/  latents/  tokenizer/ text_encoder/  l.pt m.pt s.pt (or ms.pt)
     checkpoint/  pairs/  phase.pt  phase-codec/
-
-Knows the order of things and the files between them, nothing of how each is done.
 """
 
 import time

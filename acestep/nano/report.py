@@ -1,6 +1,4 @@
-"""The rows of an evaluation as text, and as a page with players and spectrograms. Knows nothing of
-measuring.
-"""
+"""The rows of an evaluation as text, and as a page with players and spectrograms."""
 
 import html
 from pathlib import Path

@@ -1,6 +1,4 @@
-"""Training of the spectral codec on feature shards, resumable to the bit. Knows nothing of loops or
-captions.
-"""
+"""Training of the spectral codec on feature shards, resumable to the bit."""
 
 import itertools
 import json

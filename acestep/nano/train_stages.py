@@ -1,11 +1,8 @@
 """Training of text encoder, condition encoders and the three stages, resumable to the bit.
 
 The text encoder comes from `train_text` and rests. For `shared_steps` one transformer learns all noise
-levels,
-with fewer layers where less is left to decide; then it is split into L, M and S, which go on alone, each on
-its
-interval – in one process, or (`only`) in a process each.
-Knows nothing of rendering or of how the result is judged.
+levels, with fewer layers where less is left to decide; then it is split into L, M and S, which go on alone,
+each on its interval – in one process, or (`only`) in a process each.
 """
 
 import copy

@@ -1,8 +1,7 @@
 """The text encoder learns to read before there is any audio: from prompts back to the labels they were
 written from.
 
-Some thousand steps on text alone cost little, and the stages then meet words that already mean
-something. Knows nothing of latents.
+Some thousand steps on text alone cost little, and the stages then meet words that already mean something.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,6 @@
 """Reading audio files: what is in them, and their samples as float32 stereo at 48 kHz.
 
-Knows soundfile and soxr; knows nothing of tempo, keys or clips. What a file really holds, whatever its header
-says, is found out in `containers`.
+What a file really holds, whatever its header says, is found out in `containers`.
 Arrays are [C, N]: C = 2 channels, N samples.
 """
 
@@ -72,7 +71,9 @@ def probe(path: str | Path) -> AudioInfo:
             (*view.notes, *_folded(view, sound.channels)),
         )
     if not 0 < info.sample_rate_hz <= MAX_RATE_HZ:
-        raise UnreadableAudio(f"{file} has a sample rate of {info.sample_rate_hz} Hz, which is none")
+        raise UnreadableAudio(
+            f"{file} has a sample rate of {info.sample_rate_hz} Hz, which is not possible: export it again"
+        )
     if info.frames <= 0:
         raise UnreadableAudio(f"{file} holds no samples")
     return info
@@ -180,7 +181,7 @@ def _existing_file(path: str | Path) -> Path:
     if file.is_dir():
         raise UnreadableAudio(f"{file} is a folder: expected an audio file")
     if not file.is_file():
-        raise UnreadableAudio(f"{file} is no ordinary file: expected an audio file")
+        raise UnreadableAudio(f"{file} is not an ordinary file: expected an audio file")
     if mode.st_size == 0:
         raise UnreadableAudio(f"{file} is empty")
     if not os.access(file, os.R_OK):
@@ -234,7 +235,7 @@ def _blocks(info: AudioInfo, first: int, last: int, notes: list[str]) -> Iterato
 
 
 def _repaired(blocks: Iterator[np.ndarray], file: Path, notes: list[str]) -> Iterator[np.ndarray]:
-    """The blocks with what is no number set to 0, which a note tells. Raises UnreadableAudio for no sound."""
+    """The blocks with NaN and infinity set to 0, with a note. Raises UnreadableAudio if nothing is left."""
     bad = total = 0
     for block in blocks:
         block, count = repair(block)
@@ -248,7 +249,7 @@ def _repaired(blocks: Iterator[np.ndarray], file: Path, notes: list[str]) -> Ite
         yield block
     if 2 * bad > total:
         raise UnreadableAudio(
-            f"{file}: its samples are not audio: {bad} of {total} are no numbers at all: export it again"
+            f"{file}: its samples are not audio: {bad} of {total} are not numbers at all: export it again"
         )
     if bad:
         notes.append(f"{bad} samples were not numbers and are silent now")

@@ -1,7 +1,6 @@
 """Chunks of WAV (RIFF, RIFX, RF64, BW64), AIFF and RMID files: where each lies and how long it really is.
 
-The one reader of chunks: what is short, odd or lying is passed over with a note, never an error. Knows names
-and lengths; what is inside a chunk is its reader's.
+The one reader of chunks: what is short, odd or lying is passed over with a note, never an error.
 """
 
 import re

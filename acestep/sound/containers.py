@@ -159,7 +159,7 @@ class _Samples:
         """The samples [n, C], full scale 1."""
         content = content[: len(content) // (self.width * self.channels) * self.width * self.channels]
         if self.kind == "f":
-            with np.errstate(invalid="ignore", over="ignore"):  # foreign bytes may be no numbers
+            with np.errstate(invalid="ignore", over="ignore"):  # foreign bytes may be not numbers
                 values = np.frombuffer(content, f"{self.order}f{self.width}").astype(np.float64)
         elif self.width == 3:
             bytes_ = np.frombuffer(content, np.uint8).reshape(-1, 3)[:, :: -1 if self.order == "<" else 1]

@@ -1,6 +1,6 @@
 """The samples of audio files as libsndfile decodes them, of what `containers` found a file to be.
 
-Knows libsndfile's ways: codecs that cannot seek, and a decoder of MP3s that talks to the terminal.
+Some codecs cannot seek, and the decoder of MP3s writes to the terminal: both are dealt with here.
 """
 
 import io

@@ -1,6 +1,6 @@
 """A clip's samples as the bytes of a file: WAV with all musical chunks, or AIFF, FLAC and MP3 with tags.
 
-Knows containers; which values belong into them is decided by its caller. Audio is [C, N] float32.
+The caller decides which values are written. Audio is [C, N] float32.
 """
 
 import io

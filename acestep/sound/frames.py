@@ -1,8 +1,8 @@
 """How many samples an MP3 or FLAC stream really holds, counted by its frames; where OGG streams lie.
 
 Encoders that write to a pipe cannot go back to say so, and cutting or joining files leaves the old number.
-Knows frame headers (ISO 11172-3, RFC 9639), pages (RFC 3533) and the length in a Xing or VBRI frame;
-decodes nothing.
+Frame headers (ISO 11172-3, RFC 9639), pages (RFC 3533) and the length in a Xing or VBRI frame are read;
+nothing is decoded.
 """
 
 import mmap
@@ -174,7 +174,7 @@ class FlacStream:
 
 
 def read_flac(path: Path) -> FlacStream | None:
-    """The length of a FLAC stream, as declared and as found; None for what is no FLAC."""
+    """The length of a FLAC stream, as declared and as found; None for what is not FLAC."""
     with path.open("rb") as stream:
         offset = after_id3(stream)
         stream.seek(offset)

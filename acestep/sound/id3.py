@@ -14,7 +14,7 @@ WANTED = (b"T", b"C")  # text frames and comments
 def plain_id3(tag: bytes) -> bytes:
     """The same text frames and comments in a tag without flags, smaller for want of its pictures.
 
-    Returns b"" for what is no tag, and what can be read of a broken one.
+    Returns b"" for what is not a tag, and what can be read of a broken one.
     """
     if len(tag) < 10 or tag[:3] != b"ID3" or tag[3] not in (2, 3, 4):
         return b""

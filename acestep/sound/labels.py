@@ -1,7 +1,7 @@
 """Tempo, key, signature, title and genre that an audio file says about itself, as taggers really write them.
 
-Reads ACID, Apple's basc, LIST/INFO, ID3, APE tags, Vorbis comments and AIFF's texts, and never decodes audio.
-What is there but cannot be understood is told. Knows nothing of file names, sidecars or measurement.
+Reads ACID, Apple's basc, LIST/INFO, ID3, APE tags, Vorbis comments and AIFF's texts, and never decodes
+audio. What is there but cannot be understood is told.
 """
 
 import re
@@ -133,18 +133,18 @@ def _take(tags: Tags, fields: Fields) -> None:
         if meaning == "bpm":
             bpm = tempo_in(text)
             if bpm is None:
-                tags.unread.append(f"its tempo tag {text[:40]!r} is no tempo between 30 and 300 bpm")
+                tags.unread.append(f"its tempo tag {text[:40]!r} is not a tempo between 30 and 300 bpm")
             else:
                 exact.append(bpm)
         elif meaning == "key":
             key = key_in(text)
             if not key:
-                tags.unread.append(f"its key tag {text[:40]!r} is no key in major or minor")
+                tags.unread.append(f"its key tag {text[:40]!r} is not a key in major or minor")
             tags.key = tags.key or key
         elif meaning == "signature":
             signature = _signature(text)
             if signature is None:
-                tags.unread.append(f"its time signature tag {text[:40]!r} is none")
+                tags.unread.append(f"its time signature tag {text[:40]!r} is not a time signature")
             tags.signature = tags.signature or signature or ""
         elif not getattr(tags, meaning):
             setattr(tags, meaning, text)

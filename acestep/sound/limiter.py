@@ -1,6 +1,6 @@
 """The level of a clip: gain to a loudness, and a limiter that looks ahead so that no peak is cut off.
 
-Knows samples; knows nothing of files or what a clip is for. Audio is [C, N] float32, a loop.
+Audio is [C, N] float32, a loop.
 """
 
 from dataclasses import dataclass

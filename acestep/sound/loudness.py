@@ -1,4 +1,4 @@
-"""Loudness, true peak, and how audible the joint of a loop is. Knows levels only.
+"""Loudness, true peak, and how audible the joint of a loop is.
 
 Audio is [C, N] float32.
 """

@@ -1,7 +1,7 @@
 """Musical data inside WAV files: the chunks acid, smpl, cue, bext, LIST and iXML, written and read.
 
-Knows the byte layouts only (the RIFF/WAVE specification, EBU Tech 3285 for bext, the ACID chunk as
-libsndfile documents it); which values belong into them is decided by its caller.
+The byte layouts are those of the RIFF/WAVE specification, of EBU Tech 3285 (bext) and, for the ACID chunk,
+of libsndfile's documentation. The caller decides which values are written.
 """
 
 import math
@@ -218,7 +218,7 @@ def _read_acid(payload: bytes, found: Found, order: str) -> str:
         "signature": f"{numerator}/{denominator}",
         "bpm": bpm if math.isfinite(bpm) else None,
     }
-    return "" if math.isfinite(bpm) else "has a tempo that is no number"
+    return "" if math.isfinite(bpm) else "has a tempo that is not a number"
 
 
 def _read_smpl(payload: bytes, found: Found, order: str) -> str:

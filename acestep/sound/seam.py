@@ -1,6 +1,6 @@
 """The joint of a loop: cutting a clip to length so that its end runs into its beginning without a click.
 
-Knows samples only. Audio is [C, N] float32.
+Audio is [C, N] float32.
 """
 
 import numpy as np

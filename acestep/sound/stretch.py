@@ -1,6 +1,6 @@
 """Changing the length and pitch of audio: Signalsmith Stretch for the body, the attacks kept as they were.
 
-Knows samples; knows nothing of bars or keys. Audio is [C, N] float32; `factor` is new length over old.
+Audio is [C, N] float32; `factor` is new length over old.
 """
 
 import numpy as np

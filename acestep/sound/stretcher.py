@@ -1,7 +1,7 @@
 """Signalsmith Stretch in a process of its own, because its binding holds Python's lock while it works.
 
 A daemon answers OSC meanwhile; the command line does not need it. The child reads and writes raw float32
-through pipes and ends with its parent. Knows nothing of music.
+through pipes and ends with its parent.
 """
 
 import contextlib

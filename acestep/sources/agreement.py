@@ -1,9 +1,9 @@
 """Where a request meets its context: what it leaves open of the grid is the context's, what contradicts it
 is refused.
 
-The one place for this, whoever asks. The context's tempo is what its sidecar, its acid chunk, its tags or its
-name say, in this order, and what is heard in it; where these disagree, or nothing is sure, the request has to
-say it. Knows nothing of models.
+The one place for this, whoever asks. The context's tempo is what its sidecar, its acid chunk, its tags or
+its name say, in this order, and what is heard in it; where these disagree, or nothing is sure, the request
+has to say it.
 """
 
 import re
@@ -230,7 +230,9 @@ class _Meeting:
         if request.repaint_s is not None and request.repaint_s[1] > self.duration_s and request.bpm:
             has *= request.repaint_s[1] / self.duration_s
         whole = round(has)
-        if moved and has >= 1 - NEAR_BAR:  # whole bars loop; a context's tail behind the last one is no bar
+        if (
+            moved and has >= 1 - NEAR_BAR
+        ):  # whole bars loop; a context's tail behind the last one is not a bar
             bars = float(int(has + WHOLE_BEATS / request.signature.numerator))
         else:
             bars = float(whole) if whole and abs(has - whole) < NEAR_BAR else has

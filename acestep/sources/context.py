@@ -1,7 +1,7 @@
 """What a new part has to fit to: downbeat, tempo, key, swing and level of the song it is made for.
 
-A file that says where its bars begin and in which key it is, is believed: the ear is less sure than what made
-the clip. Reads and measures the context once, known by its content; knows nothing of models.
+A file that says where its bars begin and in which key it is, is believed: the ear is less sure than what
+made the clip. Reads and measures the context once, known by its content.
 """
 
 from dataclasses import dataclass

@@ -24,7 +24,7 @@ def read_sidecar(path: str | Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise NotFound(f"there is no sidecar {file}") from error
     if content.get("format") != SIDECAR_FORMAT:
-        raise InvalidRequest(f"{file} is no sidecar of format {SIDECAR_FORMAT}: made by a newer version?")
+        raise InvalidRequest(f"{file} is not a sidecar of format {SIDECAR_FORMAT}: made by a newer version?")
     return content
 
 

@@ -3,8 +3,8 @@
     acestep distill turbo --name small --audio MyMusic/          # or --captions captions.txt, without audio
     acestep compose --stage l=xl-turbo:0-6 --stage s=small:6-8 --name big-then-small
 
-The same command goes on where a run stopped. The recipe is in acestep/README.md. Knows the teacher as a
-`Stage` of a loaded cascade; where the examples come from is decided in `distill_material`.
+The same command goes on where a run stopped. The recipe is in acestep/README.md. The teacher is a
+`Stage` of a loaded cascade; the examples come from `distill_material`.
 Shapes: B examples, T latent frames, C latent channels, L condition tokens, D a condition encoder's width.
 """
 

@@ -1,8 +1,8 @@
 """What a distillation learns from: noisy latents, their words, and the teacher's velocity there.
 
 From a folder of audio: latents by the checkpoint's own codec, made noisy at a level of the teacher's way.
-From captions alone: the states the teacher itself passes through on its way from noise to clean.
-Knows nothing of the student. Every draw is a function of the recipe's seed and the draw's number.
+From captions alone: the states the teacher itself passes through on its way from noise to clean. Every draw
+is a function of the recipe's seed and the draw's number.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """A smaller model begun from a larger one of the same kind: fewer layers, narrower ones, weights taken over.
 
-Knows names and shapes of ACE-Step's modules; nothing of training. Where a dimension is smaller its first part
-is taken: heads, channels and feed-forward units are numbered alike in every tensor, so what belonged
-together stays together, and a tensor of the same shape is simply copied (after Samragh et al. 2023, Weight
-subcloning, without its ordering by importance).
+Where a dimension is smaller its first part is taken: heads, channels and feed-forward units are numbered
+alike in every tensor, so what belonged together stays together, and a tensor of the same shape is simply
+copied (after Samragh et al. 2023, Weight subcloning, without its ordering by importance).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """An adapter's files in the spellings others read: a PEFT folder, ComfyUI's file, diffusers' file, LyCORIS'.
 
 LoRA weights come and go under diffusers' names with one alpha; LoKr and LoHa as the updates they are read
-into. Knows nothing of training or of what is loaded.
+into.
 """
 
 import json

@@ -1,6 +1,6 @@
 """The adapters that are here: list, show, export for other programs, take over from elsewhere, delete.
 
-Reads every spelling the engine reads. Knows nothing of training.
+Reads every spelling the engine reads.
 """
 
 import json
@@ -209,7 +209,7 @@ def bring_in(path: Path, name: str = "", base: str = "", stage: str = "") -> Ent
     file = adapter_files.read_adapter(path)
     name = name or file.name
     if not NAME_PATTERN.fullmatch(name):
-        raise InvalidRequest(f"name {name!r} is none: choose one with --name")
+        raise InvalidRequest(f"name {name!r} cannot be used: choose one with --name")
     target = adapter_files.adapters_folder() / name
     if target.exists() or target.with_suffix(".safetensors").exists():
         raise AlreadyExists(f"there is an adapter {name!r} already: choose another with --name")

@@ -1,7 +1,6 @@
 """LoRA layers on a stage's transformer: put on, taken off, and their weights as one plain dictionary.
 
-Uses peft's own layers. Names are diffusers' (`layers.0.self_attn.to_q.lora_A.weight`). Knows nothing of
-files or of training.
+Uses peft's own layers. Names are diffusers' (`layers.0.self_attn.to_q.lora_A.weight`).
 """
 
 from typing import Any

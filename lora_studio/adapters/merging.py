@@ -1,7 +1,7 @@
 """Merges adapters: several into one, or into a copy of their base that then needs none.
 
 Products of low rank are concatenated and added, never approximated; only weights that are stored in half
-precision round. Knows nothing of training.
+precision round.
 """
 
 import json
@@ -32,7 +32,7 @@ Scaled = Sequence[tuple[str, float]]
 def merge_adapters(wanted: Scaled, name: str) -> Entry:
     """One adapter that does what several do together at these scales; its rank is the sum of theirs."""
     if not NAME_PATTERN.fullmatch(name):
-        raise InvalidRequest(f"name {name!r} is none: choose another with --name")
+        raise InvalidRequest(f"name {name!r} cannot be used: choose another with --name")
     target = adapter_files.adapters_folder() / name
     if target.exists():
         raise AlreadyExists(f"there is an adapter {name!r} already: choose another with --name")

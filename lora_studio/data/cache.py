@@ -1,7 +1,7 @@
 """Tensors computed once and kept on disk: latents, contexts and conditions, by what they were made from.
 
 A key is a hash of content and checkpoint, so nothing is ever stale and an interrupted run goes on where it
-stopped. Knows nothing of what the tensors mean.
+stopped.
 """
 
 import hashlib

@@ -1,7 +1,6 @@
 """A caption for each file: the musician's own words first, measured ones last.
 
 Order: manifest, sidecar text, tags, words of the file name, description from band levels.
-Knows nothing of models; how captions become prompts is the engine's.
 """
 
 import json

@@ -1,7 +1,6 @@
 """The data set: what is trained on, as an editable `dataset.json` in the fields the community uses.
 
 Reads our own, ACE-Step's and Side-Step's JSON under every field name they use, and writes one form.
-Knows nothing of how values were found; a field it does not know is kept and reported, never dropped.
 """
 
 import dataclasses
@@ -219,7 +218,7 @@ def read_dataset(path: Path) -> Dataset:
     if isinstance(document, dict):
         rows = next((document[name] for name in ("samples", "data", "items") if name in document), None)
     if not isinstance(rows, list):
-        raise InvalidRequest(f"{path} is no data set: expected an object with a list of samples")
+        raise InvalidRequest(f"{path} is not a data set: expected an object with a list of samples")
     document = document if isinstance(document, dict) else {}
     metadata = document.get("metadata")
     metadata = metadata if isinstance(metadata, dict) else {}
@@ -274,7 +273,7 @@ def _read_own(sample: Sample, row: Mapping[str, Any], where: str) -> None:
     for segment in _typed(row, "segments", list, [], where):
         if not isinstance(segment, list) or len(segment) != 3 or not all(map(is_number, segment[:2])):
             raise InvalidRequest(
-                f"{where}: {segment!r:.60} is no segment: expected [start_s, duration_s, bars]"
+                f"{where}: {segment!r:.60} is not a segment: expected [start_s, duration_s, bars]"
             )
         start_s, duration_s, bars = segment
         sample.segments.append(Segment(float(start_s), float(duration_s), bars if is_number(bars) else None))

@@ -1,7 +1,7 @@
 """What a stage is trained on: segments as latents, with the prompt and context that generation would give.
 
 Plain examples make a file from its caption; stem-aware ones make a stem from its caption and the rest of
-the mix. Latents and conditions come from the cache. Knows nothing of noise, networks or optimizers.
+the mix. Latents and conditions come from the cache.
 
 Letters: T latent frames, C latent channels, L condition tokens, D condition width, G guide channels.
 """

@@ -1,7 +1,4 @@
-"""Which files of a data set are kept from training, to measure with.
-
-Knows samples, songs and contents; nothing of audio.
-"""
+"""Which files of a data set are kept from training, to measure with."""
 
 import hashlib
 

@@ -1,7 +1,4 @@
-"""Side files of a data set as spreadsheets and other systems write them: rows, and the files they name.
-
-Knows separators and paths; nothing of what the fields mean.
-"""
+"""Side files of a data set as spreadsheets and other systems write them: rows, and the files they name."""
 
 import csv
 import io
@@ -43,7 +40,7 @@ def _json_rows(text: str) -> list[tuple[int, dict[str, Any]]]:
         if line.strip():
             row = json.loads(line)
             if not isinstance(row, dict):
-                raise ValueError(f"line {number} is no object")
+                raise ValueError(f"line {number} is not an object")
             rows.append((number, row))
     return rows
 

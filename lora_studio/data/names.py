@@ -1,7 +1,6 @@
 """What file and folder names say: tempo, key, and which stem of which song a file is.
 
-Looks at names only. Knows nothing of the audio; lengths are checked elsewhere before two files are
-believed to be stems of one song.
+Looks at names only.
 """
 
 import re

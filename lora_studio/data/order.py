@@ -1,6 +1,6 @@
 """Which examples a step is made of, and its random numbers: a function of seed and step, nothing else.
 
-So a run that was cut off goes on exactly where it was. Knows nothing of tensors' meaning.
+So a run that was cut off goes on exactly where it was.
 """
 
 import hashlib

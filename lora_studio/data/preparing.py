@@ -1,7 +1,7 @@
 """From a folder of audio to a data set: surveys, facts, segments, captions and the held-out files.
 
 The musician's own words win: manifest, then sidecar, tags, file name, measurement. Files that cannot be
-used are listed with the reason and never stop the rest. Knows nothing of models.
+used are listed with the reason and never stop the rest.
 """
 
 from collections.abc import Callable

@@ -1,6 +1,6 @@
 """One HTML page on a data set: what was found, what was skipped and why, and what it looks like.
 
-Self-contained (images are inlined, no scripts). Knows nothing of training.
+Self-contained (images are inlined, no scripts).
 """
 
 import base64

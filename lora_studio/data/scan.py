@@ -1,6 +1,6 @@
 """Finds the audio in a folder, the manifests beside it, and which files are stems of one song.
 
-Looks at names, sizes and headers. Knows nothing of tempo, captions or training.
+Looks at names, sizes and headers.
 """
 
 import dataclasses

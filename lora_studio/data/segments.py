@@ -1,6 +1,6 @@
 """Cuts a file into bar-aligned segments, and drops silent and repeated ones.
 
-Works on lengths, grids and surveys. Knows nothing of captions or of what is trained.
+Works on lengths, grids and surveys.
 """
 
 import itertools

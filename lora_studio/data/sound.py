@@ -1,7 +1,7 @@
 """Reads audio piece by piece: never more of a file in memory than one block, however long it is.
 
-Gives the survey that scanning needs (length, level, content hash, band levels over time) and pieces at
-48 kHz stereo. Knows nothing of tempo, stems or data sets.
+Gives the survey that scanning needs (length, level, content hash, band levels over time) and pieces at 48
+kHz stereo.
 """
 
 import hashlib
@@ -46,7 +46,7 @@ class Survey:
 
 
 def survey(path: Path) -> Survey:
-    """One pass over the file. Raises UnreadableAudio when it is no audio, broken, truncated or too long."""
+    """One pass over the file. Raises UnreadableAudio when it is not audio, broken, truncated or too long."""
     info = probe(path)
     if info.duration_s > MAX_SECONDS:
         raise UnreadableAudio(f"{path.name} lasts {info.duration_s / 3600:.1f} hours: expected at most 10")

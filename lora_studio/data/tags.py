@@ -1,6 +1,6 @@
 """What an audio file's own tags say, for a data set: tempo, key, signature, texts; which texts are captions.
 
-Reading is the engine's (`acestep.sound.labels`). Knows nothing of file names, sidecars or measurement.
+Reading is the engine's (`acestep.sound.labels`).
 """
 
 import re

@@ -1,6 +1,6 @@
 """Clips made before training, without the adapter: what it is judged by, and how long clips take here.
 
-So that is known beforehand which part of a run's time belongs to listening. Knows nothing of training.
+So that is known beforehand which part of a run's time belongs to listening.
 """
 
 import time

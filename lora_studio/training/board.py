@@ -1,4 +1,4 @@
-"""A run's curves for TensorBoard, where it is installed. Knows nothing of how training goes."""
+"""A run's curves for TensorBoard, where it is installed."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,6 +1,6 @@
 """How the minutes of a run are shared out: the whole run ends with them, not only its training.
 
-Knows clocks, and what the parts of a run may take; not what they do.
+Each part of a run has a share of the minutes.
 """
 
 import math

@@ -2,7 +2,6 @@
 
 Holds the adapter, its average, the best so far, the optimizer's moments and every number the run hangs on.
 Data position and random numbers are functions of seed and step, so the step is all that is kept of them.
-Knows nothing of what is trained.
 """
 
 import json

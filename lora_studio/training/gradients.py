@@ -2,7 +2,7 @@
 
 Autograd's own chains of small operations there cost as much as the products between them. The same numbers
 as the stock modules to float tolerance; what is scaled and shifted by is frozen and gets no gradient.
-Knows nothing of networks. Letters: S tokens, D width, H heads, E head width, L keys.
+Letters: S tokens, D width, H heads, E head width, L keys.
 """
 
 from typing import Any

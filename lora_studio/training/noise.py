@@ -1,10 +1,9 @@
 """Noise levels to train at: those the stage meets when it generates.
 
-Turbo models meet only the few levels of their schedule; base and SFT models were trained on
-t = sigmoid(N(−0.4, 1)) (ACE-Step 1.5). A stage that has only a part of the way is trained at the levels it
+Turbo models meet only the few levels of their schedule; base and SFT models were trained on t =
+sigmoid(N(−0.4, 1)) (ACE-Step 1.5). A stage that has only a part of the way is trained at the levels it
 steps from: cut to its part, the bell over the whole way would hardly ever draw the noisiest ones – of the
 levels between 0.8 and 1 one in fifty above 0.94 – and there a first stage settles what a clip sounds like.
-Knows nothing of networks: uniform numbers in, noise levels out, so that a step can be repeated exactly.
 """
 
 import math

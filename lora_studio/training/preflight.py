@@ -1,6 +1,6 @@
 """Before a run: how much memory it will take, whether that is there, and what to change if not.
 
-An estimate from shapes, kept honest by a test that measures. Knows nothing of data.
+An estimate from shapes, kept honest by a test that measures.
 """
 
 from dataclasses import dataclass

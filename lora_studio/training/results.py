@@ -1,7 +1,4 @@
-"""What a finished run leaves beside the weights: loss curves, a model card, previews, and the effect.
-
-Knows nothing of how the adapter was trained.
-"""
+"""What a finished run leaves beside the weights: loss curves, a model card, previews, and the effect."""
 
 from collections.abc import Sequence
 from pathlib import Path

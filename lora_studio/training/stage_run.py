@@ -1,7 +1,6 @@
 """Trains the adapter of one stage: steps, validation, average, checkpoints, and stopping.
 
 A run that is killed goes on from its last state and ends with the same numbers as one that was not.
-Knows nothing of audio, folders of results or previews.
 """
 
 import math

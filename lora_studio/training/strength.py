@@ -1,9 +1,9 @@
 """How strong an adapter may act before its clips no longer keep what was asked for: tempo and key.
 
 A short training teaches a sound before it teaches which notes belong to which key, and the loss does not
-tell: it falls with the sound. So clips are made, at full strength and at less, and heard. On the way from the
-base to the adapter clips take on the sound early and lose the key late: that is why less is worth trying.
-Knows nothing of training.
+tell: it falls with the sound. So clips are made, at full strength and at less, and heard. On the way from
+the base to the adapter clips take on the sound early and lose the key late: that is why less is worth
+trying.
 """
 
 import dataclasses

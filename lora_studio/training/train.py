@@ -5,7 +5,6 @@ All of it within the minutes it is given: `budget` says how they are shared.
     result = lora_studio.train(TrainConfig(data="MyStems", name="my-sound"))
 
 Nothing appears among the adapters before it has been loaded again from disk and gives the same output.
-Knows nothing of command lines.
 """
 
 import dataclasses

@@ -1,9 +1,8 @@
 """A stage's velocity for training: the stock modules without what they repeat on every step.
 
 The same numbers and gradients as diffusers' `AceStepTransformer1DModel.forward` at r = t, plus padding
-masks, so that segments of different lengths and captions share a batch. Masks, RoPE and time_embed_r(0)
-are made once per shape. Computes in the precision of the transformer's weights, whatever the inputs' is.
-Knows nothing of LoRA: adapters live inside the projections that are called.
+masks, so that segments of different lengths and captions share a batch. Masks, RoPE and time_embed_r(0) are
+made once per shape. Computes in the precision of the transformer's weights, whatever the inputs' is.
 
 Letters: B examples, T latent frames, S = T / patch tokens, L condition tokens, D hidden size.
 """

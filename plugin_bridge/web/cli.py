@@ -1,6 +1,6 @@
 """`acestep web`: serves the page, and starts a daemon if none runs.
 
-Knows flags, ports and processes; Gradio is imported only after the flags were read.
+Gradio is imported only after the flags were read.
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """Starts a daemon beside the page when none runs, and ends it with the page.
 
-Only as a command in a process of its own: the page knows nothing of the daemon's code.
+The daemon runs as a command in a process of its own: the page imports none of its code.
 """
 
 import collections

@@ -1,6 +1,6 @@
 """What the form of a request sends, and how an earlier clip's request fills it again.
 
-Knows names and emptiness; whether a value makes sense is decided by the daemon. Loads no Gradio.
+The daemon decides whether a value makes sense. Gradio is not imported.
 """
 
 from collections.abc import Sequence
@@ -62,7 +62,7 @@ NUMBERS: dict[str, type[int] | type[float]] = {
 def options_of(values: dict[str, Any], client: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """The prompt and the settings the Python client takes: what is left empty is left to the daemon.
 
-    Raises ValueError: a field's text is no number.
+    Raises ValueError: a field's text is not a number.
     """
     options: dict[str, Any] = {}
     for name in ("lyrics", "signature", "key", "track", "cascade", "task", "format", "sample_format"):

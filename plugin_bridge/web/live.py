@@ -1,6 +1,6 @@
 """What the daemon does, told to every open page: one watcher, many listeners.
 
-Keeps the connection to the daemon and heals it. Knows nothing of HTTP, of forms, or of who asked for what.
+Keeps the connection to the daemon and heals it.
 """
 
 import asyncio

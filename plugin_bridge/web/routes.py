@@ -304,9 +304,9 @@ async def _json(request: Request) -> dict[str, Any]:
     try:
         told = json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise InvalidRequest("the request is no JSON") from error
+        raise InvalidRequest("the request is not JSON") from error
     if not isinstance(told, dict):
-        raise InvalidRequest("the request is no JSON object")
+        raise InvalidRequest("the request is not JSON object")
     return told
 
 
@@ -318,7 +318,7 @@ def _text(values: Mapping[str, Any], name: str, default: str = "") -> str:
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
-        raise InvalidRequest(f"{name} holds bytes that are no text: expected UTF-8") from None
+        raise InvalidRequest(f"{name} holds bytes that are not text: expected UTF-8") from None
     return text
 
 
@@ -328,5 +328,5 @@ def _number(values: Mapping[str, str], name: str, lowest: float, highest: float)
     except ValueError:
         value = math.nan
     if not lowest <= value <= highest:
-        raise InvalidRequest(f"{name} {values[name]!r:.40} is none: expected {lowest:g}–{highest:g}")
+        raise InvalidRequest(f"{name} {values[name]!r:.40} is not possible: expected {lowest:g}–{highest:g}")
     return value

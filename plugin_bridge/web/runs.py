@@ -1,6 +1,6 @@
 """What this page asked for: one run per press of Generate, followed to its end, with a preview as it grows.
 
-Knows which tab asked, so that tabs do not disturb each other. A run goes on when its tab is closed.
+Each run belongs to the tab that asked. It goes on when the tab is closed.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """What the set-up page asks of this machine: the bridges installed in its DAWs, and this package's version.
 
-Asks by running `plugin-bridge status --json`, as a user would; knows nothing of how bridges are installed.
+Asks by running `plugin-bridge status --json`, as a user would.
 """
 
 import importlib.metadata

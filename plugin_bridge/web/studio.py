@@ -1,6 +1,6 @@
 """`lora_studio` as a command: looks at a folder, trains, is stopped and goes on; its words become messages.
 
-One run at a time for all tabs. Knows the command's flags and output, nothing of how training works.
+One run at a time for all tabs.
 """
 
 import asyncio

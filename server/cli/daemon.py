@@ -1,7 +1,4 @@
-"""`acestep status`, `stop`, `jobs` and `cancel`: the running daemon, and what is true when none runs.
-
-Knows nothing of how jobs are made.
-"""
+"""`acestep status`, `stop`, `jobs` and `cancel`: the running daemon, and what is true when none runs."""
 
 import argparse
 import json

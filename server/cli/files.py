@@ -1,6 +1,6 @@
 """`acestep play`, `open` and `completion`: a clip heard, its folder shown, a shell that knows the commands.
 
-Hands files to programs of the system; knows nothing of models or daemons.
+Hands files to programs of the system.
 """
 
 import argparse
@@ -61,7 +61,7 @@ def _play(arguments: argparse.Namespace) -> int:
         raise NotFound(f"{file} is not there: expected an audio file")
     from acestep.sound.audio import probe
 
-    duration_s = probe(file).duration_s  # raises for what is no audio
+    duration_s = probe(file).duration_s  # raises for what is not audio
     player = find_player(file)
     print(f"{file.name}, {duration_s:.1f} s; Ctrl-C ends", file=sys.stderr)
     while True:

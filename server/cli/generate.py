@@ -1,7 +1,4 @@
-"""`acestep generate`: flags to a request, through a running daemon or in this process, to paths on stdout.
-
-Knows nothing of how clips are made.
-"""
+"""`acestep generate`: flags to a request, through a running daemon or in this process, to paths on stdout."""
 
 import argparse
 import dataclasses
@@ -57,7 +54,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     music.add_argument("--loudness", metavar="LUFS", help='default −14; "off": as the cascade makes it')
     music.add_argument("--lyrics", metavar="TEXT", help="words to sing, where the cascade can")
     music.add_argument("--midi", metavar="FILE.mid", help="follow this file's tempo map, signature and key")
-    music.add_argument("--midi-bar", type=int, metavar="N", help="as they are at this bar (default 1)")
+    music.add_argument(
+        "--midi-bar", type=int, metavar="N", help="which bar of the MIDI file to begin at (default 1)"
+    )
     sound = parser.add_argument_group("sound")
     for name, doc in (("reference", "imitate the sound of this file"), ("context", "fit to this file")):
         sound.add_argument(f"--{name}", metavar="FILE", help=doc)

@@ -1,6 +1,6 @@
 """The command line's side of the wire: a running daemon on this machine, if there is one.
 
-Turns status codes back into the errors of `acestep.errors`. Knows nothing of what is printed.
+Turns status codes back into the errors of `acestep.errors`.
 """
 
 import json
@@ -143,7 +143,9 @@ def _token(config: Config) -> str:
         return ""
     token = config.token_file.read_text("ascii", "replace").strip()
     if not token.isascii() or not token.isprintable():  # a header could not carry it
-        raise InvalidRequest(f"the token {config.token_file} is none: delete it, and start the daemon anew")
+        raise InvalidRequest(
+            f"the token {config.token_file} is damaged: delete the file and start the daemon again"
+        )
     return token
 
 

@@ -1,7 +1,4 @@
-"""The gRPC port: service, health and reflection behind TLS and a token where the port is not loopback.
-
-Knows addresses, certificates and interceptors; nothing of jobs.
-"""
+"""The gRPC port: service, health and reflection behind TLS and a token where the port is not loopback."""
 
 import functools
 import ssl

@@ -2,7 +2,7 @@
 
 Every call holds one of the server's threads until it ends. So each kind of call has a quota, of one address
 and in all; a call whose caller neither sends nor reads is ended; and there are more threads than all quotas
-together, which leaves some for health and status at any time. Knows nothing of what the calls do.
+together, which leaves some for health and status at any time.
 """
 
 import itertools

@@ -270,7 +270,7 @@ class DaemonService(acestep_pb2_grpc.DaemonServicer):
     ) -> Iterator[pb.DownloadChunk]:
         path = self._library.file(request.name)
         if not path.is_file():  # opening a pipe would wait for ever
-            raise NotFound(f"clip {request.name!r} is no ordinary file: was it replaced?")
+            raise NotFound(f"clip {request.name!r} is not an ordinary file: was it replaced?")
         try:
             with path.open("rb") as file:
                 total = path.stat().st_size

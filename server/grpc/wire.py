@@ -1,7 +1,4 @@
-"""Proto messages to dataclasses and back: the only place where the two spellings meet.
-
-Knows nothing of jobs' life or of calls.
-"""
+"""Proto messages to dataclasses and back: the only place where the two spellings meet."""
 
 import json
 from collections.abc import Mapping

@@ -1,7 +1,4 @@
-"""What happens to jobs, as small frozen events, and the hub that hands them to everyone who listens.
-
-Knows nothing of who listens or how events travel.
-"""
+"""What happens to jobs, as small frozen events, and the hub that hands them to everyone who listens."""
 
 import queue
 import threading

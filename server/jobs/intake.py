@@ -1,6 +1,6 @@
 """From a request of any sender to a queued job: everything that can be refused is refused here, at once.
 
-Checks paths, audio, names of cascades and adapters; knows nothing of how the request came.
+Checks paths, audio, names of cascades and adapters.
 """
 
 import dataclasses
@@ -69,7 +69,9 @@ class Intake:
         for name, _ in checked.adapters:
             self.check_adapter(name)
         if only_take is not None and not only_take < checked.takes:
-            raise InvalidRequest(f"only_take {only_take} is none of {checked.takes} takes: they count from 0")
+            raise InvalidRequest(
+                f"only_take {only_take} is not one of {checked.takes} takes: they count from 0"
+            )
         where = self.check_folder(folder, by_owner=by_owner)
         disk = self._samples_disk if where == self.samples else Disk(where)
         job = Job(

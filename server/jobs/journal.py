@@ -1,9 +1,8 @@
 """The jobs on disk (SQLite in home): what was asked, how it ended, and what a crash cut short.
 
 Written before a job is acknowledged and whenever its state changes. A change that cannot be written now
-(another program holds the file, the disk is full) waits in `NAME.late` and in memory and is tried again until
-it is in; the room for that is taken beforehand, so a full disk cannot refuse it. Knows nothing of how jobs
-are run.
+(another program holds the file, the disk is full) waits in `NAME.late` and in memory and is tried again
+until it is in; the room for that is taken beforehand, so a full disk cannot refuse it.
 """
 
 import contextlib

@@ -1,7 +1,4 @@
-"""Lines that must be written even where the disk is full: in a file whose room was taken beforehand.
-
-Knows nothing of what the lines say.
-"""
+"""Lines that must be written even where the disk is full: in a file whose room was taken beforehand."""
 
 import errno
 import io

@@ -1,7 +1,4 @@
-"""Jobs and the bounded queue in which senders take fair turns.
-
-Knows nothing of models, of the wire or of files: it orders, bounds, cancels, and tells the hub.
-"""
+"""Jobs and the bounded queue in which senders take fair turns."""
 
 import contextlib
 import secrets

@@ -1,6 +1,6 @@
 """Audio that clients without a shared disk streamed up: a bounded folder in home, the oldest go first.
 
-Checks size and that it is audio; knows nothing of gRPC.
+Checks size and that it is audio.
 """
 
 import contextlib

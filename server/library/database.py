@@ -1,7 +1,4 @@
-"""SQLite files in home: opened with a schema, and set aside as `.broken` where they are damaged.
-
-Knows nothing of what is kept in them.
-"""
+"""SQLite files in home: opened with a schema, and set aside as `.broken` where they are damaged."""
 
 import contextlib
 import sqlite3

@@ -2,7 +2,7 @@
 
 Anything in the index can be rebuilt from the sidecars; stars and the way back from the trash are therefore
 written there too. A move is noted in the index before it begins, and one that was cut short is ended by the
-next `refresh`. Knows nothing of jobs.
+next `refresh`.
 """
 
 import contextlib

@@ -1,6 +1,6 @@
 """Moving a clip with all that belongs to it, so that it can be gone on with wherever it was cut short.
 
-Knows files only; never writes over one.
+No file is ever written over.
 """
 
 import contextlib
@@ -96,7 +96,7 @@ def _move_file(source: Path, target: Path) -> None:
 
 def _copy_new(source: Path, target: Path) -> bool:
     if not source.is_file():  # reading a pipe or a device need not end
-        raise StorageError(f"{source} is no ordinary file: move it by hand")
+        raise StorageError(f"{source} is not an ordinary file: move it by hand")
     hidden = _hidden(target.parent)
     try:
         shutil.copy2(source, hidden)

@@ -1,7 +1,4 @@
-"""The folders the daemon lives in: one daemon per home, a home that is deleted, a disk that is unmounted.
-
-Knows paths and locks only.
-"""
+"""The folders the daemon lives in: one daemon per home, a home that is deleted, a disk that is unmounted."""
 
 import contextlib
 import hashlib

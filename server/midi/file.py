@@ -1,6 +1,6 @@
 """What a MIDI file says about a song: tempo map, time signatures and key.
 
-Answers for a bar; how a file is written down is `smf`'s. Knows nothing of ports or clocks.
+Answers for a bar; how a file is written down is `smf`'s.
 """
 
 import math
@@ -122,7 +122,7 @@ def read_song(path: Path) -> Song:
     except InvalidRequest as error:
         raise InvalidRequest(f"{path} has {error}: expected a song") from None
     except ValueError as error:
-        raise InvalidRequest(f"{path} is no MIDI file or is cut off ({error})") from None
+        raise InvalidRequest(f"{path} is not a MIDI file or is cut off ({error})") from None
     if file.format == 2:
         raise InvalidRequest(f"{path} has format 2, which has no common time: save it as format 0 or 1")
     if file.ticks_per_quarter <= 0:
@@ -137,13 +137,13 @@ def _content(path: Path) -> bytes:
     """The bytes of an ordinary file that is not too large: a device would never end."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):
-            raise InvalidRequest(f"{path} is no MIDI file, but a folder or a device")
+            raise InvalidRequest(f"{path} is not a MIDI file, but a folder or a device")
         with path.open("rb") as opened:
             content = opened.read(MAX_BYTES + 1)
     except FileNotFoundError:
         raise InvalidRequest(f"{path} is not there: expected a MIDI file") from None
     except OSError as error:
-        raise InvalidRequest(f"{path} is no MIDI file that can be read ({error.strerror})") from None
+        raise InvalidRequest(f"{path} is not a MIDI file that can be read ({error.strerror})") from None
     if len(content) > MAX_BYTES:
         raise InvalidRequest(f"{path} has more than {MAX_BYTES >> 20} MB: expected a song")
     return content
@@ -184,17 +184,19 @@ def _song(file: MidiFile) -> Song:
 def _tempo(data: bytes) -> int:
     tempo = int.from_bytes(data[:3], "big")
     if len(data) < 3 or not tempo:
-        raise ValueError("a tempo in it is none")
+        raise ValueError("a tempo in it is not possible")
     return tempo
 
 
 def _signature(data: bytes) -> Signature:
     if len(data) < 2 or data[1] > 6:
-        raise ValueError("a time signature in it is none")
+        raise ValueError("a time signature in it is not possible")
     try:
         return Signature(data[0], 2 ** data[1])
     except InvalidRequest:
-        raise ValueError(f"a time signature in it is {data[0]}/{2 ** data[1]}, which is none") from None
+        raise ValueError(
+            f"a time signature in it is {data[0]}/{2 ** data[1]}, which is not possible"
+        ) from None
 
 
 def _key(data: bytes) -> Key:
@@ -204,7 +206,7 @@ def _key(data: bytes) -> Key:
     sharps = data[0] - 256 if data[0] > 127 else data[0]
     if abs(sharps) > 7 or data[1] > 1:
         what = f"{abs(sharps)} {'flats' if sharps < 0 else 'sharps'} and mode {data[1]}"
-        raise ValueError(f"a key signature in it has {what}, which is none")
+        raise ValueError(f"a key signature in it has {what}, which is not possible")
     return Key((sharps * 7 + (9 if data[1] else 0)) % 12, MODES[data[1]])
 
 

@@ -162,7 +162,7 @@ class Trigger:
         match = re.fullmatch(r"\s*(note|cc)\s+(\d{1,3})\s*(?:@\s*(\d{1,2}))?\s*", text, re.IGNORECASE)
         if match is None or int(match[2]) > 127 or not 1 <= int(match[3] or 1) <= 16:
             raise InvalidRequest(
-                f"MIDI trigger {text!r} is none: expected `note 0–127` or `cc 0–127`, perhaps with `@channel`"
+                f"MIDI trigger {text!r} is not understood: expected note 0–127 or cc 0–127, then @channel"
             )
         return cls(match[1].lower(), int(match[2]), int(match[3]) if match[3] else None)
 

@@ -1,7 +1,7 @@
 """Standard MIDI files as they come: chunks, tracks, and the events that say something about time and key.
 
 Own code because mido ends at the first key signature, chunk or track count that is not right, and other
-programs play such files. Knows bytes; nothing of bars.
+programs play such files.
 """
 
 import struct
@@ -61,7 +61,7 @@ def read_smf(data: bytes) -> MidiFile:
             length, read_events = max(length, ticks), read_events + read
             tracks += 1
         elif not (name.isascii() and name.decode("ascii").isprintable()) or at + 8 + size > len(data):
-            notes.append(f"the last {len(data) - at} bytes are no track and were passed over")
+            notes.append(f"the last {len(data) - at} bytes do not belong to a track and were passed over")
             break
         else:
             unknown.append(name.decode("ascii").strip())

@@ -1,6 +1,6 @@
 """OSC address patterns (`/acestep/{tempo,bars}`, `/acestep/t*`), and what buttons of fader pages send.
 
-Plain matching; knows nothing of what the addresses do.
+Plain matching.
 """
 
 import re
@@ -59,7 +59,9 @@ def _letters(body: str, negated: bool) -> str:
         expression = f"[{'^/' if negated else ''}{re.sub(r'[^a-zA-Z0-9_-]', '', body)}]"
         re.compile(expression)
     except re.error:
-        raise InvalidRequest(f"the letters [{body[:40]}] of an address pattern are none") from None
+        raise InvalidRequest(
+            f"the letters [{body[:40]}] of an address pattern are not a range or a list of letters"
+        ) from None
     return expression
 
 

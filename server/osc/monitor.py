@@ -15,7 +15,7 @@ MAX_HEARD_CHARS = 2_000
 
 
 class Monitors:
-    """The newest programs that asked; knows nothing of what messages mean."""
+    """The newest programs that asked."""
 
     def __init__(self) -> None:
         self._asked: OrderedDict[Address, None] = OrderedDict()

@@ -1,7 +1,7 @@
 """OSC packets to messages and back, strictly: what is not whole and right is refused with a reason.
 
 Reading is our own because python-osc's parser fills up missing bytes and skips types it does not know;
-writing is python-osc's. Knows nothing of addresses' meaning or of sockets.
+writing is python-osc's.
 """
 
 import math
@@ -67,7 +67,7 @@ def _unpacked(packet: bytes, depth: int) -> list[Message]:
 def _message(packet: bytes) -> Message:
     address, at = _text(packet, 0)
     if not address.startswith("/"):
-        raise InvalidRequest(f"{address[:40]!r} is no OSC address: expected one such as /acestep/ping")
+        raise InvalidRequest(f"{address[:40]!r} is not an OSC address: expected one such as /acestep/ping")
     if at == len(packet):  # old senders leave the types out where there are no values
         return Message(address, ())
     tags, at = _text(packet, at)
@@ -99,7 +99,7 @@ def _message(packet: bytes) -> Message:
 def _text(packet: bytes, at: int, any_encoding: bool = False) -> tuple[str, int]:
     """The zero-terminated text at `at`, and where what follows begins (the next multiple of four).
 
-    With `any_encoding` what is no UTF-8 is read as Windows and old fader apps write it.
+    With `any_encoding` what is not UTF-8 is read as Windows and old fader apps write it.
     """
     end = packet.find(b"\0", at)
     after = end + 4 - (end - at) % 4
@@ -124,7 +124,7 @@ def encode(address: str, *values: str | float | int) -> bytes:
 
 def _plain(value: str | float | int) -> str | float | int:
     """What OSC can carry: numbers of 32 bits; no zero in texts, and a question mark for bytes
-    of file names that are no UTF-8."""
+    of file names that are not UTF-8."""
     if isinstance(value, float):
         return value if abs(value) <= _MAX_FLOAT or value != value else math.copysign(math.inf, value)
     if isinstance(value, int):

@@ -1,7 +1,6 @@
 """OSC over UDP: reads messages, hands them to session and intake, and sends answers and events.
 
-A message that is wrong in any way is answered with /acestep/error and changes nothing. Knows nothing of
-models.
+A message that is wrong in any way is answered with /acestep/error and changes nothing.
 """
 
 import json
@@ -324,7 +323,7 @@ class OscServer:
         _expect(what, values, ("i", "port"))
         port = int(values[0])  # fader pages send whole numbers as floats
         if not 1 <= port <= 65_535:
-            raise InvalidRequest(f"{what}: port {port} is none: expected 1–65535")
+            raise InvalidRequest(f"{what}: port {port} is not possible: expected 1–65535")
         return (sender[0], port)
 
     def _refuse(self, sender: Address, error: AceStepError) -> None:

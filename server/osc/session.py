@@ -1,7 +1,6 @@
 """Settings by OSC: what each message must look like, and the sessions that keep them.
 
-A session turns messages into the fields of `GenerateRequest`, which does the validation. Knows nothing of
-sockets, jobs or models.
+A session turns messages into the fields of `GenerateRequest`, which does the validation.
 """
 
 import math
@@ -212,7 +211,7 @@ class Session:
         for name, value in zip(named[::2], named[1::2], strict=True):
             if not isinstance(name, str) or name not in NAMED:
                 raise InvalidRequest(
-                    f"/acestep/generate: {describe(name)} is no setting: expected one of {', '.join(NAMED)}"
+                    f"/acestep/generate: {describe(name)} is not a setting: use one of {', '.join(NAMED)}"
                 )
             here = merged(here, read(f"/acestep/generate {name}", NAMED[name], [value]))
         fields = {**self.fields, **_whole_ranges(here, self.fields)}
@@ -266,7 +265,7 @@ def check(fields: Fields) -> None:
         elif name == "repaint_s":
             if value and not 0 <= value[0] < value[1]:
                 raise InvalidRequest(
-                    f"repaint region {value[0]:g}–{value[1]:g} s is none: expected start < end"
+                    f"repaint region {value[0]:g}–{value[1]:g} s is empty: expected start < end"
                 )
         elif name == "task":
             if value and value not in TASKS:

@@ -1,7 +1,4 @@
-"""The UDP socket of OSC: nobody's address, port or silence makes receiving or sending fail.
-
-Knows nothing of what the packets mean.
-"""
+"""The UDP socket of OSC: nobody's address, port or silence makes receiving or sending fail."""
 
 import contextlib
 import socket

@@ -107,7 +107,7 @@ class Reaper:
 
     def _in(self, pointer: Any, kind: str) -> Thing:
         if not isinstance(pointer, str) or not re.fullmatch(r"\(\w+\*\)0x[0-9A-F]{16}", pointer):
-            raise TypeError(f"{pointer!r} is no pointer of REAPER's")
+            raise TypeError(f"{pointer!r} is not a pointer of REAPER's")
         thing = self._pointers.get(pointer)
         if thing is None or thing.kind != kind or not thing.alive:
             raise AssertionError(f"{pointer} is no {kind}: REAPER would crash")

@@ -1,7 +1,6 @@
 """What every codec can do, and the published one: ACE-Step's Oobleck autoencoder as a plain encode and
 decode.
 
-Knows nothing of text, stages or files other than the codec's own folder.
 Shapes: B clips, N samples, T latent frames, C latent channels.
 """
 

@@ -1,8 +1,7 @@
 """Oobleck's decoder run faster on CPUs: fewer passes over memory, and pieces that fit into the cache.
 
-Swaps the classes of diffusers' modules, so parameters and file layout stay theirs; the output is the same to
-float rounding. Knows nothing of codecs' folders or windows.
-Shapes: [B, C, N], N samples at a block's rate.
+Swaps the classes of diffusers' modules, so parameters and file layout stay theirs; the output is the same
+to float rounding. Shapes: [B, C, N], N samples at a block's rate.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Short-time spectra and back, and phases for magnitudes that have none.
 
 The phase starts from sinusoids followed from frame to frame (single-pass spectrogram inversion, Beauregard
-et al. 2015) and is made consistent by a few Griffin-Lim rounds with momentum (Perraudin et al. 2013).
-Frame t is centred on sample t·HOP + HOP/2, so T frames stand for exactly T·HOP samples.
-Shapes: B clips, T frames, F bins, N samples. Knows nothing of latents or stereo.
+et al. 2015) and is made consistent by a few Griffin-Lim rounds with momentum (Perraudin et al. 2013). Frame
+t is centred on sample t·HOP + HOP/2, so T frames stand for exactly T·HOP samples.
+Shapes: B clips, T frames, F bins, N samples.
 """
 
 import math

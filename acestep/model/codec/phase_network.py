@@ -1,13 +1,13 @@
 """The network that tells from levels how phases go on, from frame to frame and bin to bin, with certainty.
 
-A phase itself cannot be told from magnitudes (any shift of a partial sounds alike), its differences can: how
-far a bin turns from one frame to the next (where in the bin a partial lies), and how neighbouring bins differ
-(where in the frame a hit lies). Both come as complex numbers whose angle is the likeliest difference and
-whose length, 0 to 1, is its certainty: what the squared error against unit phasors leads to. A ConvNeXt hears
-all bands at once and says a little to every band; small convolutions over frames and bands, the same for all
-bands, do the rest: up to 3 kHz a band is a bin, so what they learn of one partial holds for all.
-`acestep.model.codec.phase_integration` makes phases of it. Knows nothing of latents or stereo.
-Shapes: B clips, S frames, K bands, L bins of long spectra, F bins.
+A phase itself cannot be told from magnitudes (any shift of a partial sounds alike), its differences can:
+how far a bin turns from one frame to the next (where in the bin a partial lies), and how neighbouring bins
+differ (where in the frame a hit lies). Both come as complex numbers whose angle is the likeliest difference
+and whose length, 0 to 1, is its certainty: what the squared error against unit phasors leads to. A ConvNeXt
+hears all bands at once and says a little to every band; small convolutions over frames and bands, the same
+for all bands, do the rest: up to 3 kHz a band is a bin, so what they learn of one partial holds for all.
+`acestep.model.codec.phase_integration` makes phases of it. Shapes: B clips, S frames, K bands, L bins of
+long spectra, F bins.
 """
 
 import itertools

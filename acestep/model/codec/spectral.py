@@ -1,16 +1,16 @@
 """nano's codec: log-magnitudes in uneven bands and a parametric stereo image, 192 channels at 25 Hz.
 
 No phase is stored: a network tells how phases go on (`phase_network`), or, in a codec folder without one,
-`phase` finds some. Encoding is linear: the principal components of
-four spectra at once, which spends few channels on what stands still and leaves many to tell its pitches
-apart. Below 656 Hz they also see spectra four times as long. There a semitone is less than a bin of the short
-ones, hidden in small differences of neighbouring bins: nothing a diffusion model would get right, and clips
-had bass notes out of key; in the long ones another tone is another bin. Decoding adds a network that knows
-from training what the components left out, and gives low tones the pitch the long spectra tell. That is what
-makes a codec trainable and runnable on two CPU cores. Latents come normalised: on average of unit variance,
-the leading components a little more.
+`phase` finds some. Encoding is linear: the principal components of four spectra at once, which spends few
+channels on what stands still and leaves many to tell its pitches apart. Below 656 Hz they also see spectra
+four times as long. There a semitone is less than a bin of the short ones, hidden in small differences of
+neighbouring bins: nothing a diffusion model would get right, and clips had bass notes out of key; in the
+long ones another tone is another bin. Decoding adds a network that knows from training what the components
+left out, and gives low tones the pitch the long spectra tell. That is what makes a codec trainable and
+runnable on two CPU cores. Latents come normalised: on average of unit variance, the leading components a
+little more.
 Shapes: B clips, T latent frames of 4 spectra each, S spectra, F bins (1025), K bands, L bins of the long
-spectra (106), C latent channels, N samples. Knows nothing of training.
+spectra (106), C latent channels, N samples.
 """
 
 import itertools

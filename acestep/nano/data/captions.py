@@ -1,7 +1,7 @@
 # ruff: noqa: E501 (tables read better in one line a row)
 """What a musician might type for a loop: true facts in many words, some left out, some misspelt, some useless.
 
-Knows the labels of a loop, nothing of its audio. Also writes the whole prompt in the checkpoint's template.
+Also writes the whole prompt in the checkpoint's template.
 """
 
 import numpy as np

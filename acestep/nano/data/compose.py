@@ -1,7 +1,7 @@
 # ruff: noqa: E501 (tables read better in one line a row)
 """A seed becomes a loop: grid, key, chords, and for every part its notes, sound and place in the mix.
 
-Times are in quarter notes from the start of the loop. Pure decisions; knows nothing of audio.
+Times are in quarter notes from the start of the loop. Pure decisions.
 """
 
 from dataclasses import dataclass, field, replace

@@ -1,7 +1,7 @@
 # ruff: noqa: E501 (tables read better in one line a row)
 """Note writing for every role: patterns to hits, chords to bass lines, comping, pads, melodies, arpeggios.
 
-Times in quarter notes; a chord is MIDI-octave-0 pitches (root, third, fifth, seventh). Knows nothing of sound.
+Times in quarter notes; a chord is MIDI-octave-0 pitches (root, third, fifth, seventh).
 """
 
 from dataclasses import dataclass

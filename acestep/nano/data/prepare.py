@@ -1,7 +1,7 @@
 """Rendered loops become training material: codec features first, later latents with labels, in shards.
 
-A shard is a file that is complete or absent, so work can be cut off and taken up again, and several processes
-can share it. Knows nothing of networks other than the codec that encodes.
+A shard is a file that is complete or absent, so work can be cut off and taken up again, and several
+processes can share it.
 """
 
 from pathlib import Path

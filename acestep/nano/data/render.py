@@ -1,7 +1,7 @@
 # ruff: noqa: E501 (tables read better in one line a row)
 """A composed loop becomes audio: exact in time, sample 0 the downbeat, tails folded over so that it loops.
 
-Arrays are float32 [samples, 2]. Knows nothing of latents or captions.
+Arrays are float32 [samples, 2].
 """
 
 import numpy as np

@@ -1,10 +1,10 @@
 # ruff: noqa: E501 (tables read better in one line a row)
 """The sound bank: one recording per instrument and pitch, and drum kits, from free sources only.
 
-Soundfonts are played once, note by note, by the `fluidsynth` program; single hits come from sonic-pi-samples.
-Licences (checked in the packages' copyright files): FluidR3 is MIT; MuseScore General is MIT with parts CC0 or
-public domain; all of sonic-pi-samples is CC0. Its `loop_*` files are never used here: they are the codec's
-test on sounds of other origin. Knows nothing of notes, loops or styles.
+Soundfonts are played once, note by note, by the `fluidsynth` program; single hits come from
+sonic-pi-samples. Licences (checked in the packages' copyright files): FluidR3 is MIT; MuseScore General is
+MIT with parts CC0 or public domain; all of sonic-pi-samples is CC0. Its `loop_*` files are never used here:
+they are the codec's test on sounds of other origin.
 """
 
 import subprocess

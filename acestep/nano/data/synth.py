@@ -1,5 +1,5 @@
 # ruff: noqa: E501 (tables read better in one line a row)
-"""Electronic sounds in code: drum kits and subtractive tones, drawn from a seed. Knows nothing of loops."""
+"""Electronic sounds in code: drum kits and subtractive tones, drawn from a seed."""
 
 import numpy as np
 from scipy.signal import butter, lfilter, sosfilt

@@ -1,6 +1,6 @@
 """What Live loads: the control surface `AceStep`.
 
-Knows Live's door (`create_instance`) and nothing else; `script` is the house.
+Live calls `create_instance`; the work is in `script`.
 """
 
 from __future__ import annotations

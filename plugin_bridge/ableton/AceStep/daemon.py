@@ -1,6 +1,6 @@
 """The conversation with the daemon: found, lost and found again; settings, jobs, answers.
 
-Knows the wire's addresses and one job's life; not Live. What happens is told through `Listener`.
+What happens is told through `Listener`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Follows the set: tempo, signature, key, selection and where it is saved.
 
-Knows Live's Song and its listeners. A listener only notes that something changed (Live forbids more); the
+A listener only notes that something changed (Live forbids more); the
 values are read in the next tick, and told at most every PUSH_EVERY_S.
 """
 

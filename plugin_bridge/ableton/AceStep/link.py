@@ -1,6 +1,6 @@
 """The one UDP socket of the script: never blocks, never raises, tells who sent what.
 
-Knows addresses and ports; not what messages mean. Only loopback is bound unless the settings say otherwise,
+Only loopback is bound unless the settings say otherwise,
 and then only senders on the list are heard.
 """
 

@@ -1,6 +1,6 @@
 """OSC 1.0 messages to bytes and back, as far as the daemon and controllers use them.
 
-Knows no sockets and no addresses. Types: i f s T F h d b m (read), i f s T F (written); bundles are read,
+Types: i f s T F h d b m (read), i f s T F (written); bundles are read,
 their time is ignored: what arrives is meant now.
 """
 
@@ -16,7 +16,7 @@ Message = Tuple[str, Tuple[Any, ...]]
 
 
 class OscError(ValueError):
-    """Bytes that are no OSC, or a value that OSC has no type for."""
+    """Bytes that are not OSC, or a value that OSC has no type for."""
 
 
 def encode(address: str, *args: Any) -> bytes:

@@ -1,6 +1,6 @@
 """What to ask for: the prompt, the song's grid and key, and the musician's settings, as OSC arguments.
 
-Knows names and types, no network; of Live's objects only what a prompt can be read from.
+The daemon checks the values; here only names and types are checked.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What the musician has set up: `live.json` and `presets.json` in the daemon's home, and where the daemon is.
 
-Knows files and their defaults; a broken file is told and then ignored, never repaired or overwritten.
+A broken file is reported and then ignored, never repaired or overwritten.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Where a clip goes in the set, and how it gets there: in time, looped, named, as one undo step.
 
-Knows Live's tracks, slots and clips; not where clips come from. Nothing that is already in the set is
+Nothing that is already in the set is
 changed: a place that is taken, frozen or gone refuses, with the reason.
 """
 

@@ -1,6 +1,6 @@
 """Starts the daemon as a process of its own, which goes on when Live quits.
 
-Knows operating systems, not what the daemon is: the command is in live.json, where the installer wrote it.
+The command is in live.json, where the installer wrote it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What sets the script off: OSC under `/acestep/live/`, and notes and controllers of a MIDI device.
 
-Knows addresses, MIDI bytes and the names of gestures; the gestures themselves are the script's.
+The script carries the gestures out.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 // Chooses which samples "capture N bars" means, from the bar lines the audio thread reported: the last N whole bars,
-// or the next N. Runs on the worker; knows nothing of files.
+// or the next N. Runs on the worker.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// Open Sound Control 1.0 messages as bytes, both ways. Knows nothing of sockets or of the addresses we use.
+// Open Sound Control 1.0 messages as bytes, both ways.
 #pragma once
 
 #include <cstddef>

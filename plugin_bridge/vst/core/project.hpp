@@ -1,5 +1,5 @@
 // What is saved with the song: the prompt and its settings, the captures in use, and the results so far, as one text.
-// Knows nothing of the host's own parameters (bars, takes, key, seed …), which the host saves itself.
+// The host saves the parameters (bars, takes, key, seed …) itself.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
 // The last minute of the track, written by the audio thread and read by the worker without locks.
-// Positions count samples since the ring was made. Knows nothing of bars.
+// Positions count samples since the ring was made.
 #pragma once
 
 #include <atomic>

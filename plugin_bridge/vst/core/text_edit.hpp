@@ -1,4 +1,4 @@
-// One line of text being edited: cursor, selection, undo. UTF-8 in, UTF-8 out; knows nothing of drawing or keys.
+// One line of text being edited: cursor, selection, undo. UTF-8 in, UTF-8 out.
 #pragma once
 
 #include <cstddef>

@@ -1,5 +1,5 @@
 // Bar arithmetic: where the host's bar lines fall in the stream of samples. Tempo counts quarter notes per minute;
-// a bar of n/d lasts n*4/d quarters. Runs on the audio thread; knows nothing of audio data.
+// a bar of n/d lasts n*4/d quarters. Runs on the audio thread.
 #pragma once
 
 #include <array>

@@ -1,4 +1,4 @@
-// One UDP socket bound to 127.0.0.1, talking to one port on the same host. Knows nothing of OSC.
+// One UDP socket bound to 127.0.0.1, talking to one port on the same host.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
 // WAV files: writes stereo float32 (captures), reads what the daemon or a user may have (PCM 16/24/32, float32,
-// mono or stereo), piece by piece. Knows nothing of tempo; extra chunks are skipped.
+// mono or stereo), piece by piece. Extra chunks are skipped.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,4 @@
 // Decoding and playing: one thing plays at a time, as a loop without a gap, with a click track on request.
-// Knows audio buffers and grids, nothing of clips or canvases.
 
 import { getBytes } from "./api.js";
 import { beatsOf } from "./grid.js";

@@ -1,5 +1,4 @@
 // A waveform with a bar grid on a canvas: click to go there, drag to select a range (snapped to beats, Alt: freely).
-// Knows buffers, grids and pixels; plays nothing itself.
 
 import { beatsOf, snap } from "./grid.js";
 

@@ -289,7 +289,7 @@ def test_a_silent_place_of_a_song_can_be_made_anew(tmp_path):
 
 
 class Silent(SmallBand):
-    """Makes nothing of some seeds: silence, or what is no number."""
+    """Makes nothing of some seeds: silence, or what is not a number."""
 
     def generate(self, request, **kwargs):
         takes = super().generate(request, **kwargs)

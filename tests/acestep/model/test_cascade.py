@@ -261,7 +261,7 @@ def test_unreadable_audio_says_what_is_wrong(cascade, tmp_path, name):
     if name == "folder":
         path.mkdir()
     elif name == "text":
-        path.write_text("this is no audio")
+        path.write_text("this is not audio")
     elif name != "missing":
         seconds = {"hours": 36_000, "empty": 0}.get(name, 1)
         soundfile.write(path, np.zeros((seconds * 1_000, 1)), 1_000, subtype="PCM_U8")

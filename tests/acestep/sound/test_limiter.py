@@ -17,7 +17,7 @@ RATE_HZ = 48_000
 def finer_true_peak(audio: np.ndarray) -> float:
     """Sixteen times oversampled by the steepest filter, in dB: four times finer than what the product reads.
 
-    scipy's resample_poly is no meter here: its short filter lets images of noise pass, which adds 0.3 dB.
+    scipy's resample_poly is not a meter here: its short filter lets images of noise pass, which adds 0.3 dB.
     """
     around = np.concatenate([audio[:, -500:], audio, audio[:, :500]], axis=1)
     return float(20 * np.log10(np.abs(soxr.resample(around.T, 1, 16, "VHQ")).max()))

@@ -157,7 +157,7 @@ def test_other_kinds_are_built_into_a_copy_but_do_not_add_up_to_one_adapter(
     assert main(["import", str(loha(tmp_path / "b.safetensors")), "--name", "hada", "--stage", "s"]) == 0
     for scale in ("nan", "inf", "1000", "loud"):
         assert main(["merge", f"my-sound:{scale}", "--name", "all"]) == 2
-        assert "is no adapter with a scale" in capsys.readouterr().err
+        assert "is not an adapter with a scale" in capsys.readouterr().err
     wanted = ["my-sound:0.5", "kron:0.7", "hada:0.4"]
     assert main(["merge", *wanted, "--name", "all"]) == 2
     told = capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""The Live script's own OSC codec, against python-osc's, and against bytes that are no OSC."""
+"""The Live script's own OSC codec, against python-osc's, and against bytes that are not OSC."""
 
 import math
 import struct

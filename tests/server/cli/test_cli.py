@@ -236,7 +236,7 @@ BAD = [
     (["p", "--bpm", "0"], "30–300"),
     (["p", "--bpm", "nan"], "not a number"),
     (["p", "--bpm", "5000"], "30–300"),
-    (["p", "--bpm", "fast"], "'fast' is no number"),
+    (["p", "--bpm", "fast"], "'fast' is not a number"),
     (["p", "--key", "H minor"], "A–G"),
     (["p", "--signature", "0/4"], "1–32"),
     (["p", "--signature", "waltz"], "N/D"),

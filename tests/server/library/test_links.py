@@ -1,4 +1,4 @@
-"""What lies in the samples folder and is no clip of its own: pipes, sockets, devices, links in circles."""
+"""What lies in the samples folder and is not a clip of its own: pipes, sockets, devices, links in circles."""
 
 import os
 import shutil

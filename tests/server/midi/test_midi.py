@@ -255,7 +255,7 @@ TEMPO = (0x51, (400_000).to_bytes(3, "big"))  # 150 bpm
         (smf(TEMPO, (0x59, b"")), "empty"),
         (smf(TEMPO, (0x58, b"\x00\x02\x18\x08")), "0/4"),
         (smf(TEMPO, (0x58, b"\x04\x2a\x18\x08")), "time signature"),
-        (smf(TEMPO, (0x51, b"\x00\x00\x00")), "tempo in it is none"),
+        (smf(TEMPO, (0x51, b"\x00\x00\x00")), "tempo in it is not possible"),
         (smf(TEMPO, before=chunk(b"XFIH", b"abcd")), "XFIH"),
         (smf(TEMPO, behind=chunk(b"XFKM", b"abcd")), "XFKM"),
         (smf(TEMPO, behind=b"\0" * 11), "11 bytes"),

@@ -26,7 +26,7 @@ HOSTILE: dict[str, Any] = {
     "unresolvable host": ("no-such-host.invalid", 9001),
     "host of any length": ("a" * 300, 9001),
     "host with a zero": ("127.0.0.1\0", 9001),
-    "host that is no text": (b"\xff\xfe", 9001),
+    "host that is not a text": (b"\xff\xfe", 9001),
     "host that is a number": (7, 9001),
     "broadcast": ("255.255.255.255", 9001),
     "unreachable": ("240.0.0.1", 9001),
@@ -120,7 +120,7 @@ def test_what_claims_to_come_from_the_daemon_itself_is_not_answered(daemon: Daem
 
 
 def test_two_daemons_that_are_subscribed_to_each_other_fall_silent(tmp_path: Path, daemon: Daemon) -> None:
-    """What one tells is no question to the other, so nothing is answered for ever."""
+    """What one tells is not a question to the other, so nothing is answered for ever."""
     with (
         running(settings(tmp_path / "second"), StandIn()) as second,
         Osc(daemon.osc.port) as client,

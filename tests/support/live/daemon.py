@@ -76,7 +76,7 @@ class Daemon:
         raise AssertionError("the daemon did not start: " + (self.home / "output.txt").read_text("utf-8"))
 
     def warm_up(self) -> None:
-        """One clip, so that what is compiled and loaded at first use is no part of a test."""
+        """One clip, so that what is compiled and loaded at first use is not part of a test."""
         with Bridge(self.address) as bridge:
             bridge.generate("warm up", bars=1, bpm=120).clips()
 
