@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 MISSING = "the following arguments are required: "
-KINDS = {int: "no whole number", float: "no number", Path: "no path"}
+KINDS = {int: "not a whole number", float: "not a number", Path: "not a path"}
 # Words that people try, and what they are called here: the first that a program has is suggested.
 SYNONYMS = {
     "tempo": "bpm", "speed": "bpm", "length": "bars", "duration": "bars", "seconds": "bars minutes",

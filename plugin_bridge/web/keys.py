@@ -32,7 +32,7 @@ def read_or_create_token(file: Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         raise StorageError(f"the page's token {file} cannot be read ({error}): delete it") from error
     if len(token) < 16 or not token.isascii() or not token.replace("-", "").replace("_", "").isalnum():
-        raise InvalidRequest(f"the page's token {file} is damaged: delete the file, and a new one is made")
+        raise InvalidRequest(f"the page's token {file} is damaged: delete it, and a new one is made")
     return token
 
 

@@ -69,7 +69,7 @@ def test_a_midi_file_gives_its_tempi(tmp_path):
 def test_what_is_no_map_is_refused(tmp_path):
     (tmp_path / "a.mid").write_bytes(b"not midi")
     for path in (tmp_path / "a.mid", tmp_path / "gone.mid"):
-        with pytest.raises(InvalidRequest, match="no MIDI file"):
+        with pytest.raises(InvalidRequest, match="not a MIDI file"):
             TempoMap.from_midi(path)
     for points in ((), (TempoPoint(1, 120),), (TempoPoint(0, math.nan),), (TempoPoint(0, 1e6),)):
         with pytest.raises(InvalidRequest):

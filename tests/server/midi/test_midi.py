@@ -225,8 +225,8 @@ def test_files_that_are_none_are_refused(tmp_path: Path) -> None:
     empty = tmp_path / "empty.mid"
     empty.touch()
     for path, expected in (
-        (cut, "cut off"), (text, "no MIDI file"), (two, "format 2"), (film, "film frames"),
-        (empty, "cut off"), (tmp_path / "none.mid", "not there"), (tmp_path, "no MIDI file"),
+        (cut, "cut off"), (text, "not a MIDI file"), (two, "format 2"), (film, "film frames"),
+        (empty, "cut off"), (tmp_path / "none.mid", "not there"), (tmp_path, "not a MIDI file"),
     ):  # fmt: skip
         with pytest.raises(InvalidRequest, match=expected):
             read_song(path)
