@@ -71,14 +71,14 @@ def parse(
     try:
         raw = content.encode() if isinstance(content, str) else content
         if len(raw) > max_bytes:
-            raise error(f"{where} is larger than {max_bytes >> 10} kB: it cannot be what it is named")
+            raise error(f"{where} is larger than {max_bytes >> 10} kB: expected a smaller file")
         values = msgspec.json.decode(raw.removeprefix(b"\xef\xbb\xbf"))
     except (ValueError, RecursionError) as found:
         if isinstance(found, AceStepError):
             raise
         raise error(f"{where} is not JSON: {_sentence(found)}") from found
     if _deeper_than(values, MAX_DEPTH):
-        raise error(f"{where} is nested deeper than {MAX_DEPTH} levels: it cannot be what it is named")
+        raise error(f"{where} is nested deeper than {MAX_DEPTH} levels: expected a smaller file")
     return convert(values, kind, where, error=error)
 
 

@@ -47,7 +47,7 @@ class Layer:
             raise self._wrong(f"is {kind}, but its settings say {settings.kind}")
         found = make(settings)
         if not largest(found) < LARGEST:
-            raise self._wrong("has numbers so large that only noise comes of it: its training went wrong")
+            raise self._wrong("has numbers so large that it would only make noise: its training went wrong")
         return found
 
     def _low(self, settings: Settings) -> Low:
@@ -140,8 +140,8 @@ class Layer:
         tensor = tensor.to(torch.float32)
         if not is_finite(tensor):
             raise self._wrong(
-                f"has numbers in {key} that are infinite or none at all (NaN): its training "
-                "went wrong; take an earlier state of it"
+                f"has numbers in {key} that are infinite or NaN: its training went wrong; "
+                "use an earlier checkpoint of it"
             )
         return tensor
 

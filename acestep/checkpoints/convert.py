@@ -87,7 +87,7 @@ def convert(
     configs = part_configs(original.config)
     check_keys(original, configs)
     if out.exists():
-        raise AlreadyExists(f"{out} is there already: choose another --name or remove it")
+        raise AlreadyExists(f"{out} exists already: choose another --name or remove it")
     check_space(out, original, (codec, text_encoder), dtype)
     partial = out.with_name(f".{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)

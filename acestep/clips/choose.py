@@ -81,6 +81,6 @@ def refuse_silence(result: Fit, seed: int) -> None:
     """Raise SilentClip for a clip without sound: something went wrong in the model, no fitting mends it."""
     if not float(np.abs(result.audio).max(initial=0.0)) > SILENT:
         raise SilentClip(
-            f"nothing is to be heard in what seed {seed} made, so no clip was written: try another seed, "
+            f"nothing can be heard in what seed {seed} made, so no clip was written: try another seed, "
             "another prompt, or fewer adapters"
         )

@@ -46,7 +46,7 @@ class SongPlan:
         )
         if not known or values["takes_at_once"] < 1 or not values["stages"]:
             raise InvalidRequest(
-                "the sidecar's plan is not one: expected stages, dtype, window and the others"
+                "the sidecar's plan is incomplete: expected stages, dtype, window and the others"
             )
         chosen = {field.name: values[field.name] for field in fields(cls)}
         return cls(**chosen | {"stages": tuple(str(name) for name in values["stages"])})

@@ -30,7 +30,7 @@ class Signature:
     def __post_init__(self) -> None:
         if not 1 <= self.numerator <= MAX_NUMERATOR or self.denominator not in DENOMINATORS:
             raise InvalidRequest(
-                f"time signature {self.numerator}/{self.denominator:.6g} is not one: expected "
+                f"time signature {self.numerator}/{self.denominator:.6g} is not possible: expected "
                 f"1–{MAX_NUMERATOR} over {', '.join(map(str, DENOMINATORS))}, for example 4/4 or 7/8"
             )
 
@@ -42,7 +42,7 @@ class Signature:
         match = re.fullmatch(r"\s*(\d{1,4})\s*/\s*(\d{1,4})\s*", text) if isinstance(text, str) else None
         if match is None:
             raise InvalidRequest(
-                f"time signature {text!r:.40} is not one: expected N/D, for example 4/4 or 7/8"
+                f"time signature {text!r:.40} is not understood: expected N/D, for example 4/4 or 7/8"
             )
         return cls(int(match[1]), int(match[2]))
 

@@ -42,7 +42,7 @@ class Key:
     def __post_init__(self) -> None:
         if self.tonic not in range(12) or self.mode not in MODES:
             raise InvalidRequest(
-                f"key {self.tonic!r} {self.mode!r} is not one: expected 0–11 and major or minor"
+                f"key {self.tonic!r} {self.mode!r} is not possible: expected 0–11 and major or minor"
             )
 
     @classmethod
@@ -60,7 +60,7 @@ class Key:
         )
         if match is None:
             raise InvalidRequest(
-                f"key {text!r:.40} is not one: expected a tonic A–G, # or b, and major or minor: F# minor"
+                f"key {text!r:.40} is not understood: expected a tonic A–G, # or b, and major or minor: F# minor"
             )
         step = _ACCIDENTALS[match[2] or ""]
         tonic = (_LETTERS[match[1].upper()] + step) % 12

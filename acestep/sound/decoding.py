@@ -125,8 +125,7 @@ def opened(file: Path, view: View) -> Iterator[Any]:
         kinds = {(sound.samplerate, sound.channels) for sound in sounds}
         if len(kinds) > 1:
             raise UnreadableAudio(
-                f"{file} holds streams of several sample rates or channels behind one another: expected one "
-                "kind: save them as files of their own"
+                f"{file} holds streams with different sample rates or channels: save them as separate files"
             )
         yield sounds[0] if len(sounds) == 1 else _Joined(sounds)
 

@@ -212,7 +212,7 @@ def bring_in(path: Path, name: str = "", base: str = "", stage: str = "") -> Ent
         raise InvalidRequest(f"name {name!r} cannot be used: choose one with --name")
     target = adapter_files.adapters_folder() / name
     if target.exists() or target.with_suffix(".safetensors").exists():
-        raise AlreadyExists(f"there is an adapter {name!r} already: choose another with --name")
+        raise AlreadyExists(f"adapter {name!r} exists already: choose another with --name")
     if base:
         _require_fit(path, base)
     stages = dict(file.stages)

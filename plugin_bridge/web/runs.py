@@ -190,7 +190,7 @@ class Runs:
             self._on(run, event)
             if run.ended:
                 return
-        raise Unavailable("the daemon ended the job without a word")
+        raise Unavailable("the daemon ended the job without saying why: see its log")
 
     def _on(self, run: Run, event: words.Event) -> None:
         run.message = ""

@@ -206,7 +206,7 @@ class Turnstile(grpc.ServerInterceptor):
         with self._lock:
             for key, limit in zip(both, (quota.per_address, quota.in_all), strict=True):
                 if self._running[key] >= limit:
-                    raise Busy(f"{limit} {quota.what} are open, and no more may be: end some")
+                    raise Busy(f"{limit} {quota.what} are open already: end some first")
             self._running.update(both)
         try:
             yield

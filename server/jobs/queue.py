@@ -128,7 +128,7 @@ class JobQueue:
             return
         waiting = self.waiting_count + len(self._entering)
         if waiting >= self.limit:
-            raise Busy(f"{waiting} jobs are waiting, and no more may: cancel some or try again later")
+            raise Busy(f"{waiting} jobs are waiting already, as many as may: cancel some or try again later")
         own = len(self._waiting.get(job.client, ()))
         own += sum(entering.client == job.client for entering in self._entering)
         if own >= self.limit_per_client:

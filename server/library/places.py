@@ -74,7 +74,7 @@ def _beside(home: Path) -> Path:
     folder = Path(tempfile.gettempdir()) / f"acestep-{user}"
     folder.mkdir(exist_ok=True, mode=0o700)
     if os.name == "posix" and folder.lstat().st_uid != user:
-        raise PermissionError(f"{folder} is somebody else's")
+        raise PermissionError(f"{folder} belongs to another user")
     return folder / f"{hashlib.sha256(os.fsencode(os.path.realpath(home))).hexdigest()[:24]}.lock"
 
 
@@ -92,8 +92,8 @@ def _locked(path: Path, home: Path) -> Iterator[TextIO]:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise AlreadyExists(
-                f"a daemon with the home {home} runs already{_whose(home)}: use that one, stop it, or choose "
-                "another home with --home"
+                f"a daemon with the home {home} is already running{_whose(home)}: use it, stop it, or "
+                "choose another home with --home"
             ) from None
         yield file
 

@@ -297,8 +297,8 @@ class OscServer:
         target = self._target("/acestep/subscribe", sender, values)
         if self._socket.is_own(target):
             raise InvalidRequest(
-                f"/acestep/subscribe: port {target[1]} is the daemon's own, which would answer itself "
-                "without end: expected the port that your program listens on"
+                f"/acestep/subscribe: port {target[1]} is the daemon's own: expected the port that your "
+                "program listens on"
             )
         with self._lock:
             self._subscribers.pop(target, None)

@@ -362,7 +362,7 @@ def test_a_home_that_is_deleted_ends_its_daemon_and_meanwhile_admits_no_second_o
     with Process(made, script=HELD) as process:
         shutil.rmtree(made.home)
         made.home.mkdir()
-        with pytest.raises(AlreadyExists, match="runs already"):
+        with pytest.raises(AlreadyExists, match="already running"):
             HomeLock(made.home)
         _, said = process.process.communicate(timeout=WAIT_S)
         assert process.process.returncode == 1
