@@ -60,7 +60,7 @@ class Key:
         )
         if match is None:
             raise InvalidRequest(
-                f"key {text!r:.40} is not understood: expected a tonic A–G, # or b, and major or minor: F# minor"
+                f"key {text!r:.40} is not understood: expected A–G, # or b, and major or minor: F# minor"
             )
         step = _ACCIDENTALS[match[2] or ""]
         tonic = (_LETTERS[match[1].upper()] + step) % 12

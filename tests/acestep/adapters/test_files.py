@@ -161,7 +161,7 @@ ALPHA, SCALE = "layers.0.self_attn.k_proj.alpha", "layers.0.self_attn.k_proj.dor
         ({UP: torch.full((WIDTH, RANK), NAN)}, UP),
         ({DOWN: torch.eye(RANK, WIDTH).where(torch.eye(RANK, WIDTH) == 0, torch.tensor(INF))}, DOWN),
         ({DOWN: torch.full((RANK, WIDTH), 1e300, dtype=torch.float64)}, DOWN),
-        ({DOWN: torch.full((RANK, WIDTH), 1e20), UP: torch.full((WIDTH, RANK), 1e20)}, "only noise"),
+        ({DOWN: torch.full((RANK, WIDTH), 1e20), UP: torch.full((WIDTH, RANK), 1e20)}, "only make noise"),
         ({UP: torch.zeros(WIDTH, RANK, dtype=torch.int8)}, f"{UP} as int8"),
         ({ALPHA: torch.tensor(NAN)}, ALPHA),
         ({ALPHA: torch.tensor(-INF)}, ALPHA),
