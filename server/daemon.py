@@ -23,7 +23,7 @@ from server.grpc.port import GrpcServer
 from server.grpc.service import DaemonService
 from server.jobs import recovery
 from server.jobs import worker as worker_module
-from server.jobs.events import ClipWritten, Event, Failed, Hub
+from server.jobs.events import ClipWritten, Event, Hub
 from server.jobs.intake import Intake
 from server.jobs.journal import Journal
 from server.jobs.queue import JobQueue
@@ -110,8 +110,6 @@ class Daemon:
         self.worker = Worker(
             self.queue,
             self.models,
-            self.hub,
-            self.journal.keep,
             idle_unload_s=config.idle_unload_min * 60,
             produce=self._produce,
         )
@@ -267,8 +265,7 @@ class Daemon:
             return
         self.queue.interrupt(job)
         if not self.queue.wait_idle(CANCEL_S):
-            state, reason, message = job.stopped
-            self.queue.finish(job, state, reason, message, [Failed(job.id, reason, message)])
+            self.queue.finish(job, job.stopped)
 
     def _announce(self) -> None:
         config = self.config

@@ -169,16 +169,16 @@ def _jobs(arguments: argparse.Namespace) -> int:
 def _left(config: Config, limit: int) -> list[Any]:
     """The jobs of a daemon that no longer runs: what it had not finished was interrupted."""
     from server.grpc import wire
+    from server.jobs.job import JobState
     from server.jobs.journal import Journal
-    from server.jobs.queue import INTERRUPTED, UNFINISHED
 
     file = config.home / "jobs.sqlite"
     if not file.exists():
         return []
     found = [wire.job_to_proto(record) for record in Journal(file).newest(limit)]
     for job in found:
-        if job.state in UNFINISHED:
-            job.state, job.reason = INTERRUPTED, "interrupted"
+        if not JobState(job.state).ended:
+            job.state, job.reason = JobState.INTERRUPTED, "interrupted"
             job.message = "the daemon ended before; `acestep serve --resume` makes it again"
     return found
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from acestep.clips.clip import Clip
     from server.cli.remote import Remote
     from server.config import Config
-    from server.jobs.queue import Job
+    from server.jobs.job import Job
 
 DEFAULT_BARS = 4.0
 NUMBERS = {"bpm": float, "bars": float, "seed": int, "takes": int, "candidates": int, "strength": float,
@@ -129,7 +129,7 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Makes the clips; prints one line a clip."""
     from server.cli.settings import settings
-    from server.jobs.queue import Job
+    from server.jobs.job import Job
 
     config, flags = settings(arguments)
     request, only_take, made = wanted(arguments)

@@ -23,8 +23,8 @@ from server.grpc.quotas import address
 from server.grpc.reasons import JOB_KEY, REASON_KEY, STATUS, for_header
 from server.jobs.events import Accepted, ClipWritten, Done, Event, Failed, Hub, Inbox, Progress
 from server.jobs.intake import Intake
+from server.jobs.job import Job, JobState
 from server.jobs.journal import JobRecord, Journal
-from server.jobs.queue import DONE, Job
 from server.jobs.uploads import MAX_CHUNK_BYTES
 from server.jobs.worker import Worker
 from server.library import catalogue
@@ -383,7 +383,7 @@ def _mark(event: Event) -> tuple[type, str]:
 
 
 def _end(record: JobRecord) -> Event:
-    if record.state == DONE:
+    if record.state is JobState.DONE:
         return Done(record.id, len(record.clips))
     return Failed(record.id, record.reason or record.state, record.message)
 

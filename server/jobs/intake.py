@@ -12,7 +12,8 @@ from acestep.console.usage import close
 from acestep.errors import InvalidRequest, NotFound, StorageError, UnreadableAudio
 from acestep.request import AudioRange, GenerateRequest
 from server import logs
-from server.jobs.queue import Job, JobQueue
+from server.jobs.job import Job
+from server.jobs.queue import JobQueue
 from server.jobs.uploads import PREFIX, Uploads
 from server.library import catalogue
 from server.library.places import Disk

@@ -20,14 +20,15 @@ from acestep.errors import AceStepError, InvalidRequest, NotFound, StorageError
 from acestep.request import GenerateRequest
 from acestep.typed_json import Fields
 from server import logs
+from server.jobs.job import Job, JobState
 from server.jobs.notes import Notes
-from server.jobs.queue import DONE, INTERRUPTED, QUEUED, RUNNING, Job
 from server.library import database
 
 KEPT_JOBS = 10_000
 RETRY_S = 0.25
 BUSY_S = 1.0  # a lock that is held longer makes changes late, and new jobs are refused
 log = logs.get("journal")
+_UNFINISHED = (JobState.QUEUED, JobState.RUNNING)
 _PROBE = (
     "SELECT id, client, state, created, changed, folder, request, clips, reason, message, rerun_as, only_take"
     " FROM jobs LIMIT 1"
@@ -49,7 +50,7 @@ class JobRecord:
 
     id: str
     client: str
-    state: str
+    state: JobState
     created: str  # ISO 8601
     folder: Path
     request_json: str
@@ -109,7 +110,7 @@ class JobRecord:
             reason=job.reason,
             message=job.message,
             only_take=job.only_take,
-            fraction=1.0 if job.state == DONE else job.fraction,
+            fraction=1.0 if job.state is JobState.DONE else job.fraction,
             made_json=json.dumps(job.made) if job.made else "",
         )
 
@@ -131,7 +132,7 @@ class _Late:
         One that somebody cancelled is cancelled although its step may still run: it is never made again.
         """
         state, reason, message = job.state, job.reason, job.message
-        if state == RUNNING and job.cancelling.is_set():
+        if state is JobState.RUNNING and job.cancelling.is_set():
             state, reason, message = job.stopped
         return cls(job.id, state, tuple(clip.path for clip in job.clips), reason, message)
 
@@ -237,11 +238,11 @@ class Journal:
     def mark_interrupted(self) -> list[JobRecord]:
         """At start: every job that a dead daemon left queued or running is interrupted; these are they."""
         with self._lock, self._errors():
-            cut = self._rows("WHERE state IN (?, ?) ORDER BY created", (QUEUED, RUNNING))
+            cut = self._rows("WHERE state IN (?, ?) ORDER BY created", _UNFINISHED)
             self._db.execute(
                 "UPDATE jobs SET state = ?, changed = ?, reason = 'interrupted',"
                 " message = 'the daemon ended before the job did' WHERE state IN (?, ?)",
-                (INTERRUPTED, _now(), QUEUED, RUNNING),
+                (JobState.INTERRUPTED, _now(), *_UNFINISHED),
             )
             self._db.execute(
                 "DELETE FROM jobs WHERE id NOT IN (SELECT id FROM jobs ORDER BY created DESC LIMIT ?)",
@@ -253,14 +254,14 @@ class Journal:
     def interrupted(self) -> list[JobRecord]:
         """The interrupted jobs that were not made again yet, oldest first."""
         with self._lock, self._errors():
-            return self._rows("WHERE state = ? AND rerun_as = '' ORDER BY created", (INTERRUPTED,))
+            return self._rows("WHERE state = ? AND rerun_as = '' ORDER BY created", (JobState.INTERRUPTED,))
 
     def mark_done(self, record: JobRecord, clips: Iterable[str]) -> None:
         """A job whose clips were all written before the daemon could say so."""
         with self._lock, self._errors():
             self._db.execute(
                 "UPDATE jobs SET state = ?, changed = ?, clips = ?, reason = '', message = '' WHERE id = ?",
-                (DONE, _now(), json.dumps(list(clips)), record.id),
+                (JobState.DONE, _now(), json.dumps(list(clips)), record.id),
             )
 
     def get(self, job_id: str) -> JobRecord:
@@ -302,7 +303,7 @@ class Journal:
             JobRecord(
                 id=row[0],
                 client=row[1],
-                state=row[2],
+                state=_state(row[2]),
                 created=row[3],
                 folder=Path(row[4]),
                 request_json=row[5],
@@ -321,6 +322,14 @@ class Journal:
 
 def _fields(text: str) -> Fields:
     return typed_json.parse(text, Fields, "the job's request")
+
+
+def _state(text: str) -> JobState:
+    """A word that no version so far has written is that of a job nobody goes on with."""
+    try:
+        return JobState(text)
+    except ValueError:
+        return JobState.INTERRUPTED
 
 
 def _paths(text: str) -> tuple[str, ...]:

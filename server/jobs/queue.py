@@ -1,73 +1,22 @@
-"""Jobs and the bounded queue in which senders take fair turns."""
+"""The bounded queue in which senders take fair turns, and the one owner of every job's state.
+
+`_move` is the only place where a job changes its state: it checks that the new state may follow, has the
+journal write it and the hub tell it. Journal and hub are slow (files, SQLite, sockets), so neither is called
+under the queue's lock: whoever only asks never waits for a disk.
+"""
 
 import contextlib
-import secrets
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from pathlib import Path
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from acestep.errors import Busy, NotFound, Unavailable
-from acestep.request import GenerateRequest
-from server.jobs.events import Accepted, Event, Failed, Hub
-from server.library.places import Disk
+from server.jobs.events import Accepted, Audio, ClipWritten, Done, Event, Failed, Hub, Progress
+from server.jobs.job import MOVES, Ending, Job, JobState
 
-QUEUED, RUNNING, DONE, FAILED, CANCELLED, INTERRUPTED = (
-    "queued",
-    "running",
-    "done",
-    "failed",
-    "cancelled",
-    "interrupted",
-)
-UNFINISHED = (QUEUED, RUNNING)
 KEPT_FINISHED = 500  # finished jobs that stay in memory; older ones are in the journal
-
-
-def new_job_id() -> str:
-    """Sorts by time, short enough to type: `261123-011742-9f3a1c`."""
-    return f"{datetime.now(UTC):%y%m%d-%H%M%S}-{secrets.token_hex(3)}"
-
-
-@dataclass(eq=False)
-class Job:
-    """A request in the daemon. Changed only by the queue and the worker."""
-
-    request: GenerateRequest
-    folder: Path
-    client: str
-    id: str = field(default_factory=new_job_id)
-    stream_audio: bool = False
-    only_take: int | None = None  # make just this take of the batch again
-    made: dict[str, Any] = field(default_factory=dict)  # from its sidecar: plan, checkpoint, heard
-    state: str = QUEUED
-    created: datetime = field(default_factory=lambda: datetime.now(UTC))
-    stage: str = ""
-    fraction: float = 0.0
-    eta_s: float = 0.0
-    clips: list[Any] = field(default_factory=list)  # acestep.clips.clip.Clip
-    reason: str = ""
-    message: str = ""
-    cancelling: threading.Event = field(default_factory=threading.Event)
-    interrupting: bool = False  # it is the daemon that stops, not somebody who cancels
-    disk: Disk | None = None  # of `folder`, as it was when the job was asked for
-    rerun_of: str = ""  # the interrupted job that this one is made in place of
-
-    @property
-    def finished(self) -> bool:
-        """True once the job can change no more."""
-        return self.state not in UNFINISHED
-
-    @property
-    def stopped(self) -> tuple[str, str, str]:
-        """State, reason and message of one that was told to stop while it ran."""
-        if self.interrupting:
-            return INTERRUPTED, "interrupted", "the daemon was stopped while the job ran"
-        return CANCELLED, "cancelled", "cancelled"
 
 
 class JobQueue:
@@ -113,12 +62,16 @@ class JobQueue:
             with self._changed:
                 self._entering.remove(job)
             raise
-        with self._changed:
-            self._entering.remove(job)
-            if not self._closed:
-                return self._enter(job)
-            job.state, job.reason, job.message = CANCELLED, "unavailable", "the daemon was stopping"
-        self._keep(job)
+        with job.telling:  # so that nobody hears of progress or of an end before this
+            with self._changed:
+                self._entering.remove(job)
+                position = None if self._closed else self._enter(job)
+            if position is not None:
+                assert job.request.seed is not None
+                job.announced = True
+                self._hub.publish(Accepted(job.id, position, job.request.seed))
+                return position
+        self._move(job, Ending(JobState.CANCELLED, "unavailable", "the daemon was stopping"))
         raise Unavailable("the daemon is stopping: start it again and resubmit")
 
     def _admit(self, job: Job) -> None:
@@ -139,11 +92,71 @@ class JobQueue:
         self._waiting.setdefault(job.client, deque()).append(job)
         self._jobs[job.id] = job
         self._forget_old()
-        assert job.request.seed is not None
-        # Under the lock, so that no listener hears of progress before it hears of acceptance.
-        self._hub.publish(Accepted(job.id, position, job.request.seed))
         self._changed.notify_all()
         return position
+
+    def _move(
+        self, job: Job, to: Ending, clips: Iterable[Any] = (), only_from: JobState | None = None
+    ) -> bool:
+        """Gives a job its next state: checked, written down, told, in this order.
+
+        False, and nothing happens, where the job has ended already (of two ends the first one counts), or
+        has left the state `only_from`, or would start although the daemon stops.
+        """
+        with self._changed:
+            starts = to.state is JobState.RUNNING
+            if job.finished or (only_from and job.state is not only_from) or (starts and self._closed):
+                return False
+            if to.state not in MOVES[job.state]:
+                raise AssertionError(f"job {job.id} is {job.state} and cannot become {to.state}")
+            self._leave_line(job, served=starts)
+            job.state, job.reason, job.message = to
+            job.clips = list(clips)
+            if starts:
+                self.running = job
+            elif to.state is JobState.DONE:
+                job.fraction = 1.0
+            elif self.running is not job:
+                job.cancelling.set()
+        try:
+            self._keep(job)
+        finally:
+            with job.telling:
+                for event in _news(job) if job.announced else ():
+                    self._hub.publish(event)
+            if job.finished:
+                with self._changed:
+                    if self.running is job:
+                        self.running = None
+                    self._changed.notify_all()
+        return True
+
+    def _leave_line(self, job: Job, served: bool) -> None:
+        """Takes a waiting job out; the client of one that is served goes to the end of the line."""
+        own = self._waiting.get(job.client)
+        if own is None or job not in own:
+            return
+        own.remove(job)
+        if not own:
+            del self._waiting[job.client]
+        elif served:
+            self._waiting.move_to_end(job.client)
+
+    def report(self, job: Job, stage: str, fraction: float, eta_s: float, tell: bool = True) -> None:
+        """How far a running job is. `tell` it to the hub as well; what has ended reports nothing."""
+        with self._changed:
+            if job.finished:
+                return
+            job.stage, job.eta_s = stage, round(max(0.0, eta_s), 2)
+            job.fraction = min(1.0, max(job.fraction, fraction))
+        if tell:
+            self.tell(job, Progress(job.id, job.stage, job.fraction, job.eta_s))
+
+    def tell(self, job: Job, event: Progress | Audio) -> None:
+        """Tells the hub what a job does, unless it has ended."""
+        with job.telling:
+            if not job.finished:
+                self._hub.publish(event)
 
     def run_soon(self, errand: Callable[[], None]) -> None:
         """Has the worker's thread call `errand` before the next job: loading and unloading of models."""
@@ -161,66 +174,47 @@ class JobQueue:
     def take(self, timeout_s: float | None = None) -> Job | Callable[[], None] | None:
         """The next errand or job for the worker; None after `timeout_s` or when closed and empty."""
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        while True:
+            item = self._next(deadline)
+            if not isinstance(item, Job) or self._move(item, Ending(JobState.RUNNING)):
+                return item
+
+    def _next(self, deadline: float | None) -> Job | Callable[[], None] | None:
         with self._changed:
             while True:
                 if self._errands:
                     return self._errands.popleft()
-                if self._waiting:
-                    return self._next_job()
                 if self._closed:
                     return None
+                if self._waiting:
+                    return next(iter(self._waiting.values()))[0]
                 left = None if deadline is None else deadline - time.monotonic()
                 if left is not None and left <= 0:
                     return None
                 self._changed.wait(left)
 
-    def _next_job(self) -> Job:
-        client, own = self._waiting.popitem(last=False)
-        job = own.popleft()
-        if own:
-            self._waiting[client] = own  # to the end: everybody else has a turn first
-        job.state = RUNNING
-        self.running = job
-        return job
-
-    def finish(
-        self, job: Job, state: str, reason: str = "", message: str = "", events: Sequence[Event] = ()
-    ) -> bool:
+    def finish(self, job: Job, ending: Ending, clips: Iterable[Any] = ()) -> bool:
         """The job that ran has ended: written down, then told, then the next one's turn.
 
         False, and nothing happens, where it had ended before.
         """
-        with self._changed:
-            if job.finished:
-                return False
-            job.state, job.reason, job.message = state, reason, message
-        try:
-            self._keep(job)
-        finally:
-            for event in events:
-                self._hub.publish(event)
-            with self._changed:
-                if self.running is job:
-                    self.running = None
-                self._changed.notify_all()
-        return True
+        return self._move(job, ending, clips)
 
     def cancel(self, job_id: str) -> Job:
         """Cancels a queued job at once, a running one within its current step. Raises NotFound.
 
         Written down before this returns: a job that was cancelled is not made again after a crash.
         """
+        job = self.get(job_id)
+        ending = Ending(JobState.CANCELLED, "cancelled", "cancelled before it started")
+        if self._move(job, ending, only_from=JobState.QUEUED):
+            return job
         with self._changed:
-            job = self.get(job_id)
-            waits, runs = job.state == QUEUED, job.state == RUNNING
-            if waits:
-                self._take_out(job, CANCELLED, "cancelled", "cancelled before it started")
-            elif runs:
+            runs = job.state is JobState.RUNNING
+            if runs:
                 job.interrupting = False
                 job.cancelling.set()
-        if waits:
-            self._tell_end(job)
-        elif runs:
+        if runs:
             self._keep(job)
         return job
 
@@ -231,31 +225,15 @@ class JobQueue:
                 job.interrupting = True
                 job.cancelling.set()
 
-    def _take_out(self, job: Job, state: str, reason: str, message: str) -> None:
-        own = self._waiting[job.client]
-        own.remove(job)
-        if not own:
-            del self._waiting[job.client]
-        job.state, job.reason, job.message = state, reason, message
-        job.cancelling.set()
-
-    def _tell_end(self, job: Job) -> None:
-        try:
-            self._keep(job)
-        finally:
-            self._hub.publish(Failed(job.id, job.reason, job.message))
-
     def close(self) -> None:
         """Takes no more jobs and ends the waiting ones as interrupted, so that `--resume` reruns them."""
         with self._changed:
             self._closed = True
-            ended = [job for own in self._waiting.values() for job in own]
-            for job in ended:
-                message = "the daemon was stopped before the job started"
-                self._take_out(job, INTERRUPTED, "interrupted", message)
+            waiting = [job for own in self._waiting.values() for job in own]
             self._changed.notify_all()
-        for job in ended:
-            self._tell_end(job)
+        message = "the daemon was stopped before the job started"
+        for job in waiting:
+            self._move(job, Ending(JobState.INTERRUPTED, "interrupted", message), only_from=JobState.QUEUED)
 
     def wait_idle(self, timeout_s: float) -> bool:
         """Waits until no job runs; False if one still does."""
@@ -286,10 +264,18 @@ class JobQueue:
     @property
     def waiting_count(self) -> int:
         """How many jobs are queued."""
-        return sum(len(own) for own in self._waiting.values())
+        with self._changed:
+            return sum(len(own) for own in self._waiting.values())
 
     def _forget_old(self) -> None:
         if len(self._jobs) <= KEPT_FINISHED + self.limit:
             return
         for job_id in [job_id for job_id, job in self._jobs.items() if job.finished][: self.limit]:
             del self._jobs[job_id]
+
+
+def _news(job: Job) -> Sequence[Event]:
+    """What everybody is told when a job has come to the state it is in."""
+    if job.state is JobState.DONE:
+        return [*(ClipWritten(job.id, clip) for clip in job.clips), Done(job.id, len(job.clips))]
+    return [Failed(job.id, job.reason, job.message)] if job.finished else []

@@ -1,4 +1,4 @@
-"""The one thread that owns the model: takes jobs in turn, produces their clips, tells the hub.
+"""The one thread that owns the model: takes jobs in turn, produces their clips, tells the queue how it went.
 
 The only place that catches every exception: a job that fails must not take the daemon with it. Knows
 nothing of the wire.
@@ -13,8 +13,9 @@ from typing import Any, TypeVar
 from acestep.errors import AceStepError, Cancelled, Interrupted, OutOfMemory, StorageError
 from acestep.music.grid import SAMPLE_RATE_HZ
 from server import logs
-from server.jobs.events import Audio, ClipWritten, Done, Event, Failed, Hub, Progress
-from server.jobs.queue import DONE, FAILED, Job, JobQueue
+from server.jobs.events import Audio
+from server.jobs.job import Ending, Job, JobState
+from server.jobs.queue import JobQueue
 from server.library.places import Disk
 from server.models import Models
 
@@ -49,16 +50,12 @@ class Worker:
         self,
         queue: JobQueue,
         models: Models,
-        hub: Hub,
-        keep: Callable[[Job], None],
         *,
         idle_unload_s: float = 0.0,
         produce: Callable[..., list[Any]] = make_clips,
     ):
         self._queue = queue
         self._models = models
-        self._hub = hub
-        self._keep = keep  # the journal's
         self._idle_unload_s = idle_unload_s
         self._produce = produce
         self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
@@ -119,24 +116,20 @@ class Worker:
 
     def _run_job(self, job: Job) -> None:
         started = time.monotonic()
-        self._keep(job)
         log.info("job_started", job=job.id, client=job.client)
         try:
             clips = self._make(job)
         except Exception as error:  # noqa: BLE001 (the job fails, the daemon lives)
             self._fail(job, error)
             return
-        job.clips = clips
-        job.fraction = 1.0
-        told: list[Event] = [*(ClipWritten(job.id, clip) for clip in clips), Done(job.id, len(clips))]
-        self._queue.finish(job, DONE, events=told)
+        self._queue.finish(job, Ending(JobState.DONE), clips)
         log.info("job_done", job=job.id, clips=len(clips), seconds=round(time.monotonic() - started, 3))
 
     def _make(self, job: Job) -> list[Any]:
         if job.cancelling.is_set():
             raise Cancelled("cancelled before it started")
         cascade = self._models.use(job.request.cascade)
-        reporter = _Reporter(job, self._publish, cascade)
+        reporter = _Reporter(job, self._queue, cascade)
         on_audio = reporter.audio if job.stream_audio else None
         disk = job.disk or Disk(job.folder)
 
@@ -150,43 +143,35 @@ class Worker:
     def _fail(self, job: Job, error: Exception) -> None:
         ours = _as_ours(error)
         if isinstance(ours, Cancelled):
-            state, reason, message = job.stopped
+            ending = job.stopped
         else:
-            state, reason, message = FAILED, ours.reason, str(ours)
-            log.error("job_failed", job=job.id, reason=reason, message=message, exc_info=ours is not error)
-        self._queue.finish(job, state, reason, message, [Failed(job.id, reason, message)])
-        log.info("job_ended", job=job.id, state=state, reason=reason)
-
-    def _publish(self, event: Event) -> None:
-        self._hub.publish(event)
+            ending = Ending(JobState.FAILED, ours.reason, str(ours))
+            unforeseen = ours is not error
+            log.error("job_failed", job=job.id, reason=ours.reason, message=str(ours), exc_info=unforeseen)
+        self._queue.finish(job, ending)
+        log.info("job_ended", job=job.id, state=ending.state, reason=ending.reason)
 
 
 class _Reporter:
     """Turns the engine's callbacks of one job into events, not more often than somebody can look."""
 
-    def __init__(self, job: Job, publish: Callable[[Event], None], cascade: Any):
+    def __init__(self, job: Job, queue: JobQueue, cascade: Any):
         self._job = job
-        self._publish = publish
+        self._queue = queue
         self._rate_hz = int(getattr(getattr(cascade, "codec", None), "sample_rate_hz", SAMPLE_RATE_HZ))
         self._last_s = 0.0
 
     def progress(self, progress: Any) -> None:
         """Called with an `acestep.model.cascade.Progress`."""
-        job, now = self._job, time.monotonic()
-        fraction = min(1.0, max(job.fraction, float(progress.fraction)))
-        skip = progress.stage == job.stage and now - self._last_s < PROGRESS_INTERVAL_S
-        job.stage, job.fraction, job.eta_s = (
-            progress.stage,
-            fraction,
-            round(max(0.0, float(progress.eta_s)), 2),
-        )
-        if not skip:
+        now = time.monotonic()
+        tell = progress.stage != self._job.stage or now - self._last_s >= PROGRESS_INTERVAL_S
+        if tell:
             self._last_s = now
-            self._publish(Progress(job.id, job.stage, job.fraction, job.eta_s))
+        self._queue.report(self._job, progress.stage, float(progress.fraction), float(progress.eta_s), tell)
 
     def audio(self, take: int, start_sample: int, samples: Any) -> None:
         """Called with a decoded window [C, N]."""
-        self._publish(Audio(self._job.id, take, start_sample, self._rate_hz, samples))
+        self._queue.tell(self._job, Audio(self._job.id, take, start_sample, self._rate_hz, samples))
 
 
 def _as_ours(error: BaseException) -> AceStepError:

@@ -15,7 +15,7 @@ from protos import WIRE_VERSION
 from server import logs
 from server.jobs.events import Accepted, ClipWritten, Done, Event, Failed, Hub, Progress
 from server.jobs.intake import Intake
-from server.jobs.queue import Job
+from server.jobs.job import Job
 from server.osc.address import PREFIX, is_pattern, matching, pressed
 from server.osc.monitor import Monitors
 from server.osc.packets import MAX_MESSAGE_BYTES, Message, encode, parse
