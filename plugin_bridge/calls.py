@@ -18,7 +18,7 @@ import platformdirs
 from plugin_bridge import words
 from plugin_bridge.command import expanded
 from plugin_bridge.errors import InvalidRequest, Unavailable, Unsupported
-from protos import AUDIO_ENDINGS, OWNER_FILE, OWNER_KEY, WIRE_VERSION
+from protos import AUDIO_ENDINGS, OWNER_FILE, OWNER_KEY, WIRE_VERSION, speaks_ours
 from protos.acestep.v1 import acestep_pb2 as pb
 
 ADDRESS = "127.0.0.1:50551"
@@ -134,7 +134,7 @@ def home() -> Path:
 
 def check_wire(status: words.Status, address: str) -> None:
     """Raises Unsupported when daemon and bridge speak different wire versions, with the fix."""
-    if status.wire_version.split(".")[0] != WIRE_VERSION.split(".")[0]:
+    if not speaks_ours(status.wire_version):
         raise Unsupported(
             f"the daemon at {address} ({status.version}) speaks wire version {status.wire_version or '?'}, "
             f"this bridge speaks {WIRE_VERSION}: install the same release on both sides "

@@ -18,7 +18,7 @@ from plugin_bridge.ableton.AceStep import settings as live_settings
 from plugin_bridge.client import Bridge
 from plugin_bridge.errors import BridgeError, Unavailable
 from plugin_bridge.words import Status
-from protos import WIRE_VERSION
+from protos import WIRE_VERSION, speaks_ours
 
 PING_S = 1.0
 
@@ -95,7 +95,7 @@ def ping(host: str, port: int) -> Finding:
             return Finding(False, f"no answer by OSC on port {port}: is it the daemon that holds this port?")
     took_ms = (time.perf_counter() - began) * 1000
     wire = str(args[1]) if len(args) > 1 else "?"
-    if wire != WIRE_VERSION:
+    if not speaks_ours(wire):
         return Finding(False, f"OSC on port {port} speaks wire version {wire}, expected {WIRE_VERSION}")
     return Finding(True, f"the daemon answers on port {port} (OSC) in {took_ms:.1f} ms")
 
@@ -150,7 +150,7 @@ def _spoken(plan: folders.Plan) -> str:
         path = plan.folder / inside
         text = path.read_text("utf-8", "replace") if path.is_file() else ""
         found = re.search(r'^WIRE_VERSION = "(.*?)"', text, re.MULTILINE)
-        if found and found[1] != WIRE_VERSION:
+        if found and not speaks_ours(found[1]):
             return f" (it speaks wire version {found[1]}, expected {WIRE_VERSION})"
     return ""
 

@@ -8,6 +8,7 @@ import re
 from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from plugin_bridge.ableton.AceStep import daemon as live_daemon
 from plugin_bridge.ableton.AceStep import request as live_request
 from plugin_bridge.ableton.AceStep import script as live_script
 from plugin_bridge.ableton.AceStep.triggers import Triggers
-from protos import WIRE_VERSION
+from protos import WIRE_VERSION, speaks_ours
 from server.osc.packets import encode
 from server.osc.session import MESSAGES, NAMED
 
@@ -168,7 +169,7 @@ def test_the_plugin_says_and_hears_only_what_the_contract_says() -> None:
     said = spoken(source)
     assert said, "the plugin speaks to the daemon"
     assert said <= ACTIONS | SETTINGS | set(ANSWERS)
-    assert set(re.findall(r'\badd\("([a-z_]+)"', source)) <= NAMES
+    assert set(re.findall(r'\badd\("([a-z_]+)"', source)) <= NAMES | {"tag"}
 
 
 def test_every_side_speaks_the_same_wire_version() -> None:
@@ -179,6 +180,44 @@ def test_every_side_speaks_the_same_wire_version() -> None:
     ]
     assert len(found) >= 2
     assert set(found) == {WIRE_VERSION}
+
+
+@pytest.mark.parametrize(
+    ("wire", "ours"),
+    [
+        *[(wire, True) for wire in ("1", "1.0", "1.7", "1.0.3")],
+        *[(wire, False) for wire in ("", "0", "2", "2.1", "10", "11.0", ".1", "x", "one")],
+    ],
+)
+def test_every_side_compares_wire_versions_alike(wire: str, ours: bool) -> None:
+    assert speaks_ours(wire) is ours
+    assert live_daemon.speaks_ours(wire) is ours
+    (function,) = [
+        node
+        for node in ast.parse(texts_of(REAPER)).body
+        if isinstance(node, ast.FunctionDef) and node.name == "speaks_ours"
+    ]
+    names: dict[str, Any] = {"WIRE_VERSION": WIRE_VERSION}
+    exec(compile(ast.Module([function], []), str(REAPER), "exec"), names)
+    assert names["speaks_ours"](wire) is ours
+    in_plugin = texts_of(PLUGIN / "tests" / "test_link.cpp")
+    (line,) = [
+        line for line in in_plugin.splitlines() if f"CHECK{'' if ours else '_FALSE'}(speaks_ours(" in line
+    ]
+    assert f'"{wire}"' in line
+
+
+def test_nobody_compares_wire_versions_in_a_way_of_its_own() -> None:
+    own = r"(?:WIRE_VERSION|kWireVersion|wire_version)\S* *(?:==|!=)|(?:==|!=) *(?:WIRE_VERSION|kWireVersion)"
+    sources = [
+        path for part in ("server", "plugin_bridge", "protos") for path in (ROOT / part).rglob("*.py")
+    ] + plugin_sources()
+    found = [path for path in sources for line in texts_of(path).splitlines() if re.search(own, line)]
+    assert {path.relative_to(ROOT).as_posix() for path in found} == {
+        "protos/__init__.py",
+        "plugin_bridge/ableton/AceStep/daemon.py",
+        "plugin_bridge/reaper/acestep.py",
+    }
 
 
 def test_the_scripts_have_the_version_of_the_package() -> None:

@@ -80,7 +80,7 @@ def test_what_does_not_fit_is_said_on_stderr_where_only_paths_are_printed(
 ) -> None:
     import dataclasses
 
-    from server.jobs.queue import Job
+    from server.jobs.job import Job
     from tests.support import daemons
 
     whole = daemons.write_short_clip

@@ -176,6 +176,12 @@ def daemon_port() -> int:
         return OSC_PORT
 
 
+def speaks_ours(wire_version: str) -> bool:
+    """Whether a daemon that speaks this wire version understands us: the part before the first dot is the
+    same. Every bridge compares so."""
+    return wire_version.split(".")[0] == WIRE_VERSION.split(".")[0]
+
+
 # --- one job ----------------------------------------------------------------------------------------
 
 
@@ -189,7 +195,7 @@ class Part:
         self.message = self._message(answers)
         self.folder = self._folder()
         self.item: Any = None
-        self.job = ""
+        self.job = self.tag = ""
         self.over = False
         self.greeted = self.asked_at = 0.0
         self.daemon = ("127.0.0.1", daemon_port())
@@ -249,11 +255,11 @@ class Part:
         """One answer of the daemon."""
         if address == "/acestep/pong" and not self.greeted:
             self._on_pong(*(str(value) for value in args[:2]))
-        elif address == "/acestep/accepted" and not self.job:
+        elif address == "/acestep/accepted" and args[1:2] == [self.tag]:
             self.job = args[0]
             tell(f"making {self.prompt} …")
         elif address == "/acestep/error":
-            self._on_error(*(str(value) for value in args[:3]))
+            self._on_error(*(str(value) for value in args[:4]))
         elif args and args[0] == self.job:
             if address == "/acestep/clip":
                 self._on_clip(args[1], args[2], args[3], args[5])
@@ -261,22 +267,27 @@ class Part:
                 self.over = True
 
     def _on_pong(self, version: str = "?", wire: str = "?") -> None:
-        if wire.split(".")[0] != WIRE_VERSION:
+        if not speaks_ours(wire):
             raise Told(
                 f"the daemon ({version}) speaks wire version {wire}, this script {WIRE_VERSION}: install one "
                 "release on both sides (`make install` in the newer clone, `plugin-bridge install reaper`)"
             )
         self.greeted = self.asked_at = time.monotonic()
         self._send("/acestep/session", "REAPER")
-        self._send("/acestep/generate", *self.message, *(("folder", self.folder) if self.folder else ()))
+        self._ask()
 
-    def _on_error(self, reason: str = "", message: str = "", job: str = "") -> None:
-        if job and job != self.job:
+    def _ask(self) -> None:
+        self.tag = str(int(self.tag or "0") + 1)
+        folder = ("folder", self.folder) if self.folder else ()
+        self._send("/acestep/generate", *self.message, *folder, "tag", self.tag)
+
+    def _on_error(self, reason: str = "", message: str = "", job: str = "", tag: str = "") -> None:
+        if job != self.job or (tag and tag != self.tag):
             return
         if reason == "forbidden_path" and not self.job and self.folder:
             tell("the daemon may not write beside the project: using the samples folder")
             self.folder = ""
-            self._send("/acestep/generate", *self.message)
+            self._ask()
             return
         raise Told(message or reason)
 

@@ -12,7 +12,7 @@ from typing import Any
 import grpc
 
 from acestep.errors import AceStepError, InvalidRequest, Unavailable
-from protos import OWNER_KEY, WIRE_VERSION
+from protos import OWNER_KEY, WIRE_VERSION, speaks_ours
 from protos.acestep.v1 import acestep_pb2 as pb
 from protos.acestep.v1 import acestep_pb2_grpc
 from server.config import Config
@@ -72,7 +72,7 @@ class Remote:
                     f"--home, or {_given(flags)}"
                 )
             return None  # the port that this home's daemon had is another's by now
-        if status.wire_version.split(".")[0] != WIRE_VERSION.split(".")[0]:
+        if not speaks_ours(status.wire_version):
             channel.close()
             raise Unavailable(
                 f"the daemon at {target} is version {status.version} and speaks wire version "

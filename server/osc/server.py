@@ -5,7 +5,6 @@ A message that is wrong in any way is answered with /acestep/error and changes n
 
 import json
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,14 +16,15 @@ from server.jobs.events import Accepted, ClipWritten, Done, Event, Failed, Hub, 
 from server.jobs.intake import Intake
 from server.jobs.job import Job
 from server.osc.address import PREFIX, is_pattern, matching, pressed
+from server.osc.listeners import Listeners
 from server.osc.monitor import Monitors
 from server.osc.packets import MAX_MESSAGE_BYTES, Message, encode, parse
 from server.osc.session import MESSAGES, Address, Fields, Sessions, Setting, describe, read
 from server.osc.socket import OscSocket
+from server.osc.tags import split_tag, tag_of
 from server.security import RateLimit, Senders
 
 MAX_ERROR_CHARS = 1_500
-MAX_SUBSCRIBERS = 64
 BUTTONS = ("ping", "generate", "cancel", "status", "subscribe", "unsubscribe")  # 1 acts, 0 is the release
 PATTERN_ACTIONS = ("ping", "status", "subscribe", "unsubscribe")
 BUTTON_PROMPT = "instrumental loop"  # for a page that never sent one: tempo, key and bars say the rest
@@ -62,10 +62,8 @@ class OscServer:
         self._left = MAX_PACKET_ANSWER_BYTES  # of what the packet that is being read may be answered
         self._answers = RateLimit(ANSWER_BYTES_PER_S, ANSWER_BYTES_AT_ONCE)
         self.sessions = Sessions()
-        self._lock = threading.Lock()
-        self._subscribers: OrderedDict[Address, Address] = OrderedDict()  # target → who asked
+        self._listeners = Listeners()
         self._monitors = Monitors()
-        self._audience: dict[str, list[Address]] = {}  # job → who is told of it beside the subscribers
         self._socket = OscSocket(address)
         self._thread = threading.Thread(target=self._run, name="osc", daemon=True)
         self._leave = hub.listen(self._tell)
@@ -129,10 +127,11 @@ class OscServer:
             except AceStepError as error:
                 refused += 1
                 if refused <= MAX_REFUSALS:
-                    self._refuse(sender, error)
+                    self._refuse(sender, error, tag_of(message.address, message.values))
             except Exception as error:
                 log.error("message_failed", address=message.address, exc_info=True)
-                self._refuse(sender, AceStepError(f"an error inside the daemon ({error}): see its log"))
+                fault = AceStepError(f"an error inside the daemon ({error}): see its log")
+                self._refuse(sender, fault, tag_of(message.address, message.values))
         if refused > MAX_REFUSALS:
             more = refused - MAX_REFUSALS
             self._refuse(sender, InvalidRequest(f"{more} more messages of the bundle are wrong"))
@@ -207,19 +206,19 @@ class OscServer:
                 + (describe(values[0]) if values else "nothing")
             )
         session = self.sessions.of(sender)
+        tag, values = split_tag(values)
         request, folder = session.request(values[0], values[1:])
         attended: list[str] = []
 
         def attend(job: Job) -> None:
             attended.append(job.id)
-            self.attend(job.id, sender)
+            self._listeners.attend(job.id, sender, tag)
 
         try:
             self._intake.submit(request, client=session.client, folder=folder, before_queueing=attend)
         except AceStepError:
-            with self._lock:
-                for job in attended:
-                    self._audience.pop(job, None)
+            for job in attended:
+                self._listeners.forget(job)
             raise
 
     def generate_by_pad(self) -> None:
@@ -248,14 +247,8 @@ class OscServer:
 
     def _tell_error(self, error: AceStepError) -> None:
         log.warning("midi_refused", reason=error.reason, message=str(error))
-        self._send([], encode("/acestep/error", error.reason, str(error)[:MAX_ERROR_CHARS], ""))
-
-    def attend(self, job: str, target: Address) -> None:
-        """From now on this address is told what happens to the job."""
-        with self._lock:
-            audience = self._audience.setdefault(job, [])
-            if target not in audience:
-                audience.append(target)
+        datagram = encode("/acestep/error", error.reason, str(error)[:MAX_ERROR_CHARS], "")
+        self._send_to(self._listeners.subscribers(), datagram)
 
     def _cancel(self, sender: Address, values: Sequence[Any]) -> None:
         queue = self._intake.queue
@@ -270,7 +263,7 @@ class OscServer:
             )
             raise NotFound(f"{what}: nothing to cancel")
         for job in jobs:
-            self.attend(job.id, sender)
+            self._listeners.attend(job.id, sender)
             queue.cancel(job.id)
 
     def _send_state(self, sender: Address, values: Sequence[Any]) -> None:
@@ -300,21 +293,12 @@ class OscServer:
                 f"/acestep/subscribe: port {target[1]} is the daemon's own: expected the port that your "
                 "program listens on"
             )
-        with self._lock:
-            self._subscribers.pop(target, None)
-            self._subscribers[target] = sender
-            if len(self._subscribers) > MAX_SUBSCRIBERS:
-                self._subscribers.popitem(last=False)
+        self._listeners.subscribe(target, sender)
 
     def _unsubscribe(self, sender: Address, values: Sequence[Any]) -> None:
         target = self._target("/acestep/unsubscribe", sender, values)
         self._monitors.remove(sender)
-        with self._lock:
-            if self._subscribers.pop(target, None) is None and not values:
-                # A program like oscsend, whose own port is another each time: what its host named goes.
-                for target, asked in list(self._subscribers.items()):
-                    if target[0] == sender[0] and asked != target:
-                        del self._subscribers[target]
+        self._listeners.unsubscribe(target, sender, named=bool(values))
 
     def _target(self, what: str, sender: Address, values: Sequence[Any]) -> Address:
         """Only the port can be another than the sender's: nobody can have a third machine flooded."""
@@ -326,17 +310,17 @@ class OscServer:
             raise InvalidRequest(f"{what}: port {port} is not possible: expected 1–65535")
         return (sender[0], port)
 
-    def _refuse(self, sender: Address, error: AceStepError) -> None:
+    def _refuse(self, sender: Address, error: AceStepError, tag: str = "") -> None:
         log.warning(
             "message_refused", sender=f"{sender[0]}:{sender[1]}", reason=error.reason, message=str(error)
         )
-        self.answer(sender, "/acestep/error", error.reason, str(error)[:MAX_ERROR_CHARS], "")
+        self.answer(sender, "/acestep/error", error.reason, str(error)[:MAX_ERROR_CHARS], "", tag=tag)
 
     def _tell(self, event: Event) -> None:
         """A hub listener: the event as a message to the job's audience and all subscribers."""
         match event:
             case Accepted():
-                self._send_for(event.job, "/acestep/accepted", event.job)
+                self._tell_accepted(event.job)
             case Progress():
                 values = (event.job, event.stage, float(event.fraction), float(event.eta_s))
                 self._send_for(event.job, "/acestep/progress", *values)
@@ -352,28 +336,28 @@ class OscServer:
                 message = event.message[:MAX_ERROR_CHARS]
                 self._send_for(event.job, "/acestep/error", event.reason, message, event.job, last=True)
 
-    def _send_for(self, job: str, address: str, *values: str | float | int, last: bool = False) -> None:
-        with self._lock:
-            targets = self._audience.pop(job, []) if last else list(self._audience.get(job, ()))
-        self._send(targets, encode(address, *values))
+    def _tell_accepted(self, job: str) -> None:
+        tag, tagged, others = self._listeners.of_acceptance(job)
+        self._send_to(tagged, encode("/acestep/accepted", job, tag))
+        self._send_to(others, encode("/acestep/accepted", job))
 
-    def answer(self, sender: Address, address: str, *values: str | float | int) -> None:
-        """Sends to the sender and to all subscribers, within the bytes that one packet and one host get."""
-        datagram = encode(address, *values)
-        self._left -= len(datagram)
+    def _send_for(self, job: str, address: str, *values: str | float | int, last: bool = False) -> None:
+        self._send_to(self._listeners.of_job(job, last), encode(address, *values))
+
+    def answer(self, sender: Address, address: str, *values: str | float | int, tag: str = "") -> None:
+        """Sends to the sender and to all subscribers, within the bytes that one packet and one host get.
+
+        `tag`: one value more, for the sender and its own subscriptions only.
+        """
+        plain = encode(address, *values)
+        tagged = encode(address, *values, tag) if tag else plain
+        self._left -= len(tagged)
         if self._left < 0:
             log.debug("answer_dropped", sender=f"{sender[0]}:{sender[1]}", address=address)
             return
-        with self._lock:
-            targets = list(dict.fromkeys([sender, *self._subscribers]))
-        allowed = [target for target in targets if self._answers.allows(target[0], len(datagram))]
-        self._send_to(allowed, datagram)
-
-    def _send(self, targets: list[Address], datagram: bytes) -> None:
-        """To these and to all subscribers."""
-        with self._lock:
-            everyone = list(dict.fromkeys([*targets, *self._subscribers]))
-        self._send_to(everyone, datagram)
+        for targets, datagram in zip(self._listeners.of_answer(sender), (tagged, plain), strict=True):
+            allowed = [target for target in targets if self._answers.allows(target[0], len(datagram))]
+            self._send_to(allowed, datagram)
 
     def _send_to(self, targets: list[Address], datagram: bytes) -> None:
         for target in targets:

@@ -247,9 +247,9 @@ def test_an_idle_model_is_unloaded_and_comes_back(tmp_path: Path) -> None:
 
 
 def test_an_idle_cascade_leaves_the_memory() -> None:
-    hub, models = Hub(), Models("nano", "cpu")
-    queue = JobQueue(hub, lambda job: None, 1, 1)
-    worker = Worker(queue, models, hub, lambda job: None, idle_unload_s=0.05)
+    models = Models("nano", "cpu")
+    queue = JobQueue(Hub(), lambda job: None, 1, 1)
+    worker = Worker(queue, models, idle_unload_s=0.05)
     worker.start()
     loaded = worker.call(lambda: weakref.ref(models.use())).result(timeout=120)
     until = time.monotonic() + WAIT_S

@@ -19,7 +19,7 @@ from acestep.sources.sidecar import read_sidecar
 from protos.acestep.v1 import acestep_pb2 as pb
 from server import logs
 from server.grpc.reasons import MAX_HEADER_BYTES, for_header
-from server.jobs.queue import Job
+from server.jobs.job import Job
 from server.library.index import Library, Search
 from server.osc.packets import encode
 from server.osc.server import ANSWER_BYTES_AT_ONCE, ANSWER_BYTES_PER_S, MAX_PACKET_ANSWER_BYTES, MAX_REFUSALS

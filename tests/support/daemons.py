@@ -29,7 +29,7 @@ from protos.acestep.v1 import acestep_pb2 as pb
 from protos.acestep.v1 import acestep_pb2_grpc
 from server import config, logs
 from server.daemon import Daemon
-from server.jobs.queue import Job
+from server.jobs.job import Job
 from server.osc.packets import encode, parse
 
 WAIT_S = 20.0  # only ever reached by a test that fails

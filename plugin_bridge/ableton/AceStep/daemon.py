@@ -24,8 +24,8 @@ MAX_BARS = 4096
 Args = Tuple[Any, ...]
 
 
-class Job:
-    """One request: sent, accepted, then clips until it is done."""
+class SentRequest:
+    """One request: sent, accepted as a job, then clips until it is done."""
 
     def __init__(self, message: Args, folder: str, place: Any) -> None:
         self.message, self.folder, self.place = message, folder, place
@@ -33,12 +33,10 @@ class Job:
         self.sent_at = -1.0
         self.clips = 0
         self.missed = 0
-        self.complaint = ""  # what the daemon said about a request that has no id yet
 
-    @property
-    def args(self) -> Args:
+    def args(self, tag: str) -> Args:
         """What `/acestep/generate` carries."""
-        return self.message + (("folder", self.folder) if self.folder else ())
+        return (*self.message, *(("folder", self.folder) if self.folder else ()), "tag", tag)
 
 
 class Listener:
@@ -53,7 +51,7 @@ class Listener:
     def on_up(self) -> None:
         """The daemon is there: tell it the settings."""
 
-    def on_clip(self, job: Job, new: NewClip) -> None:
+    def on_clip(self, request: SentRequest, new: NewClip) -> None:
         """A clip is ready."""
 
 
@@ -67,9 +65,11 @@ class Daemon:
         self.trouble = ""  # why a daemon that answers is not used
         self.state: dict[str, Any] = {}
         self.session = "Live"
-        self.jobs: collections.OrderedDict[str, Job] = collections.OrderedDict()
-        self._queue: collections.deque[Job] = collections.deque()
-        self._pending: Job | None = None
+        self.jobs: collections.OrderedDict[str, SentRequest] = collections.OrderedDict()
+        self.asked: collections.OrderedDict[str, SentRequest] = (
+            collections.OrderedDict()
+        )  # by the tag sent with it
+        self._tags = 0
         self._told: dict[str, Args] = {}
         self._beat_at = self._heard_at = float("-inf")
         self._now = 0.0
@@ -78,7 +78,7 @@ class Daemon:
     # --- sending ---------------------------------------------------------------------------------
 
     def tick(self, now: float) -> None:
-        """Looks for the daemon, keeps in touch, and sends the next request when it is its turn."""
+        """Looks for the daemon, keeps in touch, and notices requests that nobody answers."""
         self._now = now
         if self.up and now - self._heard_at > LOST_AFTER_S:
             self._lose()
@@ -89,7 +89,9 @@ class Daemon:
             else:
                 self.address = self._find()
                 self._send("/acestep/ping")
-        self._next_request(now)
+        while self.asked and now - next(iter(self.asked.values())).sent_at > ACCEPT_WITHIN_S:
+            self.asked.popitem(last=False)
+            self._listener.on_text("the daemon did not answer: trigger again")
 
     def tell(self, values: dict[str, Args]) -> None:
         """Settings by address; only those that differ from what the daemon was told go out."""
@@ -106,45 +108,35 @@ class Daemon:
             if self.up:
                 self._send("/acestep/session", session)
 
-    def request(self, job: Job) -> str:
-        """Queues a request. "" or why not."""
+    def request(self, request: SentRequest) -> str:
+        """Sends a request. "" or why not."""
         if self.trouble:
             return self.trouble
         if not self.up:
             return self.how_to_start()
-        if len(self._queue) + len(self.jobs) >= MAX_JOBS:
+        if len(self.asked) + len(self.jobs) >= MAX_JOBS:
             return f"{MAX_JOBS} jobs are waiting already: let some finish, or cancel"
-        self._queue.append(job)
-        self._next_request(self._now)
+        self._tags += 1
+        tag = str(self._tags)
+        problem = self._send("/acestep/generate", *request.args(tag))
+        if problem:
+            return "the request could not be sent: " + problem
+        request.sent_at = self._now
+        self.asked[tag] = request
         return ""
 
     def cancel(self) -> int:
         """Cancels everything of this script; how many there were."""
-        count = len(self.jobs) + len(self._queue) + (self._pending is not None)
-        self._queue.clear()
+        count = len(self.jobs) + len(self.asked)
         for job in self.jobs:
             self._send("/acestep/cancel", job)
-        if self._pending is not None:
-            self._send("/acestep/cancel")  # it may be accepted by now: everything of this session
+        if self.asked:
+            self._send("/acestep/cancel")  # they may be accepted by now: everything of this session
         return count
 
     def how_to_start(self) -> str:
         """For the status bar while no daemon answers."""
         return f"no daemon on port {self.address[1]}: run `acestep serve` (or send /acestep/live/start)"
-
-    def _next_request(self, now: float) -> None:
-        job = self._pending
-        if job is not None and now - job.sent_at > (0.25 if job.complaint else ACCEPT_WITHIN_S):
-            self._pending = None
-            self._listener.on_text(job.complaint or "the daemon did not answer: trigger again")
-        if self._pending is None and self._queue and self.up:
-            job = self._queue.popleft()
-            job.sent_at = now
-            problem = self._send("/acestep/generate", *job.args)
-            if problem:
-                self._listener.on_text("the request could not be sent: " + problem)
-            else:
-                self._pending = job
 
     def _send(self, address: str, *args: Any) -> str:
         return self.link.send(self.address, address, *args)
@@ -165,7 +157,7 @@ class Daemon:
 
     def _on_pong(self, args: Args) -> None:
         version, wire = _texts(args, 2)
-        if wire.split(".")[0] != WIRE_VERSION.split(".")[0]:
+        if not speaks_ours(wire):
             self.up = False
             trouble = (
                 f"the daemon ({version}) speaks wire version {wire or '?'}, this script {WIRE_VERSION}: "
@@ -205,15 +197,13 @@ class Daemon:
                 self._listener.on_text(f"job {job.id} was lost with the daemon: trigger again")
 
     def _on_accepted(self, args: Args) -> None:
-        (job_id,) = _texts(args, 1)
-        job = self._pending
-        if job is None or not job_id:
+        job_id, tag = _texts(args, 2)
+        request = self.asked.pop(tag, None)
+        if request is None or not job_id:
             return
-        self._pending = None
-        job.id = job_id
-        self.jobs[job_id] = job
-        self._listener.on_text(f"making {job.message[0]} …")
-        self._next_request(self._now)
+        request.id = job_id
+        self.jobs[job_id] = request
+        self._listener.on_text(f"making {request.message[0]} …")
 
     def _on_progress(self, args: Args) -> None:
         try:
@@ -239,19 +229,15 @@ class Daemon:
             self._listener.on_text("cancelled")
 
     def _on_error(self, args: Args) -> None:
-        reason, message, job_id = _texts(args, 3)
-        job = self.jobs.pop(job_id, None)
-        if job is None and not job_id and self._pending is not None:
-            job = self._pending
-            if reason == "forbidden_path" and job.folder:
-                job.folder = ""
-                self._listener.on_text("the daemon may not write beside the set: using the samples folder")
-                self._pending = None
-                self._queue.appendleft(job)
-                self._next_request(self._now)
-                return
-            job.complaint = message  # it may be about a setting: wait a moment for `accepted`
-            job.sent_at = self._now
+        reason, message, job_id, tag = _texts(args, 4)
+        self.jobs.pop(job_id, None)
+        request = self.asked.pop(tag, None)
+        if request is not None and reason == "forbidden_path" and request.folder:
+            request.folder = ""
+            self._listener.on_text("the daemon may not write beside the set: using the samples folder")
+            problem = self.request(request)
+            if problem:
+                self._listener.on_text(problem)
             return
         self._listener.on_text(message or reason)
 
@@ -265,6 +251,12 @@ class Daemon:
         "/acestep/cancelled": _on_cancelled,
         "/acestep/error": _on_error,
     }
+
+
+def speaks_ours(wire_version: str) -> bool:
+    """Whether a daemon that speaks this wire version understands us: the part before the first dot is the
+    same. Every bridge compares so."""
+    return wire_version.split(".")[0] == WIRE_VERSION.split(".")[0]
 
 
 def read_clip(args: Args) -> NewClip | None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Callable, Generator, NamedTuple, Tuple
 
 from . import settings, slots, starter
-from .daemon import Daemon, Job, Listener
+from .daemon import Daemon, Listener, SentRequest
 from .follow import SongFollower
 from .link import Link
 from .request import Request, title
@@ -195,12 +195,12 @@ class AceStep(Listener):
         self.follower.changed = True
         self._tell()
 
-    def on_clip(self, job: Job, new: NewClip) -> None:
-        place = job.place
+    def on_clip(self, request: SentRequest, new: NewClip) -> None:
+        place = request.place
         target = place.target
         if target.slot is None and not hasattr(target.track, "create_take_lane"):
-            target = target._replace(beat=target.beat + (job.clips - 1) * new.beats)
-        look = (title(place.prompt, new.key, new.bpm, job.clips), int(self.settings["warp_mode"]))
+            target = target._replace(beat=target.beat + (request.clips - 1) * new.beats)
+        look = (title(place.prompt, new.key, new.bpm, request.clips), int(self.settings["warp_mode"]))
         self._insertions.append(slots.insert(self._live, self.song, target, new, look))
 
     def _log(self, text: str) -> None:
@@ -213,7 +213,7 @@ class AceStep(Listener):
         target = slots.find_target(self.song, self._in_arrangement())
         prompt = prompt.strip() or self.request.words(self.song, target.track)
         message = self.request.message(prompt, self.follower.values(), more)
-        problem = self.daemon.request(Job(message, self._folder(), Place(target, prompt)))
+        problem = self.daemon.request(SentRequest(message, self._folder(), Place(target, prompt)))
         if problem:
             raise Refused(problem)
 

@@ -22,7 +22,7 @@ namespace acestep {
 // All the editor shows, copied out at once.
 struct View {
     Project project;
-    std::vector<Job> jobs;
+    std::vector<SentRequest> jobs;
     DaemonState daemon = DaemonState::Searching;
     std::string daemon_version;
     std::uint16_t daemon_port = 0;

@@ -11,14 +11,11 @@ constexpr double kLostAfter_s = 10.0;     // three pings; jobs go on and are sho
 constexpr double kAcceptWithin_s = 6.0;
 constexpr std::size_t kMaxJobs = 32;
 
-// A daemon that names its wire version is judged by it, one that does not by major and minor of its own.
-bool speaks_ours(const OscMessage& pong) {
-    if (const auto wire = pong.text(1)) return *wire == kWireVersion;
-    const std::string version = pong.text(0).value_or(""), family(kDaemonFamily);
-    return version == family || version.starts_with(family + ".");
-}
+std::string_view major(std::string_view version) { return version.substr(0, version.find('.')); }
 
 }  // namespace
+
+bool speaks_ours(std::string_view wire_version) { return major(wire_version) == major(kWireVersion); }
 
 void Link::tick(double now_s, const std::string& session) {
     if (state_ == DaemonState::Connected && now_s - last_pong_s_ > kLostAfter_s) {
@@ -33,10 +30,11 @@ void Link::tick(double now_s, const std::string& session) {
         send_({"/acestep/ping", {}});
         next_ping_s_ = now_s + (state_ == DaemonState::Connected ? kPingPeriod_s : kSearchPeriod_s);
     }
-    if (Job* job = first_asked(); job && now_s - asked_s_ > kAcceptWithin_s) {
-        job->state = Job::State::Failed;
-        job->error = "the daemon did not answer the request";
-        errors_.push_back(job->error + ": is it still running? Generate again once it is connected");
+    for (SentRequest& request : jobs_) {
+        if (request.state != SentRequest::State::Asked || now_s - request.asked_s <= kAcceptWithin_s) continue;
+        request.state = SentRequest::State::Failed;
+        request.error = "the daemon did not answer the request";
+        errors_.push_back(request.error + ": is it still running? Generate again once it is connected");
     }
 }
 
@@ -44,7 +42,7 @@ void Link::pong(const OscMessage& message, double now_s) {
     daemon_version_ = clean_text(message.text(0).value_or(""), 64);
     last_pong_s_ = now_s;
     const DaemonState before = state_;
-    state_ = speaks_ours(message) ? DaemonState::Connected : DaemonState::WrongVersion;
+    state_ = speaks_ours(message.text(1).value_or("")) ? DaemonState::Connected : DaemonState::WrongVersion;
     // a daemon started after us does not know our session: it is told with every ping until it has answered
     if (state_ == DaemonState::Connected && before != state_) next_ping_s_ = now_s + kPingPeriod_s;
 }
@@ -55,14 +53,14 @@ void Link::receive(const OscMessage& message, double now_s) {
     if (address == "/acestep/error") return fail(message);
     if (address == "/acestep/accepted") {
         const auto id = message.text(0);
-        if (Job* job = first_asked(); job && id && !id->empty()) {
+        if (SentRequest* job = asked_with(message.text(1).value_or("")); job && id && !id->empty()) {
             job->id = *id;
-            job->state = Job::State::Running;
+            job->state = SentRequest::State::Running;
             job->stage = "waiting";
         }
         return;
     }
-    Job* job = find(message);
+    SentRequest* job = find(message);
     if (!job) return;  // not one of ours
     if (address == "/acestep/progress") {
         job->stage = clean_text(message.text(1).value_or(""), 100);
@@ -82,10 +80,10 @@ void Link::receive(const OscMessage& message, double now_s) {
         ++job->clips;
         clips_.push_back(std::move(clip));
     } else if (address == "/acestep/done") {
-        job->state = Job::State::Done;
+        job->state = SentRequest::State::Done;
         job->fraction = 1.0;
     } else if (address == "/acestep/cancelled") {
-        job->state = Job::State::Cancelled;
+        job->state = SentRequest::State::Cancelled;
     }
 }
 
@@ -94,16 +92,14 @@ void Link::fail(const OscMessage& message) {
     const std::string text = clean_text(message.text(1).value_or(""), 4000);
     const std::string id = message.text(2).value_or("");
     errors_.push_back(text.empty() ? reason : text + " [" + reason + "]");
-    const auto found = std::find_if(jobs_.begin(), jobs_.end(), [&](const Job& job) { return !id.empty() && job.id == id; });
-    Job* job = found != jobs_.end() ? &*found : id.empty() ? first_asked() : nullptr;
+    const auto found = std::find_if(jobs_.begin(), jobs_.end(), [&](const SentRequest& job) { return !id.empty() && job.id == id; });
+    SentRequest* job = found != jobs_.end() ? &*found : asked_with(message.text(3).value_or(""));
     if (!job || !job->open()) return;
-    job->state = Job::State::Failed;
+    job->state = SentRequest::State::Failed;
     job->error = text;
 }
 
 void Link::generate(const GenerateSpec& spec, double now_s) {
-    Job job;
-    job.prompt = spec.prompt;
     if (state_ != DaemonState::Connected) {
         errors_.push_back(state_ == DaemonState::WrongVersion
                               ? "the daemon is version " + daemon_version_ + ", this plugin " + kPluginVersion +
@@ -127,9 +123,13 @@ void Link::generate(const GenerateSpec& spec, double now_s) {
     if (!spec.reference.empty()) add("reference", spec.reference);
     if (!spec.context.empty()) add("context", spec.context);
     if (!spec.adapter.empty()) add("adapter", spec.adapter + ":" + plain_number(spec.adapter_scale));
+    SentRequest request;
+    request.prompt = spec.prompt;
+    request.asked_s = now_s;
+    request.tag = std::to_string(++tags_);
+    add("tag", request.tag);
     send_({"/acestep/generate", std::move(values)});
-    jobs_.push_back(std::move(job));
-    if (first_asked() == &jobs_.back()) asked_s_ = now_s;
+    jobs_.push_back(std::move(request));
     forget_old_jobs();
 }
 
@@ -139,20 +139,22 @@ void Link::cancel(const std::string& job) {
 
 void Link::forget_old_jobs() {
     while (jobs_.size() > kMaxJobs) {
-        const auto closed = std::find_if(jobs_.begin(), jobs_.end(), [](const Job& job) { return !job.open(); });
+        const auto closed = std::find_if(jobs_.begin(), jobs_.end(), [](const SentRequest& job) { return !job.open(); });
         jobs_.erase(closed == jobs_.end() ? jobs_.begin() : closed);
     }
 }
 
-Job* Link::find(const OscMessage& message) {
+SentRequest* Link::find(const OscMessage& message) {
     const auto id = message.text(0);
     if (!id || id->empty()) return nullptr;
-    const auto found = std::find_if(jobs_.begin(), jobs_.end(), [&](const Job& job) { return job.id == *id; });
+    const auto found = std::find_if(jobs_.begin(), jobs_.end(), [&](const SentRequest& job) { return job.id == *id; });
     return found == jobs_.end() ? nullptr : &*found;
 }
 
-Job* Link::first_asked() {
-    const auto found = std::find_if(jobs_.begin(), jobs_.end(), [](const Job& job) { return job.state == Job::State::Asked; });
+SentRequest* Link::asked_with(const std::string& tag) {
+    const auto found = std::find_if(jobs_.begin(), jobs_.end(), [&](const SentRequest& request) {
+        return request.state == SentRequest::State::Asked && request.tag == tag;
+    });
     return found == jobs_.end() ? nullptr : &*found;
 }
 

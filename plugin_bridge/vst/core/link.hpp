@@ -6,6 +6,7 @@
 #include <functional>
 #include <utility>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "osc.hpp"
@@ -13,15 +14,21 @@
 
 namespace acestep {
 
-inline constexpr const char* kWireVersion = "1";       // of the OSC messages
-inline constexpr const char* kDaemonFamily = "0.1";    // major and minor of the daemons that speak it
+inline constexpr const char* kWireVersion = "1";  // of the OSC messages
 inline constexpr const char* kPluginVersion = "0.1.0";
 
 enum class DaemonState { Searching, Connected, WrongVersion };
 
-struct Job {
+// Whether a daemon that speaks this wire version understands us: the part before the first dot is the same. Every
+// bridge compares so.
+bool speaks_ours(std::string_view wire_version);
+
+// One request: sent, accepted as a job, then clips until it is done.
+struct SentRequest {
     enum class State { Asked, Running, Done, Cancelled, Failed };
-    std::string id;  // empty until accepted
+    std::string tag;  // sent with it, and told back when it is accepted or refused
+    double asked_s = 0.0;
+    std::string id;  // the job's; empty until accepted
     std::string prompt;
     State state = State::Asked;
     std::string stage;
@@ -53,7 +60,7 @@ public:
 
     DaemonState state() const { return state_; }
     const std::string& daemon_version() const { return daemon_version_; }
-    const std::vector<Job>& jobs() const { return jobs_; }
+    const std::vector<SentRequest>& jobs() const { return jobs_; }
     // Clips and errors since the last call.
     std::vector<Clip> take_clips() { return std::exchange(clips_, {}); }
     std::vector<std::string> take_errors() { return std::exchange(errors_, {}); }
@@ -62,14 +69,15 @@ private:
     void pong(const OscMessage& message, double now_s);
     void fail(const OscMessage& message);
     void forget_old_jobs();
-    Job* find(const OscMessage& message);
-    Job* first_asked();
+    SentRequest* find(const OscMessage& message);
+    SentRequest* asked_with(const std::string& tag);
 
     Send send_;
     DaemonState state_ = DaemonState::Searching;
     std::string daemon_version_, session_;
-    double next_ping_s_ = 0.0, last_pong_s_ = -1e9, asked_s_ = 0.0;
-    std::vector<Job> jobs_;
+    double next_ping_s_ = 0.0, last_pong_s_ = -1e9;
+    std::uint64_t tags_ = 0;  // given so far
+    std::vector<SentRequest> jobs_;
     std::vector<Clip> clips_;
     std::vector<std::string> errors_;
 };

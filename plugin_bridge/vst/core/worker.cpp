@@ -104,7 +104,7 @@ void Bridge::run_commands() {
 
 void Bridge::ask(Link& link, double now_s) {
     if (std::exchange(cancel_asked_, false))
-        for (const Job& job : link.jobs())
+        for (const SentRequest& job : link.jobs())
             if (job.open()) link.cancel(job.id);
     for (; asked_ > 0; --asked_) {
         GenerateSpec spec;
@@ -204,7 +204,7 @@ void Bridge::load_preview() {
 
 void Bridge::publish_view(const Link& link) {
     const std::lock_guard lock(mutex_);
-    const auto same_job = [](const Job& a, const Job& b) {
+    const auto same_job = [](const SentRequest& a, const SentRequest& b) {
         return a.id == b.id && a.state == b.state && a.stage == b.stage && a.fraction == b.fraction && a.eta_s == b.eta_s;
     };
     const bool jobs_changed = !std::equal(view_.jobs.begin(), view_.jobs.end(), link.jobs().begin(), link.jobs().end(), same_job);

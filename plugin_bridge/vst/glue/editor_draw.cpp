@@ -10,7 +10,7 @@ using acestep::Canvas;
 using acestep::CaptureUse;
 using acestep::Clip;
 using acestep::DaemonState;
-using acestep::Job;
+using acestep::SentRequest;
 using acestep::Rect;
 namespace theme = acestep::theme;
 
@@ -92,7 +92,7 @@ void Editor::draw_daemon(Canvas& canvas, const Rect& area) {
 }
 
 void Editor::draw_prompt(Canvas& canvas, const Rect& area) {
-    const bool busy = std::any_of(view_.jobs.begin(), view_.jobs.end(), [](const Job& job) { return job.open(); });
+    const bool busy = std::any_of(view_.jobs.begin(), view_.jobs.end(), [](const SentRequest& job) { return job.open(); });
     const double buttons = busy ? 192.0 : 112.0;
     canvas.text_field({area.x, area.y, area.w - buttons - 8, area.h}, prompt_, prompt_scroll_, focus_ == Field::Prompt,
                       "What should it sound like?  (dusty breakbeat with warm bass …)",
@@ -162,20 +162,20 @@ void Editor::draw_capture_use(Canvas& canvas, const Rect& area, CaptureUse use) 
 
 void Editor::draw_job(Canvas& canvas, const Rect& area) {
     canvas.fill(area, theme::field, 3);
-    const auto open = std::find_if(view_.jobs.begin(), view_.jobs.end(), [](const Job& job) { return job.open(); });
+    const auto open = std::find_if(view_.jobs.begin(), view_.jobs.end(), [](const SentRequest& job) { return job.open(); });
     const double middle = area.y + area.h / 2;
     if (open == view_.jobs.end()) {
         const std::string last =
             view_.jobs.empty() ? "ready"
-            : view_.jobs.back().state == Job::State::Done
+            : view_.jobs.back().state == SentRequest::State::Done
                 ? "done: " + std::to_string(view_.jobs.back().clips) + (view_.jobs.back().clips == 1 ? " clip" : " clips")
-            : view_.jobs.back().state == Job::State::Cancelled ? "cancelled"
+            : view_.jobs.back().state == SentRequest::State::Cancelled ? "cancelled"
                                                                : "failed";
         canvas.text(area.x + 8, middle, area.w - 16, last, theme::dim);
         return;
     }
     canvas.fill({area.x, area.y, area.w * open->fraction, area.h}, theme::chosen, 3);
-    const auto waiting = std::count_if(view_.jobs.begin(), view_.jobs.end(), [](const Job& job) { return job.open(); }) - 1;
+    const auto waiting = std::count_if(view_.jobs.begin(), view_.jobs.end(), [](const SentRequest& job) { return job.open(); }) - 1;
     std::string text = open->stage.empty() ? "asked" : open->stage;
     text += "  " + std::to_string(static_cast<int>(std::lround(open->fraction * 100))) + " %";
     if (open->eta_s > 0) text += "  about " + number(open->eta_s, open->eta_s < 10 ? 1 : 0) + " s left";

@@ -68,9 +68,11 @@ private:
             for (const auto& message : *messages) {
                 std::vector<OscMessage> answers;
                 if (message.address == "/acestep/session") sessions[from.sin_port] = *message.text(0);
-                if (message.address == "/acestep/ping") answers = {{"/acestep/pong", {version}}};
+                if (message.address == "/acestep/ping") answers = {{"/acestep/pong", {version, std::string(kWireVersion)}}};
                 if (message.address == "/acestep/generate" && on_generate)
                     answers = on_generate(*message.text(0), sessions[from.sin_port]);
+                for (auto& answer : answers)  // the tag comes last
+                    if (answer.address == "/acestep/accepted") answer.values.push_back(message.values.back());
                 {
                     const std::lock_guard lock(mutex_);
                     received_[sessions[from.sin_port]].push_back(message);

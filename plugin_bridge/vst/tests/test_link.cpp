@@ -19,7 +19,7 @@ struct Conversation {
     }
     void connect() {
         tick();
-        answer("/acestep/pong", {std::string("0.1.0")});
+        answer("/acestep/pong", {std::string("0.1.0"), std::string("1")});
         sent.clear();
     }
     std::vector<std::string> addresses() const {
@@ -52,7 +52,7 @@ TEST_CASE("the daemon is looked for, found, and missed when it goes") {
     CHECK(talk.sent.size() == 2);
     talk.tick(0.6);
     CHECK(talk.sent.size() == 4);
-    talk.answer("/acestep/pong", {std::string("0.1.7")});
+    talk.answer("/acestep/pong", {std::string("0.1.7"), std::string("1")});
     CHECK(talk.link.state() == DaemonState::Connected);
     CHECK(talk.link.daemon_version() == "0.1.7");
     talk.tick(5.0);
@@ -61,10 +61,13 @@ TEST_CASE("the daemon is looked for, found, and missed when it goes") {
     CHECK(talk.link.state() == DaemonState::Searching);
 }
 
-TEST_CASE("a daemon that names its wire version is judged by that") {
+TEST_CASE("a daemon is judged by its wire version, of which the part before the first dot counts") {
+    // the other bridges are tested with the same cases
+    for (const char* wire : {"1", "1.0", "1.7", "1.0.3"}) CHECK(speaks_ours(wire));
+    for (const char* wire : {"", "0", "2", "2.1", "10", "11.0", ".1", "x", "one"}) CHECK_FALSE(speaks_ours(wire));
     Conversation talk;
     talk.tick();
-    talk.answer("/acestep/pong", {std::string("0.7.2"), std::string("1")});
+    talk.answer("/acestep/pong", {std::string("0.7.2"), std::string("1.3")});
     CHECK(talk.link.state() == DaemonState::Connected);
     talk.answer("/acestep/pong", {std::string("0.1.0"), std::string("2")});
     CHECK(talk.link.state() == DaemonState::WrongVersion);
@@ -80,7 +83,7 @@ TEST_CASE("captures and adapter are named only when there are any") {
     full.adapter_scale = 0.85;
     talk.link.generate(full, talk.now_s);
     const auto& values = talk.sent[0].values;
-    const std::vector<OscValue> last(values.end() - 6, values.end());
+    const std::vector<OscValue> last(values.end() - 8, values.end() - 2);
     CHECK(last == std::vector<OscValue>{std::string("reference"), std::string("/r.wav"), std::string("context"),
                                         std::string("/c.wav"), std::string("adapter"), std::string("mine:0.85")});
 }
@@ -88,10 +91,10 @@ TEST_CASE("captures and adapter are named only when there are any") {
 TEST_CASE("a daemon of another version is refused, and generating says what to do") {
     Conversation talk;
     talk.tick();
-    for (const char* version : {"0.2.0", "1.1.0", "0.10.1", "", "x"}) {
-        talk.answer("/acestep/pong", {std::string(version)});
-        CHECK(talk.link.state() == DaemonState::WrongVersion);
-    }
+    talk.answer("/acestep/pong", {std::string("0.1.0")});  // none named
+    CHECK(talk.link.state() == DaemonState::WrongVersion);
+    talk.answer("/acestep/pong", {std::string("0.1.0"), std::string("2")});
+    CHECK(talk.link.state() == DaemonState::WrongVersion);
     talk.sent.clear();
     talk.link.generate(spec(), talk.now_s);
     CHECK(talk.sent.empty());
@@ -119,12 +122,14 @@ TEST_CASE("generating sends the whole request, and its answers become a job with
                                             std::string("strength"),
                                             1.0f,
                                             std::string("key"),
-                                            std::string("A minor")};
+                                            std::string("A minor"),
+                                            std::string("tag"),
+                                            std::string("1")};
     CHECK(talk.sent[0].values == expected);
-    talk.answer("/acestep/accepted", {std::string("job-1")});
+    talk.answer("/acestep/accepted", {std::string("job-1"), std::string("1")});
     talk.answer("/acestep/progress", {std::string("job-1"), std::string("l"), 0.25f, 4.0f});
     REQUIRE(talk.link.jobs().size() == 1);
-    CHECK(talk.link.jobs()[0].state == Job::State::Running);
+    CHECK(talk.link.jobs()[0].state == SentRequest::State::Running);
     CHECK(talk.link.jobs()[0].fraction == 0.25);
     CHECK(talk.link.jobs()[0].eta_s == 4.0);
     talk.answer("/acestep/clip", {std::string("job-1"), std::string("/music/a.wav"), 92.5f, std::string("7/8"),
@@ -137,25 +142,28 @@ TEST_CASE("generating sends the whole request, and its answers become a job with
     CHECK(clips[0].prompt == "dusty breakbeat");
     CHECK(clips[0].bars == 4.0);
     talk.answer("/acestep/done", {std::string("job-1"), 1});
-    CHECK(talk.link.jobs()[0].state == Job::State::Done);
+    CHECK(talk.link.jobs()[0].state == SentRequest::State::Done);
 }
 
-TEST_CASE("jobs are accepted in the order they were asked for, and cancelled one by one") {
+TEST_CASE("requests are accepted by their tags in whatever order, and cancelled one by one") {
     Conversation talk;
     talk.connect();
     auto first = spec(), second = spec();
     second.prompt = "pad";
     talk.link.generate(first, talk.now_s);
     talk.link.generate(second, talk.now_s);
-    talk.answer("/acestep/accepted", {std::string("a")});
-    talk.answer("/acestep/accepted", {std::string("b")});
+    talk.answer("/acestep/accepted", {std::string("somebody else's")});
+    CHECK(talk.link.jobs()[0].id.empty());
+    talk.answer("/acestep/accepted", {std::string("b"), std::string("2")});
+    talk.answer("/acestep/accepted", {std::string("a"), std::string("1")});
+    CHECK(talk.link.jobs()[0].id == "a");
     CHECK(talk.link.jobs()[1].prompt == "pad");
     CHECK(talk.link.jobs()[1].id == "b");
     talk.sent.clear();
     talk.link.cancel("b");
     CHECK(talk.sent[0].text(0) == "b");
     talk.answer("/acestep/cancelled", {std::string("b")});
-    CHECK(talk.link.jobs()[1].state == Job::State::Cancelled);
+    CHECK(talk.link.jobs()[1].state == SentRequest::State::Cancelled);
     CHECK(talk.link.jobs()[0].open());
 }
 
@@ -163,11 +171,13 @@ TEST_CASE("errors keep the daemon's own words, with and without a job") {
     Conversation talk;
     talk.connect();
     talk.link.generate(spec(), talk.now_s);
-    talk.answer("/acestep/error", {std::string("invalid_request"), std::string("bars 0: expected at least 1"), std::string("")});
+    talk.answer("/acestep/error", {std::string("invalid_request"), std::string("bars 0: expected at least 1"), std::string(""), std::string("1")});
     CHECK(talk.link.take_errors() == std::vector<std::string>{"bars 0: expected at least 1 [invalid_request]"});
-    CHECK(talk.link.jobs()[0].state == Job::State::Failed);
+    CHECK(talk.link.jobs()[0].state == SentRequest::State::Failed);
     talk.link.generate(spec(), talk.now_s);
-    talk.answer("/acestep/accepted", {std::string("x")});
+    talk.answer("/acestep/error", {std::string("invalid_request"), std::string("a setting of another message"), std::string("")});
+    CHECK(talk.link.jobs()[1].open());
+    talk.answer("/acestep/accepted", {std::string("x"), std::string("2")});
     talk.answer("/acestep/error", {std::string("out_of_memory"), std::string("needs 9 GB"), std::string("x")});
     CHECK(talk.link.jobs()[1].error == "needs 9 GB");
 }
@@ -177,7 +187,7 @@ TEST_CASE("a request nobody answers fails, and one asked while the daemon is awa
     talk.connect();
     talk.link.generate(spec(), talk.now_s);
     talk.tick(7.0);
-    CHECK(talk.link.jobs()[0].state == Job::State::Failed);
+    CHECK(talk.link.jobs()[0].state == SentRequest::State::Failed);
     CHECK(talk.link.take_errors().size() == 1);
     talk.tick(20.0);
     talk.sent.clear();
@@ -190,7 +200,7 @@ TEST_CASE("answers with missing or wrong values are harmless") {
     Conversation talk;
     talk.connect();
     talk.link.generate(spec(), talk.now_s);
-    talk.answer("/acestep/accepted", {std::string("j")});
+    talk.answer("/acestep/accepted", {std::string("j"), std::string("1")});
     for (const char* address : {"/acestep/accepted", "/acestep/progress", "/acestep/clip", "/acestep/done", "/acestep/cancelled",
                                 "/acestep/error", "/acestep/state", "/acestep/pong", "/else"}) {
         talk.answer(address, {});

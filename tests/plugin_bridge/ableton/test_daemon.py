@@ -40,7 +40,7 @@ def connected(app: App) -> Any:
 
 
 def idle(script: Any) -> bool:
-    return not (script._insertions or script.daemon.jobs or script.daemon._queue or script.daemon._pending)
+    return not (script._insertions or script.daemon.jobs or script.daemon.asked)
 
 
 def clips_of(app: App, track: int = 0) -> list[Any]:
@@ -318,7 +318,7 @@ def test_a_daemon_of_another_wire_version_is_refused_with_the_fix(
         assert said(script, "plugin-bridge install live")
         script._guard(lambda: script.generate("x"))
         assert not script.daemon.jobs
-        assert not script.daemon._queue
+        assert not script.daemon.asked
     finally:
         daemon.stop()
         daemon.start()

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plugin_bridge.ableton.AceStep import create_instance, osc, scales, settings, slots
-from plugin_bridge.ableton.AceStep.daemon import Daemon, Job, Listener, read_clip
+from plugin_bridge.ableton.AceStep.daemon import Daemon, Listener, SentRequest, read_clip
 from plugin_bridge.ableton.AceStep.link import Link
 from plugin_bridge.ableton.AceStep.script import AceStep
 from tests.support.live.app import App
@@ -301,7 +301,7 @@ VALUES = st.one_of(
 def test_a_daemon_that_talks_nonsense_is_borne(messages: list[tuple[str, list[Any]]]) -> None:
     link = Link("127.0.0.1", 0)
     daemon = Daemon(link, lambda: ("127.0.0.1", 9), Deaf())
-    daemon.jobs["job"] = Job(("x",), "", None)
+    daemon.jobs["job"] = SentRequest(("x",), "", None)
     for address, args in messages:
         daemon.hear(address, tuple(args))
         daemon.hear(address, ("job", *args))

@@ -21,8 +21,9 @@ from server.daemon import Daemon
 from server.jobs import journal as journal_module
 from server.jobs import recovery
 from server.jobs.events import Event, Failed, Hub
+from server.jobs.job import Ending, Job, JobState
 from server.jobs.journal import Journal
-from server.jobs.queue import CANCELLED, DONE, INTERRUPTED, QUEUED, RUNNING, Job, JobQueue
+from server.jobs.queue import JobQueue
 from server.library.index import Library, Search
 from server.library.places import Disk, HomeLock
 from tests.support.daemons import (
@@ -83,13 +84,13 @@ def test_a_change_that_cannot_be_written_is_written_as_soon_as_it_can_be(tmp_pat
     journal.record(one)
     journal.record(two)
     lock = Lock(file)
-    for changed, state in ((one, CANCELLED), (two, RUNNING), (two, DONE)):
+    for changed, state in ((one, JobState.CANCELLED), (two, JobState.RUNNING), (two, JobState.DONE)):
         changed.state = state
         journal.keep(changed)
     with pytest.raises(StorageError, match="locked"):
         journal.record(job(tmp_path, "three"))
     lock.release()
-    until(lambda: states(file) == {"one": CANCELLED, "two": DONE})
+    until(lambda: states(file) == {"one": JobState.CANCELLED, "two": JobState.DONE})
     until(lambda: not file.with_name("jobs.sqlite.late").read_bytes().strip(b"\0"))
     journal.record(job(tmp_path, "three"))
     journal.close()
@@ -119,15 +120,15 @@ def test_a_change_is_not_lost_when_the_daemon_is_killed_before_it_is_written(
     one = job(tmp_path, "one")
     journal.record(one)
     lock = Lock(file)
-    one.state, one.reason = CANCELLED, "cancelled"
+    one.state, one.reason = JobState.CANCELLED, "cancelled"
     journal.keep(one)
     journal._closing.set()  # as if it was killed here
     late = file.with_name("jobs.sqlite.late")
     late.write_bytes(late.read_bytes().rstrip(b"\0") + b'{"id": "half a li')
     lock.release()
-    assert states(file) == {"one": QUEUED}
+    assert states(file) == {"one": JobState.QUEUED}
     again = Journal(file)
-    assert states(file) == {"one": CANCELLED}
+    assert states(file) == {"one": JobState.CANCELLED}
     assert again.mark_interrupted() == []
     again.close()
 
@@ -179,8 +180,9 @@ class Recorder:
 
 
 def test_a_caller_is_told_of_the_end_even_if_nothing_can_be_written_down(tmp_path: Path) -> None:
-    def fail(_: Job) -> None:
-        raise StorageError("disk full")
+    def fail(one: Job) -> None:
+        if one.finished:
+            raise StorageError("disk full")
 
     recorder = Recorder()
     queue = JobQueue(recorder.hub, lambda job: None, keep=fail)
@@ -192,7 +194,7 @@ def test_a_caller_is_told_of_the_end_even_if_nothing_can_be_written_down(tmp_pat
     assert isinstance(recorder.events[-1], Failed)
     assert queue.take(0) is one
     with pytest.raises(StorageError):
-        queue.finish(one, DONE, events=[Failed(one.id, "x", "y")])
+        queue.finish(one, Ending(JobState.FAILED, "x", "y"))
     assert recorder.events[-1] == Failed(one.id, "x", "y")
     assert queue.wait_idle(0)
 
@@ -240,9 +242,9 @@ def test_the_first_end_of_a_job_counts(tmp_path: Path) -> None:
     one = job(tmp_path)
     queue.submit(one)
     queue.take(0)
-    assert queue.finish(one, INTERRUPTED)
-    assert not queue.finish(one, DONE)
-    assert (one.state, kept) == (INTERRUPTED, [INTERRUPTED])
+    assert queue.finish(one, Ending(JobState.INTERRUPTED))
+    assert not queue.finish(one, Ending(JobState.DONE))
+    assert (one.state, kept) == (JobState.INTERRUPTED, [JobState.RUNNING, JobState.INTERRUPTED])
 
 
 @pytest.fixture
@@ -255,7 +257,7 @@ def parts(tmp_path: Path, file: Path) -> Iterator[tuple[Journal, Library]]:
     library.close()
 
 
-def cut(journal: Journal, *jobs: Job, state: str = RUNNING) -> None:
+def cut(journal: Journal, *jobs: Job, state: JobState = JobState.RUNNING) -> None:
     """Jobs that a dead daemon left."""
     for one in jobs:
         journal.record(one)
@@ -267,7 +269,7 @@ def test_interrupted_jobs_are_made_again_however_full_the_queue_is(
     tmp_path: Path, parts: tuple[Journal, Library]
 ) -> None:
     journal, library = parts
-    cut(journal, *(job(tmp_path / "samples", f"job {number}") for number in range(6)), state=QUEUED)
+    cut(journal, *(job(tmp_path / "samples", f"job {number}") for number in range(6)), state=JobState.QUEUED)
     queue = JobQueue(Hub(), journal.record, limit=2, limit_per_client=1, keep=journal.keep)
     recovery.recover(journal, library, queue, resume=True)
     assert [one.request.prompt for one in queue.jobs()] == [f"job {number}" for number in range(6)]
@@ -299,7 +301,7 @@ def test_a_job_whose_clips_all_appeared_before_the_kill_is_done_and_not_made_twi
     queue = JobQueue(Hub(), journal.record, keep=journal.keep)
     recovery.recover(journal, library, queue, resume=True)
     assert queue.jobs() == []
-    assert journal.get(one.id).state == DONE
+    assert journal.get(one.id).state == JobState.DONE
     assert journal.get(one.id).clips == tuple(clip.path for clip in clips)
 
 

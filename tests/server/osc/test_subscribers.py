@@ -63,7 +63,7 @@ def test_no_address_makes_sending_fail(name: str) -> None:
 def test_hostile_subscribers_and_audiences_fail_no_job_and_osc_goes_on(daemon: Daemon, osc: Osc) -> None:
     for target in HOSTILE.values():
         if isinstance(target, tuple) and len(target) == 2:
-            daemon.osc._subscribers[target] = target
+            daemon.osc._listeners._subscribers[target] = target
             daemon.osc._monitors._asked[target] = None
     with stub(daemon.grpc.port) as client:
         assert generate(client, prompt="by gRPC")[-1].WhichOneof("event") == "done"
@@ -85,7 +85,7 @@ def test_a_port_that_is_none_is_refused_and_subscribes_nobody(daemon: Daemon, os
     else:
         osc.send("subscribe", port)
     assert osc.until("error")[1][0] == "invalid_request"
-    assert not daemon.osc._subscribers
+    assert not daemon.osc._listeners._subscribers
 
 
 def test_the_daemons_own_port_cannot_be_subscribed(daemon: Daemon, osc: Osc) -> None:
@@ -94,7 +94,7 @@ def test_the_daemons_own_port_cannot_be_subscribed(daemon: Daemon, osc: Osc) -> 
     assert reason == "invalid_request"
     assert "daemon's own" in message
     assert osc.waiting() == []
-    assert not daemon.osc._subscribers
+    assert not daemon.osc._listeners._subscribers
 
 
 @pytest.mark.skipif(not own_address(), reason="this machine has no address but loopback")
@@ -108,14 +108,14 @@ def test_nor_by_any_other_address_of_this_machine(tmp_path: Path) -> None:
         (answer,) = parse(client.recv(8_192))
         assert answer.address == "/acestep/error"
         assert "daemon's own" in str(answer.values[1])
-        assert not daemon.osc._subscribers
+        assert not daemon.osc._listeners._subscribers
 
 
 def test_what_claims_to_come_from_the_daemon_itself_is_not_answered(daemon: Daemon, osc: Osc) -> None:
     forged = ("127.0.0.1", daemon.osc.port)
     for message in (encode("/acestep/subscribe"), encode("/acestep/monitor"), encode("/nonsense")):
         daemon.osc.receive(message, forged)
-    assert not daemon.osc._subscribers
+    assert not daemon.osc._listeners._subscribers
     assert osc.waiting() == []
 
 
@@ -180,7 +180,7 @@ def test_a_refused_job_leaves_no_audience(daemon: Daemon, osc: Osc) -> None:
     daemon.queue.limit = 0
     osc.send("generate", "p")
     assert osc.until("error")[1][0] == "busy"
-    assert not daemon.osc._audience
+    assert not daemon.osc._listeners._audience
 
 
 @pytest.mark.parametrize("value", [1e300, -1e300, 2**40, -(2**40), float("nan"), float("inf")])

@@ -77,11 +77,11 @@ class Peer:
 
     def _generate(self, sender: Sender, values: list) -> None:
         if self.refuse:
-            return self._send(sender, "/acestep/error", "invalid_request", self.refuse, "")
+            return self._send(sender, "/acestep/error", "invalid_request", self.refuse, "", values[-1])
         asked = dict(zip(values[1::2], values[2::2], strict=True))
         self._jobs += 1
         job = f"job-{self._jobs}"
-        self._send(sender, "/acestep/accepted", job)
+        self._send(sender, "/acestep/accepted", job, asked["tag"])
         self._send(sender, "/acestep/progress", job, "m", 0.4, 2.5)
         if self.hold:
             return None
