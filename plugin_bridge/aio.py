@@ -112,10 +112,10 @@ class AsyncBridge:
     async def status(self) -> words.Status:
         return await self._send(calls.status())
 
-    async def jobs(self, limit: int = 100) -> list[words.Job]:
+    async def jobs(self, limit: int = 100) -> list[words.ListedJob]:
         return await self._do(calls.jobs(limit))
 
-    async def cancel(self, job: str) -> words.Job:
+    async def cancel(self, job: str) -> words.ListedJob:
         return await self._do(calls.cancel(job))
 
     async def clips(self, words: str = "", **filters: Any) -> list[words.Clip]:

@@ -146,12 +146,14 @@ def status() -> Call[words.Status]:
     return Call("GetStatus", pb.GetStatusRequest(), lambda answer: words.read(words.Status, answer))
 
 
-def jobs(limit: int) -> Call[list[words.Job]]:
-    return Call("ListJobs", pb.ListJobsRequest(limit=limit), lambda answer: _all(words.Job, answer.jobs))
+def jobs(limit: int) -> Call[list[words.ListedJob]]:
+    return Call(
+        "ListJobs", pb.ListJobsRequest(limit=limit), lambda answer: _all(words.ListedJob, answer.jobs)
+    )
 
 
-def cancel(job: str) -> Call[words.Job]:
-    return Call("CancelJob", pb.CancelJobRequest(job=job), lambda answer: words.read(words.Job, answer))
+def cancel(job: str) -> Call[words.ListedJob]:
+    return Call("CancelJob", pb.CancelJobRequest(job=job), lambda answer: words.read(words.ListedJob, answer))
 
 
 def clips(words_: str, filters: dict[str, Any]) -> Call[list[words.Clip]]:

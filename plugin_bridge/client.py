@@ -156,11 +156,11 @@ class Bridge:
         """Versions, queue, folders. The one call that answers across wire versions."""
         return self._send(calls.status())
 
-    def jobs(self, limit: int = 100) -> list[words.Job]:
+    def jobs(self, limit: int = 100) -> list[words.ListedJob]:
         """Newest first."""
         return self._do(calls.jobs(limit))
 
-    def cancel(self, job: str) -> words.Job:
+    def cancel(self, job: str) -> words.ListedJob:
         """Cancels a job, whoever asked for it."""
         return self._do(calls.cancel(job))
 

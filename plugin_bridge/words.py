@@ -119,8 +119,8 @@ Event = Accepted | Progress | Audio | ClipReady | Done | Failed
 
 
 @dataclass(frozen=True)
-class Job:
-    """A request in the daemon."""
+class ListedJob:
+    """A job as the daemon lists it."""
 
     id: str
     state: str  # queued, running, done, failed, cancelled, interrupted

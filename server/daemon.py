@@ -29,7 +29,7 @@ from server.jobs.journal import Journal
 from server.jobs.queue import JobQueue
 from server.jobs.uploads import Uploads
 from server.jobs.worker import Worker
-from server.library.index import Library
+from server.library.index import ClipLibrary
 from server.library.places import HomeLock
 from server.midi.input import MidiInput, Trigger, Triggers
 from server.models import models_for
@@ -100,7 +100,7 @@ class Daemon:
         self._open.callback(self.journal.close)
         index = private_file(config.home / "clips.sqlite")
         folders = [config.samples, *self.journal.folders()]
-        self.library = Library(index, folders, config.trash, self.folders.check)
+        self.library = ClipLibrary(index, folders, config.trash, self.folders.check)
         self._open.callback(self.library.close)
         self.hub.listen(self._index)
 

@@ -11,7 +11,7 @@ from tests.support.live.daemon import daemon, tiny_nano
 from tests.support.live.studio import controller, live, live_home
 
 if TYPE_CHECKING:
-    from server.library.index import Library
+    from server.library.index import ClipLibrary
 
 __all__ = ["controller", "daemon", "live", "live_home", "tiny_nano"]
 
@@ -33,11 +33,11 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def library(tmp_path: Path, folder: Path) -> "Library":
+def library(tmp_path: Path, folder: Path) -> "ClipLibrary":
     """The library of that folder."""
-    from server.library.index import Library
+    from server.library.index import ClipLibrary
 
-    return Library(tmp_path / "clips.sqlite", [folder], tmp_path / "trash")
+    return ClipLibrary(tmp_path / "clips.sqlite", [folder], tmp_path / "trash")
 
 
 COMPARISONS = {"assert_close", "assert_differs", "assert_same", "assert_same_effect", "equal", "array_equal"}

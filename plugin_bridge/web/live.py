@@ -50,7 +50,7 @@ class Feed:
         self._stale: AsyncBridge | None = None
         self.status: words.Status | None = None
         self.trouble = "asking the daemon…"
-        self.jobs: list[words.Job] = []
+        self.jobs: list[words.ListedJob] = []
         self.seen: dict[str, words.Clip] = {}  # every clip this page knows, by path: what may be served
         self._listeners: set[Listener] = set()
         self._up = asyncio.Event()
@@ -193,7 +193,7 @@ def clip_fields(clip: words.Clip) -> Message:
     return fields
 
 
-def job_fields(job: words.Job) -> Message:
+def job_fields(job: words.ListedJob) -> Message:
     """A job for the browser, without its request."""
     fields = dataclasses.asdict(job)
     del fields["request_json"]

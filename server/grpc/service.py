@@ -28,7 +28,7 @@ from server.jobs.journal import JobRecord, Journal
 from server.jobs.uploads import MAX_CHUNK_BYTES
 from server.jobs.worker import Worker
 from server.library import catalogue
-from server.library.index import Library, Search
+from server.library.index import ClipLibrary, Search
 from server.security import RateLimit, is_owner
 
 MAX_LISTED_SIDECAR = 64 << 10  # a longer one would make a listing too large for its caller
@@ -90,7 +90,7 @@ class DaemonService(acestep_pb2_grpc.DaemonServicer):
         intake: Intake,
         hub: Hub,
         journal: Journal,
-        library: Library,
+        library: ClipLibrary,
         worker: Worker,
         status: Callable[[], dict[str, Any]],
         owner_key: str = "",

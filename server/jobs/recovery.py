@@ -12,7 +12,7 @@ from acestep.sources.sidecar import SIDECAR_ENDING
 from server import logs
 from server.jobs.journal import JobRecord, Journal
 from server.jobs.queue import JobQueue
-from server.library.index import Library
+from server.library.index import ClipLibrary
 
 log = logs.get("recovery")
 
@@ -29,7 +29,7 @@ def sweep(folders: Iterable[Path]) -> None:
         log.warning("half_written_files_removed", files=swept)
 
 
-def recover(journal: Journal, library: Library, queue: JobQueue, resume: bool) -> None:
+def recover(journal: Journal, library: ClipLibrary, queue: JobQueue, resume: bool) -> None:
     """Marks the jobs that were cut short. With `resume`, those that are not done are made again."""
     for record in journal.mark_interrupted():
         log.warning("job_was_interrupted", job=record.id, client=record.client)
@@ -86,7 +86,7 @@ def _changed_s(file: Path) -> float:
         return 0.0
 
 
-def _put_away(library: Library, clip: Clip) -> None:
+def _put_away(library: ClipLibrary, clip: Clip) -> None:
     try:
         library.add(clip)
         library.move_to_trash(clip.path)

@@ -63,7 +63,7 @@ class Search:
     limit: int = 0
 
 
-class Library:
+class ClipLibrary:
     """Clips of the samples folder, of every other folder jobs wrote to, and of the trash."""
 
     def __init__(

@@ -28,7 +28,9 @@ def split_tag(values: Sequence[Any]) -> tuple[str, tuple[Any, ...]]:
             kept += pair
     if not isinstance(tag, str) or len(tag) > MAX_CHARS:
         what = f"{len(tag)} characters" if isinstance(tag, str) else repr(tag)[:60]
-        raise InvalidRequest(f"/acestep/generate: {NAME} is {what}: expected a text of at most {MAX_CHARS}")
+        raise InvalidRequest(
+            f"/acestep/generate: {NAME} is {what}: expected a text of at most {MAX_CHARS} characters"
+        )
     return tag, tuple(kept)
 
 

@@ -68,7 +68,7 @@ def test_every_field_of_the_wires_request_can_be_set() -> None:
     ("cls", "message"),
     [
         (words.Clip, pb.Clip),
-        (words.Job, pb.Job),
+        (words.ListedJob, pb.Job),
         (words.Status, pb.Status),
         (words.Cascade, pb.Cascade),
         (words.Adapter, pb.Adapter),

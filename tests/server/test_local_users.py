@@ -20,7 +20,7 @@ from protos.acestep.v1 import acestep_pb2 as pb
 from server import logs
 from server.grpc.reasons import MAX_HEADER_BYTES, for_header
 from server.jobs.job import Job
-from server.library.index import Library, Search
+from server.library.index import ClipLibrary, Search
 from server.osc.packets import encode
 from server.osc.server import ANSWER_BYTES_AT_ONCE, ANSWER_BYTES_PER_S, MAX_PACKET_ANSWER_BYTES, MAX_REFUSALS
 from server.security import AllowedFolders, private_folder, read_private_key
@@ -121,9 +121,9 @@ def places(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def library(places: Path) -> Library:
+def library(places: Path) -> ClipLibrary:
     allowed = AllowedFolders([places / "samples"], places / "user")
-    return Library(places / "clips.sqlite", [places / "samples"], places / "trash", allowed.check)
+    return ClipLibrary(places / "clips.sqlite", [places / "samples"], places / "trash", allowed.check)
 
 
 def made(folder: Path, prompt: str) -> Clip:
@@ -144,7 +144,7 @@ def plant(places: Path, folder: str, name: str, **outer: object) -> Path:
 @posix
 @pytest.mark.parametrize("folder", ["samples", "samples/deeper", "trash/x"])
 def test_a_link_to_a_file_outside_with_a_sidecar_is_no_clip(
-    library: Library, places: Path, folder: str
+    library: ClipLibrary, places: Path, folder: str
 ) -> None:
     (places / "trash" / "x").mkdir()
     plant(places, folder, "a.wav")
@@ -154,14 +154,14 @@ def test_a_link_to_a_file_outside_with_a_sidecar_is_no_clip(
 
 
 @posix
-def test_a_folder_that_is_a_link_outside_holds_no_clips(library: Library, places: Path) -> None:
+def test_a_folder_that_is_a_link_outside_holds_no_clips(library: ClipLibrary, places: Path) -> None:
     made(places / "outside", "theirs")
     (places / "samples" / "deeper").symlink_to(places / "outside")
     assert library.refresh() == 0
 
 
 @posix
-def test_a_clip_that_became_a_link_is_neither_served_nor_changed(library: Library, places: Path) -> None:
+def test_a_clip_that_became_a_link_is_neither_served_nor_changed(library: ClipLibrary, places: Path) -> None:
     clip = made(places / "samples", "honest")
     library.add(clip)
     Path(clip.path).unlink()
@@ -178,7 +178,7 @@ def test_a_clip_that_became_a_link_is_neither_served_nor_changed(library: Librar
 
 @pytest.mark.parametrize("target", ["outside", "user/.ssh", "samples/../outside"])
 def test_a_sidecar_cannot_say_that_a_clip_came_from_anywhere(
-    library: Library, places: Path, target: str
+    library: ClipLibrary, places: Path, target: str
 ) -> None:
     clip = made(places / "samples", "honest")
     library.add(clip)
@@ -193,7 +193,7 @@ def test_a_sidecar_cannot_say_that_a_clip_came_from_anywhere(
     assert not (places / target / clip.name).exists()
 
 
-def test_folders_that_jobs_wrote_to_stay_open_to_the_library(library: Library, places: Path) -> None:
+def test_folders_that_jobs_wrote_to_stay_open_to_the_library(library: ClipLibrary, places: Path) -> None:
     (places / "elsewhere").mkdir()
     clip = made(places / "elsewhere", "by its owner")
     library.add(clip)

@@ -92,7 +92,8 @@ void Link::fail(const OscMessage& message) {
     const std::string text = clean_text(message.text(1).value_or(""), 4000);
     const std::string id = message.text(2).value_or("");
     errors_.push_back(text.empty() ? reason : text + " [" + reason + "]");
-    const auto found = std::find_if(jobs_.begin(), jobs_.end(), [&](const SentRequest& job) { return !id.empty() && job.id == id; });
+    const auto found =
+        std::find_if(jobs_.begin(), jobs_.end(), [&](const SentRequest& job) { return !id.empty() && job.id == id; });
     SentRequest* job = found != jobs_.end() ? &*found : asked_with(message.text(3).value_or(""));
     if (!job || !job->open()) return;
     job->state = SentRequest::State::Failed;

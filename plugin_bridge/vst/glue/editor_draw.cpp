@@ -10,8 +10,8 @@ using acestep::Canvas;
 using acestep::CaptureUse;
 using acestep::Clip;
 using acestep::DaemonState;
-using acestep::SentRequest;
 using acestep::Rect;
+using acestep::SentRequest;
 namespace theme = acestep::theme;
 
 namespace {
@@ -170,12 +170,13 @@ void Editor::draw_job(Canvas& canvas, const Rect& area) {
             : view_.jobs.back().state == SentRequest::State::Done
                 ? "done: " + std::to_string(view_.jobs.back().clips) + (view_.jobs.back().clips == 1 ? " clip" : " clips")
             : view_.jobs.back().state == SentRequest::State::Cancelled ? "cancelled"
-                                                               : "failed";
+                                                                       : "failed";
         canvas.text(area.x + 8, middle, area.w - 16, last, theme::dim);
         return;
     }
     canvas.fill({area.x, area.y, area.w * open->fraction, area.h}, theme::chosen, 3);
-    const auto waiting = std::count_if(view_.jobs.begin(), view_.jobs.end(), [](const SentRequest& job) { return job.open(); }) - 1;
+    const auto waiting =
+        std::count_if(view_.jobs.begin(), view_.jobs.end(), [](const SentRequest& job) { return job.open(); }) - 1;
     std::string text = open->stage.empty() ? "asked" : open->stage;
     text += "  " + std::to_string(static_cast<int>(std::lround(open->fraction * 100))) + " %";
     if (open->eta_s > 0) text += "  about " + number(open->eta_s, open->eta_s < 10 ? 1 : 0) + " s left";

@@ -171,7 +171,8 @@ TEST_CASE("errors keep the daemon's own words, with and without a job") {
     Conversation talk;
     talk.connect();
     talk.link.generate(spec(), talk.now_s);
-    talk.answer("/acestep/error", {std::string("invalid_request"), std::string("bars 0: expected at least 1"), std::string(""), std::string("1")});
+    talk.answer("/acestep/error",
+                {std::string("invalid_request"), std::string("bars 0: expected at least 1"), std::string(""), std::string("1")});
     CHECK(talk.link.take_errors() == std::vector<std::string>{"bars 0: expected at least 1 [invalid_request]"});
     CHECK(talk.link.jobs()[0].state == SentRequest::State::Failed);
     talk.link.generate(spec(), talk.now_s);

@@ -24,7 +24,7 @@ from server.jobs.events import Event, Failed, Hub
 from server.jobs.job import Ending, Job, JobState
 from server.jobs.journal import Journal
 from server.jobs.queue import JobQueue
-from server.library.index import Library, Search
+from server.library.index import ClipLibrary, Search
 from server.library.places import Disk, HomeLock
 from tests.support.daemons import (
     HELD,
@@ -248,10 +248,10 @@ def test_the_first_end_of_a_job_counts(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def parts(tmp_path: Path, file: Path) -> Iterator[tuple[Journal, Library]]:
+def parts(tmp_path: Path, file: Path) -> Iterator[tuple[Journal, ClipLibrary]]:
     (tmp_path / "samples").mkdir()
     journal = Journal(file)
-    library = Library(tmp_path / "clips.sqlite", [tmp_path / "samples"], tmp_path / "trash")
+    library = ClipLibrary(tmp_path / "clips.sqlite", [tmp_path / "samples"], tmp_path / "trash")
     yield journal, library
     journal.close()
     library.close()
@@ -266,7 +266,7 @@ def cut(journal: Journal, *jobs: Job, state: JobState = JobState.RUNNING) -> Non
 
 
 def test_interrupted_jobs_are_made_again_however_full_the_queue_is(
-    tmp_path: Path, parts: tuple[Journal, Library]
+    tmp_path: Path, parts: tuple[Journal, ClipLibrary]
 ) -> None:
     journal, library = parts
     cut(journal, *(job(tmp_path / "samples", f"job {number}") for number in range(6)), state=JobState.QUEUED)
@@ -281,7 +281,7 @@ def test_interrupted_jobs_are_made_again_however_full_the_queue_is(
 
 
 def test_a_job_that_cannot_be_made_again_now_is_not_marked_as_if_it_were(
-    tmp_path: Path, parts: tuple[Journal, Library]
+    tmp_path: Path, parts: tuple[Journal, ClipLibrary]
 ) -> None:
     journal, library = parts
     cut(journal, job(tmp_path / "samples"))
@@ -292,7 +292,7 @@ def test_a_job_that_cannot_be_made_again_now_is_not_marked_as_if_it_were(
 
 
 def test_a_job_whose_clips_all_appeared_before_the_kill_is_done_and_not_made_twice(
-    tmp_path: Path, parts: tuple[Journal, Library]
+    tmp_path: Path, parts: tuple[Journal, ClipLibrary]
 ) -> None:
     journal, library = parts
     one = job(tmp_path / "samples", takes=2)
@@ -306,7 +306,7 @@ def test_a_job_whose_clips_all_appeared_before_the_kill_is_done_and_not_made_twi
 
 
 def test_part_of_a_job_goes_to_the_trash_before_the_job_is_made_again(
-    tmp_path: Path, parts: tuple[Journal, Library]
+    tmp_path: Path, parts: tuple[Journal, ClipLibrary]
 ) -> None:
     journal, library = parts
     one, other = job(tmp_path / "samples", takes=3), job(tmp_path / "samples", "other")

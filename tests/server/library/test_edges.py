@@ -15,7 +15,7 @@ import pytest
 from acestep.clips.clip import Clip
 from acestep.errors import AceStepError, AlreadyExists, InvalidRequest, NotFound, StorageError
 from server.library import moves
-from server.library.index import Library, Search
+from server.library.index import ClipLibrary, Search
 from tests.support.daemons import clip
 
 
@@ -25,12 +25,12 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "samples"
 
 
-def opened(tmp_path: Path) -> Library:
-    return Library(tmp_path / "clips.sqlite", [tmp_path / "samples"], tmp_path / "trash")
+def opened(tmp_path: Path) -> ClipLibrary:
+    return ClipLibrary(tmp_path / "clips.sqlite", [tmp_path / "samples"], tmp_path / "trash")
 
 
 @pytest.fixture
-def library(tmp_path: Path, folder: Path) -> Library:
+def library(tmp_path: Path, folder: Path) -> ClipLibrary:
     return opened(tmp_path)
 
 
@@ -74,7 +74,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_one_hostile_sidecar_is_named_and_the_others_are_listed(
-    library: Library, folder: Path, kind: str
+    library: ClipLibrary, folder: Path, kind: str
 ) -> None:
     good = clip(folder, "good")
     content = HOSTILE[kind](good.sidecar)
@@ -98,7 +98,7 @@ def test_one_hostile_sidecar_is_named_and_the_others_are_listed(
 
 @pytest.mark.skipif(os.name == "nt", reason="no such files there")
 def test_files_that_are_no_files_and_names_that_are_no_text_hinder_nobody(
-    library: Library, folder: Path
+    library: ClipLibrary, folder: Path
 ) -> None:
     good = clip(folder, "good")
     for name in (b"pipe.wav", b"folder.wav", b"caf\xe9.wav", b"loop.wav"):
@@ -114,7 +114,7 @@ def test_files_that_are_no_files_and_names_that_are_no_text_hinder_nobody(
 
 
 def test_a_row_that_an_older_version_wrote_does_not_break_the_search(
-    library: Library, folder: Path, tmp_path: Path
+    library: ClipLibrary, folder: Path, tmp_path: Path
 ) -> None:
     library.add(clip(folder, "good"))
     library.add(clip(folder, "old"))
@@ -136,7 +136,7 @@ def test_a_row_that_an_older_version_wrote_does_not_break_the_search(
     ids=["no database", "garbage inside", "cut in half", "other columns", "a view", "a folder"],
 )
 def test_a_damaged_index_is_set_aside_and_rebuilt(
-    library: Library, folder: Path, tmp_path: Path, damage: Any
+    library: ClipLibrary, folder: Path, tmp_path: Path, damage: Any
 ) -> None:
     for number in range(30):
         library.add(clip(folder, f"clip {number}"))
@@ -154,7 +154,7 @@ def test_a_damaged_index_is_set_aside_and_rebuilt(
 
 
 def test_an_index_damaged_while_it_is_open_is_rebuilt_as_well(
-    library: Library, folder: Path, tmp_path: Path
+    library: ClipLibrary, folder: Path, tmp_path: Path
 ) -> None:
     for number in range(200):
         library.add(clip(folder, f"clip {number}"))
@@ -171,7 +171,7 @@ def test_an_index_damaged_while_it_is_open_is_rebuilt_as_well(
 
 
 def test_star_trash_and_restore_at_once_never_part_a_clip(
-    library: Library, folder: Path, tmp_path: Path
+    library: ClipLibrary, folder: Path, tmp_path: Path
 ) -> None:
     one = clip(folder, "one")
     Path(one.path).with_suffix(".mid").write_bytes(b"MThd")
@@ -273,7 +273,7 @@ def test_a_move_that_was_killed_at_any_step_is_ended_by_the_next_look(tmp_path: 
 
 
 def test_a_trash_that_cannot_be_written_leaves_the_clip_where_it_is(
-    library: Library, folder: Path, tmp_path: Path
+    library: ClipLibrary, folder: Path, tmp_path: Path
 ) -> None:
     one = clip(folder, "one")
     library.add(one)
@@ -287,7 +287,7 @@ def test_a_trash_that_cannot_be_written_leaves_the_clip_where_it_is(
 
 
 def test_a_disk_that_fills_up_within_a_move_is_gone_on_with_later(
-    library: Library, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    library: ClipLibrary, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = clip(folder, "one")
     library.add(one)
@@ -305,7 +305,7 @@ def test_a_disk_that_fills_up_within_a_move_is_gone_on_with_later(
 
 
 def test_clips_move_across_disks_whole(
-    library: Library, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    library: ClipLibrary, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = clip(folder, "one")
     body = Path(one.path).read_bytes()
@@ -326,7 +326,7 @@ def test_clips_move_across_disks_whole(
     assert [name for name in files(tmp_path) if "part" in name] == []
 
 
-def test_starring_keeps_what_others_wrote_into_the_sidecar(library: Library, folder: Path) -> None:
+def test_starring_keeps_what_others_wrote_into_the_sidecar(library: ClipLibrary, folder: Path) -> None:
     one = clip(folder, "one")
     library.add(one)
     sidecar = Path(one.path + ".json")

@@ -12,7 +12,7 @@ from acestep.clips.clip import Clip
 from acestep.errors import AlreadyExists, InvalidRequest, NotFound
 from acestep.sources.sidecar import SIDECAR_ENDING
 from server.library import index as library_module
-from server.library.index import Library, Search
+from server.library.index import ClipLibrary, Search
 from tests.support.daemons import clip
 
 
@@ -20,7 +20,7 @@ def names(found: list[Clip]) -> list[str]:
     return [one.prompt for one in found]
 
 
-def test_clips_are_found_by_words_tempo_key_adapter_and_time(library: Library, folder: Path) -> None:
+def test_clips_are_found_by_words_tempo_key_adapter_and_time(library: ClipLibrary, folder: Path) -> None:
     library.add(clip(folder, "dusty break", bpm=92.5, key="Am", adapters=(("tape", 0.8),)))
     library.add(clip(folder, "100% pure pad", bpm=140, key="C"))
     assert names(library.search(Search(words="DUSTY break"))) == ["dusty break"]
@@ -37,7 +37,7 @@ def test_clips_are_found_by_words_tempo_key_adapter_and_time(library: Library, f
 
 
 def test_the_index_is_rebuilt_from_the_files_with_stars_and_trash(
-    library: Library, folder: Path, tmp_path: Path
+    library: ClipLibrary, folder: Path, tmp_path: Path
 ) -> None:
     kept, starred, gone = (clip(folder, prompt) for prompt in ("kept", "starred", "gone"))
     for one in (kept, starred, gone):
@@ -46,7 +46,7 @@ def test_the_index_is_rebuilt_from_the_files_with_stars_and_trash(
     library.move_to_trash(gone.name)
     library.close()
     (tmp_path / "clips.sqlite").unlink()
-    again = Library(tmp_path / "clips.sqlite", [folder], tmp_path / "trash")
+    again = ClipLibrary(tmp_path / "clips.sqlite", [folder], tmp_path / "trash")
     assert again.refresh() == 3
     assert sorted(names(again.search(Search()))) == ["kept", "starred"]
     assert names(again.search(Search(starred=True))) == ["starred"]
@@ -54,7 +54,7 @@ def test_the_index_is_rebuilt_from_the_files_with_stars_and_trash(
     assert again.restore(gone.name).path == gone.path
 
 
-def test_files_that_come_and_go_are_noticed(library: Library, folder: Path) -> None:
+def test_files_that_come_and_go_are_noticed(library: ClipLibrary, folder: Path) -> None:
     one = clip(folder, "came by itself")
     assert library.refresh() == 1
     assert library.get(one.name).prompt == "came by itself"
@@ -66,7 +66,7 @@ def test_files_that_come_and_go_are_noticed(library: Library, folder: Path) -> N
     assert library.refresh() == 0
 
 
-def test_restoring_never_overwrites(library: Library, folder: Path) -> None:
+def test_restoring_never_overwrites(library: ClipLibrary, folder: Path) -> None:
     one = clip(folder, "one")
     library.add(one)
     library.move_to_trash(one.name)
@@ -77,7 +77,7 @@ def test_restoring_never_overwrites(library: Library, folder: Path) -> None:
 
 
 def test_two_clips_of_one_name_may_both_be_in_the_trash(
-    library: Library, folder: Path, tmp_path: Path
+    library: ClipLibrary, folder: Path, tmp_path: Path
 ) -> None:
     other_folder = tmp_path / "set"
     one = clip(folder, "one")
@@ -93,7 +93,7 @@ def test_two_clips_of_one_name_may_both_be_in_the_trash(
     assert library.search(Search()) == []
 
 
-def test_companions_go_along(library: Library, folder: Path) -> None:
+def test_companions_go_along(library: ClipLibrary, folder: Path) -> None:
     one = clip(folder, "one")
     midi = Path(one.path).with_suffix(".mid")
     midi.write_bytes(b"MThd")
@@ -104,7 +104,7 @@ def test_companions_go_along(library: Library, folder: Path) -> None:
     assert midi.read_bytes() == b"MThd"
 
 
-def test_a_clip_that_is_trashed_already_or_gone_says_so(library: Library, folder: Path) -> None:
+def test_a_clip_that_is_trashed_already_or_gone_says_so(library: ClipLibrary, folder: Path) -> None:
     one, two = clip(folder, "one"), clip(folder, "two")
     library.add(one)
     library.add(two)
@@ -117,7 +117,7 @@ def test_a_clip_that_is_trashed_already_or_gone_says_so(library: Library, folder
 
 
 def test_looking_at_the_files_takes_hardly_more_memory_for_more_clips(
-    library: Library, folder: Path, tmp_path: Path
+    library: ClipLibrary, folder: Path, tmp_path: Path
 ) -> None:
     one = Path(clip(folder, "one").path)
     sidecar = one.with_name(one.name + SIDECAR_ENDING).read_bytes()
@@ -144,7 +144,7 @@ def test_looking_at_the_files_takes_hardly_more_memory_for_more_clips(
 
 
 def test_those_who_ask_at_once_share_a_look_at_the_files(
-    library: Library, folder: Path, monkeypatch: pytest.MonkeyPatch
+    library: ClipLibrary, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks: list[int] = []
     begun, go_on = threading.Event(), threading.Event()

@@ -14,7 +14,7 @@ from acestep.clips.clip import sweep_unfinished
 from acestep.errors import AceStepError, InvalidRequest
 from protos.acestep.v1 import acestep_pb2 as pb
 from server.library import moves
-from server.library.index import Library, Search
+from server.library.index import ClipLibrary, Search
 from tests.support.daemons import StandIn, clip, generate, running, settings, stub
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="no such files there")
@@ -42,14 +42,14 @@ SPECIAL: dict[str, Callable[[Path], object]] = {
 }
 
 
-def prompts(library: Library) -> list[str]:
+def prompts(library: ClipLibrary) -> list[str]:
     return sorted(one.prompt for one in library.search(Search()))
 
 
 @pytest.mark.parametrize("kind", SPECIAL)
 @pytest.mark.parametrize("before", [False, True], ids=["from the start", "in place of a listed clip"])
 def test_what_is_no_file_is_named_and_never_opened(
-    library: Library, folder: Path, monkeypatch: pytest.MonkeyPatch, kind: str, before: bool
+    library: ClipLibrary, folder: Path, monkeypatch: pytest.MonkeyPatch, kind: str, before: bool
 ) -> None:
     monkeypatch.chdir(folder)
     library.add(clip(folder, "good"))
@@ -72,7 +72,7 @@ def test_what_is_no_file_is_named_and_never_opened(
 
 @pytest.mark.parametrize("act", ["star", "trash"])
 def test_a_clip_that_became_a_pipe_since_it_was_listed_is_refused(
-    library: Library, folder: Path, act: str
+    library: ClipLibrary, folder: Path, act: str
 ) -> None:
     one = clip(folder, "p")
     library.add(one)
@@ -121,7 +121,7 @@ def test_downloads_and_listings_over_the_wire_refuse_it(
 
 
 @pytest.mark.parametrize("target", [".", "..", "../samples", "inner", "inner/back"])
-def test_a_link_back_lists_each_clip_once(library: Library, folder: Path, target: str) -> None:
+def test_a_link_back_lists_each_clip_once(library: ClipLibrary, folder: Path, target: str) -> None:
     (folder / "inner").mkdir()
     library.add(clip(folder, "outer"))
     clip(folder / "inner", "inner")
@@ -138,12 +138,12 @@ def test_a_link_back_lists_each_clip_once(library: Library, folder: Path, target
 def test_a_folder_that_jobs_named_in_two_ways_is_looked_through_once(tmp_path: Path, folder: Path) -> None:
     (tmp_path / "alias").symlink_to(folder)
     folders = [tmp_path / "alias", folder, folder.parent / "samples" / ".." / "samples"]
-    library = Library(tmp_path / "clips.sqlite", folders, tmp_path / "trash")
+    library = ClipLibrary(tmp_path / "clips.sqlite", folders, tmp_path / "trash")
     clip(folder, "p")
     assert library.refresh() == 1
 
 
-def test_a_link_to_a_clip_beside_it_is_that_clip(library: Library, folder: Path) -> None:
+def test_a_link_to_a_clip_beside_it_is_that_clip(library: ClipLibrary, folder: Path) -> None:
     one = clip(folder, "p")
     for name in ("aaa.wav", "zzz.wav"):
         (folder / name).symlink_to(one.path)
@@ -153,7 +153,7 @@ def test_a_link_to_a_clip_beside_it_is_that_clip(library: Library, folder: Path)
 
 
 def test_a_trash_that_is_linked_into_the_samples_folder_stays_the_trash(
-    library: Library, folder: Path, tmp_path: Path
+    library: ClipLibrary, folder: Path, tmp_path: Path
 ) -> None:
     one = clip(folder, "p")
     library.add(one)

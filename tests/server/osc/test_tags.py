@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from server.daemon import Daemon
-from tests.daemons import Osc, StandIn, running, settings
+from tests.support.daemons import Osc, StandIn, running, settings
 
 
 @pytest.fixture
