@@ -48,9 +48,9 @@ class AdapterFile:
     hashes: dict[str, str] = field(default_factory=dict)
 
 
-def adapters_folder() -> Path:
-    """Where adapters are looked for by name."""
-    return home() / "adapters"
+def adapters_folder(of: Path | None = None) -> Path:
+    """Where adapters are looked for by name: in the home `of`, without one in the user's."""
+    return (of or home()) / "adapters"
 
 
 def available(folder: Path | None = None) -> dict[str, Path]:
@@ -76,9 +76,9 @@ def is_adapter(path: Path) -> bool:
     return any(file.is_file() for file in path.glob("*.safetensors"))
 
 
-def find(name_or_path: str | Path) -> Path:
-    """The adapter of that name in home, or at that path. Raises NotFound."""
-    here = available()
+def find(name_or_path: str | Path, folder: Path | None = None) -> Path:
+    """The adapter of that name in a folder (the home's), or at that path. Raises NotFound."""
+    here = available(folder)
     if str(name_or_path) in here:
         return here[str(name_or_path)]
     with contextlib.suppress(OSError, RuntimeError):  # no name that a file can have
@@ -87,7 +87,7 @@ def find(name_or_path: str | Path) -> Path:
             return path
     raise NotFound(
         f"no adapter {str(name_or_path)!r}: here are {', '.join(here) or 'none'}; put a PEFT folder or a "
-        f".safetensors file into {adapters_folder()}"
+        f".safetensors file into {folder or adapters_folder()}"
     )
 
 

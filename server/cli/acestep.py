@@ -9,6 +9,7 @@ import importlib
 import json
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from acestep import __version__
 from acestep.console.command import run
@@ -17,6 +18,9 @@ from acestep.console.usage import Parser, spelled_out
 from acestep.errors import OutOfMemory
 from server import config as configuration
 from server.cli.settings import add_settings, settings
+
+if TYPE_CHECKING:
+    from server.config import Config
 
 # Commands that other parts bring: name → (module with main(argv) -> int, what it does)
 DELEGATED = {
@@ -143,11 +147,11 @@ def _models(arguments: argparse.Namespace) -> int:
         )
     for broken in found.unreadable:
         print(f"{broken.name:24} cannot be read: {broken.message}", file=sys.stderr)
-    _print_variants()
+    _print_variants(config)
     return 0
 
 
-def _print_variants() -> None:
+def _print_variants(config: "Config") -> None:
     """The sizes there are: what each needs on this machine, and which cascade here has it."""
     from acestep.checkpoints import memory
     from server.library.catalogue import device_memory
@@ -156,7 +160,7 @@ def _print_variants() -> None:
     print(
         f"\nvariants (published sizes), with {free / memory.GB:.0f} GB on {device} (--variant auto chooses):"
     )
-    here = memory.variants_here()
+    here = memory.variants_here(config.home)
     for name, (published, own, shared) in memory.variant_needs().items():
         try:
             plan = memory.plan({name: own}, shared, device, free)

@@ -1,7 +1,6 @@
 """The daemon's settings on command lines: as flags, and what they come to."""
 
 import argparse
-import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -34,5 +33,4 @@ def settings(arguments: argparse.Namespace) -> tuple[configuration.Config, dict[
     values = vars(arguments)
     flags = {name: values[name] for name in configuration.FIELDS if values.get(name) is not None}
     config = configuration.load(flags)
-    os.environ["ACESTEP_HOME"] = str(config.home)  # where `acestep` looks for cascades and adapters
     return config, flags

@@ -414,7 +414,7 @@ def test_a_midi_file_with_a_ramp_gives_its_tempo_map_from_the_bar_on(daemon: Dae
 
 
 def test_a_daemon_of_another_wire_version_is_refused(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("server.cli.remote.WIRE_VERSION", "999")
+    monkeypatch.setattr("protos.WIRE_VERSION", "999")
     code, _, error = run("jobs")
     assert code == 1
     assert "wire version" in error
