@@ -19,7 +19,7 @@ from plugin_bridge.ableton.AceStep import script as live_script
 from plugin_bridge.ableton.AceStep.triggers import Triggers
 from protos import WIRE_VERSION, speaks_ours
 from server.osc.packets import encode
-from server.osc.session import MESSAGES, NAMED
+from server.osc.spelling import MESSAGES, NAMED
 
 ROOT = Path(__file__).parents[1]
 LIVE = ROOT / "plugin_bridge" / "ableton" / "AceStep"

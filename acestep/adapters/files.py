@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from acestep.adapters import keys as adapter_keys
+from acestep.adapters.adapter_config import AdapterConfig, parsed
 from acestep.adapters.keys import Key, Names
-from acestep.adapters.settings import Settings, parsed
 from acestep.checkpoints.checkpoint import home
 from acestep.errors import AdapterError, NotFound
 from acestep.typed_json import fault_of
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 16 << 30
 MAX_LISTED = 5  # names in a sentence
-SETTINGS, MANIFEST = "adapter_config.json", "adapter.json"
+CONFIG, MANIFEST = "adapter_config.json", "adapter.json"
 Stamps = dict[str, tuple[int, ...]]
 
 
@@ -68,10 +68,10 @@ def available(folder: Path | None = None) -> dict[str, Path]:
 
 
 def is_adapter(path: Path) -> bool:
-    """Whether a folder looks like an adapter: it has its settings or weights."""
+    """Whether a folder looks like an adapter: it has its configuration or weights."""
     if not path.is_dir():
         return False
-    if any((path / name).is_file() for name in (MANIFEST, SETTINGS)):
+    if any((path / name).is_file() for name in (MANIFEST, CONFIG)):
         return True
     return any(file.is_file() for file in path.glob("*.safetensors"))
 
@@ -185,14 +185,14 @@ class _Reader:
                     else ""
                 )
             )
-        config = folder / SETTINGS
+        config = folder / CONFIG
         return self.updates(file, self.settings(config) if config.is_file() else {})
 
     def updates(self, file: Path, config: Mapping[str, Any]) -> dict[str, Update]:
         """Every update in a safetensors file, with the alpha that belongs to it."""
         tensors, metadata = self._tensors(file)
-        settings = Settings.read(config, str(file.parent / SETTINGS)) if config else None
-        settings = settings or Settings.of_header(metadata, str(file))
+        settings = AdapterConfig.read(config, str(file.parent / CONFIG)) if config else None
+        settings = settings or AdapterConfig.of_header(metadata, str(file))
         from acestep.adapters.layers import Layer
 
         layers = self._layers(tensors, file)

@@ -17,7 +17,7 @@ from acestep.console.terminal import write_plainly
 from acestep.console.usage import Parser, spelled_out
 from acestep.errors import OutOfMemory
 from server import config as configuration
-from server.cli.settings import add_settings, settings
+from server.cli.config_flags import add_config, config_of
 
 if TYPE_CHECKING:
     from server.config import Config
@@ -77,7 +77,7 @@ def parser(prog: str = "acestep") -> Parser:
     serve.add_argument(
         "--resume", action="store_true", help="rerun the jobs that a crash or stop interrupted"
     )
-    add_settings(serve, configuration.FIELDS)
+    add_config(serve, configuration.FIELDS)
     serve.set_defaults(run=_serve)
 
     from server.cli import daemon as cli_daemon
@@ -87,12 +87,12 @@ def parser(prog: str = "acestep") -> Parser:
 
     generate = commands.add_parser("generate", help="make clips, through a running daemon or in this process")
     cli_generate.add_arguments(generate)
-    add_settings(generate, ("home", "samples", "host", "grpc_port", "device", "precision", "planner"))
+    add_config(generate, ("home", "samples", "host", "grpc_port", "device", "precision", "planner"))
     generate.set_defaults(run=cli_generate.run)
 
     models = commands.add_parser("models", help="list the cascades on this machine")
     models.add_argument("--json", action="store_true", help="print JSON")
-    add_settings(models, ("home", "host", "grpc_port"))
+    add_config(models, ("home", "host", "grpc_port"))
     models.set_defaults(run=_models)
 
     inspect = commands.add_parser(
@@ -115,7 +115,7 @@ def parser(prog: str = "acestep") -> Parser:
 def _serve(arguments: argparse.Namespace) -> int:
     from server.daemon import Daemon, serve
 
-    config, _ = settings(arguments)
+    config, _ = config_of(arguments)
     return serve(Daemon(config), resume=arguments.resume)
 
 
@@ -126,7 +126,7 @@ def _models(arguments: argparse.Namespace) -> int:
     from server.library import catalogue
     from server.models import models_for
 
-    config, flags = settings(arguments)
+    config, flags = config_of(arguments)
     remote = Remote.find(config, flags)
     found = remote.cascades() if remote else catalogue.cascades(models_for(config))
     if arguments.json:

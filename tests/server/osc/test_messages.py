@@ -23,7 +23,7 @@ import acestep
 from protos import WIRE_VERSION
 from server.daemon import Daemon
 from server.osc.packets import encode, parse
-from server.osc.session import MESSAGES, NAMED, shortest
+from server.osc.spelling import MESSAGES, NAMED, shortest
 from tests.support.daemons import WAIT_S, Osc, StandIn, running, settings
 
 
