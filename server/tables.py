@@ -192,7 +192,8 @@ def _cell(text: str) -> str:
 def _formatted(text: str, name: str) -> str:
     """As `ruff format` writes it."""
     command = [sys.executable, "-m", "ruff", "format", "--stdin-filename", name, "-"]
-    return subprocess.run(command, input=text, capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    done = subprocess.run(command, input=text.encode(), capture_output=True, check=True, cwd=ROOT)
+    return done.stdout.decode()
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -207,7 +208,7 @@ def main(argv: list[str] | None = None) -> int:
                 f"{path.relative_to(ROOT)} is out of date: run `make tables` and commit it", file=sys.stderr
             )
         else:
-            path.write_text(text, "utf-8")
+            path.write_text(text, "utf-8", newline="\n")
     return 1 if check and stale else 0
 
 
