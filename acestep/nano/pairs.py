@@ -26,7 +26,8 @@ from acestep.nano.data.compose import Loop, compose
 from acestep.nano.data.prepare import changed, save_whole
 from acestep.nano.data.render import mix, render
 from acestep.nano.data.sounds import Bank
-from acestep.nano.network import conditions, velocity
+from acestep.nano.network import conditions
+from acestep.training.velocity import Velocity
 
 LOOPS_PER_SHARD = 20
 FIRST_SEED = 3_000_000  # of loops that nothing else is made of
@@ -82,9 +83,12 @@ class Passage:
         momentum, given = Momentum(), self._given(loop, roles, len(latents), random)
 
         def slope(leg: Leg, step: int, x: Tensor) -> Tensor:
-            transformer, conditions = self.modules.transformers[leg.stage], given[leg.stage]
+            velocity = Velocity(self.modules.transformers[leg.stage])
             at = torch.tensor([leg.sigmas[step]])
-            asked, without = (velocity(transformer, x, at, states, context) for states, context in conditions)
+            asked, without = (
+                velocity(x, at, one.states, context, condition_mask=one.mask)
+                for one, context in given[leg.stage]
+            )
             return guided(asked, without, leg.guidance, momentum)
 
         return follow(x, way, slope, lambda: torch.zeros_like(x))[0]

@@ -21,7 +21,8 @@ from acestep.model.codec.spectral import GRADING
 from acestep.nano.batches import Batch, draw_batch
 from acestep.nano.checkpoint import STAGES, NanoConfig, NanoModules, build_transformer
 from acestep.nano.latents import Example
-from acestep.nano.network import SingleAttention, conditions, velocity
+from acestep.nano.network import conditions
+from acestep.training.velocity import Velocity, half_copy
 
 # blocks of the shared transformer that become a stage, and the noise levels it is trained on; the levels
 # reach a little beyond the hand-over so that neither side meets an input it has never seen
@@ -203,7 +204,9 @@ class StageTraining:
         given = conditions(worker.text_encoder, encoder, self.tokenizer, batch.texts, references)
         given = given.dropped(encoder.null_condition_emb, batch.null)
         layers = None if self.split else blocks_of(stage, transformer)
-        made = velocity(transformer, x, t, given, batch.context, layers)
+        made = Velocity(transformer)(
+            x, t, given.states, batch.context, condition_mask=given.mask, layers=layers
+        )
         return ((made.float() - (noise - batch.x0)).square() * self.weights).mean()
 
     def _worker(self) -> NanoModules:
@@ -254,16 +257,6 @@ def split_stages(shared: NanoModules, config: NanoConfig) -> NanoModules:
 def blocks_of(stage: str, shared: Any) -> tuple[int, ...]:
     """The blocks of the shared transformer that are the stage's."""
     return tuple(index for index in DEPTH[stage] if index < len(shared.layers))
-
-
-def half_copy(modules: NanoModules) -> NanoModules:
-    """A bfloat16 copy, except for what embeds the noise level."""
-    half = copy.deepcopy(modules).bfloat16()
-    for transformer in half.transformers.values():
-        transformer.time_embed.float()
-        transformer.time_embed_r.float()
-        transformer.set_attn_processor(SingleAttention())
-    return half
 
 
 def _calm(modules: NanoModules) -> None:

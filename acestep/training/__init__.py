@@ -1,1 +1,1 @@
-"""What learns from a model: the forward with gradients, and smaller stages from larger ones."""
+"""What learns from a model: the forward with gradients, LoRA layers, and smaller stages from larger ones."""

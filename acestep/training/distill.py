@@ -32,11 +32,12 @@ from acestep.console.usage import Parser
 from acestep.errors import AlreadyExists, CheckpointError, InvalidRequest
 from acestep.model import conditions
 from acestep.model.loading import choose_device
+from acestep.model.modules import ConditionEncoder, Transformer
 from acestep.model.sampling import Momentum, guided
-from acestep.nano.network import Conditions, velocity
 from acestep.training.distill_material import Batch, Material
 from acestep.training.distill_recipe import Recipe
 from acestep.training.pruning import begin_from, smaller_config
+from acestep.training.velocity import Conditions, Velocity
 
 if TYPE_CHECKING:
     from acestep.model.cascade import Cascade
@@ -48,6 +49,9 @@ HELD_OUT = 4  # batches that are never trained on, for the error that is printed
 
 class Student(nn.Module):
     """The small stage's trained modules; `forward` gives its velocity [B, T, C]."""
+
+    transformer: Transformer
+    condition_encoder: ConditionEncoder
 
     def __init__(self, teacher: Stage, width: float, depth: float) -> None:
         super().__init__()
@@ -61,14 +65,15 @@ class Student(nn.Module):
             module = type(part)(**config).float()
             begin_from(module, part)
             setattr(self, name, module)
-        encoder: Any = self.condition_encoder
+        encoder = self.condition_encoder
         encoder.null_condition_emb.requires_grad_(False)
         encoder.timbre_encoder.special_token.requires_grad_(self.timbre_token)
 
     def forward(self, x: Tensor, t: Tensor, context: Tensor, batch: Batch) -> Tensor:
         """Velocity at x [B, T, C], t [B], for the batch's words and references."""
-        states = condition_states(self.condition_encoder, batch, self.timbre_token, x.dtype)
-        return velocity(self.transformer, x, t, states, context)
+        given = condition_states(self.condition_encoder, batch, self.timbre_token, x.dtype)
+        velocity: Tensor = Velocity(self.transformer)(x, t, given.states, context, condition_mask=given.mask)
+        return velocity
 
 
 class Teacher:
@@ -85,17 +90,15 @@ class Teacher:
         Without the momentum that guidance has along a song's way: here every level stands for itself.
         """
         stage, like = self.stage, self.stage.like
+        velocity = Velocity(stage.transformer)
         given = condition_states(stage.condition_encoder, batch, stage.timbre_token, like.dtype)
         known = x.to(like), t.to(like), context.to(like)
-        asked = velocity(stage.transformer, known[0], known[1], given, known[2]).float()
+        asked = velocity(known[0], known[1], given.states, known[2], condition_mask=given.mask).float()
         pushed = torch.tensor([self.guidance.applies(float(level)) for level in t], device=asked.device)
         if not pushed.any():
             return asked.to(x)
         null = conditions.null_states(stage.condition_encoder).to(like)
-        nothing = Conditions(
-            null.expand(len(x), -1, -1), torch.ones(len(x), 1, dtype=torch.bool, device=like.device)
-        )
-        free = velocity(stage.transformer, known[0], known[1], nothing, known[2]).float()
+        free = velocity(known[0], known[1], null.expand(len(x), -1, -1), known[2]).float()
         result = guided(asked, free, self.guidance, Momentum())
         return torch.where(pushed[:, None, None], result, asked).to(x)
 

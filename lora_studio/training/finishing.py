@@ -12,13 +12,13 @@ from typing import Any
 import torch
 
 from acestep.errors import AdapterError
+from acestep.training.velocity import Velocity
 from lora_studio.adapters.formats import write_all
 from lora_studio.files import write_json
 from lora_studio.training import results, strength
 from lora_studio.training.audition import OnStage
 from lora_studio.training.budget import agreed
 from lora_studio.training.run import Run
-from lora_studio.training.velocity import Velocity
 
 SAME_OUTPUT = 1e-4  # relative; the same numbers through the same layers, saved as they were trained
 

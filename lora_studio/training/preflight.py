@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from acestep.errors import OutOfMemory
+from acestep.training.lora import LoraShape
 from lora_studio.config import TrainConfig
 
 # A block keeps about this many [tokens, width] tensors for its backward pass, counted on diffusers' block:
@@ -45,15 +46,11 @@ class Fit:
     available: int
 
 
-def adapter_parameters(transformer: Any, config: TrainConfig) -> int:
-    """Numbers in the adapter, from the layers' shapes (also on the meta device)."""
-    total = 0
-    for name, part in transformer.named_modules():
-        wanted = any(name.endswith("." + target) for target in config.target_modules)
-        if wanted and isinstance(part, torch.nn.Linear) and name.startswith("layers."):
-            total += config.rank * (part.in_features + part.out_features)
-            total += part.out_features if config.dora else 0
-    return total
+def shape_of(config: TrainConfig) -> LoraShape:
+    """The adapter that a configuration asks for."""
+    return LoraShape(
+        config.rank, config.resolved_alpha, config.target_modules, config.dropout, config.dora, config.seed
+    )
 
 
 def estimate(
@@ -82,7 +79,7 @@ def estimate(
         activations = block + layers * tokens * settings.hidden_size * number
     else:
         activations = layers * block
-    adapter = adapter_parameters(transformer, config) * 4 * TRAINED_COPIES
+    adapter = shape_of(config).size(transformer) * 4 * TRAINED_COPIES
     return Memory(weights, copy, adapter, activations)
 
 

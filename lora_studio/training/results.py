@@ -11,13 +11,14 @@ from acestep.model.cascade import Cascade
 from acestep.model.stage import Stage
 from acestep.music.grid import Grid
 from acestep.request import GenerateRequest
-from lora_studio.adapters import lora
+from acestep.training import lora
+from acestep.training.velocity import Velocity
 from lora_studio.config import TrainConfig
 from lora_studio.data.dataset import Dataset, Sample
 from lora_studio.data.examples import Library
 from lora_studio.training.checkpoints import RunState
+from lora_studio.training.preflight import shape_of
 from lora_studio.training.stage_run import Pair, mean_loss
-from lora_studio.training.velocity import Velocity
 
 PREVIEW_SEED = 1000
 EFFECT_PAIRS = 8
@@ -75,7 +76,7 @@ def measured_effect(
     """Effect of an adapter's weights on the stage as it plays, their loss, and the velocities they give."""
     velocity = Velocity(stage.transformer)
     plain = velocities(velocity, library, stage, pairs)
-    lora.attach(stage.transformer, config)
+    lora.attach(stage.transformer, shape_of(config))
     try:
         lora.load_state(stage.transformer, weights)
         changed = velocities(velocity, library, stage, pairs)

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from acestep.errors import Cancelled, InvalidRequest, OutOfMemory
 from acestep.model.stage import Stage
-from lora_studio.adapters import lora
+from acestep.training import lora
+from acestep.training.velocity import Velocity, half_copy
 from lora_studio.config import TrainConfig
 from lora_studio.data.examples import Batch, Example, Library
 from lora_studio.data.order import Order, generator, order_of
@@ -23,7 +24,7 @@ from lora_studio.training import checkpoints
 from lora_studio.training.budget import agreed
 from lora_studio.training.checkpoints import RunState
 from lora_studio.training.noise import NoiseLevels
-from lora_studio.training.velocity import Velocity, half_copy
+from lora_studio.training.preflight import shape_of
 
 VALIDATION_BATCH = 8
 TIMED_STEPS = 3
@@ -95,7 +96,7 @@ class StageRun:
         half = plan.half_precision and stage.like.dtype is not torch.bfloat16
         self.net = half_copy(stage.transformer) if half else stage.transformer
         self.peak_rate = config.learning_rate or rate_for(stage.transformer.config.hidden_size)
-        parameters = lora.attach(self.net, config)
+        parameters = lora.attach(self.net, shape_of(config))
         self.net.train(False)
         self.optimizer = torch.optim.AdamW(
             parameters, lr=self.peak_rate, weight_decay=config.weight_decay, betas=(0.9, 0.99)

@@ -24,7 +24,8 @@ from acestep.hearing.measure import measure
 from acestep.model.cascade import Cascade
 from acestep.music.key import Key
 from acestep.request import GenerateRequest
-from lora_studio.adapters import lora
+from acestep.training import lora
+from acestep.training.velocity import Velocity
 from lora_studio.config import TrainConfig
 from lora_studio.data.examples import Library
 from lora_studio.data.order import generator
@@ -34,7 +35,6 @@ from lora_studio.data.sound import read_piece
 from lora_studio.training.noise import NoiseLevels, levels_for
 from lora_studio.training.stage_run import StagePlan, StageRun, fixed_pairs, velocity_loss
 from lora_studio.training.train import train
-from lora_studio.training.velocity import Velocity
 from tests.benchmarks.agreement import must_agree
 from tests.benchmarks.lora_style import write_style
 from tests.support.closeness import rounding

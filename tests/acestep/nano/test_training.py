@@ -16,11 +16,12 @@ from acestep.nano.checkpoint import (
     write_untrained,
 )
 from acestep.nano.latents import Example, View, label, reference_of
-from acestep.nano.network import conditions, velocity
+from acestep.nano.network import conditions
 from acestep.nano.publish import publish
 from acestep.nano.train_codec import CodecRecipe, CodecTraining, fit_components
 from acestep.nano.train_stages import StageRecipe, StageTraining, caption_texts, split_stages
 from acestep.nano.train_text import TextRecipe, train_text
+from acestep.training.velocity import Velocity
 from tests.support.closeness import FORWARD, assert_close, rounding
 
 GUIDE = BEAT_CHANNELS + KEY_CHANNELS
@@ -53,6 +54,10 @@ def tokenizer():
 def training(examples, tokenizer, **options):
     recipe = StageRecipe(frames_per_batch=512, bfloat16=False, steps=40, warmup=2, **options)
     return StageTraining(recipe, TINY, examples, tokenizer, torch.zeros(CHANNELS))
+
+
+def velocity_of(transformer, x, t, given, context):
+    return Velocity(transformer)(x, t, given.states, context, condition_mask=given.mask)
 
 
 def test_a_batch_has_context_where_the_task_gives_one(examples):
@@ -111,8 +116,8 @@ def test_padding_changes_nothing(tokenizer):
             [None, None],
         )
         padded.states, padded.mask = padded.states[:1], padded.mask[:1]
-        first = velocity(transformer, x, t, alone, context)
-        second = velocity(transformer, x, t, padded, context)
+        first = velocity_of(transformer, x, t, alone, context)
+        second = velocity_of(transformer, x, t, padded, context)
     assert_close(first, second, rounding(FORWARD))
 
 
@@ -125,7 +130,7 @@ def test_the_velocity_equals_the_stock_transformers(tokenizer):
     with torch.inference_mode():
         given = conditions(modules.text_encoder, encoder, tokenizer, ["a beat", "a beat"], [None, None])
         stock = transformer(x, t, t, given.states, context, return_dict=False)[0]
-        assert_close(velocity(transformer, x, t, given, context), stock, rounding(FORWARD))
+        assert_close(velocity_of(transformer, x, t, given, context), stock, rounding(FORWARD))
 
 
 @pytest.mark.parametrize("shared", [0, 3])
@@ -151,7 +156,7 @@ def test_the_first_velocity_is_the_noise_itself(examples, tokenizer):
     x, context = torch.randn(1, 64, CHANNELS), torch.zeros(1, 64, 2 * CHANNELS + GUIDE)
     given = conditions(modules.text_encoder, modules.condition_encoders["l"], tokenizer, ["x"], [None])
     with torch.no_grad():
-        made = velocity(modules.transformers["l"], x, torch.tensor([0.9]), given, context)
+        made = velocity_of(modules.transformers["l"], x, torch.tensor([0.9]), given, context)
     heard = torch.corrcoef(torch.stack([made.flatten(), x.flatten()]))[0, 1]
     assert float(heard) > 0.3  # a third of the values fit into the tiny width
 

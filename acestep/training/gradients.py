@@ -1,19 +1,19 @@
 """Norms, rotary embedding and short attention with their gradients written out, for training on a CPU.
 
 Autograd's own chains of small operations there cost as much as the products between them. The same numbers
-as the stock modules to float tolerance; what is scaled and shifted by is frozen and gets no gradient.
-Letters: S tokens, D width, H heads, E head width, L keys.
+as the stock modules to float tolerance, and a gradient for every input that wants one.
+Letters: B examples, S tokens, D width, H heads, E head width, L keys.
 """
 
-from typing import Any
+from typing import Any  # of autograd's contexts, which hold what a function puts there
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-DENSE_UP_TO = 512  # queries and keys: beyond, all scores at once cost more memory than they save time
+from acestep.model.modules import Rope
 
-Rope = tuple[Tensor, Tensor]  # cosine and sine [S, 1, E], both halves alike
+DENSE_UP_TO = 512  # queries and keys: beyond, all scores at once cost more memory than they save time
 
 
 def norm(
@@ -66,7 +66,7 @@ class _Norm(torch.autograd.Function):
         ctx: Any, x: Tensor, eps: float, factor: Tensor, shift: Tensor | None, rope: Rope | None
     ) -> Tensor:
         ctx.save_for_backward(x, factor)
-        ctx.eps, ctx.rope = eps, rope
+        ctx.eps, ctx.rope, ctx.shift_shape = eps, rope, None if shift is None else shift.shape
         normed = functional.rms_norm(x.float(), (x.shape[-1],), None, eps)
         return _placed(normed, factor, shift, rope).to(x.dtype)
 
@@ -76,11 +76,17 @@ class _Norm(torch.autograd.Function):
         wide, slope = x.float(), gradients[0].float()
         if ctx.rope is not None:
             slope = _turned(slope, ctx.rope[0], -ctx.rope[1])
-        slope = slope * factor
         inverse = (wide.square().mean(dim=-1, keepdim=True) + ctx.eps).rsqrt()
+        _, _, for_factor, for_shift, _ = ctx.needs_input_grad
+        slopes: list[Tensor | None] = [None, None]
+        if for_factor:
+            slopes[0] = (slope * wide * inverse).sum_to_size(factor.shape).to(factor.dtype)
+        if for_shift:
+            slopes[1] = slope.sum_to_size(ctx.shift_shape).to(factor.dtype)
+        slope = slope * factor
         along = (slope * wide).mean(dim=-1, keepdim=True) * inverse.square()
         found = torch.addcmul(slope, wide, along, value=-1).mul_(inverse)
-        return found.to(x.dtype), None, None, None, None
+        return found.to(x.dtype), None, *slopes, None
 
 
 class _Attention(torch.autograd.Function):
