@@ -1,1 +1,1 @@
-"""From takes to clips: fitted, judged, chosen, written – and made again."""
+"""From takes to clips: fitting, judging, choosing and writing them, and making one again."""

@@ -1,4 +1,4 @@
-"""A clip that is to be made again: what its sidecar says of how it was made, checked against what is here."""
+"""Making a clip again: what its sidecar says about how it was made, checked against what is here now."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from acestep.request import GenerateRequest
 
 @dataclass(frozen=True)
 class Made:
-    """A clip's request, take and plan, and hashes of the files it was made from, as far as they are known."""
+    """A clip's request, take and plan, and the hashes of the files it was made from, as far as they are
+    known.
+    """
 
     request: GenerateRequest
     take: int
@@ -42,7 +44,7 @@ class Made:
         return cls(request, take, plan, **parts)
 
     def refuse_changes(self, cascade: Loaded) -> None:
-        """Raise InvalidRequest when the files that the clip was made from are others by now.
+        """Raise InvalidRequest if a file that the clip was made from has changed.
 
         Only what is known of both times is compared: an adapter that is not loaded yet, for example, is not.
         """
@@ -78,7 +80,7 @@ def _planner(name: str | None) -> str:
 
 
 def _other(was: Any, here: Any) -> str:
-    """The names under which both have a hash, and not the same."""
+    """The names that have a hash in both, and not the same one."""
     was, here = was or {}, here or {}
     other = [name for name in was if name in here and was[name] != here[name]]
     return ", ".join(other[:5]) + (" …" if len(other) > 5 else "")

@@ -1,4 +1,4 @@
-"""A finished clip: a file that fits the song, its sidecar, its name, and writing both without half files."""
+"""A finished clip: a file that fits the song, its sidecar, its name, and writing them whole or not at all."""
 
 import contextlib
 import errno
@@ -116,9 +116,9 @@ def slug(text: str) -> str:
 class Staging:
     """The clips of one job, written out of sight: they appear together on `publish`, or never.
 
-    Use it as a context: what was not published is gone at its end. A process killed before `publish` leaves
-    a hidden folder that `sweep_unfinished` deletes; one killed within leaves one whose clips it lets appear.
-    Raises StorageError when the folder cannot be written.
+    Use it as a context manager: at its end whatever was not published is deleted. If the process is killed
+    before `publish`, a hidden folder remains that `sweep_unfinished` deletes; if it is killed within
+    `publish`, `sweep_unfinished` lets the clips appear. Raises StorageError if the folder cannot be written.
     """
 
     def __init__(self, folder: Path):
@@ -188,7 +188,7 @@ def remove_clip(clip: Clip) -> None:
 
 
 def remove_files(file: Path) -> None:
-    """Deletes an audio file with all that belongs to it, as far as it is there."""
+    """Deletes an audio file and all that belongs to it, whatever of it exists."""
     for path in (file, *belongings(file)):
         path.unlink(missing_ok=True)
 
@@ -246,7 +246,7 @@ def _free_name(folder: Path, stem: str, ending: str, taken: Sequence[str] = ()) 
 
 
 def _appear(hidden: Path, name: str) -> Path:
-    """Moves a clip out of its hidden folder, audio last; goes on where a killed process stopped."""
+    """Moves a clip out of its hidden folder, audio last; continues where a killed process stopped."""
     folder = hidden.parent
     body, sidecar = hidden / name, hidden / (name + SIDECAR_ENDING)
     file, companion = folder / name, folder / sidecar.name

@@ -51,8 +51,9 @@ Levelling = Callable[[np.ndarray], tuple[np.ndarray, Level]]
 
 @dataclass(frozen=True)
 class Hints:
-    """What is known of how audio was made: `on_bar` (see `measure`), what leads into it [C, n] when it is
-    played as a loop, and whether its beats are `given` by other music (see `Aim`)."""
+    """What is known about how audio was made: `on_bar` (see `measure`), what leads into it [C, n] when it is
+    played as a loop, and whether its beats are `given` by other music (see `Aim`).
+    """
 
     on_bar: bool = False
     lead: np.ndarray | None = None
@@ -233,7 +234,8 @@ def plan_fit(
 
 
 def plan_part(before: Measurement, attacks: Attacks, aim: Aim) -> Plan:
-    """The smallest change that puts a part's attacks onto the beats of its context, and it into the key.
+    """The smallest change that puts a part's attacks onto the beats of its context, and the part into the
+    key.
 
     It is never moved to another sixteenth: a lone part does not tell which beat begins its bar.
     """
@@ -275,7 +277,9 @@ def _placed(audio: np.ndarray, sample_rate_hz: int, aim: Aim) -> tuple[np.ndarra
 
 
 def _body_placed(audio: np.ndarray, sample_rate_hz: int, aim: Aim) -> tuple[np.ndarray, list[str]]:
-    """The loop turned by what its attacks are off the beat: the first hit is not moved away from the rest."""
+    """The loop turned by how far its attacks are off the beat, so that the first hit keeps its distance to
+    the rest.
+    """
     attacks = Attacks.of(audio, sample_rate_hz)
     place = attacks.lateness_s if aim.given else attacks.beats_late_s
     late_s = place(aim.grid, aim.downbeat_s)
@@ -286,9 +290,9 @@ def _body_placed(audio: np.ndarray, sample_rate_hz: int, aim: Aim) -> tuple[np.n
 
 
 def _attack_placed(audio: np.ndarray, sample_rate_hz: int, aim: Aim) -> tuple[np.ndarray, list[str]]:
-    """The loop with the attack it begins with on its first samples, and nothing of it at its end.
+    """The loop with its first attack on its first samples, and nothing of it at its end.
 
-    Itself when it is a part and no sixteenth of its context lies there.
+    Unchanged if it is a part and no sixteenth of its context lies there.
     """
     step_s = 15 / aim.grid.bpm
     if abs((aim.downbeat_s + step_s / 2) % step_s - step_s / 2) > BEGINS_S:
@@ -356,7 +360,7 @@ def _stretched(audio: np.ndarray, sample_rate_hz: int, plan: Plan) -> np.ndarray
 def _straightened(
     audio: np.ndarray, lead_s: float, sample_rate_hz: int, grid: Grid, before: Measurement, plan: Plan
 ) -> tuple[np.ndarray, int]:
-    """Every beat put where the grid has it; and where the first bar starts then."""
+    """Every beat put where the grid has it, and where the first bar starts then."""
     beats = np.array(before.beats_s) + lead_s
     quarter_s = 60 / grid.bpm
     first = int(np.argmin(np.abs(beats - lead_s - plan.shift_s)))

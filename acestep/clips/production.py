@@ -68,7 +68,7 @@ def reproduce(
 ) -> Clip:
     """Makes a clip again from its sidecar: same batch, take and plan; identical on the same machine.
 
-    Raises InvalidRequest where the checkpoint, an adapter or the audio it was made from is another by now.
+    Raises InvalidRequest if the checkpoint, an adapter or the audio it was made from has changed.
     """
     made = Made.from_sidecar(read_sidecar(sidecar) if isinstance(sidecar, str | Path) else sidecar)
     production = _Production(cascade, made.request, Path(folder), job, made)
@@ -76,7 +76,7 @@ def reproduce(
 
 
 class _Production:
-    """One request on its way; of a clip that is `made` again, only its take."""
+    """One request on its way. For a clip that is made again, only its take."""
 
     def __init__(
         self,
@@ -354,7 +354,7 @@ def _stop_if(cancelled: Callable[[], bool] | None) -> None:
 
 
 def _key_on_label(result: Fit, asked: Key | None) -> Key | None:
-    """The key to write on the clip: the asked one unless the notes are of another; else what is heard."""
+    """The key on the clip's label: the asked one, or the heard one if the notes are of another key."""
     return asked if asked is not None and result.key_match != OTHER_KEY else result.after.key
 
 
@@ -383,7 +383,9 @@ def _time_reference(request: GenerateRequest) -> int:
 
 
 def _named(request: GenerateRequest, cascade: Any) -> GenerateRequest:
-    """The request with what a variant stands for here: the clip can be made again where "auto" is another."""
+    """The request with the size that a variant means on this machine, so the clip can be made again where
+    "auto" means another.
+    """
     spec = getattr(cascade, "spec", None)
     if spec is None or request.cascade not in CHOICES or request.cascade == spec.name:
         return request

@@ -1,4 +1,4 @@
-"""What a clip should be, and how near it comes: the one judgement that sidecars, labels and `inspect` read.
+"""What a clip should be, and how near it comes: the one judgement behind sidecars, labels and `inspect`.
 
 The clip itself is not changed.
 """

@@ -1,7 +1,7 @@
-"""Where an attack begins: the moment a sound leaves what was there before, not the moment it is heard.
+"""Where an attack begins: the moment a sound leaves what was there before.
 
-An analyser's onset curve peaks while a sound rises, 3–10 ms behind its start; a sampler and a DAW's grid go
-by the start. Audio is [C, N] float32.
+An analyser's onset curve peaks 3–10 ms later, while the sound rises; a sampler and a DAW's grid go by the
+start. Audio is [C, N] float32.
 """
 
 import numpy as np
@@ -28,9 +28,9 @@ OPEN_S = (0.001, 0.003, 0.008)  # how long it comes up: a low tone that is opene
 
 
 def levels(audio: np.ndarray, sample_rate_hz: int, *, crisp: bool = False) -> np.ndarray:
-    """Level in dB of the millisecond around every quarter of one; entry k is at k · STEP_S.
+    """Level in dB of a millisecond, every quarter of a millisecond; entry k is at k · STEP_S.
 
-    `crisp` takes the lows down: a bass that sounds on swings too slowly for a millisecond.
+    `crisp` takes low frequencies out: a sustained bass swings too slowly for a millisecond.
     """
     if crisp:
         lows = np.exp(-2 * np.pi * CRISP_HZ / sample_rate_hz)
@@ -88,8 +88,10 @@ def loop_attack(audio: np.ndarray, sample_rate_hz: int) -> float | None:
 
 
 def freed(audio: np.ndarray, sample_rate_hz: int) -> np.ndarray:
-    """The loop with nothing of its first attack at its end: what rises there already is held down to what
-    sounds there anyway, and the attack comes up as fast as it can without a click. Itself without an attack.
+    """The loop without a part of its first attack at its end.
+
+    What rises at the end is held down to what sounds there anyway, and the attack comes up as fast as it can
+    without a click. The loop itself if it does not begin with an attack.
     """
     start_s = loop_attack(audio, sample_rate_hz)
     if start_s is None or not -EARLY_S <= start_s <= LATEST_S:

@@ -50,8 +50,10 @@ def find_beats(
     level_db: np.ndarray,
     on_bar: bool = False,
 ) -> Beats:
-    """Beats of a piece with a known tempo; `level_db` is `attack.levels` of it, `on_bar` says that it was
-    made to begin with a bar."""
+    """Beats of a piece with a known tempo.
+
+    `level_db` is its `attack.levels`. `on_bar` says that it was made to begin with a bar.
+    """
     quarter_s = 60 / bpm
     slot_s = quarter_s / 4
     bar = read_bar(curve, onsets, harmony, bpm, signature, duration_s, on_bar=on_bar)
@@ -123,9 +125,11 @@ def read_bar(
 def start_features(
     phase_s: float, slot_s: float, slots: int, duration_s: float, density: float
 ) -> tuple[int, np.ndarray]:
-    """The slot that the piece starts with, and what speaks for it: that it does, how exactly, and whether
-    the piece is whole bars long, for a loop is mostly cut where a bar begins. Last, for the phase itself:
-    the logarithm of its density."""
+    """The slot that the piece starts with, and what speaks for it as the bar's first.
+
+    These are: that it is the start, how exactly, and whether the piece is whole bars long, since loops are
+    mostly cut at a bar. The last one, for the phase itself, is the logarithm of its density.
+    """
     place = -phase_s / slot_s
     exact = float(np.exp(-0.5 * np.square((place - round(place)) * slot_s / START_S)))
     bars = duration_s / slot_s / slots
@@ -255,8 +259,9 @@ def attack_offset(level_db: np.ndarray, onsets: Onsets, downbeat_s: float, quart
 
 
 def find_beat_offset(onsets: Onsets, downbeat_s: float, quarter_s: float) -> float:
-    """How far the beats lie from where the grid has them, in seconds: the median of the onsets on quarters,
-    less what such sounds are heard late by."""
+    """How far the beats lie from the grid, in seconds: the median of the onsets on quarters, less how late
+    such sounds are heard.
+    """
     near = on_quarters(onsets, downbeat_s, quarter_s)
     if near is None:
         return 0.0
@@ -287,7 +292,9 @@ def _near_quarters(onsets: Onsets, downbeat_s: float, quarter_s: float) -> tuple
 def _follow(
     curve: OnsetCurve, onsets: Onsets, downbeat_s: float, quarter_s: float
 ) -> tuple[np.ndarray, bool, float]:
-    """Quarter beats as they fall, whether a ruler would do, and how far the local tempo moves in %."""
+    """Quarter beats as they fall, whether evenly spaced beats would do, and how far the local tempo moves in
+    %.
+    """
     end_s = curve.duration_s + 2 * curve.start_s
     first = downbeat_s - quarter_s * np.floor((downbeat_s + 0.03) / quarter_s)
     ruler = first + quarter_s * np.arange(max(1, int(np.ceil((end_s - first) / quarter_s - 0.05))))

@@ -1,7 +1,7 @@
-"""Learned weights of the ear: which tempo, which slot of the bar, which key the evidence speaks for.
+"""Learned weights: which tempo, which slot of the bar and which key the evidence speaks for.
 
-Linear models, learned by `python -m tests.benchmarks.learn_hearing` on loops composed by chance.
-What the columns mean is written where they are made (tempo, beats, tonality).
+Linear models, learned by `python -m tests.benchmarks.learn_hearing` on loops composed by chance. What the
+columns mean is written where they are made (tempo, beats, tonality).
 """
 
 import json

@@ -1,7 +1,7 @@
-"""Where the beats of a clip on a straight grid are moved to: onto a tempo map, into a swing – and back.
+"""Moving the beats of a clip from a straight grid onto a tempo map or into a swing, and back.
 
-The caller decides which map or swing a clip gets.
-Audio is [C, N] float32. A swing is the ratio of the long to the short eighth: 1 straight, 2 triplets.
+The caller decides which map or swing a clip gets. Audio is [C, N] float32. A swing is the ratio of the long
+to the short eighth: 1 straight, 2 triplets.
 """
 
 from collections.abc import Callable

@@ -26,7 +26,7 @@ WILD_DRIFT_PCT = 6.0  # a tempo that moves by more than this is not one number
 
 @dataclass(frozen=True)
 class Measurement:
-    """What was heard. None means: there is none, or nothing sure enough to be stated."""
+    """What was heard. None means that it is not there, or not sure enough to be stated."""
 
     duration_s: float
     sample_rate_hz: int

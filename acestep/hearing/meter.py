@@ -9,7 +9,7 @@ MIN_MARGIN = 0.05
 
 
 def estimate_meter(curve: OnsetCurve, bpm: float) -> tuple[int | None, float]:
-    """How many quarters a bar has, and how sure that is: the distance at which the music resembles itself."""
+    """How many quarters a bar has, and how sure that is: the distance after which the music repeats most."""
     quarter_s = 60 / bpm
     frames_per_beat = quarter_s * (len(curve.total) / max(curve.duration_s, 1e-9))
     beats = int(len(curve.total) / frames_per_beat)

@@ -1,4 +1,4 @@
-"""Tempo: how fast the quarter notes of a piece go, with or without a hint what to expect.
+"""Tempo: how fast the quarter notes of a piece go, with or without an expected tempo.
 
 Works on the onset curve alone. Tempi are float quarter notes per minute; rates are in hertz.
 """
@@ -108,7 +108,7 @@ def features(pulses: Pulse, bpm: np.ndarray, duration_s: float) -> np.ndarray:
 
 
 def support(pulses: Pulse, bpm: np.ndarray, quarters_per_bar: float) -> np.ndarray:
-    """[len(bpm)] how much pulses and repeats at all, without an opinion on which level the quarter is."""
+    """[len(bpm)] how much pulses and repeats at all, whichever level the quarter note is."""
     rate = bpm / 60
     score = np.zeros(len(bpm))
     for part, weighted in SUPPORT.items():
@@ -232,8 +232,10 @@ def loop_tempo(onsets: Onsets, bpm: float, duration_s: float, quarters_per_bar: 
 
 
 def asked_tempo(onsets: Onsets, bpm: float, asked_bpm: float) -> float:
-    """`asked_bpm` if it is near and onsets fall as sharply onto it; else `bpm`. Few onsets say a tempo only
-    roughly: what they do not speak against is left as it is."""
+    """`asked_bpm` if it is near and onsets fall as sharply onto it; else `bpm`.
+
+    Few onsets tell a tempo only roughly, so the asked tempo stays unless they contradict it.
+    """
     if abs(bpm / asked_bpm - 1) > ASKED_RANGE:
         return bpm
     heard, asked = _sharpness(onsets, np.array([bpm, asked_bpm]))

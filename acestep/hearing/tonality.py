@@ -239,10 +239,10 @@ def _folded(
 
 
 def compare_keys(asked: Key, heard: Key | None, pitch_classes: tuple[float, ...]) -> str | None:
-    """ "same key", "same notes" or "other": how what is heard goes with the key that was asked for.
+    """ "same key", "same notes" or "other": how the heard key compares to the asked one.
 
-    A minor and C major are the same notes, and so are neighbours when the one note that tells them apart is
-    hardly played: the asked scale then holds as much of the tones as the best. None: nothing is heard.
+    A minor and C major have the same notes. Neighbours have them too if the one note that differs is hardly
+    played: then the asked scale holds as much of the tones as the best one. None if nothing is heard.
     """
     if heard is None:
         return None

@@ -12,10 +12,11 @@ from acestep.music.tempo_map import TempoMap
 
 @dataclass(frozen=True)
 class Aim:
-    """What was asked for. `downbeat_s` is where the first bar begins; `on_bar`: see `measure`.
+    """What was asked for.
 
-    `given` says that the beats are those of other music, which the clip is a part for: it is judged by where
-    its attacks lie on them. Which beat a lone bass or lead would begin a bar with says nothing of that.
+    `downbeat_s` is where the first bar begins. `on_bar`: see `measure`. `given` says that the beats come from
+    other music, and the clip is a part for it. A part is judged by where its attacks lie on those beats,
+    because a lone bass or lead does not tell which beat begins a bar.
     """
 
     grid: Grid

@@ -71,7 +71,7 @@ class TempoMap:
 
     @classmethod
     def from_midi(cls, path: str | Path) -> "TempoMap":
-        """The set_tempo events of a MIDI file. Raises InvalidRequest for a file that is none."""
+        """The set_tempo events of a MIDI file. Raises InvalidRequest if it is not a MIDI file."""
         import mido
 
         file = Path(path)

@@ -1,7 +1,7 @@
 """Reading audio files: what is in them, and their samples as float32 stereo at 48 kHz.
 
-What a file really holds, whatever its header says, is found out in `containers`.
-Arrays are [C, N]: C = 2 channels, N samples.
+`containers` finds out what a file really holds, whatever its header says. Arrays are [C, N]: C = 2 channels,
+N samples.
 """
 
 import errno
@@ -31,7 +31,7 @@ LOUDEST = 1_000.0  # full scale is 1; what is above 60 dB more is no sound but o
 
 @dataclass(frozen=True)
 class AudioInfo:
-    """What a file holds. `notes` say what had to be assumed, because it does not say so itself."""
+    """What a file holds. `notes` say what had to be assumed because the file does not say it."""
 
     path: str
     container: str  # "WAV", "FLAC" …
@@ -82,7 +82,7 @@ def probe(path: str | Path) -> AudioInfo:
 def source_notes(*sources: AudioRange | None) -> tuple[str, ...]:
     """What had to be assumed about the files that a request names, each note with its file's name.
 
-    Nothing of a file that has gone since it was read: a finished clip does not fail for a note.
+    A file that was deleted since it was read has no notes: a finished clip does not fail for a note.
     """
     notes = []
     for file in dict.fromkeys(Path(source.path).expanduser() for source in sources if source is not None):

@@ -1,6 +1,6 @@
-"""Chunks of WAV (RIFF, RIFX, RF64, BW64), AIFF and RMID files: where each lies and how long it really is.
+"""Chunks of WAV (RIFF, RIFX, RF64, BW64), AIFF and RMID files: where each one lies and how long it really is.
 
-The one reader of chunks: what is short, odd or lying is passed over with a note, never an error.
+Chunks that are too short, at odd places or of a wrong length are skipped with a note, never an error.
 """
 
 import re
@@ -133,14 +133,14 @@ class _Walk:
         return header[:4], int.from_bytes(header[4:], self._order)
 
     def _behind(self, start: int, size: int) -> int:
-        """Chunks begin at even places, but some writers forget the byte between."""
+        """The place after a chunk. Chunks begin at even places, but some writers forget the padding byte."""
         end = start + size
         if size % 2 and not _is_name(self._header(end + 1)[0]) and _is_name(self._header(end)[0]):
             return end
         return end + size % 2
 
     def _found_again(self, previous: int, at: int, sound: bool) -> int:
-        """Where the chunks go on when there is none where one should be; -1 where they do not."""
+        """The place where the chunks continue if none is where it should be; -1 if they do not."""
         if sound:
             return -1  # rubbish behind the sound is common and harms nobody
         found = self._search(previous)
@@ -156,7 +156,9 @@ class _Walk:
         return min((start + place for place in places if place >= 0), default=-1)
 
     def _sound_size(self, name: bytes, start: int, size: int) -> int:
-        """How much sound there is: never less than the header says, and more where it cannot know."""
+        """How many bytes of sound there are: at least what the header says, and more if the header cannot
+        know.
+        """
         there = self._size - start
         if size == 0 or (size > there and size >= UNKNOWN_FROM):
             if there == 0 or (size == 0 and self._are_chunks(start)):
@@ -212,7 +214,7 @@ class _Walk:
 
 
 def stale_note(promised: int, there: int) -> str:
-    """What is told of sound that is longer than its header says."""
+    """The note on sound that is longer than its header says."""
     return f"its header promises {promised} bytes of sound and {there} are there: it was read to the end"
 
 

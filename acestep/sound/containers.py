@@ -1,7 +1,7 @@
-"""Audio files as the decoder should see them: with true lengths, and without chunks that could upset it.
+"""Audio files as the decoder should see them: with true lengths, and without chunks that it cannot read.
 
-`view_of` tells how: as the file is, or behind a header that says what is really there: streams from pipes,
-recorders that crashed, joined MP3s, BW64. What was assumed is told. Nothing is copied; `decoding` reads.
+`view_of` gives either the file as it is, or a new header for what is really there: streams from pipes,
+recordings that crashed, joined MP3s, BW64. A note says what was assumed. Nothing is copied; `decoding` reads.
 """
 
 import struct
@@ -26,7 +26,7 @@ FLAC_TOTAL = slice(13, 18)  # in STREAMINFO: four bits of something else and 36 
 
 @dataclass(frozen=True)
 class View:
-    """How to read a file: `head`, then its bytes from `start` to `end`; and how those that follow in it."""
+    """How to read a file: `head`, then its bytes from `start` to `end`, then the parts after it."""
 
     head: bytes = b""
     start: int = 0
@@ -112,8 +112,8 @@ def _of_wave(file: Path, layout: Chunks, sound: Chunk) -> View:
 def _plain_format(content: bytes, order: Literal["little", "big"]) -> bytes:
     """The fmt chunk as libsndfile understands it.
 
-    Samples of 24 bits in places of 32 are such of 32; what calls itself extensible and does not go on, or
-    does not say how many bits a sample has, is plain.
+    Samples of 24 bits in 32-bit places are read as 32-bit samples. A format that calls itself extensible but
+    is cut short, or does not say how many bits a sample has, is read as a plain one.
     """
     tag, channels, align, bits = (
         int.from_bytes(content[a:b], order) for a, b in ((0, 2), (2, 4), (12, 14), (14, 16))
@@ -176,7 +176,7 @@ class _Samples:
 def _without_rubbish(
     file: Path, layout: Chunks, sound: Chunk, samples: _Samples
 ) -> tuple[Chunk, tuple[str, ...]]:
-    """The sound without what lies behind its promised end and is none, and the notes on the file."""
+    """The sound without foreign bytes after its promised end, and the notes on the file."""
     promised = sound.declared
     if not samples.kind or not 0 < promised < min(sound.size, UNKNOWN_FROM):
         return sound, layout.notes
@@ -192,8 +192,9 @@ def _without_rubbish(
 
 
 def _is_sound(samples: np.ndarray) -> bool:
-    """Whether samples [n, C] go on as sound does: neither numbers beyond all measure, nor far from zero as
-    letters are, nor noise at full scale, which compressed data and foreign bytes look like."""
+    """Whether samples [n, C] continue as sound does. Compressed data and foreign bytes look different: huge
+    numbers, all far from zero (letters), or noise at full scale.
+    """
     if len(samples) < 2 or not np.isfinite(samples).all() or np.abs(samples).max() > 16:
         return False
     steps = np.abs(np.diff(samples, axis=0)).mean()
@@ -259,7 +260,7 @@ def _is_mp3(file: Path) -> bool:
 
 
 def _of_mpeg(file: Path) -> View:
-    """An MP3 whose own count is right is read as it is; without a count or with a wrong one by its frames."""
+    """An MP3. If its own count of frames is right, it is read as it is; else its frames are counted."""
     stream = read_mpeg(file)
     if stream is None or not stream.frames or stream.tag_frames == stream.frames:
         return View(mpeg=True)
@@ -276,7 +277,7 @@ def _of_mpeg(file: Path) -> View:
 
 
 def _of_au(file: Path) -> View:
-    """Sun's format, in which a length of 0 or more than there is means that nobody knew."""
+    """Sun's format. A length of 0, or one beyond the file's end, means that the writer did not know it."""
     with file.open("rb") as stream:
         head, size = stream.read(24), stream.seek(0, 2)
     start, declared = int.from_bytes(head[4:8], "big"), int.from_bytes(head[8:12], "big")
@@ -311,7 +312,7 @@ def _of_caf(file: Path) -> View:
 
 
 def _of_ogg(file: Path) -> View:
-    """OGG streams may be joined behind one another, and the last page of a broken download is half there."""
+    """OGG. Streams may be joined one after the other, and a broken download ends in half a page."""
     found = read_ogg(file)
     whole = [stream for stream in found.streams if stream.sounds]
     if not whole:

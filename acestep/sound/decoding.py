@@ -1,4 +1,4 @@
-"""The samples of audio files as libsndfile decodes them, of what `containers` found a file to be.
+"""The samples of audio files, decoded by libsndfile through the view that `containers` found.
 
 Some codecs cannot seek, and the decoder of MP3s writes to the terminal: both are dealt with here.
 """
@@ -25,9 +25,9 @@ _ONE_AT_A_TIME = threading.Lock()
 
 @contextmanager
 def _mpg123_quiet(view: View) -> Iterator[None]:
-    """Keeps what libmpg123 has to say of a broken MP3 off the terminal: what matters of it our notes tell.
+    """Keeps libmpg123's messages about a broken MP3 off the terminal; our own notes say what matters.
 
-    It writes to the process's stderr, so this is held back for a moment; the lines of others are written on.
+    It writes to the process's stderr, so stderr is held back for a moment; lines of others are passed on.
     """
     if not view.mpeg:
         yield
@@ -49,7 +49,7 @@ def _mpg123_quiet(view: View) -> Iterator[None]:
 
 
 class _Viewed(io.RawIOBase):
-    """A file behind other first bytes, for reading."""
+    """A file behind another header, for reading."""
 
     def __init__(self, file: Path, view: View) -> None:
         self._stream = file.open("rb")
@@ -155,8 +155,8 @@ def decoded(
 ) -> Iterator[np.ndarray]:
     """Blocks [n, C] float32 of an open SoundFile from frame `first` on: `frames` of them, or all.
 
-    GSM and other codecs of speech cannot seek: what is before `first` is then read and thrown away. Raises
-    UnreadableAudio where the file is broken.
+    Speech codecs such as GSM cannot seek: what lies before `first` is read and thrown away. Raises
+    UnreadableAudio if the file is broken.
     """
     import soundfile
 

@@ -36,9 +36,9 @@ def encode(audio: np.ndarray, sample_rate_hz: int, kind: str, sample_format: str
 
 
 def mp3_headroom_db(audio: np.ndarray, sample_rate_hz: int, ceiling_db: float) -> float:
-    """The gain, 0 or less, with which no true peak of the MP3 is above `ceiling_db` when it is decoded.
+    """The gain, 0 or less, that keeps the MP3's true peak below `ceiling_db` once it is decoded.
 
-    What an encoder leaves out may have held a peak down; how much is only known by decoding.
+    The encoder may leave out what held a peak down. How much that is shows only after decoding.
     """
     import soundfile
 

@@ -1,8 +1,8 @@
 """How many samples an MP3 or FLAC stream really holds, counted by its frames; where OGG streams lie.
 
-Encoders that write to a pipe cannot go back to say so, and cutting or joining files leaves the old number.
-Frame headers (ISO 11172-3, RFC 9639), pages (RFC 3533) and the length in a Xing or VBRI frame are read;
-nothing is decoded.
+Encoders that write to a pipe cannot write the length, and cutting or joining files leaves the old one. Frame
+headers (ISO 11172-3, RFC 9639), pages (RFC 3533) and the length in a Xing or VBRI frame are read; nothing is
+decoded.
 """
 
 import mmap
@@ -286,7 +286,9 @@ class OggStream:
 
 @dataclass(frozen=True)
 class OggFile:
-    """Streams one behind the other, how many pages they have, and how many of these are not as written."""
+    """The streams in a file, one after the other; how many pages they have, and how many of these are
+    damaged.
+    """
 
     streams: tuple[OggStream, ...]
     cut_off: bool  # inside a page

@@ -1,7 +1,7 @@
-"""ID3v2 tags as a plain tag reader can read them: every variant that taggers write, made one.
+"""ID3v2 tags of every kind, turned into the plain kind that tinytag can read.
 
-tinytag reads frames that lie there openly. Taggers also write unsynchronised tags and frames, extended
-headers, compressed frames, and 2.4 frames with 2.3 lengths (iTunes); these are undone here.
+Taggers also write unsynchronised tags and frames, extended headers, compressed frames, and version 2.4 frames
+with lengths of version 2.3 (iTunes). These are undone here.
 """
 
 import zlib
@@ -12,9 +12,9 @@ WANTED = (b"T", b"C")  # text frames and comments
 
 
 def plain_id3(tag: bytes) -> bytes:
-    """The same text frames and comments in a tag without flags, smaller for want of its pictures.
+    """The same text frames and comments in a tag without flags and without pictures.
 
-    Returns b"" for what is not a tag, and what can be read of a broken one.
+    Returns b"" if the bytes are not a tag, and what can be read of a broken one.
     """
     if len(tag) < 10 or tag[:3] != b"ID3" or tag[3] not in (2, 3, 4):
         return b""
@@ -73,7 +73,7 @@ def _is_name(name: bytes) -> bool:
 
 
 def _opened(content: bytes, flags: int, version: int, unsynchronised: bool) -> bytes:
-    """A frame's content without what its flags say was done to it; b"" where it is encrypted or broken."""
+    """A frame's content with the changes undone that its flags name; b"" if it is encrypted or broken."""
     if version == 3:
         encrypted, packed, grouped, counted, doubled = flags & 0x40, flags & 0x80, flags & 0x20, 0, False
         counted = packed

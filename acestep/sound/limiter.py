@@ -74,7 +74,7 @@ def levelled(
 def limited_inside(
     audio: np.ndarray, sample_rate_hz: int, region_s: tuple[float, float]
 ) -> tuple[np.ndarray, Level]:
-    """Peaks held back in a region that is new, and there alone: all around stays to the sample."""
+    """The peaks of a new region held back. Samples outside of the region stay the same."""
     start, end = (min(round(edge_s * sample_rate_hz), audio.shape[1]) for edge_s in region_s)
     new = audio[:, start:end]
     if not new.shape[1]:
@@ -133,7 +133,7 @@ def _smooth(gain: np.ndarray) -> np.ndarray:
 
 
 def _released(needed: np.ndarray) -> np.ndarray:
-    """The gain that follows `needed` down at once and comes back slowly; round the loop twice."""
+    """The gain that follows `needed` down at once and comes back slowly, twice round the loop."""
     gain, now, back = np.empty_like(needed), 1.0, float(np.exp(-BLOCK_S / RELEASE_S))
     for _ in range(2):
         for k, wanted in enumerate(needed.tolist()):

@@ -91,11 +91,12 @@ def _between(pieces: np.ndarray, blocks: int) -> np.ndarray:
 
 
 def seam_error(audio: np.ndarray, sample_rate_hz: int = SAMPLE_RATE_HZ) -> float:
-    """Click at the loop point relative to the loop's own usual movement: ≤ 1 is no more than the music does.
+    """Click at the loop point relative to the loop's own usual movement: 1 or less is no more than the music
+    does.
 
-    The worst of all bands, for a tick above 6 kHz in a pad is drowned by what the pad does below, and of the
-    bend from the last samples to the first. Counted as far as it comes from an end that was cut off: an
-    attack that begins with the loop is music, not a click.
+    It is the worst of all bands (a tick above 6 kHz is hidden in the sum when a pad is loud below) and of the
+    bend from the last samples to the first. An attack that begins with the loop is music, not a click: only
+    what comes from an end that was cut off is counted.
     """
     reach = round(SEAM_REACH_S * sample_rate_hz)
     if audio.shape[1] < 4 * reach or float(np.abs(audio).max(initial=0.0)) < QUIET:

@@ -25,7 +25,7 @@ MAX_CHUNK_BYTES = 1 << 24  # of metadata; anything larger is not ours to read
 
 @dataclass(frozen=True)
 class MusicalData:
-    """What a DAW can know of a clip. `bpm` in quarter notes; positions in samples."""
+    """What a DAW can know about a clip. `bpm` in quarter notes; positions in samples."""
 
     bpm: float
     numerator: int
@@ -179,7 +179,7 @@ def read_chunks(path: str | Path) -> dict[str, Any]:
 
 
 def chunks_and_notes(path: str | Path) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """The same, and a note for every chunk that could not be read, or not whole. Never fails for a chunk."""
+    """The same, and a note on every chunk that could not be read completely. Never fails for a chunk."""
     layout = read_layout(path)
     if layout is None or layout.form != b"WAVE":
         return {}, ()

@@ -18,10 +18,10 @@ NEW_ONSET = 1.6  # of the energy: what grows by more is a new attack, not a tail
 
 
 def cut_loop(audio: np.ndarray, start: int, length: int, sample_rate_hz: int) -> np.ndarray:
-    """`length` samples from `start`, wrapped around when the material ends before that.
+    """`length` samples from `start`, wrapped around if the material ends before that.
 
-    What lies before `start` leads into it; what rings on after the end is folded onto the beginning. Material
-    is taken to go on, after its end, as it did a length before.
+    What lies before `start` leads into the loop. What rings on after the end is added to the beginning. After
+    its end the material is assumed to go on as it did one length before.
     """
     total = audio.shape[1]
     if start < 0:
@@ -55,10 +55,10 @@ def join(first: np.ndarray, second: np.ndarray, fade: int) -> np.ndarray:
 
 
 def meet(clip: np.ndarray, following: np.ndarray, width: int) -> None:
-    """Bends the last `width` samples so that value and slope run on into `following` (at least 2 samples).
+    """Bends the last `width` samples so that value and slope continue into `following` (at least 2 samples).
 
-    Nothing grows louder than what is around: a slope is met over so short a way that its bulge stays small,
-    for between two samples of a cymbal it is as steep as sound can be and says nothing of where it goes.
+    Nothing becomes louder than its surroundings: the slope is matched over a short way only, since between
+    two samples of a cymbal it can be as steep as sound can be and says nothing about where it leads.
     """
     width = min(width, clip.shape[1])
     if width < 4 or following.shape[1] < 2:
@@ -103,7 +103,7 @@ def _lead_in(clip: np.ndarray, before: np.ndarray, sample_rate_hz: int) -> None:
 
 
 def _fold_tail(clip: np.ndarray, after: np.ndarray, sample_rate_hz: int) -> None:
-    """Adds what rings on after the end to the beginning – if it only rings; music going on is left out."""
+    """Adds what rings on after the end to the beginning. Music that goes on is not added."""
     window = round(0.04 * sample_rate_hz)
     size = min(after.shape[1], round(TAIL_S * sample_rate_hz), clip.shape[1]) // window * window
     if size < window:

@@ -1,7 +1,7 @@
-"""More than two channels folded to stereo by where their loudspeakers stand.
+"""More than two channels mixed down to stereo by where their loudspeakers stand.
 
-Weights are those of ITU-R BS.775 (−3 dB for the centre and for what is behind, nothing of the low effects),
-made so that no sum can be louder than full scale.
+Weights are those of ITU-R BS.775 (−3 dB for the centre and the rear, nothing of the low effects), scaled so
+that no sum can exceed full scale.
 """
 
 import math

@@ -1,7 +1,7 @@
 """Tags of FLAC, OGG, MP3 and AIFF files: title, tempo, key and what else a DJ program or DAW looks for.
 
-Writes Vorbis comments and ID3v2.4; reads them, older ID3, APE and Apple's basc chunk as names and values.
-What the values mean is found out in `labels`.
+Writes Vorbis comments and ID3v2.4. Reads these, older ID3, APE and Apple's basc chunk as names and values;
+`labels` works out what the values mean.
 """
 
 import io

@@ -1,1 +1,3 @@
-"""The audio a request names: what it says of itself, what is heard in it, and where it contradicts."""
+"""The audio that a request names: what the file says about itself, what is heard in it, and whether the two
+agree.
+"""

@@ -1,9 +1,8 @@
-"""Where a request meets its context: what it leaves open of the grid is the context's, what contradicts it
-is refused.
+"""A request and its context: the context fills in what the request leaves open, and a contradiction is
+refused.
 
-The one place for this, whoever asks. The context's tempo is what its sidecar, its acid chunk, its tags or
-its name say, in this order, and what is heard in it; where these disagree, or nothing is sure, the request
-has to say it.
+The context's tempo comes from its sidecar, its acid chunk, its tags or its name, in this order, and from
+listening. If these disagree, or none is sure, the request has to say the tempo.
 """
 
 import re
@@ -38,7 +37,7 @@ NAMED_BPM = re.compile(r"(?<![\d.,])(\d{2,3}(?:[.,]\d{1,3})?)[\s_-]?bpm(?![a-z])
 
 @dataclass(frozen=True)
 class Said:
-    """What a source says of a file's grid. `firm` where a program wrote it to be read by programs."""
+    """A source's word on a file's grid. `firm` if a program wrote it for programs to read."""
 
     source: str
     bpm: float | None = None
@@ -50,7 +49,7 @@ class Said:
 def agreed(request: GenerateRequest) -> tuple[GenerateRequest, tuple[str, ...]]:
     """The request with its whole grid, and notes on what was taken from the context or assumed.
 
-    Raises InvalidRequest where the context contradicts the request or itself, or does not say enough, and
+    Raises InvalidRequest if the context contradicts the request or itself, or does not say enough, and
     UnreadableAudio.
     """
     if request.context is None:
@@ -114,7 +113,7 @@ class _Meeting:
         return Signature()
 
     def _refuse_meter(self, asked: Signature) -> None:
-        """Raise InvalidRequest where the context is surely heard in another meter than the asked one."""
+        """Raise InvalidRequest if another meter than the asked one is clearly heard in the context."""
         measured = self._heard(None)
         found = HEARD_AS.get(measured.meter or 0)
         if found is None or measured.meter_confidence < OVERRULES:
@@ -126,7 +125,7 @@ class _Meeting:
             )
 
     def _on_the_contexts_map(self, request: GenerateRequest) -> GenerateRequest:
-        """The context's own tempo map, where it has one and the part is to be moved onto it."""
+        """The context's own tempo map, if it has one and the part is to follow it."""
         claim = next((claim for claim in self.claims if claim.tempo_map), None)
         if claim is None or claim.tempo_map is None or request.task not in LAYERS:
             return request
@@ -135,7 +134,7 @@ class _Meeting:
         return replace(request, tempo_map=claim.tempo_map.since(start))
 
     def _follows(self, request: GenerateRequest) -> None:
-        """Say so where a context does not go along with the tempo map."""
+        """Note a context that does not follow the tempo map."""
         straight = heard(self.context, request.grid, request.key, request.tempo_map)
         if _is_sure(straight) and not self._same(request.grid.bpm, straight.bpm):
             self.notes.append(
@@ -153,10 +152,10 @@ class _Meeting:
         return asked
 
     def _pulse(self, expected: float | None) -> tuple[float | None, Measurement]:
-        """The tempo that is surely heard, or None; and the measurement.
+        """The tempo that is clearly heard, or None; and the measurement.
 
-        The ear decides alone: an expected tempo makes it hear what is expected. That counts only where it is
-        much the clearer reading.
+        No expected tempo is given, because it makes the ear hear what is expected. It counts only if this
+        reading is much clearer than the others.
         """
         alone = self._heard(None)
         if expected is not None and not (_is_sure(alone) and self._same(expected, alone.bpm)):
@@ -195,7 +194,7 @@ class _Meeting:
         )
 
     def _compare(self, asked: float, claim: Said | None, found: float | None, confidence: float) -> None:
-        """Raise InvalidRequest where the context is at another tempo than the asked one."""
+        """Raise InvalidRequest if the context has another tempo than the asked one."""
         true = found if found is not None else claim.bpm if claim and claim.firm else None
         told = claim is not None and self._same(asked, claim.bpm)
         if true is not None and not self._same(asked, true) and not (told and confidence < OVERRULES):
@@ -316,6 +315,6 @@ def _is_sure(measured: Measurement) -> bool:
 
 
 def _neat(bpm: float) -> float:
-    """What was heard, as a musician would write it."""
+    """A tempo that was heard, rounded as a musician would write it."""
     half = round(2 * bpm) / 2
     return half if abs(bpm / half - 1) < NEAT else round(bpm, 2)

@@ -1,6 +1,6 @@
-"""What a file says of its own music: its sidecar, else its acid chunk. `inspect` and contexts believe it.
+"""What a file says about its own music: its sidecar, else its acid chunk. `inspect` and contexts believe it.
 
-Reads only; what the sound itself says is `measure`'s.
+`measure` says what is heard.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """What a new part has to fit to: downbeat, tempo, key, swing and level of the song it is made for.
 
-A file that says where its bars begin and in which key it is, is believed: the ear is less sure than what
-made the clip. Reads and measures the context once, known by its content.
+A file that says where its bars begin and which key it has is believed, because hearing is less sure. A
+context is measured once and known by its content.
 """
 
 from dataclasses import dataclass
@@ -117,7 +117,7 @@ def heard(
 
 
 def content_of(source: AudioRange) -> str:
-    """The hash of the file that a range is of; "" where there is none, which reading it will tell."""
+    """The hash of the file that a range is of; "" if there is none (reading it then says so)."""
     file = Path(source.path).expanduser()
     return file_hash(file) if file.is_file() else ""
 
