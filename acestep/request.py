@@ -113,12 +113,12 @@ class GenerateRequest:
 
     @property
     def open(self) -> tuple[str, ...]:
-        """What of the grid was not asked for, and is the context's: some of bpm, signature, bars."""
+        """The parts of the grid that the context decides: some of bpm, signature, bars."""
         return tuple(name for name in ("bpm", "signature", "bars") if getattr(self, name) is None)
 
     @property
     def grid(self) -> Grid:
-        """Tempo, signature and bars as one. Raises InvalidRequest while the context has still to say them."""
+        """Tempo, signature and bars as one. Raises InvalidRequest while they wait for the context."""
         if self.bpm is None or self.signature is None or self.bars is None:
             raise InvalidRequest(
                 f"{', '.join(self.open)} of this request are the context's, which was not heard yet: "
@@ -127,7 +127,7 @@ class GenerateRequest:
         return Grid(self.bpm, self.signature, self.bars)
 
     def _set_grid(self) -> None:
-        """Fill in what is known of the grid. Raises InvalidRequest for one that cannot be."""
+        """Fill in what is known of the grid. Raises InvalidRequest for an impossible one."""
         if self.context is None:
             for name in self.open:
                 object.__setattr__(self, name, getattr(Grid(), name))

@@ -1,9 +1,7 @@
-"""JSON that others may have written: read whole, with types and within bounds, or refused in one sentence.
+"""JSON and text files that others may have written: read with types and limits, or refused in one sentence.
 
-And plain text of theirs, in whatever encoding.
-
-The types are those of a dataclass or of annotations; bounds are `msgspec.Meta` in them. What comes out are
-plain values: no NaN, no infinite number, no half of a surrogate pair, nothing nested deeper than `MAX_DEPTH`.
+The types are those of a dataclass or of annotations; limits are `msgspec.Meta` in them. Results are plain
+values: no NaN, no infinite number, no half of a surrogate pair, nothing nested deeper than `MAX_DEPTH`.
 """
 
 import re
@@ -45,7 +43,7 @@ def read(
 ) -> T:
     """The content of a JSON file as a `kind`.
 
-    Raises `error` for what is not as expected, FileNotFoundError or NotADirectoryError where no file is.
+    Raises `error` for wrong content, and FileNotFoundError or NotADirectoryError if there is no file.
     """
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for

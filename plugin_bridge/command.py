@@ -83,7 +83,7 @@ def port(text: str) -> int:
 
 
 def expanded(path: str | os.PathLike[str]) -> Path:
-    """The path with `~` made whole; behind the name of no user it stays as it is, and is then not found."""
+    """The path with `~` replaced. `~nobody` stays as it is, and is then not found."""
     return Path(os.path.expanduser(path))  # noqa: PTH111 (pathlib's raises RuntimeError for such a name)
 
 
@@ -122,7 +122,7 @@ def _shortened(text: str) -> str:
 
 
 class _Plain:
-    """A text stream that writes control characters out. All else is the stream's own."""
+    """A text stream that writes control characters out. Everything else is the stream's own."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

@@ -51,7 +51,7 @@ class Parser(argparse.ArgumentParser):
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> tuple[argparse.Namespace, list[str]]:
-        """Leaves nothing over: what is not known is an error of the parser that read it."""
+        """Leaves nothing over: the parser that read an unknown word reports it."""
         self._given = list(sys.argv[1:] if args is None else args)
         found, rest = super().parse_known_args(args, namespace)
         if rest:
@@ -81,7 +81,7 @@ class Parser(argparse.ArgumentParser):
         return " ".join(words)
 
     def _is_unknown(self, word: str) -> bool:
-        """Whether a word looks like an option and none here begins so."""
+        """Whether a word looks like an option that this parser does not have."""
         name = word.partition("=")[0]
         return name.startswith("--") and not any(
             known.startswith(name) for known in self._option_string_actions

@@ -60,13 +60,13 @@ class Key:
 
 
 def read_key(key: str) -> Key | None:
-    """The name taken apart; None for what no update that we play has."""
+    """The name taken apart; None for a tensor that no supported update has."""
     found = _KEY.fullmatch(key) if len(key) <= MAX_KEY_CHARS else None
     return found and Key(found["stem"], PARTS[found["part"]], found["adapter"] or "")
 
 
 def other_kind(keys: Iterable[str]) -> str:
-    """The name of a kind of adapter that we do not play, if these names show one."""
+    """The name of an unsupported kind of adapter, if these names show one."""
     return next((kind for key in keys for mark, kind in OTHER_KINDS.items() if mark in key), "")
 
 

@@ -1,6 +1,7 @@
 """Which stages an adapter goes on: those whose layers have the shapes of its updates.
 
-What belongs to no layer is left out and told. A layer of another shape means another model, and is refused.
+Tensors that belong to no layer are left out and listed. A layer of another shape means another model, and is
+refused.
 """
 
 from __future__ import annotations
@@ -24,10 +25,10 @@ Updates = dict[str, "Update"]  # by a layer's path
 
 
 def fitting(file: AdapterFile, stages: Mapping[str, Shapes]) -> tuple[dict[str, Updates], list[str]]:
-    """(stage → updates, layers that found no place) for a model of these stages.
+    """(stage → updates, unused layers) for a model of these stages.
 
-    An adapter for no stage of its own goes on those where the least of it is left out. Raises AdapterError
-    when it fits nowhere, saying why.
+    An adapter that names no stage goes on those where the least of it is left out. Raises AdapterError if it
+    fits nowhere, saying why.
     """
     if None not in file.stages:
         return _named(file, stages)

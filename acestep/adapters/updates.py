@@ -199,7 +199,7 @@ def built_in(update: Update, weight: Tensor, scale: float) -> Tensor:
 
 
 def largest(update: Update) -> float:
-    """No number of its `delta` is further from 0 than this."""
+    """The largest absolute value in its `delta`."""
     bound = abs(update.scaling)
     for one in update.tensors.values():
         bound *= float(one.abs().max())
@@ -207,7 +207,7 @@ def largest(update: Update) -> float:
 
 
 def is_finite(tensor: Tensor) -> bool:
-    """Whether no number in it is infinite or none at all."""
+    """Whether it has no NaN and no infinite number."""
     return math.isfinite(float(tensor.abs().max())) if tensor.numel() else True
 
 

@@ -46,7 +46,7 @@ class StageSpec:
 
 @dataclass(frozen=True)
 class TrainedRange:
-    """What a checkpoint has heard in training. Beyond it, it is asked to guess."""
+    """What a checkpoint was trained on. Outside of it, results are guesses."""
 
     bpm: tuple[float, float]
     bars: tuple[float, float]
@@ -210,7 +210,7 @@ def weight_sizes(path: Path) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class _Tensor:
-    """What the header of a safetensors file says of one."""
+    """What the header of a safetensors file says about one tensor."""
 
     shape: tuple[typed_json.Size, ...] = ()
 

@@ -179,7 +179,7 @@ def fingerprint(folder: Path) -> str:
 
 
 def notes(chosen: list[Chosen]) -> list[str]:
-    """What is worth knowing about stages of different kinds."""
+    """What a user should know about a cascade of different kinds of stages."""
     schedules = {choice.schedule for choice in chosen}
     found = []
     if len(schedules) > 1:

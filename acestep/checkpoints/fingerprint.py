@@ -86,7 +86,9 @@ def stamps(spec: "CascadeSpec") -> dict[str, Stamp]:
 
 
 def stamp(file: Path) -> Stamp:
-    """A file's state on disk. Whoever replaces or writes the file changes it, whatever its name and times."""
+    """A file's state on disk. It changes whenever the file is replaced or written, whatever its name and
+    times.
+    """
     found = file.stat()
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 

@@ -220,7 +220,7 @@ def variants_here() -> dict[str, list[str]]:
 
 
 def how_to_get(variant: str) -> str:
-    """What brings a variant onto this machine."""
+    """How to get a variant onto this machine."""
     commands = {
         "l": "`acestep pull xl-turbo`",
         "m": "`acestep pull turbo`",

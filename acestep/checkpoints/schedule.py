@@ -121,9 +121,9 @@ def scaled_steps(bounds: tuple[int, int], steps: int, wanted: int) -> tuple[int,
 
 
 def joined(way: Sequence[Leg]) -> list[Leg]:
-    """The legs with gaps closed: one that ends above the next one's start goes on down to it.
+    """The legs with gaps closed: one that ends above the next one's start continues down to it.
 
-    A leg that ends below the next one's start stays: the loop adds noise there.
+    A leg that ends below the next one's start stays as it is; the loop adds noise there.
     """
     closed: list[Leg] = []
     for leg, after in zip(way, [*way[1:], None], strict=True):

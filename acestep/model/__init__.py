@@ -1,1 +1,1 @@
-"""The cascade in memory: stages, codec and text encoder, and a song's way through them."""
+"""The cascade in memory: stages, codec and text encoder, and how a song is made by them."""

@@ -1,7 +1,7 @@
-"""LoRA, LoKr and LoHa adapters on loaded stages: load, mix by scale per request, take out again.
+"""LoRA, LoKr and LoHa adapters on loaded stages: load, mix by scale for each request, take out again.
 
-An adapter that is not asked for leaves no trace: its layers call the original ones, bit for bit. What is
-loaded is known by its content: a file that was replaced under its name is read again before the next song.
+An adapter that is not asked for changes nothing: its layers call the original ones, bit for bit. Adapters are
+known by their content: a file that was replaced under its name is read again before the next song.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Adapted(nn.Module):
         return result
 
     def _added(self, placed: _Placed, x: Tensor, scale: float, original: Tensor) -> Tensor:
-        """What an update changes of the original output for x."""
+        """What an update adds to the original output for x."""
         update, amount = placed.update, scale * placed.update.scaling
         if update.magnitude is None:
             return update.added(x) * amount
@@ -95,7 +95,7 @@ class Adapted(nn.Module):
 
 @dataclass(frozen=True)
 class _Source:
-    """Where a loaded adapter came from, what its files held, and what of them had no place."""
+    """Where a loaded adapter came from, what its files held, and which of its tensors were not used."""
 
     path: Path
     stamps: Stamps
@@ -125,7 +125,7 @@ class Adapters:
         }
 
     def notes(self, wanted: Sequence[tuple[str, float]]) -> tuple[str, ...]:
-        """In words, what the adapters hold that has no place in this cascade."""
+        """In words: the tensors of the adapters that belong to no layer of this cascade."""
         names = dict.fromkeys(self._known_as(name) for name, scale in wanted if scale != 0)
         return tuple(
             f"adapter {name}: {len(left)} of its tensors have no place here and were left out: {listed(left)}"
@@ -135,9 +135,9 @@ class Adapters:
 
     @torch.no_grad()
     def load(self, name_or_path: str | Path) -> str:
-        """Load an adapter by its name in home or its path; gives its name. Loading the same twice changes
-        nothing; one whose files have changed takes the former's place.
+        """Load an adapter by its name in home or its path; gives its name.
 
+        Loading the same twice changes nothing; if its files have changed, the new one replaces the old one.
         Everything is checked before the first layer is touched. Raises AdapterError or NotFound.
         """
         path = adapter_files.find(name_or_path).absolute()  # not resolved: links keep their own names
@@ -183,15 +183,17 @@ class Adapters:
         self._sources.pop(name, None)
 
     def refresh(self, wanted: Sequence[tuple[str, float]]) -> dict[str, str]:
-        """Load what these (name, scale) ask for as it is on disk now, and let go of what was removed there;
-        gives the names they are loaded by. Raises NotFound for one that is gone."""
+        """Load what these (name, scale) ask for as it is on disk now, and unload what was removed there.
+
+        Gives the names they are loaded by. Raises NotFound for one that is gone.
+        """
         for name, source in list(self._sources.items()):
             if not adapter_files.stamps(source.path):
                 self.unload(name)
         return {name: self.load(self.paths.get(name, name)) for name, _ in wanted}
 
     def require(self, recorded: Mapping[str, Mapping[str, str]], wanted: Sequence[tuple[str, float]]) -> None:
-        """Raise AdapterError unless what is asked for holds what was `recorded` (name → file → hash)."""
+        """Raise AdapterError unless the adapters asked for are the ones `recorded` (name → file → hash)."""
         self.refresh(wanted)
         for name, files in self.hashes(wanted).items():
             before = recorded.get(name)

@@ -1,4 +1,4 @@
-"""A cascade's parts in memory: stages, codec, text encoder and adapters, and what is kept of what they read.
+"""A cascade's parts in memory: stages, codec, text encoder and adapters, and a cache of what they computed.
 
 Shapes: T latent frames, C latent channels, N samples.
 """

@@ -82,8 +82,7 @@ def windows(
 
 
 def check(request: GenerateRequest, spec: CascadeSpec) -> list[str]:
-    """Raise Unsupported or InvalidRequest for what the checkpoint cannot do; notes on what it takes no
-    account of."""
+    """Raise Unsupported or InvalidRequest for what the checkpoint cannot do. Gives notes on what it ignores."""
     if not spec.can(request.task):
         able = ", ".join(spec.supports or ())
         raise Unsupported(f"checkpoint {spec.name} cannot do task {request.task}: it supports {able}")
@@ -109,7 +108,7 @@ def track_names(track: str) -> list[str]:
 
 
 def _left_out(request: GenerateRequest, spec: CascadeSpec) -> list[str]:
-    """What of a request changes nothing, in words, and what lies outside the checkpoint's training."""
+    """Notes on settings that change nothing, and on what lies outside the checkpoint's training."""
     notes = []
     if request.strength < 1 and request.task not in ("text", "cover"):
         notes.append(f"strength has no meaning for task {request.task} and was left out")

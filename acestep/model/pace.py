@@ -19,9 +19,10 @@ class Progress:
 
 
 class Pace:
-    """How far a job is. The caller keeps `speeds` (seconds a unit, by part), so the next job knows better.
+    """How far a job is.
 
-    `guesses` are speeds for parts never measured; only their relation to each other matters.
+    The caller keeps `speeds` (seconds a unit, by part), so the next job's estimate is better. `guesses` are
+    speeds for parts that were never measured; only their ratio matters.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class Pace:
             raise Cancelled("the job was cancelled")
 
     def advance(self, part: str, amount: float) -> None:
-        """Some of a part is done: measure it, report it, and see whether to stop."""
+        """Some of a part is done: measure it, report it, and raise Cancelled if somebody cancelled."""
         now = time.perf_counter()
         spent, self._last = now - self._last, now
         self.seconds[part] = self.seconds.get(part, 0.0) + spent

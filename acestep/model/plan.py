@@ -1,7 +1,7 @@
-"""How one song is made on a machine: by which stages, in what number format, how much at once.
+"""How one song is made on this machine: by which stages, in what number format, how much at once.
 
-A plan belongs to its song and never changes; giving something up makes another plan, and leaves the cascade
-as it is for the next song. It is written into every sidecar, and a clip is made again by exactly its plan.
+A plan belongs to its song and never changes. If memory runs out, the song gets another plan; the cascade
+stays as it is for the next song. Every sidecar holds the plan, and a clip is made again by exactly that plan.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ ROWS_AT_ONCE = {"cpu": 4, "mps": 4, "cuda": 8}  # takes made as one batch
 
 @dataclass(frozen=True)
 class SongPlan:
-    """`stages` are those that run, in order. `window` is how many latent frames are decoded at once; None:
-    the codec knows one way only. `resident` False: the stages take turns on the device."""
+    """`stages` are those that run, in order. `window` is how many latent frames are decoded at once; None if
+    the codec has no choice. `resident` False: the stages take turns on the device.
+    """
 
     stages: tuple[str, ...]
     dtype: str
@@ -67,7 +68,7 @@ def plan_song(cascade: Loaded, request: GenerateRequest) -> SongPlan:
 
 
 def check_plan(plan: SongPlan, cascade: Loaded) -> None:
-    """Raise Unsupported where a loaded cascade cannot follow a plan that was made before."""
+    """Raise Unsupported if a loaded cascade cannot follow a plan that was made before."""
     missing = [name for name in plan.stages if name not in cascade.stages]
     if missing:
         raise Unsupported(
@@ -89,7 +90,7 @@ def way(plan: SongPlan, cascade: Loaded, request: GenerateRequest) -> list[Leg]:
 
 
 def _running(cascade: Loaded, chosen: Sequence[str], steps: int | None) -> tuple[str, ...]:
-    """Those of the chosen stages that get steps; they share the way without the others, until all run."""
+    """Those of the chosen stages that get steps. They take over the steps of the others."""
     named = stage_names([stage.name for stage in cascade.spec.stages], chosen)
     absent = [name for name in named if name not in cascade.stages]
     if absent:

@@ -1,9 +1,9 @@
 """The planner: ACE-Step's 5 Hz language model, which writes a fuller caption, an open key and audio codes.
 
-It thinks in lines (bpm, caption, duration, keyscale, language, timesignature) between <think> and </think>,
-then speaks one code for 200 ms. What the request fixes is put into its mouth, so it is never overwritten;
-what is open is chosen among what ACE-Step knows. Prompt and order of lines are those it was trained with.
-Its own guidance is left out.
+It writes lines (bpm, caption, duration, keyscale, language, timesignature) between <think> and </think>, then
+one code for every 200 ms. What the request fixes is written for it, so it is never overwritten; what is open
+is chosen among the words that ACE-Step was trained with. Prompt and order of lines are those of its training.
+Its own guidance is not used.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ class Planner:
         return self.tokenizer.apply_chat_template(list(turns), tokenize=False, add_generation_prompt=True)
 
     def _caption(self, text: str, on_token: Callable[[int], None]) -> str:
-        """The likeliest continuation up to its end, without tokens that are not words."""
+        """The likeliest continuation up to its end, without tokens that are not text."""
         forbidden = torch.tensor(sorted(self.wordless_ids))
         ids: list[int] = []
         reader = _Reader(self, text)
@@ -151,7 +151,7 @@ class Planner:
     def _codes(
         self, text: str, count: int, codebook: int, seed: int, on_token: Callable[[int], None]
     ) -> tuple[int, ...]:
-        """`count` codes below `codebook`, drawn; nothing else can be said, and no end comes early."""
+        """`count` codes below `codebook`, drawn. Other tokens are excluded, and so is an early end."""
         generator = torch.Generator("cpu").manual_seed(seed)
         reader, drawn, last = _Reader(self, text), list[int](), list[int]()
         ids = self.code_ids[:codebook]

@@ -1,4 +1,4 @@
-"""One request on its way through a loaded cascade: what it is made from, and its denoising.
+"""One request in a loaded cascade: preparing it, and taking its noise away.
 
 Shapes: B takes, W windows, T latent frames, C latent channels, N samples.
 """
@@ -179,8 +179,10 @@ class Song:
         return stage.branch((text, self.lyrics, heard, strength), self.words(text), timbre)
 
     def contexts_for(self, stage: Stage) -> tuple[Tensor, Tensor | None]:
-        """The stage's context latents [1, T, ·], source, mask and guide: as asked, and, where the guide names
-        a key, without it. Guidance moves away from those: against the same guide it could not press for it.
+        """The stage's context latents [1, T, ·] (source, mask, guide): as asked for, and without the key if
+        there is one.
+
+        Guidance moves away from the second one. Against the same guide it could not strengthen the key.
         """
         frames, region = self.outline.frames, self.outline.region
         source = stage.silence(frames)
@@ -370,7 +372,7 @@ def _context_audio(request: GenerateRequest, rate: int) -> NDArray[np.float32] |
 
 
 def _check_reference(cascade: Loaded, request: GenerateRequest) -> None:
-    """A broken reference is found before any work is done; its latents are kept for the work."""
+    """Reads the reference before any work is done, so that a broken one is found early; its latents are kept."""
     if request.reference is not None:
         _reference_latents(cascade, request.reference)
 

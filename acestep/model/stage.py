@@ -24,7 +24,7 @@ BANDED_FROM_WINDOWS = 4  # sliding attention is cut into blocks from this many w
 
 
 class Recent:
-    """The last few results by key; computing one again gives the same, so nothing is ever wrong to forget."""
+    """The last few results by key. Computing one again gives the same, so any of them may be forgotten."""
 
     def __init__(self, size: int) -> None:
         self.size = size

@@ -1,8 +1,8 @@
-"""What to give up when memory runs out in the middle of a song, in the order of what is missed least.
+"""What to give up when memory runs out in the middle of a song, the least missed first.
 
-Fewer takes at once, smaller decode windows, stages that take turns on the device, at last the largest
-stage. Each is another plan of the song, said in its takes' notes and in the log; the cascade stays as it
-is, and the next song begins with the whole plan again.
+Fewer takes at once, smaller decode windows, stages that take turns on the device, and last the largest stage.
+Each step is another plan of the song; its takes' notes and the log say so. The cascade stays as it is, and
+the next song begins with the whole plan again.
 """
 
 from __future__ import annotations
