@@ -82,7 +82,7 @@ def windows(
 
 
 def check(request: GenerateRequest, spec: CascadeSpec) -> list[str]:
-    """Raise Unsupported or InvalidRequest for what the checkpoint cannot do. Gives notes on what it ignores."""
+    """Raise Unsupported or InvalidRequest for what the checkpoint cannot do; notes on what it ignores."""
     if not spec.can(request.task):
         able = ", ".join(spec.supports or ())
         raise Unsupported(f"checkpoint {spec.name} cannot do task {request.task}: it supports {able}")

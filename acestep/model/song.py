@@ -372,7 +372,7 @@ def _context_audio(request: GenerateRequest, rate: int) -> NDArray[np.float32] |
 
 
 def _check_reference(cascade: Loaded, request: GenerateRequest) -> None:
-    """Reads the reference before any work is done, so that a broken one is found early; its latents are kept."""
+    """Reads the reference before any work, so that a broken one is found early; its latents are kept."""
     if request.reference is not None:
         _reference_latents(cascade, request.reference)
 

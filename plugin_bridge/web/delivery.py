@@ -1,7 +1,7 @@
 """The page's scripts and styles, answered from memory: read and compressed once, before any other code runs.
 
-A first visit asks for some ninety small files, which is most of what the server has to do for it. Knows
-folders and headers; everything else is passed on to the application behind it.
+A first visit asks for some ninety small files, which is most of what the server has to do for it. Every
+other request is passed on to the application.
 """
 
 import gzip

@@ -1,7 +1,6 @@
 """The one thread that owns the model: takes jobs in turn, produces their clips, tells the queue how it went.
 
-The only place that catches every exception: a job that fails must not take the daemon with it. Knows
-nothing of the wire.
+The only place that catches every exception: a job that fails must not take the daemon with it.
 """
 
 import threading
