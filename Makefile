@@ -2,6 +2,7 @@
 # make test    the tests; make test-heavy: the rest of them (minutes, fluidsynth, DAW hosts: see .ci/run)
 # make test-numeric   those that compare computed numbers, as CPUs without AVX or with AVX2, on one or two threads
 # make check   formatting, lint, types, generated code; make check-workflows: .github/workflows, by linters from PyPI
+# make tables  what follows from the table of settings, after a change of acestep/request.py
 # make pins    requirements.txt anew, after a change of pyproject.toml or constraints.txt
 # make bench   benchmarks: ratios measured side by side in one run
 
@@ -36,7 +37,7 @@ ifdef PIP_EXTRA_INDEX_URL
 export UV_INDEX ?= $(PIP_EXTRA_INDEX_URL)
 endif
 
-.PHONY: run test test-heavy test-numeric $(AS_OTHERS) check check-workflows format protos pins bench bench-fit \
+.PHONY: run test test-heavy test-numeric $(AS_OTHERS) check check-workflows format tables protos pins bench bench-fit \
 	install clean
 
 install: $(INSTALLED)
@@ -84,6 +85,7 @@ check: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/python -m server.tables --check
 	$(BIN)/python -m protos.generate --check
 	@$(BIN)/clang-format --dry-run -Werror $(CPP)
 
@@ -96,6 +98,10 @@ format: $(INSTALLED)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 	$(BIN)/clang-format -i $(CPP)
+
+tables: $(INSTALLED)
+	$(BIN)/python -m server.tables
+	$(BIN)/python -m protos.generate
 
 protos: $(INSTALLED)
 	$(BIN)/python -m protos.generate

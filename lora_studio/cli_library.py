@@ -13,7 +13,7 @@ from typing import Any
 from acestep.console.command import FAILED
 from acestep.console.usage import number
 from acestep.errors import InvalidRequest
-from acestep.request import MAX_ADAPTER_SCALE
+from acestep.settings import MAX_ADAPTER_SCALE
 
 
 def add_library_commands(commands: Any) -> None:

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from plugin_bridge import calls, folders, install
-from plugin_bridge.ableton.AceStep import osc
-from plugin_bridge.ableton.AceStep import settings as live_settings
+from plugin_bridge.ableton.AceStep import home_files, osc
 from plugin_bridge.client import Bridge
 from plugin_bridge.errors import BridgeError, Unavailable
 from plugin_bridge.words import Status
@@ -104,7 +103,7 @@ def _ports() -> Iterator[Finding]:
     """Without a daemon: whether the ports it would take are free."""
     for name, kind, usual in (
         ("gRPC", socket.SOCK_STREAM, 50551),
-        ("OSC", socket.SOCK_DGRAM, live_settings.DAEMON_PORT),
+        ("OSC", socket.SOCK_DGRAM, home_files.DAEMON_PORT),
     ):
         told = os.environ.get(f"ACESTEP_{name.upper()}_PORT", "")
         port = int(told) if told.isdigit() and int(told) < 65_536 else usual
@@ -140,7 +139,7 @@ def _bridges(machine: folders.Machine, home: Path) -> Iterator[Finding]:
             (False, f"the {target} script in {plan.folder} is {state}: `plugin-bridge install {target}`"),
         )
         yield Finding(good, text + _spoken(plan))
-    for problem in [*live_settings.load(home)[1], *live_settings.presets(home)[1]]:
+    for problem in [*home_files.load(home)[1], *home_files.presets(home)[1]]:
         yield Finding(False, problem)
 
 
@@ -161,4 +160,4 @@ def announced(home: Path) -> tuple[str, int]:
         told = json.loads((home / "daemon.json").read_text("utf-8"))
         return "127.0.0.1", int(told["osc_port"])
     except (OSError, ValueError, KeyError, TypeError):
-        return "127.0.0.1", live_settings.DAEMON_PORT
+        return "127.0.0.1", home_files.DAEMON_PORT

@@ -6,15 +6,14 @@ neither ours nor equal to ours is foreign, and so is one of ours that somebody h
 
 import hashlib
 import json
-import os
 import secrets
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from plugin_bridge.errors import AlreadyExists, BridgeError, StorageError
 from plugin_bridge.folders import Plan
+from plugin_bridge.programs import program
 
 REMEMBERED = "installed.json"
 
@@ -200,9 +199,8 @@ def state_of(plan: Plan, home: Path) -> str:
 
 
 def daemon_command() -> list[str]:
-    """How this installation's daemon is started, for the Live script to do it."""
-    script = Path(sys.executable).with_name("acestep.exe" if os.name == "nt" else "acestep")
-    return [str(script), "serve"] if script.is_file() else [sys.executable, "-m", "server.cli", "serve"]
+    """How this installation's daemon is started, for the Live script to do it. Raises NotFound."""
+    return [program("acestep"), "serve"]
 
 
 def write_live_settings(home: Path, command: list[str], dry_run: bool = False) -> str:

@@ -4,48 +4,22 @@ Whether a value makes sense is decided by the daemon, in one place.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 from plugin_bridge.command import expanded
 from plugin_bridge.errors import InvalidRequest
+from protos import table
 from protos.acestep.v1 import acestep_pb2 as pb
+from protos.spelling import tempo_points
 
-AudioFile = str | os.PathLike[str] | tuple[str | os.PathLike[str], float, float | None]
 UPLOADED = "upload:"  # how a path begins that `Bridge.upload` returned
 
 
-class Settings(TypedDict, total=False):
+class Settings(table.Settings, total=False):
     """What `generate` understands besides the prompt. Left out means the daemon's default."""
 
-    lyrics: str
-    task: str  # text, cover, repaint, lego, complete, extract
-    bpm: float  # quarter notes per minute
-    signature: str  # "7/8"
-    bars: float
-    tempo_map: Sequence[Sequence[float]]  # (quarters, bpm) or (quarters, bpm, True) for a ramp to the next
-    loudness_lufs: float  # of a clip without context, −14; 0 leaves the checkpoint's own level
-    swing: float  # long to short eighth: 1 straight, 2 triplets
-    key: str  # "F# minor"
-    seed: int
-    takes: int
-    candidates: int  # made per take, the best fitting is kept
-    reference: AudioFile  # path, or (path, start_s, end_s): imitate this sound
-    context: AudioFile  # path, or (path, start_s, end_s): fit to this audio
-    strength: float
-    track: str
-    repaint_s: tuple[float, float]  # the region of the context to make anew, in seconds
-    adapters: Mapping[str, float] | Sequence[str | tuple[str, float]]
-    cascade: str
-    stages: Sequence[str]
-    steps: int
-    guidance: float
-    fit: bool
-    strict: bool
-    guide: bool
-    format: str
-    sample_format: str
     detached: bool  # the job goes on when this program ends
     stream_audio: bool  # `Audio` events while it is made
     client: str  # a name for the queue and the job list
@@ -53,8 +27,9 @@ class Settings(TypedDict, total=False):
     only_take: int  # make just this take of the batch again, as its sidecar says
 
 
-NAMES = tuple(Settings.__annotations__)
-_ALIKE = frozenset(NAMES) - {"reference", "context", "repaint_s", "adapters", "stages", "tempo_map"}
+SERVING = tuple(Settings.__annotations__)[-5:]  # how the job is served, not what is made
+BY_NAME = {one.name: one for one in table.SETTINGS if one.name != "prompt"}
+NAMES = (*BY_NAME, *SERVING)
 
 
 def wire_request(prompt: str, settings: Mapping[str, Any]) -> pb.GenerateRequest:
@@ -73,19 +48,24 @@ def wire_request(prompt: str, settings: Mapping[str, Any]) -> pb.GenerateRequest
 
 
 def _put(request: pb.GenerateRequest, name: str, value: Any) -> None:
-    if name in _ALIKE:
+    if name in SERVING:
         setattr(request, name, os.fspath(value) if name == "folder" else value)
-    elif name == "stages":
-        request.stages.extend([value] if isinstance(value, str) else value)
-    elif name == "adapters":
-        request.adapters.extend(_adapters(value))
-    elif name == "tempo_map":
-        for quarters, bpm, *ramp in value:
-            request.tempo_map.add(quarters=quarters, bpm=bpm, ramp=any(ramp))
-    elif name == "repaint_s":
-        request.repaint.start_s, request.repaint.end_s = value
-    else:
-        getattr(request, name).CopyFrom(_audio_range(value))
+        return
+    field = getattr(request, BY_NAME[name].proto)
+    match BY_NAME[name].kind:
+        case "names":
+            field.extend([value] if isinstance(value, str) else value)
+        case "adapters":
+            field.extend(_adapters(value))
+        case "tempi":
+            for quarters, bpm, *ramp in tempo_points(value) if isinstance(value, str) else value:
+                field.add(quarters=quarters, bpm=bpm, ramp=any(ramp))
+        case "region":
+            field.start_s, field.end_s = value
+        case "audio":
+            field.CopyFrom(_audio_range(value))
+        case _:
+            setattr(request, BY_NAME[name].proto, value)
 
 
 def _adapters(value: Any) -> list[pb.AdapterUse]:
@@ -98,7 +78,7 @@ def _adapters(value: Any) -> list[pb.AdapterUse]:
     ]
 
 
-def _audio_range(value: AudioFile) -> pb.AudioRange:
+def _audio_range(value: table.AudioFile) -> pb.AudioRange:
     path, start_s, end_s = value if isinstance(value, tuple) else (value, 0.0, None)
     text = os.fspath(path)
     if text and not text.startswith(UPLOADED):

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from acestep.errors import NotFound
@@ -21,28 +22,38 @@ if TYPE_CHECKING:
 log = logs.get("models")
 
 
-def load_cascade(name: str, device: str, precision: str = "auto", planner: str = "") -> "Cascade":
+def load_cascade(
+    name: str, device: str, precision: str = "auto", planner: str = "", home: Path | None = None
+) -> "Cascade":
     """The real loader: `acestep.model.cascade.Cascade.load`, which logs what it chose and why."""
     import torch
 
     from acestep.model.cascade import Cascade
 
     dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}.get(precision)
-    return Cascade.load(name, device=device, dtype=dtype, int8=precision == "int8" or None, planner=planner)
+    int8 = precision == "int8" or None
+    return Cascade.load(name, device=device, dtype=dtype, int8=int8, planner=planner, home=home)
 
 
 def models_for(config: Config, load: Callable[[str, str], Any] | None = None) -> "Models":
     """Models with the settings' cascade or variant, device and precision."""
-    real = partial(load_cascade, precision=config.precision, planner=config.planner)
-    return Models(config.variant or config.cascade, config.device, load or real)
+    real = partial(load_cascade, precision=config.precision, planner=config.planner, home=config.home)
+    return Models(config.variant or config.cascade, config.device, load or real, config.home)
 
 
 class Models:
     """The cascade in memory, and the name of the one that requests without a name get."""
 
-    def __init__(self, default: str, device: str, load: Callable[[str, str], Any] = load_cascade):
+    def __init__(
+        self,
+        default: str,
+        device: str,
+        load: Callable[[str, str], Any] = load_cascade,
+        home: Path | None = None,
+    ):
         self.default = default
         self.device = device
+        self.home = home  # whose cascades there are; None: the user's
         self._load = load
         self._cascade: Any = None
         self.loaded_name = ""

@@ -16,10 +16,11 @@ import acestep
 from plugin_bridge.ableton.AceStep import daemon as live_daemon
 from plugin_bridge.ableton.AceStep import request as live_request
 from plugin_bridge.ableton.AceStep import script as live_script
+from plugin_bridge.ableton.AceStep import table as live_table
 from plugin_bridge.ableton.AceStep.triggers import Triggers
 from protos import WIRE_VERSION, speaks_ours
 from server.osc.packets import encode
-from server.osc.session import MESSAGES, NAMED
+from server.osc.spelling import MESSAGES, NAMED
 
 ROOT = Path(__file__).parents[1]
 LIVE = ROOT / "plugin_bridge" / "ableton" / "AceStep"
@@ -29,13 +30,15 @@ PLUGIN = ROOT / "plugin_bridge" / "vst"
 # What the daemon does, beside the settings.
 ACTIONS = {"ping", "session", "generate", "cancel", "status", "subscribe", "unsubscribe", "monitor"}
 
-# Settings: as /acestep/NAME, and by name behind the prompt of /acestep/generate.
-SETTINGS = {
+# Settings: as /acestep/NAME, and by name behind the prompt of /acestep/generate. The table may add names;
+# those that fader pages and patches already use have to stay.
+SETTINGS, NAMES = set(MESSAGES), set(NAMED)
+IN_USE = {
     *("tempo", "signature", "bars", "key", "seed", "takes", "candidates", "lyrics", "cascade", "stages"),
     *("reference", "context", "strength", "adapter", "folder", "task", "track", "repaint", "steps"),
     *("guidance", "fit", "strict", "guide", "format", "sample_format", "swing", "loudness"),
 }
-NAMES = (SETTINGS - {"repaint"}) | {
+NAMES_IN_USE = (IN_USE - {"repaint"}) | {
     "bpm",
     *("reference_start", "reference_end", "context_start", "context_end", "repaint_start", "repaint_end"),
 }
@@ -57,8 +60,7 @@ ANSWERS = {
 LIVE_ADDRESSES = {
     *("ping", "status", "generate", "cancel", "reference", "context", "clear", "prompt", "preset"),
     *("next_preset", "previous_preset", "source", "where", "start", "reload"),
-    *("bars", "takes", "candidates", "seed", "strength", "lyrics", "cascade", "adapter", "task", "track"),
-    *("steps", "guidance", "strict", "key"),
+    *live_table.TYPES,
 }
 LIVE_ANSWERS = {"pong", "state", "error"}
 
@@ -96,8 +98,8 @@ def test_the_daemon_hears_what_the_contract_says() -> None:
     ]
     assert isinstance(actions, ast.Dict)
     assert {key.value for key in actions.keys if isinstance(key, ast.Constant)} == ACTIONS
-    assert set(MESSAGES) == SETTINGS
-    assert set(NAMED) == NAMES
+    assert IN_USE <= SETTINGS
+    assert NAMES_IN_USE <= NAMES
 
 
 def test_the_daemon_says_what_the_contract_says() -> None:
@@ -121,7 +123,7 @@ def test_the_live_script_hears_everything_that_the_daemon_says() -> None:
 
 
 def test_the_names_behind_a_prompt_are_known_to_the_daemon() -> None:
-    assert set(live_request.TYPES) <= NAMES
+    assert set(live_table.TYPES) <= NAMES
     piece = SimpleNamespace(path="/a.wav", start_s=0.0, end_s=1.0, beats=2.0, bpm=120.0)
     request = live_request.Request({}, [], "auto")
     request.reference = request.context = piece  # type: ignore[assignment]

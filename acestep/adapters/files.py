@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from acestep.adapters import keys as adapter_keys
+from acestep.adapters.adapter_config import AdapterConfig, parsed
 from acestep.adapters.keys import Key, Names
-from acestep.adapters.settings import Settings, parsed
 from acestep.checkpoints.checkpoint import home
 from acestep.errors import AdapterError, NotFound
 from acestep.typed_json import fault_of
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 16 << 30
 MAX_LISTED = 5  # names in a sentence
-SETTINGS, MANIFEST = "adapter_config.json", "adapter.json"
+CONFIG, MANIFEST = "adapter_config.json", "adapter.json"
 Stamps = dict[str, tuple[int, ...]]
 
 
@@ -48,9 +48,9 @@ class AdapterFile:
     hashes: dict[str, str] = field(default_factory=dict)
 
 
-def adapters_folder() -> Path:
-    """Where adapters are looked for by name."""
-    return home() / "adapters"
+def adapters_folder(of: Path | None = None) -> Path:
+    """Where adapters are looked for by name: in the home `of`, without one in the user's."""
+    return (of or home()) / "adapters"
 
 
 def available(folder: Path | None = None) -> dict[str, Path]:
@@ -68,17 +68,17 @@ def available(folder: Path | None = None) -> dict[str, Path]:
 
 
 def is_adapter(path: Path) -> bool:
-    """Whether a folder looks like an adapter: it has its settings or weights."""
+    """Whether a folder looks like an adapter: it has its configuration or weights."""
     if not path.is_dir():
         return False
-    if any((path / name).is_file() for name in (MANIFEST, SETTINGS)):
+    if any((path / name).is_file() for name in (MANIFEST, CONFIG)):
         return True
     return any(file.is_file() for file in path.glob("*.safetensors"))
 
 
-def find(name_or_path: str | Path) -> Path:
-    """The adapter of that name in home, or at that path. Raises NotFound."""
-    here = available()
+def find(name_or_path: str | Path, folder: Path | None = None) -> Path:
+    """The adapter of that name in a folder (the home's), or at that path. Raises NotFound."""
+    here = available(folder)
     if str(name_or_path) in here:
         return here[str(name_or_path)]
     with contextlib.suppress(OSError, RuntimeError):  # no name that a file can have
@@ -87,7 +87,7 @@ def find(name_or_path: str | Path) -> Path:
             return path
     raise NotFound(
         f"no adapter {str(name_or_path)!r}: here are {', '.join(here) or 'none'}; put a PEFT folder or a "
-        f".safetensors file into {adapters_folder()}"
+        f".safetensors file into {folder or adapters_folder()}"
     )
 
 
@@ -185,14 +185,14 @@ class _Reader:
                     else ""
                 )
             )
-        config = folder / SETTINGS
+        config = folder / CONFIG
         return self.updates(file, self.settings(config) if config.is_file() else {})
 
     def updates(self, file: Path, config: Mapping[str, Any]) -> dict[str, Update]:
         """Every update in a safetensors file, with the alpha that belongs to it."""
         tensors, metadata = self._tensors(file)
-        settings = Settings.read(config, str(file.parent / SETTINGS)) if config else None
-        settings = settings or Settings.of_header(metadata, str(file))
+        settings = AdapterConfig.read(config, str(file.parent / CONFIG)) if config else None
+        settings = settings or AdapterConfig.of_header(metadata, str(file))
         from acestep.adapters.layers import Layer
 
         layers = self._layers(tensors, file)

@@ -1,7 +1,7 @@
 """One layer's tensors in an adapter file, checked and made into its update. Every complaint names the tensor.
 
 Scaling: alpha / rank. LyCORIS and ComfyUI take whole LoKr matrices as they are, whatever alpha the file says;
-PEFT, which keeps alpha in its settings, scales them too.
+PEFT, which keeps alpha in a file of its own, scales them too.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from acestep.adapters.adapter_config import MAX_RANK, AdapterConfig, number
 from acestep.adapters.keys import spellings
-from acestep.adapters.settings import MAX_RANK, Settings, number
 from acestep.adapters.updates import Factors, Hadamard, Kron, Low, Update, is_finite, largest
 from acestep.errors import AdapterError
 
@@ -31,9 +31,9 @@ class Layer:
     tensors: Mapping[str, Tensor]
     keys: Mapping[str, str]
 
-    def update(self, settings: Settings) -> Update:
+    def update(self, config: AdapterConfig) -> Update:
         """The update they make. Raises AdapterError."""
-        made: dict[str, Callable[[Settings], Update]] = {}
+        made: dict[str, Callable[[AdapterConfig], Update]] = {}
         if "down" in self.keys or "up" in self.keys:
             made["LoRA"] = self._low
         if any(part.startswith("lokr_") for part in self.keys):
@@ -43,33 +43,33 @@ class Layer:
         if len(made) != 1:
             raise self._wrong(f"is {' and '.join(made)} at once: expected one of them")
         kind, make = next(iter(made.items()))
-        if settings.kind and settings.kind != kind:
-            raise self._wrong(f"is {kind}, but its settings say {settings.kind}")
-        found = make(settings)
+        if config.kind and config.kind != kind:
+            raise self._wrong(f"is {kind}, but adapter_config.json says {config.kind}")
+        found = make(config)
         if not largest(found) < LARGEST:
             raise self._wrong("has numbers so large that it would only make noise: its training went wrong")
         return found
 
-    def _low(self, settings: Settings) -> Low:
+    def _low(self, config: AdapterConfig) -> Low:
         up, down = self._pair("up", "down", "[out, r]", "[r, in]")
         rank, alpha = down.shape[0], self._alpha_tensor()
-        if alpha is None and (alpha := settings.alpha_of(self._names())) is not None:
-            alpha *= rank**0.5 if settings.rank_stabilised else 1.0
+        if alpha is None and (alpha := config.alpha_of(self._names())) is not None:
+            alpha *= rank**0.5 if config.rank_stabilised else 1.0
         found = Low(down, up, float(rank) if alpha is None else alpha)
         found.magnitude = self._magnitude(found)
         return found
 
-    def _kron(self, settings: Settings) -> Kron:
+    def _kron(self, config: AdapterConfig) -> Kron:
         left, right = self._factors("lokr_w1"), self._factors("lokr_w2", "lokr_t2")
         found = Kron(left, right)
         alpha, rank = self._alpha_tensor(), float(found.rank)
         if alpha is None:
-            alpha, rank = settings.alpha_of(self._names()), rank or settings.rank_of(self._names()) or 0.0
+            alpha, rank = config.alpha_of(self._names()), rank or config.rank_of(self._names()) or 0.0
         found.factor = alpha / rank if alpha is not None and rank else 1.0
         found.magnitude = self._magnitude(found)
         return found
 
-    def _hadamard(self, settings: Settings) -> Hadamard:
+    def _hadamard(self, config: AdapterConfig) -> Hadamard:
         for part in ("hada_t1", "hada_t2"):
             if part in self.keys:
                 raise self._wrong(f"has {self.keys[part]}, which only a convolution has")
@@ -83,7 +83,7 @@ class Layer:
                 f"{list(other)}: expected equal sizes"
             )
         alpha = self._alpha_tensor()
-        alpha = settings.alpha_of(self._names()) if alpha is None else alpha
+        alpha = config.alpha_of(self._names()) if alpha is None else alpha
         found.factor = 1.0 if alpha is None else alpha / found.rank
         found.magnitude = self._magnitude(found)
         return found
@@ -166,7 +166,7 @@ class Layer:
         return tensor.flatten()
 
     def _names(self) -> list[str]:
-        """What settings may call this layer."""
+        """What a configuration may call this layer."""
         return list(dict.fromkeys([self.stem.removeprefix("base_model.model."), *spellings(self.path)]))
 
     def _wrong(self, what: str) -> AdapterError:

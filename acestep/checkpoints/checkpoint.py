@@ -131,9 +131,9 @@ def make_private(top: Path, *inside: str) -> Path:
     return folders[-1]
 
 
-def cascades_folder() -> Path:
-    """Where `pull`, `convert` and `compose` put cascades."""
-    return home() / "cascades"
+def cascades_folder(of: Path | None = None) -> Path:
+    """Where `pull`, `convert` and `compose` put cascades: in the home `of`, without one in the user's."""
+    return (of or home()) / "cascades"
 
 
 def is_checkpoint(folder: Path) -> bool:
@@ -141,11 +141,11 @@ def is_checkpoint(folder: Path) -> bool:
     return (folder / "cascade.json").is_file() or (folder / "model_index.json").is_file()
 
 
-def available() -> dict[str, Path]:
-    """Every cascade that is here, by name: the embedded ones and those in home."""
+def available(of: Path | None = None) -> dict[str, Path]:
+    """Every cascade that is here, by name: the embedded ones and those in the home `of` (the user's)."""
     found = {name: folder for name, folder in EMBEDDED.items() if is_checkpoint(folder)}
-    if cascades_folder().is_dir():
-        for folder in sorted(cascades_folder().iterdir()):
+    if cascades_folder(of).is_dir():
+        for folder in sorted(cascades_folder(of).iterdir()):
             if is_checkpoint(folder) and not folder.name.startswith("."):
                 found[folder.name] = folder
     return found
@@ -174,9 +174,9 @@ def list_cascades() -> list[Listed]:
     return found
 
 
-def listed(name: str, folder: Path) -> Listed:
-    """A cascade as lists show it. Raises CheckpointError with what is wrong in it."""
-    spec = read_spec(folder)
+def listed(name: str, folder: Path, of: Path | None = None) -> Listed:
+    """A cascade of the home `of` as lists show it. Raises CheckpointError with what is wrong in it."""
+    spec = read_spec(folder, of)
     files = [
         path
         for part in (*(stage.folder for stage in spec.stages), spec.codec, spec.text_encoder)
@@ -215,9 +215,9 @@ class _Tensor:
     shape: tuple[typed_json.Size, ...] = ()
 
 
-def find(name_or_path: str | Path) -> Path:
-    """The folder of a cascade by its name, or by its path. Raises NotFound."""
-    here = available()
+def find(name_or_path: str | Path, of: Path | None = None) -> Path:
+    """The folder of a cascade by its name in the home `of` (the user's), or by its path. Raises NotFound."""
+    here = available(of)
     if str(name_or_path) in here:
         return here[str(name_or_path)]
     folder = expanded(name_or_path)
@@ -229,12 +229,15 @@ def find(name_or_path: str | Path) -> Path:
         )
     raise NotFound(
         f"no cascade {str(name_or_path)!r}: here are {', '.join(here) or 'none'}; "
-        f"`acestep pull` fetches published ones into {cascades_folder()}"
+        f"`acestep pull` fetches published ones into {cascades_folder(of)}"
     )
 
 
-def read_spec(folder: Path) -> CascadeSpec:
-    """What is in a checkpoint's folder. Raises CheckpointError with what is missing or wrong."""
+def read_spec(folder: Path, of: Path | None = None) -> CascadeSpec:
+    """What is in a checkpoint's folder, which may name parts of other cascades in the home `of` (the user's).
+
+    Raises CheckpointError with what is missing or wrong.
+    """
     path = folder / "cascade.json"
     if not path.is_file():
         return _diffusers_spec(folder)
@@ -244,23 +247,23 @@ def read_spec(folder: Path) -> CascadeSpec:
             f"{path} has format {values.get('format')!r}: expected {FORMAT}: update this package"
         )
     try:
-        return _cascade_spec(folder, values)
+        return _cascade_spec(folder, values, of)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
         raise CheckpointError(f"{path} is not as expected: {type(error).__name__} {error}") from error
 
 
-def _cascade_spec(folder: Path, values: dict[str, Any]) -> CascadeSpec:
+def _cascade_spec(folder: Path, values: dict[str, Any], of: Path | None) -> CascadeSpec:
     guide = values.get("guide")
-    stages = tuple(_stage_spec(folder, entry) for entry in values["stages"])
+    stages = tuple(_stage_spec(folder, entry, of) for entry in values["stages"])
     if not stages:
         raise CheckpointError(f"{folder / 'cascade.json'} lists no stages: expected at least one")
     return CascadeSpec(
         name=values.get("name") or folder.name,
         folder=folder,
         stages=stages,
-        codec=inside(folder, values.get("codec", "codec")),
-        text_encoder=inside(folder, values.get("text_encoder", "text_encoder")),
-        tokenizer=inside(folder, values.get("tokenizer", "tokenizer")),
+        codec=inside(folder, values.get("codec", "codec"), of),
+        text_encoder=inside(folder, values.get("text_encoder", "text_encoder"), of),
+        tokenizer=inside(folder, values.get("tokenizer", "tokenizer"), of),
         schedule=_schedule(values.get("schedule")) or TURBO_SCHEDULE,
         guidance=_guidance(values.get("guidance")) or NO_GUIDANCE,
         supports=tuple(values["supports"]) if "supports" in values else None,
@@ -278,8 +281,8 @@ def _cascade_spec(folder: Path, values: dict[str, Any]) -> CascadeSpec:
     )
 
 
-def inside(folder: Path, path: Any) -> Path:
-    """Where a checkpoint says a part of it is: in its own folder, or in another cascade of this home.
+def inside(folder: Path, path: Any, of: Path | None = None) -> Path:
+    """Where a checkpoint says a part of it is: in its own folder, or in another cascade of the home `of`.
 
     Raises CheckpointError for a path that leads anywhere else.
     """
@@ -289,12 +292,12 @@ def inside(folder: Path, path: Any) -> Path:
     found = Path(os.path.normpath(own / path))
     if found.is_relative_to(own):
         return found
-    shared = (cascades_folder(), *EMBEDDED.values())  # `compose` names stages of other cascades
+    shared = (cascades_folder(of), *EMBEDDED.values())  # `compose` names stages of other cascades
     if any(found.resolve().is_relative_to(other.resolve()) for other in shared):
         return found
     raise CheckpointError(
         f"{folder} names a part by {path!r:.200}, which leads out of it: expected a path inside of it, or in "
-        f"another cascade in {cascades_folder()}"
+        f"another cascade in {cascades_folder(of)}"
     )
 
 
@@ -305,11 +308,11 @@ def _range(value: Mapping[str, Any] | None) -> TrainedRange | None:
     return TrainedRange((slowest, fastest), (shortest, longest), tuple(value["signatures"]))
 
 
-def _stage_spec(folder: Path, entry: Mapping[str, Any]) -> StageSpec:
+def _stage_spec(folder: Path, entry: Mapping[str, Any], of: Path | None) -> StageSpec:
     steps = entry.get("steps")
     return StageSpec(
         name=entry["name"],
-        folder=inside(folder, entry["path"]),
+        folder=inside(folder, entry["path"], of),
         steps=(int(steps[0]), int(steps[1])) if steps else None,
         schedule=_schedule(entry.get("schedule")),
         guidance=_guidance(entry.get("guidance")),

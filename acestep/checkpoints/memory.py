@@ -168,17 +168,18 @@ def plan_within(
     return plan(sizes, shared, device, free(), wanted, int8)
 
 
-def choose(variant: str, device: torch.device) -> tuple[Path, tuple[str, ...], str]:
-    """(folder, stages, why) of the cascade here that is that variant; stages () leaves them to the plan.
+def choose(variant: str, device: torch.device, of: Path | None = None) -> tuple[Path, tuple[str, ...], str]:
+    """(folder, stages, why) of the cascade in the home `of` (the user's) that is that variant; stages ()
+    leaves them to the plan.
 
     "auto" is the largest that runs well on this machine, else nano; "l", "m" and "s" are a stage of that name
     alone. Raises NotFound with what to fetch.
     """
     if variant == "nano":
         return EMBEDDED["nano"], (), "nano: asked for"
-    here = _readable()
+    here = _readable(of)
     if variant != "auto":
-        have = variants_here()[variant]
+        have = variants_here(of)[variant]
         if not have:
             raise NotFound(f"no cascade with a stage {variant} is here: {how_to_get(variant)}")
         name = have[0]
@@ -200,18 +201,18 @@ def choose(variant: str, device: torch.device) -> tuple[Path, tuple[str, ...], s
     return best, (), "; ".join([f"auto: {chosen}", *reasons])
 
 
-def _readable() -> dict[str, CascadeSpec]:
-    """The cascades in home, without those that are broken."""
+def _readable(of: Path | None) -> dict[str, CascadeSpec]:
+    """The cascades in the home, without those that are broken."""
     found = {}
-    for name, folder in available().items():
+    for name, folder in available(of).items():
         with suppress(CheckpointError):
-            found[name] = read_spec(folder)
+            found[name] = read_spec(folder, of)
     return {name: spec for name, spec in found.items() if name not in EMBEDDED}
 
 
-def variants_here() -> dict[str, list[str]]:
-    """By variant, the cascades in home that have such a stage; those with fewest stages first."""
-    specs = sorted(_readable().values(), key=lambda spec: len(spec.stages))
+def variants_here(of: Path | None = None) -> dict[str, list[str]]:
+    """By variant, the cascades in the home `of` that have such a stage; those with fewest stages first."""
+    specs = sorted(_readable(of).values(), key=lambda spec: len(spec.stages))
     found = {
         variant: [spec.folder.name for spec in specs if variant in [stage.name for stage in spec.stages]]
         for variant in VARIANTS

@@ -104,10 +104,12 @@ class _Source:
 
 
 class Adapters:
-    """The adapters loaded on a cascade's stages. `loaded` maps names to the stages they act on."""
+    """The adapters loaded on a cascade's stages. `loaded` maps names to the stages they act on, `folder` is
+    where names are looked for (None: in the user's home)."""
 
     def __init__(self, stages: dict[str, Stage]) -> None:
         self.stages = stages
+        self.folder: Path | None = None
         self.loaded: dict[str, tuple[str, ...]] = {}
         self.triggers: dict[str, str] = {}
         self._sources: dict[str, _Source] = {}
@@ -140,7 +142,9 @@ class Adapters:
         Loading the same twice changes nothing; if its files have changed, the new one replaces the old one.
         Everything is checked before the first layer is touched. Raises AdapterError or NotFound.
         """
-        path = adapter_files.find(name_or_path).absolute()  # not resolved: links keep their own names
+        path = adapter_files.find(
+            name_or_path, self.folder
+        ).absolute()  # not resolved: links keep their own names
         name, state = adapter_files.name_of(path), adapter_files.stamps(path)
         before = self._sources.get(name)
         if before is not None and before.path != path:

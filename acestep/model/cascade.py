@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from acestep.adapters.files import adapters_folder
 from acestep.checkpoints import checkpoint, fingerprint, memory
 from acestep.errors import AceStepError, CheckpointError
 from acestep.model import loading
@@ -76,21 +77,25 @@ class Cascade(Loaded):
         dtype: torch.dtype | None = None,
         int8: bool | None = None,
         planner: str | Path = "",
+        home: Path | None = None,
     ) -> Cascade:
-        """The checkpoint of that name (embedded, or in ACESTEP_HOME/cascades) or at that path, or a variant:
+        """The checkpoint of that name (embedded, or in `cascades` of the home) or at that path, or a variant:
         "auto", "l", "m", "s" (see `memory.choose`).
+
+        `home` is where cascades, planners and adapters are looked for by name; None: in the user's own
+        (`checkpoint.home`).
 
         `stages` loads only those; for () `memory` chooses what fits and logs why. `dtype` None is bfloat16 on
         a GPU and float32 on a CPU; `int8` makes the transformers' weights 8-bit integers, None: as a last
         resort. `planner` names a language model that expands the prompts of text-to-music (see `planner`).
         """
         place, notes = loading.choose_device(device), []
-        if name_or_path in memory.CHOICES and name_or_path not in checkpoint.available():
-            name_or_path, only, why = memory.choose(str(name_or_path), place)
+        if name_or_path in memory.CHOICES and name_or_path not in checkpoint.available(home):
+            name_or_path, only, why = memory.choose(str(name_or_path), place, home)
             stages = stages or only
             notes.append(why)
             log.info(why)
-        spec = checkpoint.read_spec(checkpoint.find(name_or_path))
+        spec = checkpoint.read_spec(checkpoint.find(name_or_path, home), home)
         before = fingerprint.stamps(spec)
         stages = loading.check_names(spec, stages)
         if dtype is not None and int8 is None:
@@ -104,8 +109,9 @@ class Cascade(Loaded):
             parts[2].window = chosen.decode_window
         cascade = cls(*parts, device=place, resident=chosen.resident)
         cascade._remember_files(before)
+        cascade.adapters.folder = home and adapters_folder(home)
         if planner:
-            cascade.planner = Planner.load(planner, place)
+            cascade.planner = Planner.load(planner, place, home)
         cascade.notes = (*notes, *(note for stage in parts[1].values() if (note := stage.int8_note)))
         return cascade
 
@@ -176,10 +182,9 @@ class Cascade(Loaded):
         return prepare(self, request).outline.duration_s
 
     def load_adapter(self, name_or_path: str | Path) -> str:
-        """Load a LoRA, LoKr or LoHa from ACESTEP_HOME/adapters or a path; gives the name that requests use.
+        """Load a LoRA, LoKr or LoHa from `adapters` in the home or a path; gives the name that requests use.
 
-        A request that names an adapter in ACESTEP_HOME/adapters loads it by itself, and again when its files
-        have changed.
+        A request that names an adapter in there loads it by itself, and again when its files have changed.
         """
         return self.adapters.load(name_or_path)
 

@@ -62,9 +62,10 @@ class Planner:
         self.wordless_ids = set(tokenizer.all_special_ids) | set(found.values())
 
     @classmethod
-    def load(cls, name_or_path: str | Path, device: torch.device) -> Planner:
-        """By its name in ACESTEP_HOME/planners, or a folder in transformers' layout (safetensors only)."""
-        folder = home() / "planners" / str(name_or_path)
+    def load(cls, name_or_path: str | Path, device: torch.device, of: Path | None = None) -> Planner:
+        """By its name in `planners` of the home `of` (the user's), or a folder in transformers' layout
+        (safetensors only)."""
+        folder = (of or home()) / "planners" / str(name_or_path)
         folder = folder if folder.is_dir() else expanded(name_or_path)
         if not (folder / "config.json").is_file():
             raise NotFound(f"no planner {str(name_or_path)!r} here: `acestep pull lm-0.6b` fetches one")

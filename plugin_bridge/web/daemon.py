@@ -6,9 +6,10 @@ The daemon runs as a command in a process of its own: the page imports none of i
 import collections
 import contextlib
 import subprocess
-import sys
 import threading
 from collections.abc import Sequence
+
+from plugin_bridge.programs import program
 
 LINES_KEPT = 60
 STOP_S = 8.0
@@ -26,7 +27,7 @@ class OwnDaemon:
     @property
     def command(self) -> list[str]:
         """What is run."""
-        return [sys.executable, "-m", "server.cli", "serve", *self.arguments]
+        return [program("acestep"), "serve", *self.arguments]
 
     @property
     def running(self) -> bool:

@@ -1,10 +1,14 @@
-"""What the form of a request sends, and how an earlier clip's request fills it again.
+"""What the form of a request holds and sends, and how an earlier clip's request fills it again.
 
-The daemon decides whether a value makes sense. Gradio is not imported.
+The fields are the settings in `protos.table`, but for those that the browser draws: audio, its regions, and
+adapters. Whether a value makes sense is decided by the daemon. Loads no Gradio.
 """
 
 from collections.abc import Sequence
 from typing import Any
+
+from protos.spelling import Setting, number, tempo_text
+from protos.table import SETTINGS
 
 PITCHES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 KEYS = [("any", ""), *((f"{p} {m}", f"{p} {m}") for m in ("major", "minor") for p in PITCHES)]
@@ -12,51 +16,42 @@ SIGNATURES = [
     ("auto", ""),
     *((s, s) for s in ("4/4", "3/4", "6/8", "2/4", "5/4", "7/8", "12/8")),
 ]
-TASKS = [
-    ("by what is given", ""),
-    ("new", "text"),
-    ("cover – the context in another sound", "cover"),
-    ("repaint – a region of the context anew", "repaint"),
-    ("lego – one more track for the context", "lego"),
-    ("complete – tracks around the context", "complete"),
-    ("extract – one track out of the context", "extract"),
-]
 THE_DAEMONS = ("the daemon's", "")
-FORMATS = ["wav", "aiff", "flac", "mp3"]
+OFF = "off"  # what is typed or chosen where a setting is to be off, not left to the daemon
+DRAWN = ("audio", "region", "adapters")  # kinds that the browser shows and sends by itself
+FORM = {one.name: one for one in SETTINGS if one.kind not in DRAWN and "page" not in one.without}
+
+
+def is_fader(setting: Setting) -> bool:
+    """Whether a number is a share of something: drawn as a slider from nothing to all."""
+    return setting.kind == "number" and (setting.low, setting.high) == (0, 1) and setting.default is not None
+
+
+def _untouched(setting: Setting) -> Any:
+    """What a field holds that nobody touched."""
+    if setting.kind == "names":
+        return []
+    has_a_side = setting.kind == "choice" or (setting.kind == "switch" and setting.default is not None)
+    return setting.default if has_a_side or is_fader(setting) else ""
+
+
 DEFAULTS: dict[str, Any] = {
-    "prompt": "",
-    "lyrics": "",
-    "bpm": "",  # the context's tempo, signature and length, or what the daemon takes without one
-    "signature": "",
-    "bars": "",
-    "key": "",
-    "takes": "2",
-    "candidates": "1",
-    "seed": "",
-    "lock": False,
-    "task": "",
-    "track": "",
-    "strength": 1.0,
-    "cascade": "",
-    "stages": [],
-    "steps": "",
-    "guidance": "",
-    "fit": True,
-    "strict": False,
-    "format": "wav",
-    "sample_format": "pcm24",
+    **{name: _untouched(one) for name, one in FORM.items()},
+    "takes": "2",  # the first thing people want of a page is something to compare
+    "lock": False,  # whether the seed is to be kept
 }
 NAMES = tuple(DEFAULTS)
 # What is typed as text, since Gradio's own field for numbers cannot be empty: it holds 0.
-NUMBERS: dict[str, type[int] | type[float]] = {
-    "bpm": float,
-    "bars": float,
-    "guidance": float,
-    "takes": int,
-    "candidates": int,
-    "steps": int,
-    "seed": int,
-}
+TYPED = tuple(name for name, one in FORM.items() if one.kind in ("number", "whole") and not is_fader(one))
+
+
+def choices(name: str) -> list[tuple[str, str]]:
+    """What a menu offers, as (shown, value)."""
+    setting = FORM[name]
+    if setting.kind == "switch":  # with a third way: nothing said
+        return [("by itself", ""), ("on", "on"), (OFF, OFF)]
+    named = [(f"{word} – {meant}" if meant else word, word) for word, meant in setting.words.items()]
+    return named if setting.default else [("by what is given", ""), *named]
 
 
 def options_of(values: dict[str, Any], client: dict[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -65,17 +60,15 @@ def options_of(values: dict[str, Any], client: dict[str, Any]) -> tuple[str, dic
     Raises ValueError: a field's text is not a number.
     """
     options: dict[str, Any] = {}
-    for name in ("lyrics", "signature", "key", "track", "cascade", "task", "format", "sample_format"):
-        if values.get(name):
-            options[name] = str(values[name]).strip()
-    for name in NUMBERS:
-        typed = str(values.get(name) or "").strip()
-        if typed and (name != "seed" or values.get("lock")):
-            options[name] = _number(name, typed)
-    options["strength"] = float(values.get("strength", 1.0))
-    options["fit"], options["strict"] = bool(values.get("fit", True)), bool(values.get("strict"))
-    if values.get("stages"):
-        options["stages"] = [str(stage) for stage in values["stages"]]
+    for name, setting in FORM.items():
+        if name != "prompt":
+            value = _option(setting, values.get(name, DEFAULTS[name]))
+            if value is not None:
+                options[name] = value
+    if not values.get("lock"):
+        options.pop("seed", None)
+    if "tempo_map" in options:
+        options.pop("bpm", None)  # the map has the tempi, and `bpm` would be its mean
     for name in ("reference", "context"):
         if client.get(name):
             options[name] = _span(client[name])
@@ -87,12 +80,28 @@ def options_of(values: dict[str, Any], client: dict[str, Any]) -> tuple[str, dic
     return str(values.get("prompt") or ""), options
 
 
-def _number(name: str, typed: str) -> float:
+def _option(setting: Setting, value: Any) -> Any:
+    """A field's value as a setting; None where it says nothing."""
+    if setting.kind == "switch":
+        return (None if value in ("", None) else value == "on") if setting.default is None else bool(value)
+    if is_fader(setting):
+        return float(value)
+    if setting.kind == "names":
+        return [str(one) for one in value] or None
+    text = str(value if value is not None else "").strip()
+    if not text:
+        return None
+    return _number(setting, text) if setting.name in TYPED else text
+
+
+def _number(setting: Setting, typed: str) -> float:
+    if typed.lower() == OFF and setting.default is not None and setting.none is not None:
+        return setting.none
     try:
-        return NUMBERS[name](typed.replace(",", "."))
+        return int(typed) if setting.kind == "whole" else number(typed)
     except ValueError:
-        kind = "a whole number" if NUMBERS[name] is int else "a number such as 92.5"
-        raise ValueError(f"{name} {typed!r} is not {kind}") from None
+        kind = "a whole number" if setting.kind == "whole" else "a number such as 92.5"
+        raise ValueError(f"{setting.name} {typed!r} is not {kind}") from None
 
 
 def _span(picked: dict[str, Any]) -> tuple[str, float, float | None]:
@@ -113,21 +122,31 @@ def _repaint(picked: tuple[str, float, float | None], part: Sequence[float | Non
 
 def values_of(request: dict[str, Any]) -> dict[str, Any]:
     """The form's values for a request as a sidecar holds it."""
-    values = dict(DEFAULTS)
-    for name in NAMES:
-        if request.get(name) is not None:
-            values[name] = request[name]
-    values["key"] = values["key"] or ""
-    values["lock"] = request.get("seed") is not None
+    values = {**DEFAULTS, "lock": request.get("seed") is not None}
+    for name, setting in FORM.items():
+        if name not in request:
+            continue
+        value = request[name]
+        if value is None:
+            value = OFF if setting.default is not None else ""
+        elif setting.kind == "switch" and setting.default is None:
+            value = "on" if value else OFF
+        values[name] = value
+    if values["tempo_map"]:
+        values["bpm"] = ""
     return as_typed(values)
 
 
 def as_typed(values: dict[str, Any]) -> dict[str, Any]:
-    """Numbers as a person would type them: 4.0 bars are "4"."""
-    return {name: _typed(value) if name in NUMBERS else value for name, value in values.items()}
+    """Numbers as a person would type them: 4.0 bars are "4". Tempo maps likewise."""
+    return {name: _typed(name, value) for name, value in values.items()}
 
 
-def _typed(value: Any) -> str:
+def _typed(name: str, value: Any) -> Any:
+    if name == "tempo_map" and not isinstance(value, str):
+        return tempo_text(value or ())
+    if name not in TYPED:
+        return value
     if value is None:
         return ""
     return f"{value:.12g}" if isinstance(value, float) else str(value)

@@ -1,6 +1,7 @@
 """The form of a request and its buttons: the layout in Gradio, and what pressing does.
 
-What is sent is in `fields`; takes and progress are drawn by static/.
+Which fields there are and what is sent is in `fields`; here is where they stand. A setting that has no place
+of its own stands with the last ones. Takes and progress are drawn by static/.
 """
 
 import json
@@ -11,13 +12,14 @@ import gradio as gr
 from plugin_bridge.errors import BridgeError
 from plugin_bridge.web.fields import (
     DEFAULTS,
-    FORMATS,
+    FORM,
     KEYS,
     NAMES,
     SIGNATURES,
-    TASKS,
     THE_DAEMONS,
     as_typed,
+    choices,
+    is_fader,
     options_of,
     values_of,
 )
@@ -35,6 +37,40 @@ def place(*names: str) -> gr.HTML:
     """Where static/ draws its parts of these names."""
     spots = "".join(f'<div data-mount="{name}"></div>' for name in names)
     return gr.HTML(spots, apply_default_css=False)
+
+
+# What an empty field shows: an example, or what the daemon takes then.
+PLACEHOLDERS = {"bpm": "120", "bars": "4", "seed": "random", "swing": "the context's", "track": "drums"}
+PLACEHOLDERS |= {"tempo_map": "0 100 ramp, 16 120", "steps": "its own", "guidance": "its own"}
+WIDE = {"task": 2, "tempo_map": 2}
+
+
+def widget(name: str) -> Any:
+    """The field of a setting, by its kind."""
+    setting = FORM[name]
+    common: dict[str, Any] = {
+        "label": setting.title,
+        "elem_id": name,
+        "min_width": 100,
+        "scale": WIDE.get(name, 1),
+    }
+    if setting.kind == "switch" and setting.default is not None:
+        return gr.Checkbox(setting.default, **common)
+    if setting.kind in ("switch", "choice"):
+        return gr.Dropdown(choices(name), value=DEFAULTS[name], **common)
+    if setting.kind == "signature":
+        return gr.Dropdown(SIGNATURES, value="", allow_custom_value=True, **common)
+    if setting.kind == "key":
+        return gr.Dropdown(KEYS, value="", **common)
+    if setting.kind == "names":
+        several: dict[str, Any] = {"value": [], "multiselect": True, "allow_custom_value": True}
+        return gr.Dropdown(["l", "m", "s"], **{**common, "label": f"{setting.title} (none: all)", **several})
+    if name == "cascade":
+        return gr.Dropdown([THE_DAEMONS], value="", allow_custom_value=True, **common)
+    if is_fader(setting):
+        return gr.Slider(0, 1, setting.default, step=0.01, **common)
+    known = f"{setting.default:g}" if isinstance(setting.default, int | float) else ""
+    return gr.Textbox(DEFAULTS[name], placeholder=PLACEHOLDERS.get(name, known), max_lines=1, **common)
 
 
 def _object(text: Any) -> dict[str, Any]:
@@ -101,6 +137,12 @@ class GenerateForm:
     def _in_order(self) -> list[Any]:
         return [self.fields[name] for name in NAMES]
 
+    def _put(self, *names: str) -> None:
+        """Fields beside each other."""
+        with gr.Row(elem_classes="tight"):
+            for name in names:
+                self.fields[name] = widget(name)
+
     def _musical_fields(self) -> None:
         add = self.fields
         add["prompt"] = gr.Textbox(
@@ -111,88 +153,40 @@ class GenerateForm:
             elem_id="prompt",
         )
         with gr.Row(elem_classes="tight"):
-            add["bpm"] = gr.Textbox(
-                label="Tempo", placeholder="120", min_width=110, max_lines=1, elem_id="bpm"
-            )
+            add["bpm"] = widget("bpm")
             tap = gr.Button("Tap", min_width=60, scale=0, elem_id="tap")
-            add["signature"] = gr.Dropdown(
-                SIGNATURES,
-                value=DEFAULTS["signature"],
-                label="Signature",
-                allow_custom_value=True,
-                min_width=100,
-                elem_id="signature",
-            )
-            add["bars"] = gr.Textbox(label="Bars", placeholder="4", min_width=80, max_lines=1, elem_id="bars")
+            add["signature"], add["bars"] = widget("signature"), widget("bars")
+        self._put("key", "takes")
         with gr.Row(elem_classes="tight"):
-            add["key"] = gr.Dropdown(KEYS, value="", label="Key", min_width=110, elem_id="key")
-            add["takes"] = gr.Textbox(
-                DEFAULTS["takes"], label="Takes", min_width=80, max_lines=1, elem_id="takes"
-            )
-        with gr.Row(elem_classes="tight"):
-            add["seed"] = gr.Textbox(
-                label="Seed", min_width=110, placeholder="random", elem_id="seed", max_lines=1
-            )
+            add["seed"] = widget("seed")
             add["lock"] = gr.Checkbox(False, label="Keep seed", min_width=100, elem_id="lock")
         tap.click(None, None, add["bpm"], js=TAP, queue=False, api_visibility="private")
         add["seed"].input(
             None, add["seed"], add["lock"], js=SEED_TYPED, queue=False, api_visibility="private"
         )
+        with gr.Accordion("Swing and changing tempo", open=False, elem_id="tempo-fields"):
+            self._put("swing", "tempo_map")
         with gr.Accordion("Lyrics", open=False):
             add["lyrics"] = gr.Textbox(
                 show_label=False, container=False, lines=4, max_lines=20, placeholder="[verse] …"
             )
 
     def _audio_fields(self) -> None:
-        add = self.fields
         with gr.Accordion("Reference and context", open=False, elem_id="audio-fields"):
             place("reference", "context")
-            with gr.Row(elem_classes="tight"):
-                add["task"] = gr.Dropdown(
-                    TASKS, value="", label="Task", min_width=240, scale=2, elem_id="task"
-                )
-                add["track"] = gr.Textbox(label="Track", placeholder="drums", min_width=120, max_lines=1)
-            add["strength"] = gr.Slider(0, 1, 1.0, step=0.01, label="Strength of reference and context")
+            self._put("task", "track")
+            self.fields["strength"] = widget("strength")
 
     def _model_fields(self) -> None:
-        add = self.fields
         with gr.Accordion("Model, adapters, file", open=False, elem_id="model-fields"):
-            with gr.Row(elem_classes="tight"):
-                add["cascade"] = gr.Dropdown(
-                    [THE_DAEMONS],
-                    value="",
-                    label="Cascade",
-                    allow_custom_value=True,
-                    min_width=140,
-                )
-                add["stages"] = gr.Dropdown(
-                    ["l", "m", "s"],
-                    value=[],
-                    multiselect=True,
-                    allow_custom_value=True,
-                    label="Stages (none: all)",
-                    min_width=140,
-                )
+            self._put("cascade", "stages")
             place("adapters")
-            with gr.Row(elem_classes="tight"):
-                add["steps"] = gr.Textbox(label="Steps", placeholder="its own", min_width=90, max_lines=1)
-                add["guidance"] = gr.Textbox(
-                    label="Guidance", placeholder="its own", min_width=90, max_lines=1
-                )
-                add["candidates"] = gr.Textbox(
-                    DEFAULTS["candidates"], label="Best of", min_width=80, max_lines=1
-                )
-            with gr.Row(elem_classes="tight"):
-                add["fit"] = gr.Checkbox(True, label="Fit to the grid", min_width=110)
-                add["strict"] = gr.Checkbox(False, label="Refuse a poor fit", min_width=110)
-            with gr.Row(elem_classes="tight"):
-                add["format"] = gr.Dropdown(FORMATS, value="wav", label="File", min_width=80)
-                add["sample_format"] = gr.Dropdown(
-                    [("24 bit", "pcm24"), ("32 bit float", "float32")],
-                    value="pcm24",
-                    label="Samples",
-                    min_width=100,
-                )
+            self._put("steps", "guidance", "candidates")
+            self._put("guide", "loudness_lufs")
+            self._put("fit", "strict")
+            self._put("format", "sample_format")
+            if more := [name for name in FORM if name not in self.fields]:
+                self._put(*more)
 
     async def _on_go(self, *values: Any) -> None:
         client = _object(values[-1])

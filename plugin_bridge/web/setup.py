@@ -6,10 +6,12 @@ Asks by running `plugin-bridge status --json`, as a user would.
 import importlib.metadata
 import json
 import subprocess
-import sys
+from collections.abc import Sequence
 from typing import Any
 
-STATUS = (sys.executable, "-m", "plugin_bridge.cli", "status", "--json")
+from plugin_bridge.errors import BridgeError
+from plugin_bridge.programs import program
+
 TIMEOUT_S = 20
 FIELDS = ("name", "title", "where", "note", "install")
 
@@ -22,13 +24,18 @@ def version() -> str:
         return "unknown"
 
 
-def installed_bridges(command: tuple[str, ...] = STATUS) -> tuple[list[dict[str, Any]], str]:
+def installed_bridges(command: Sequence[str] | None = None) -> tuple[list[dict[str, Any]], str]:
     """The bridges, and what went wrong while looking ("" if nothing)."""
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False, stdin=subprocess.DEVNULL
+            command or (program("plugin-bridge"), "status", "--json"),
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+            check=False,
+            stdin=subprocess.DEVNULL,
         )
-    except (OSError, subprocess.TimeoutExpired) as error:
+    except (OSError, subprocess.TimeoutExpired, BridgeError) as error:
         return [], f"`plugin-bridge status` cannot be run: {error}"
     try:
         told = json.loads(done.stdout)

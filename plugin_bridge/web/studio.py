@@ -8,18 +8,16 @@ import contextlib
 import json
 import os
 import signal
-import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from plugin_bridge.command import expanded
 from plugin_bridge.errors import Busy, InvalidRequest, NotFound, StorageError
+from plugin_bridge.programs import program
 from plugin_bridge.web.live import Feed, Message
 
-COMMAND = (sys.executable, "-m", "lora_studio.cli")
 LINES_KEPT = 200
 TICKS_KEPT = 4_000
 TELL_EVERY_S = 0.25
@@ -31,8 +29,8 @@ OPTIONS = ("minutes", "trigger", "base", "stages", "rank", "learning-rate", "tar
 class Studio:
     """The command's process and what it has said."""
 
-    def __init__(self, feed: Feed, command: Sequence[str] = COMMAND) -> None:
-        self._feed, self._command = feed, tuple(command)
+    def __init__(self, feed: Feed) -> None:
+        self._feed = feed
         self._process: asyncio.subprocess.Process | None = None
         self._reading: asyncio.Task[None] | None = None
         self._told_at = 0.0
@@ -98,7 +96,7 @@ class Studio:
         if self._feed.status is not None and self._feed.bridge.target.is_local:
             env["ACESTEP_HOME"] = self._feed.status.home  # where this daemon looks for adapters
         self._process = await asyncio.create_subprocess_exec(
-            *self._command,
+            program("lora_studio"),
             *arguments,
             "--json",
             stdin=asyncio.subprocess.DEVNULL,

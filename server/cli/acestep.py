@@ -9,6 +9,7 @@ import importlib
 import json
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from acestep import __version__
 from acestep.console.command import run
@@ -16,7 +17,10 @@ from acestep.console.terminal import write_plainly
 from acestep.console.usage import Parser, spelled_out
 from acestep.errors import OutOfMemory
 from server import config as configuration
-from server.cli.settings import add_settings, settings
+from server.cli.config_flags import add_config, config_of
+
+if TYPE_CHECKING:
+    from server.config import Config
 
 # Commands that other parts bring: name → (module with main(argv) -> int, what it does)
 DELEGATED = {
@@ -73,7 +77,7 @@ def parser(prog: str = "acestep") -> Parser:
     serve.add_argument(
         "--resume", action="store_true", help="rerun the jobs that a crash or stop interrupted"
     )
-    add_settings(serve, configuration.FIELDS)
+    add_config(serve, configuration.FIELDS)
     serve.set_defaults(run=_serve)
 
     from server.cli import daemon as cli_daemon
@@ -83,12 +87,12 @@ def parser(prog: str = "acestep") -> Parser:
 
     generate = commands.add_parser("generate", help="make clips, through a running daemon or in this process")
     cli_generate.add_arguments(generate)
-    add_settings(generate, ("home", "samples", "host", "grpc_port", "device", "precision", "planner"))
+    add_config(generate, ("home", "samples", "host", "grpc_port", "device", "precision", "planner"))
     generate.set_defaults(run=cli_generate.run)
 
     models = commands.add_parser("models", help="list the cascades on this machine")
     models.add_argument("--json", action="store_true", help="print JSON")
-    add_settings(models, ("home", "host", "grpc_port"))
+    add_config(models, ("home", "host", "grpc_port"))
     models.set_defaults(run=_models)
 
     inspect = commands.add_parser(
@@ -111,7 +115,7 @@ def parser(prog: str = "acestep") -> Parser:
 def _serve(arguments: argparse.Namespace) -> int:
     from server.daemon import Daemon, serve
 
-    config, _ = settings(arguments)
+    config, _ = config_of(arguments)
     return serve(Daemon(config), resume=arguments.resume)
 
 
@@ -122,7 +126,7 @@ def _models(arguments: argparse.Namespace) -> int:
     from server.library import catalogue
     from server.models import models_for
 
-    config, flags = settings(arguments)
+    config, flags = config_of(arguments)
     remote = Remote.find(config, flags)
     found = remote.cascades() if remote else catalogue.cascades(models_for(config))
     if arguments.json:
@@ -143,11 +147,11 @@ def _models(arguments: argparse.Namespace) -> int:
         )
     for broken in found.unreadable:
         print(f"{broken.name:24} cannot be read: {broken.message}", file=sys.stderr)
-    _print_variants()
+    _print_variants(config)
     return 0
 
 
-def _print_variants() -> None:
+def _print_variants(config: "Config") -> None:
     """The sizes there are: what each needs on this machine, and which cascade here has it."""
     from acestep.checkpoints import memory
     from server.library.catalogue import device_memory
@@ -156,7 +160,7 @@ def _print_variants() -> None:
     print(
         f"\nvariants (published sizes), with {free / memory.GB:.0f} GB on {device} (--variant auto chooses):"
     )
-    here = memory.variants_here()
+    here = memory.variants_here(config.home)
     for name, (published, own, shared) in memory.variant_needs().items():
         try:
             plan = memory.plan({name: own}, shared, device, free)

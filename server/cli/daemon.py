@@ -24,7 +24,7 @@ NO_DAEMON = "no daemon runs here: start it with `acestep serve`"
 
 def add_commands(commands: Any) -> None:
     """The four commands with their flags."""
-    from server.cli.settings import add_settings
+    from server.cli.config_flags import add_config
 
     status = commands.add_parser("status", help="whether a daemon runs, and what it does (exit code 1: none)")
     status.add_argument("--json", action="store_true", help="print JSON")
@@ -39,14 +39,14 @@ def add_commands(commands: Any) -> None:
     cancel.add_argument("job", metavar="JOB", help="its id, as `acestep jobs` prints it")
     cancel.set_defaults(run=_cancel)
     for command in (status, stop, jobs, cancel):
-        add_settings(command, (*CONNECTION, *(("samples",) if command is status else ())))
+        add_config(command, (*CONNECTION, *(("samples",) if command is status else ())))
 
 
 def _found(arguments: argparse.Namespace) -> "tuple[Config, Remote | None]":
+    from server.cli.config_flags import config_of
     from server.cli.remote import Remote
-    from server.cli.settings import settings
 
-    config, flags = settings(arguments)
+    config, flags = config_of(arguments)
     return config, Remote.find(config, flags)
 
 

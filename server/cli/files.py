@@ -44,9 +44,9 @@ def add_commands(commands: Any) -> None:
         "file", metavar="FILE", nargs="?", help="a file or folder (default: the samples folder)"
     )
     opened.set_defaults(run=_open)
-    from server.cli.settings import add_settings
+    from server.cli.config_flags import add_config
 
-    add_settings(opened, ("home", "samples"))
+    add_config(opened, ("home", "samples"))
     completion = commands.add_parser("completion", help="print what makes a shell complete these commands")
     completion.add_argument("shell", metavar="SHELL", choices=SHELLS, help=", ".join(SHELLS))
     completion.add_argument(
@@ -97,9 +97,9 @@ def _open(arguments: argparse.Namespace) -> int:
         if not path.exists():
             raise NotFound(f"{path} is not there: expected a file or a folder")
     else:
-        from server.cli.settings import settings
+        from server.cli.config_flags import config_of
 
-        path = settings(arguments)[0].samples
+        path = config_of(arguments)[0].samples
         if not path.is_dir():
             raise NotFound(f"{path} is not there yet: the first clip makes it (`acestep generate`)")
     command = file_manager(path)

@@ -14,9 +14,10 @@ from acestep.checkpoints.memory import CHOICES
 from acestep.clips.wording import count, describe, verdict
 from acestep.console.command import expanded
 from acestep.console.terminal import Bar
-from acestep.console.usage import number
 from acestep.errors import InvalidRequest
-from acestep.request import FORMATS, SAMPLE_FORMATS, TASKS, GenerateRequest
+from acestep.request import SETTINGS, GenerateRequest
+from acestep.settings import GROUPS
+from server.cli import options
 
 if TYPE_CHECKING:
     from acestep.clips.clip import Clip
@@ -25,102 +26,36 @@ if TYPE_CHECKING:
     from server.jobs.job import Job
 
 DEFAULT_BARS = 4.0
-NUMBERS = {"bpm": float, "bars": float, "seed": int, "takes": int, "candidates": int, "strength": float,
-           "swing": float, "steps": int, "guidance": float}  # fmt: skip
 ADDRESS = {"host": "--host", "grpc_port": "--grpc-port"}
-DAEMONS_OWN = ("samples", "device", "precision", "planner")  # settings that a daemon keeps from its start
-FIELD_FLAGS = {"repaint_s": "repaint", "loudness_lufs": "loudness", "adapters": "adapter",
-               "tempo_map": "tempo map"}  # fmt: skip
+DAEMONS_OWN = ("samples", "device", "precision", "planner")  # what a daemon keeps from its start
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The flags: one for each setting of a request."""
-    parser.add_argument("prompt", nargs="?", help="what it should sound like, in words")
-    music = parser.add_argument_group("music")
-    music.add_argument(
-        "--bpm",
-        type=float,
-        metavar="BPM",
-        help="tempo in quarter notes per minute (default: the context's, else 120)",
-    )
-    music.add_argument("--signature", metavar="N/D", help="time signature (default: the context's, else 4/4)")
-    music.add_argument(
-        "--bars", type=float, metavar="N", help="length in bars (default: the context's, else 4)"
-    )
-    music.add_argument("--key", metavar="KEY", help='for example "F# minor" (default: open)')
-    music.add_argument(
-        "--swing", type=float, metavar="X", help="long to short eighth: 1 straight, 2 triplets"
-    )
-    music.add_argument("--loudness", metavar="LUFS", help='default −14; "off": as the cascade makes it')
-    music.add_argument("--lyrics", metavar="TEXT", help="words to sing, where the cascade can")
+    """The flags: one for each setting of a request, and those that say where it comes from and goes to."""
+    groups = {name: parser.add_argument_group(name) for name in GROUPS}
+    for setting in SETTINGS.values():
+        if setting.name == "prompt":
+            parser.add_argument("prompt", nargs="?", help="what it should sound like, in words")
+        elif "command" not in setting.without:
+            options.add(groups[setting.group], setting)
+    music, run_group, out = groups["music"], groups["run"], groups["file"]
     music.add_argument("--midi", metavar="FILE.mid", help="follow this file's tempo map, signature and key")
     music.add_argument(
         "--midi-bar", type=int, metavar="N", help="which bar of the MIDI file to begin at (default 1)"
     )
-    sound = parser.add_argument_group("sound")
-    for name, doc in (("reference", "imitate the sound of this file"), ("context", "fit to this file")):
-        sound.add_argument(f"--{name}", metavar="FILE", help=doc)
-        sound.add_argument(f"--{name}-start", type=float, metavar="S", help="from this second of it")
-        sound.add_argument(f"--{name}-end", type=float, metavar="S", help="to this second of it")
-    sound.add_argument("--strength", type=float, metavar="0–1", help="how strongly they hold (default 1)")
-    sound.add_argument(
-        "--task", type=str.lower, choices=TASKS, help="what to do (default: text, with a context: complete)"
-    )
-    sound.add_argument("--track", metavar="NAME", help="lego, complete, extract: which instrument")
-    sound.add_argument(
-        "--repaint", nargs=2, type=float, metavar=("START", "END"), help="seconds to make anew"
-    )
-    sound.add_argument("--adapter", action="append", metavar="NAME[:SCALE]", help="adapter; may be repeated")
-    _add_run(parser)
-    _add_output(parser)
-
-
-def _add_run(parser: argparse.ArgumentParser) -> None:
-    run_group = parser.add_argument_group("run")
-    run_group.add_argument("--takes", type=int, metavar="N", help="clips to make (default 1)")
-    run_group.add_argument(
-        "--candidates", type=int, metavar="N", help="made per take, the best is kept (default 1)"
-    )
-    run_group.add_argument(
-        "--seed", type=int, metavar="N", help="take k is made with N + k (default: random)"
-    )
-    run_group.add_argument("--cascade", metavar="NAME", help="`acestep models` lists them")
     run_group.add_argument(
         "--variant",
         type=str.lower,
         choices=CHOICES,
         help="instead of a cascade: a size, or the best for this machine",
     )
-    run_group.add_argument("--stages", metavar="L,M", help="only these stages of it")
-    run_group.add_argument("--steps", type=int, metavar="N", help="default: the checkpoint's own")
-    run_group.add_argument("--guidance", type=float, metavar="X", help="default: the checkpoint's own")
-    run_group.add_argument(
-        "--fit", action=argparse.BooleanOptionalAction, help="bring it to the grid (default on)"
-    )
-    run_group.add_argument(
-        "--guide",
-        action=argparse.BooleanOptionalAction,
-        help="give beat and key to the model as sound to follow (default: if it was trained with that)",
-    )
-    run_group.add_argument("--strict", action="store_true", default=None, help="refuse what does not fit")
     run_group.add_argument(
         "--from",
         dest="sidecar",
         metavar="CLIP.wav.json",
         help="make that clip again; other options given beside it change it",
     )
-
-
-def _add_output(parser: argparse.ArgumentParser) -> None:
-    out = parser.add_argument_group("output")
     out.add_argument("--out", metavar="FOLDER", help="where the clips go (default: the samples folder)")
-    out.add_argument("--format", type=str.lower, choices=FORMATS, help="file format (default wav)")
-    out.add_argument(
-        "--sample-format",
-        type=str.lower,
-        choices=SAMPLE_FORMATS,
-        help="default pcm24; float32 only in wav and aiff",
-    )
     out.add_argument("--json", action="store_true", help="print all that is known of the clips as JSON")
     out.add_argument("--quiet", action="store_true", help="no progress bar, and only the paths")
     out.add_argument("--local", action="store_true", help="in this process, even if a daemon runs")
@@ -128,10 +63,10 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Makes the clips; prints one line a clip."""
-    from server.cli.settings import settings
+    from server.cli.config_flags import config_of
     from server.jobs.job import Job
 
-    config, flags = settings(arguments)
+    config, flags = config_of(arguments)
     request, only_take, made = wanted(arguments)
     folder = str(expanded(arguments.out).absolute()) if arguments.out else ""
     remote = _daemon(config, flags, arguments.local)
@@ -218,7 +153,9 @@ def wanted(arguments: argparse.Namespace) -> tuple[GenerateRequest, int | None, 
         return request, clip.take, sidecar
     changed = dataclasses.replace(request, **{"seed": clip.seed, "takes": 1, "candidates": 1, **given})
     named = [
-        FIELD_FLAGS.get(name, name) for name in given if getattr(request, name) != getattr(changed, name)
+        SETTINGS[name].flag.replace("-", " ")
+        for name in given
+        if getattr(request, name) != getattr(changed, name)
     ]
     if named:
         print(f"acestep: changed: {', '.join(named)}", file=sys.stderr)
@@ -235,54 +172,16 @@ def _given(arguments: argparse.Namespace) -> dict[str, Any]:
         values |= _from_midi(Path(arguments.midi), bar, arguments.bars or DEFAULT_BARS)
     elif arguments.midi_bar is not None:
         raise InvalidRequest("--midi-bar needs --midi FILE.mid")
-    if arguments.bpm is not None:
+    given = options.given(arguments)
+    if "bpm" in given:
+        if "tempo_map" in given:
+            raise InvalidRequest("--bpm and --tempo-map: name one of them; a map has its own tempi")
         values["tempo_map"] = None  # one tempo was asked for, whatever a MIDI file or a sidecar says
-    names = ("prompt", *NUMBERS, "signature", "key", "lyrics", "task", "track", "cascade", "stages",
-             "fit", "guide", "strict", "format", "sample_format")  # fmt: skip
-    values |= {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
-    for name in ("prompt", "lyrics", "track"):
-        values.get(name, "").encode("utf-8")  # UnicodeEncodeError: bytes of another encoding
-    for name in ("reference", "context"):
-        path = getattr(arguments, name)
-        start_s, end_s = getattr(arguments, f"{name}_start"), getattr(arguments, f"{name}_end")
-        if path is not None:
-            # Empty stays empty, which the request refuses; Path("") would be the current folder.
-            absolute = str(expanded(path).absolute()) if path.strip() else path
-            values[name] = {"path": absolute, "start_s": start_s or 0.0, "end_s": end_s}
-        elif start_s is not None or end_s is not None:
-            raise InvalidRequest(f"--{name}-start and --{name}-end need --{name} FILE")
     if arguments.variant:
         if arguments.cascade:
             raise InvalidRequest(f"--variant {arguments.variant} and --cascade: name one of them")
         values["cascade"] = arguments.variant
-    if arguments.loudness is not None:
-        values["loudness_lufs"] = _loudness(arguments.loudness)
-    if arguments.repaint:
-        values["repaint_s"] = tuple(arguments.repaint)
-    if arguments.adapter:
-        values["adapters"] = tuple(_adapter(text) for text in arguments.adapter)
-    return values
-
-
-def _loudness(text: str) -> float | None:
-    if text.strip().lower() == "off":
-        return None
-    try:
-        return number(text)
-    except ValueError:
-        raise InvalidRequest(f'--loudness {text!r}: expected LUFS, for example -14, or "off"') from None
-
-
-def _adapter(text: str) -> tuple[str, float]:
-    name, colon, scale = text.rpartition(":")
-    if not colon:
-        return text, 1.0
-    try:
-        return name, number(scale)
-    except ValueError:
-        raise InvalidRequest(
-            f"--adapter {text!r}: expected NAME or NAME:SCALE, for example dusty:0.8"
-        ) from None
+    return values | given
 
 
 def _from_midi(path: Path, bar: int, bars: float) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""Proto messages to dataclasses and back: the only place where the two spellings meet."""
+"""Proto messages to dataclasses and back: the only place where the two meet.
+
+The settings of a request go over by their kind, as the table in `acestep.request` has them.
+"""
 
 import json
 from collections.abc import Mapping
@@ -6,65 +9,91 @@ from typing import Any
 
 from acestep.clips.clip import Clip
 from acestep.errors import InvalidRequest
-from acestep.request import AudioRange, GenerateRequest
+from acestep.request import SETTINGS, AudioRange, GenerateRequest
+from acestep.settings import (
+    AdapterScales,
+    AudioFile,
+    Names,
+    Number,
+    Region,
+    Setting,
+    Switch,
+    Tempi,
+    TimeSignature,
+    Tonality,
+    Whole,
+)
 from protos.acestep.v1 import acestep_pb2 as pb
 from server.jobs.events import Accepted, Audio, ClipWritten, Done, Event, Failed, Progress
 from server.jobs.journal import JobRecord
 
-_PLAIN = ("lyrics", "task", "signature", "key", "track", "cascade", "format", "sample_format")
-_OPTIONAL = ("bpm", "bars", "seed", "takes", "candidates", "strength", "steps", "guidance", "swing")
-_SWITCHES = ("fit", "strict", "guide")
+_UNSET: Any = object()
 
 
 def request_from_proto(message: pb.GenerateRequest) -> GenerateRequest:
     """The dataclass, which validates. Unset and empty values get its defaults."""
     values: dict[str, Any] = {"prompt": message.prompt}
-    values |= {name: getattr(message, name) for name in _PLAIN if getattr(message, name)}
-    values |= {name: getattr(message, name) for name in (*_OPTIONAL, *_SWITCHES) if message.HasField(name)}
-    for name in ("reference", "context"):
-        if message.HasField(name):
-            audio = getattr(message, name)
-            end_s = audio.end_s if audio.HasField("end_s") else None
-            values[name] = AudioRange(audio.path, audio.start_s, end_s)
-    if message.HasField("repaint"):
-        values["repaint_s"] = (message.repaint.start_s, message.repaint.end_s)
-    values["adapters"] = tuple(
-        (use.name, use.scale if use.HasField("scale") else 1.0) for use in message.adapters
-    )
-    values["stages"] = tuple(message.stages)
-    if message.HasField("loudness_lufs"):
-        values["loudness_lufs"] = message.loudness_lufs or None
-    if message.tempo_map:
-        values["tempo_map"] = [(point.quarters, point.bpm, point.ramp) for point in message.tempo_map]
+    for setting in SETTINGS.values():
+        value = _from_wire(setting, message)
+        if value is not _UNSET:
+            values[setting.name] = value
     return GenerateRequest(**values)
+
+
+def _from_wire(setting: Setting, message: pb.GenerateRequest) -> Any:
+    value = getattr(message, setting.proto)
+    match setting.kind:
+        case Number() | Whole() | Switch():
+            if not message.HasField(setting.proto):
+                return _UNSET
+            return None if value == setting.none else value
+        case AudioFile():
+            if not message.HasField(setting.proto):
+                return _UNSET
+            return AudioRange(value.path, value.start_s, value.end_s if value.HasField("end_s") else None)
+        case Region():
+            return (value.start_s, value.end_s) if message.HasField(setting.proto) else _UNSET
+        case AdapterScales():
+            return tuple((use.name, use.scale if use.HasField("scale") else 1.0) for use in value)
+        case Names():
+            return tuple(value)
+        case Tempi():
+            return [(point.quarters, point.bpm, point.ramp) for point in value] or _UNSET
+    return value or _UNSET  # texts, of which proto does not tell whether they are set
 
 
 def request_to_proto(request: GenerateRequest) -> pb.GenerateRequest:
     """The message for a daemon; `request_from_proto` gives an equal request back."""
-    message = pb.GenerateRequest(
-        prompt=request.prompt,
-        signature=str(request.signature) if request.signature else "",
-        key=str(request.key) if request.key else "",
-        stages=request.stages,
-        adapters=[pb.AdapterUse(name=name, scale=scale) for name, scale in request.adapters],
-    )
-    for name in ("lyrics", "task", "track", "cascade", "format", "sample_format"):
-        setattr(message, name, getattr(request, name))
-    for name in (*_OPTIONAL, *_SWITCHES):
-        if getattr(request, name) is not None:
-            setattr(message, name, getattr(request, name))
-    message.loudness_lufs = request.loudness_lufs or 0.0
-    for name in ("reference", "context"):
-        audio = getattr(request, name)
-        if audio is not None:
-            getattr(message, name).CopyFrom(
-                pb.AudioRange(path=audio.path, start_s=audio.start_s, end_s=audio.end_s)
-            )
-    for point in request.tempo_map.points if request.tempo_map else ():
-        message.tempo_map.add(quarters=point.quarters, bpm=point.bpm, ramp=point.ramp)
-    if request.repaint_s:
-        message.repaint.CopyFrom(pb.Region(start_s=request.repaint_s[0], end_s=request.repaint_s[1]))
+    message = pb.GenerateRequest()
+    for setting in SETTINGS.values():
+        value = getattr(request, setting.name)
+        if value is None and setting.default is not None:
+            value = setting.none
+        if value is not None:
+            _to_wire(setting, value, message)
     return message
+
+
+def _to_wire(setting: Setting, value: Any, message: pb.GenerateRequest) -> None:
+    field = getattr(message, setting.proto)
+    match setting.kind:
+        case AudioFile():
+            field.CopyFrom(pb.AudioRange(path=value.path, start_s=value.start_s, end_s=value.end_s))
+        case Region():
+            field.CopyFrom(pb.Region(start_s=value[0], end_s=value[1]))
+        case AdapterScales():
+            field.extend(pb.AdapterUse(name=name, scale=scale) for name, scale in value)
+        case Names():
+            field.extend(value)
+        case Tempi():
+            field.extend(
+                pb.TempoPoint(quarters=point.quarters, bpm=point.bpm, ramp=point.ramp)
+                for point in value.points
+            )
+        case TimeSignature() | Tonality():
+            setattr(message, setting.proto, str(value))
+        case _:
+            setattr(message, setting.proto, value)
 
 
 MADE = ("plan", "checkpoint", "heard")  # of a sidecar: what `only_take` is to be made by again

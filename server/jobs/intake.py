@@ -140,6 +140,6 @@ class Intake:
         from acestep.checkpoints.checkpoint import available
         from acestep.checkpoints.memory import CHOICES
 
-        names = sorted(available())
+        names = sorted(available(self.models.home))
         if name not in (*names, *CHOICES):
             raise NotFound(f"no cascade {name!r} here: expected one of {', '.join(names) or 'none'}, or auto")

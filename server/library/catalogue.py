@@ -29,15 +29,16 @@ FAULTS = (AceStepError, OSError, ValueError, TypeError, LookupError, AttributeEr
 
 def cascades(models: Models) -> pb.ListCascadesResponse:
     """All cascades on this machine, and the loaded one if it was named by its path; each fails alone."""
-    from acestep.checkpoints.checkpoint import available
+    from acestep.checkpoints.checkpoint import available, listed
 
+    home = models.home
     device, memory = device_memory()
     spec = getattr(models.cascade, "spec", None)
     found = pb.ListCascadesResponse()
-    for name, folder in available().items():
+    for name, folder in available(home).items():
         try:
             loaded = folder == spec.folder if spec else name == models.loaded_name
-            found.cascades.append(_cascade(name, folder, loaded, device, memory))
+            found.cascades.append(_cascade(listed(name, folder, home), home, loaded, device, memory))
         except FAULTS as error:
             found.unreadable.append(_unreadable(name, folder, error))
     if models.cascade is not None and not any(item.loaded for item in found.cascades):
@@ -46,12 +47,9 @@ def cascades(models: Models) -> pb.ListCascadesResponse:
     return found
 
 
-def _cascade(name: str, folder: Path, loaded: bool, device: str, memory: int) -> pb.Cascade:
+def _cascade(item: "Listed", home: Path | None, loaded: bool, device: str, memory: int) -> pb.Cascade:
     """`loaded` by its folder: a variant is loaded by another name, and a path may hold a namesake."""
-    from acestep.checkpoints.checkpoint import listed
-
-    item = listed(name, folder)
-    fits, note = _fit(item, device, memory)
+    fits, note = _fit(item, home, device, memory)
     return pb.Cascade(
         name=item.name,
         loaded=loaded,
@@ -83,13 +81,13 @@ def cascade(models: Models, name: str) -> pb.Cascade:
     raise NotFound(f"no cascade {name!r} here: `acestep models` lists those there are")
 
 
-def _fit(item: "Listed", device: str, memory: int) -> tuple[bool, str]:
+def _fit(item: "Listed", home: Path | None, device: str, memory: int) -> tuple[bool, str]:
     """Whether a cascade fits a device with so much memory, and what it needs or gives up."""
     from acestep.checkpoints.checkpoint import read_spec
     from acestep.checkpoints.memory import GB, plan_within
 
     try:
-        found = plan_within(read_spec(item.folder), device, lambda: float(memory))
+        found = plan_within(read_spec(item.folder, home), device, lambda: float(memory))
     except OutOfMemory as error:
         return False, str(error)
     whole = found.stages == item.stages and found.resident and not found.int8

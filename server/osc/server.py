@@ -19,8 +19,9 @@ from server.osc.address import PREFIX, is_pattern, matching, pressed
 from server.osc.listeners import Listeners
 from server.osc.monitor import Monitors
 from server.osc.packets import MAX_MESSAGE_BYTES, Message, encode, parse
-from server.osc.session import MESSAGES, Address, Fields, Sessions, Setting, describe, read
+from server.osc.session import Address, Sessions
 from server.osc.socket import OscSocket
+from server.osc.spelling import MESSAGES, Fields, Spelling, describe, read
 from server.osc.tags import split_tag, tag_of
 from server.security import RateLimit, Senders
 
@@ -365,4 +366,4 @@ class OscServer:
 
 
 def _expect(what: str, values: Sequence[Any], *arguments: tuple[str, str]) -> None:
-    read(what, Setting(arguments, lambda *_: {}), values)
+    read(what, Spelling(arguments, lambda *_: {}), values)

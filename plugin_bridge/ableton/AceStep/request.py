@@ -10,26 +10,9 @@ import re
 from typing import Any, Mapping
 
 from .slots import Refused, Stretch, alive
+from .table import TYPES
 
-# Settings that `/acestep/live/NAME`, presets and live.json's `request` may set, and their types on the wire.
-TYPES = {
-    "bars": float,
-    "takes": int,
-    "candidates": int,
-    "seed": int,
-    "strength": float,
-    "lyrics": str,
-    "cascade": str,
-    "adapter": str,
-    "task": str,
-    "track": str,
-    "steps": int,
-    "guidance": float,
-    "strict": int,
-    "key": str,
-}  # type: dict[str, type]
-
-# Those of them that also live in the daemon's session, so that its other clients see them.
+# Settings that also live in the daemon's session, so that its other clients see them.
 SESSION = ("takes", "candidates", "seed", "strength", "lyrics", "cascade")
 SOURCES = ("auto", "prompt", "preset", "clip", "track")
 _DEFAULT_NAME = re.compile(r"^\s*(\d+[-\s]*)?(audio)?\s*$", re.IGNORECASE)  # what Live calls a new track

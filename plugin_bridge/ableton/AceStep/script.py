@@ -13,7 +13,7 @@ import traceback
 from pathlib import Path
 from typing import Any, Callable, Generator, NamedTuple, Tuple
 
-from . import settings, slots, starter
+from . import home_files, slots, starter
 from .daemon import Daemon, Listener, SentRequest
 from .follow import SongFollower
 from .link import Link
@@ -47,11 +47,11 @@ class AceStep(Listener):
     def __init__(self, c_instance: Any, live: Any) -> None:
         self._c, self._live = c_instance, live
         self.song = c_instance.song()
-        self._home = settings.home()
-        self.settings, complaints = settings.load(self._home)
+        self._home = home_files.home()
+        self.settings, complaints = home_files.load(self._home)
         host = self._safe_host(complaints)
         self.link = Link(host, self.settings["port"], self.settings["allow"])
-        self.daemon = Daemon(self.link, lambda: settings.daemon_address(self._home), self)
+        self.daemon = Daemon(self.link, lambda: home_files.daemon_address(self._home), self)
         self.follower = SongFollower(self.song)
         self._insertions: collections.deque[Generator[None, None, None]] = collections.deque()
         self._shown = ("", float("-inf"))
@@ -68,7 +68,7 @@ class AceStep(Listener):
             self._guard(self.start_daemon)
 
     def _load(self, complaints: list[str]) -> None:
-        presets, more = settings.presets(self._home)
+        presets, more = home_files.presets(self._home)
         self.request = Request(self.settings["request"], presets, self.settings["source"])
         self.triggers = Triggers(self, self.settings["midi"])
         for text in complaints + more + self.request.complaints + self.triggers.complaints:
@@ -79,7 +79,7 @@ class AceStep(Listener):
         if host.startswith("127.") or host == "localhost" or self.settings["allow"]:
             return host
         complaints.append(f"live.json: host {host} needs `allow`, a list of addresses: loopback is used")
-        return settings.HOST
+        return home_files.HOST
 
     # --- the tick --------------------------------------------------------------------------------
 
@@ -289,7 +289,7 @@ class AceStep(Listener):
 
     def reload(self) -> None:
         """Reads live.json and presets.json again (the port stays)."""
-        self.settings, complaints = settings.load(self._home)
+        self.settings, complaints = home_files.load(self._home)
         self._load(complaints)
         self._c.request_rebuild_midi_map()
         self.follower.changed = True

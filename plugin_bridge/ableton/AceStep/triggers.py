@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import Any, Callable, Mapping, Tuple
 
-from .request import SOURCES, TYPES, pairs, typed
+from .request import SOURCES, pairs, typed
 from .slots import Refused
+from .table import TYPES
 
 PREFIX = "/acestep/live/"
 PLACES = ("auto", "session", "arrangement")

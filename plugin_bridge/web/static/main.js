@@ -59,7 +59,7 @@ Object.assign(actions, {
     await reference.takeClip(clip, range);
   },
   async context(clip, range) {
-    fillForm({ set: { bpm: clip.bpm, signature: clip.signature, bars: clip.bars, key: clip.key } });
+    fillForm({ set: { bpm: clip.bpm, signature: clip.signature, bars: clip.bars, key: clip.key, tempo_map: "" } });
     openSection("audio-fields");
     await context.takeClip(clip, range);
   },

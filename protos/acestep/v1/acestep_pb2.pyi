@@ -43,7 +43,7 @@ class Region(_message.Message):
     def __init__(self, start_s: _Optional[float] = ..., end_s: _Optional[float] = ...) -> None: ...
 
 class GenerateRequest(_message.Message):
-    __slots__ = ("prompt", "lyrics", "task", "bpm", "signature", "bars", "key", "seed", "takes", "candidates", "reference", "context", "strength", "track", "repaint", "adapters", "cascade", "stages", "steps", "guidance", "fit", "strict", "guide", "format", "sample_format", "tempo_map", "loudness_lufs", "swing", "detached", "stream_audio", "client", "folder", "only_take", "made_json")
+    __slots__ = ("prompt", "lyrics", "task", "bpm", "signature", "bars", "key", "seed", "takes", "candidates", "reference", "context", "strength", "track", "repaint", "adapters", "cascade", "stages", "steps", "guidance", "fit", "strict", "guide", "format", "sample_format", "tempo_map", "swing", "loudness_lufs", "detached", "stream_audio", "client", "folder", "only_take", "made_json")
     PROMPT_FIELD_NUMBER: _ClassVar[int]
     LYRICS_FIELD_NUMBER: _ClassVar[int]
     TASK_FIELD_NUMBER: _ClassVar[int]
@@ -70,8 +70,8 @@ class GenerateRequest(_message.Message):
     FORMAT_FIELD_NUMBER: _ClassVar[int]
     SAMPLE_FORMAT_FIELD_NUMBER: _ClassVar[int]
     TEMPO_MAP_FIELD_NUMBER: _ClassVar[int]
-    LOUDNESS_LUFS_FIELD_NUMBER: _ClassVar[int]
     SWING_FIELD_NUMBER: _ClassVar[int]
+    LOUDNESS_LUFS_FIELD_NUMBER: _ClassVar[int]
     DETACHED_FIELD_NUMBER: _ClassVar[int]
     STREAM_AUDIO_FIELD_NUMBER: _ClassVar[int]
     CLIENT_FIELD_NUMBER: _ClassVar[int]
@@ -104,15 +104,15 @@ class GenerateRequest(_message.Message):
     format: str
     sample_format: str
     tempo_map: _containers.RepeatedCompositeFieldContainer[TempoPoint]
-    loudness_lufs: float
     swing: float
+    loudness_lufs: float
     detached: bool
     stream_audio: bool
     client: str
     folder: str
     only_take: int
     made_json: str
-    def __init__(self, prompt: _Optional[str] = ..., lyrics: _Optional[str] = ..., task: _Optional[str] = ..., bpm: _Optional[float] = ..., signature: _Optional[str] = ..., bars: _Optional[float] = ..., key: _Optional[str] = ..., seed: _Optional[int] = ..., takes: _Optional[int] = ..., candidates: _Optional[int] = ..., reference: _Optional[_Union[AudioRange, _Mapping]] = ..., context: _Optional[_Union[AudioRange, _Mapping]] = ..., strength: _Optional[float] = ..., track: _Optional[str] = ..., repaint: _Optional[_Union[Region, _Mapping]] = ..., adapters: _Optional[_Iterable[_Union[AdapterUse, _Mapping]]] = ..., cascade: _Optional[str] = ..., stages: _Optional[_Iterable[str]] = ..., steps: _Optional[int] = ..., guidance: _Optional[float] = ..., fit: _Optional[bool] = ..., strict: _Optional[bool] = ..., guide: _Optional[bool] = ..., format: _Optional[str] = ..., sample_format: _Optional[str] = ..., tempo_map: _Optional[_Iterable[_Union[TempoPoint, _Mapping]]] = ..., loudness_lufs: _Optional[float] = ..., swing: _Optional[float] = ..., detached: _Optional[bool] = ..., stream_audio: _Optional[bool] = ..., client: _Optional[str] = ..., folder: _Optional[str] = ..., only_take: _Optional[int] = ..., made_json: _Optional[str] = ...) -> None: ...
+    def __init__(self, prompt: _Optional[str] = ..., lyrics: _Optional[str] = ..., task: _Optional[str] = ..., bpm: _Optional[float] = ..., signature: _Optional[str] = ..., bars: _Optional[float] = ..., key: _Optional[str] = ..., seed: _Optional[int] = ..., takes: _Optional[int] = ..., candidates: _Optional[int] = ..., reference: _Optional[_Union[AudioRange, _Mapping]] = ..., context: _Optional[_Union[AudioRange, _Mapping]] = ..., strength: _Optional[float] = ..., track: _Optional[str] = ..., repaint: _Optional[_Union[Region, _Mapping]] = ..., adapters: _Optional[_Iterable[_Union[AdapterUse, _Mapping]]] = ..., cascade: _Optional[str] = ..., stages: _Optional[_Iterable[str]] = ..., steps: _Optional[int] = ..., guidance: _Optional[float] = ..., fit: _Optional[bool] = ..., strict: _Optional[bool] = ..., guide: _Optional[bool] = ..., format: _Optional[str] = ..., sample_format: _Optional[str] = ..., tempo_map: _Optional[_Iterable[_Union[TempoPoint, _Mapping]]] = ..., swing: _Optional[float] = ..., loudness_lufs: _Optional[float] = ..., detached: _Optional[bool] = ..., stream_audio: _Optional[bool] = ..., client: _Optional[str] = ..., folder: _Optional[str] = ..., only_take: _Optional[int] = ..., made_json: _Optional[str] = ...) -> None: ...
 
 class JobEvent(_message.Message):
     __slots__ = ("job", "accepted", "progress", "audio", "clip", "done", "failed")

@@ -15,8 +15,8 @@ import soundfile
 import torch
 
 from acestep import Cascade, GenerateRequest, errors
+from acestep.adapters.adapter_config import Patterns
 from acestep.adapters.files import available, read_adapter
-from acestep.adapters.settings import Patterns
 from acestep.clips.production import produce, reproduce
 from tests.support.cascades import cascade_folder
 from tests.support.tiny_checkpoints import save_pipeline

@@ -25,7 +25,8 @@ from plugin_bridge.web.fields import DEFAULTS, options_of
 from protos.acestep.v1 import acestep_pb2 as pb
 from server.cli import generate as cli_generate
 from server.grpc import wire
-from server.osc.session import MESSAGES, Session, read
+from server.osc.session import Session
+from server.osc.spelling import MESSAGES, read
 from tests.support.band import drums, pad
 from tests.support.small_band import SmallBand
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plugin_bridge.ableton.AceStep import create_instance, osc, scales, settings, slots
+from plugin_bridge.ableton.AceStep import create_instance, home_files, osc, scales, slots
 from plugin_bridge.ableton.AceStep.daemon import Daemon, Listener, SentRequest, read_clip
 from plugin_bridge.ableton.AceStep.link import Link
 from plugin_bridge.ableton.AceStep.script import AceStep
@@ -348,11 +348,11 @@ def test_the_script_finds_the_same_home_as_the_daemon(
     live_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     platformdirs = pytest.importorskip("platformdirs")
-    assert settings.home() == Path(os.environ["ACESTEP_HOME"])
+    assert home_files.home() == Path(os.environ["ACESTEP_HOME"])
     monkeypatch.delenv("ACESTEP_HOME")
     for xdg in ("", "/data"):
         monkeypatch.setenv("XDG_DATA_HOME", xdg)
-        assert settings.home() == Path(platformdirs.user_data_dir("acestep", appauthor=False))
+        assert home_files.home() == Path(platformdirs.user_data_dir("acestep", appauthor=False))
 
 
 def test_two_scripts_share_a_live_on_ports_of_their_own(live: Callable[..., App]) -> None:

@@ -257,7 +257,9 @@ BAD = [
     (["p", "--bmp", "120"], "did you mean --bpm?"),
     (["p", "--sample_format", "pcm24"], "did you mean --sample-format?"),
     (["warm", "pad"], "into quotes"),
-    (["p", "--tempo", "120"], "did you mean --bpm?"),
+    (["p", "--speed", "120"], "did you mean --bpm?"),
+    (["p", "--bpm", "120", "--tempo-map", "0 100, 8 120"], "name one of them"),
+    (["p", "--tempo-map", "fast"], "0 100 ramp, 16 120"),
     (["p", "--length", "8"], "did you mean --bars?"),
     (["p", "-n", "4"], "did you mean --takes?"),
     (["p", "--output", "x"], "did you mean --out?"),
@@ -414,7 +416,7 @@ def test_a_midi_file_with_a_ramp_gives_its_tempo_map_from_the_bar_on(daemon: Dae
 
 
 def test_a_daemon_of_another_wire_version_is_refused(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("server.cli.remote.WIRE_VERSION", "999")
+    monkeypatch.setattr("protos.WIRE_VERSION", "999")
     code, _, error = run("jobs")
     assert code == 1
     assert "wire version" in error

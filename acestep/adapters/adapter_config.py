@@ -1,6 +1,6 @@
-"""What an adapter's settings say of alpha and rank, layer by layer: PEFT's `adapter_config.json` or a header.
+"""What an adapter says of alpha and rank, layer by layer: PEFT's `adapter_config.json`, or a file's header.
 
-Settings come from strangers: numbers are checked, and patterns are taken for what PEFT writes (names and
+Adapters come from strangers: numbers are checked, and patterns are taken for what PEFT writes (names and
 simple expressions), so that none can keep the machine busy.
 """
 
@@ -20,7 +20,7 @@ KINDS = {"LORA": "LoRA", "LOKR": "LoKr", "LOHA": "LoHa"}  # PEFT's names of what
 MAX_RANK = 16_384
 MAX_PATTERNS = 4_096
 MAX_PATTERN_CHARS = 200
-MAX_SETTINGS_CHARS = 4_000_000
+MAX_CONFIG_CHARS = 4_000_000
 NAME_CHARS = 64  # how long a layer's name is, about: a repetition tries so many places
 MAX_STEPS = 20_000  # what all expressions of a file may take for one name together
 
@@ -97,8 +97,8 @@ def number(value: Any, where: str) -> float:
 
 
 @dataclass(frozen=True)
-class Settings:
-    """Alpha and rank as the settings say them; `kind` is ours ("LoRA" …), "" where nothing says it."""
+class AdapterConfig:
+    """What an adapter says of its alpha and rank; `kind` is ours ("LoRA" …), "" where nothing says it."""
 
     kind: str = ""
     alpha: float | None = None
@@ -108,7 +108,7 @@ class Settings:
     rank_stabilised: bool = False
 
     @classmethod
-    def read(cls, values: Mapping[str, Any], where: str) -> Settings:
+    def read(cls, values: Mapping[str, Any], where: str) -> AdapterConfig:
         """From the values of an `adapter_config.json`. Raises AdapterError, naming the value."""
         peft = str(values.get("peft_type") or "").upper()
         if peft and peft not in KINDS:
@@ -128,7 +128,7 @@ class Settings:
         return found
 
     @classmethod
-    def of_header(cls, metadata: Mapping[str, str], where: str) -> Settings:
+    def of_header(cls, metadata: Mapping[str, str], where: str) -> AdapterConfig:
         """From a safetensors header: diffusers' JSON, or a plain alpha."""
         told = metadata.get("lora_adapter_metadata", "")
         if told:
@@ -154,12 +154,12 @@ class Settings:
 
 def parsed(text: str | bytes, where: str) -> dict[str, Any]:
     """A JSON object of bounded size. Raises AdapterError."""
-    if len(text) > MAX_SETTINGS_CHARS:
-        raise AdapterError(f"{where} has {len(text)} characters: expected at most {MAX_SETTINGS_CHARS}")
+    if len(text) > MAX_CONFIG_CHARS:
+        raise AdapterError(f"{where} has {len(text)} characters: expected at most {MAX_CONFIG_CHARS}")
     try:
         values = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise AdapterError(f"{where} cannot be read: {fault_of(error)}") from None
     if not isinstance(values, dict):
-        raise AdapterError(f"{where} is not an object: expected an adapter's settings")
+        raise AdapterError(f"{where} is not an object: expected what PEFT writes as adapter_config.json")
     return values

@@ -1,0 +1,60 @@
+"""How people write what the wire keeps as numbers: tempo maps, and a decimal comma.
+
+Both sides use it, the daemon's command line and OSC as well as the page and the Python client.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+TEMPO_MAP = 'expected for example "0 100 ramp, 16 120": quarter and tempo of each change, and ramp where the '
+TEMPO_MAP += "tempo moves evenly to the next"
+
+Point = tuple[float, float, bool]  # quarters from the start, bpm, whether it moves evenly to the next
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A setting of a request as bridges know it; `protos.table` has them all."""
+
+    name: str
+    kind: str  # number, whole, text, choice, switch, signature, key, audio, region, names, adapters, tempi
+    group: str  # music, sound, run, file
+    title: str
+    help: str
+    default: Any
+    proto: str  # the field in the wire's GenerateRequest
+    low: float | None = None
+    high: float | None = None
+    none: float | None = None  # the number that says "none" to the daemon
+    words: dict[str, str] = field(default_factory=dict)  # the choices, and what they mean
+    without: tuple[str, ...] = ()  # bridges that leave it out
+
+
+def number(text: str) -> float:
+    """A number as people write it: with a decimal point or a decimal comma. Raises ValueError for others."""
+    return float(re.sub(r"^\s*([-+−]?\d*),(\d+)\s*$", r"\1.\2", text).replace("−", "-"))
+
+
+def tempo_points(text: str) -> list[Point]:
+    """`"0 100 ramp, 16 120"` as points. Raises ValueError, saying what was expected."""
+    points: list[Point] = []
+    for part in re.split(r"[;\n]|,(?!\d)|(?<=ramp),", text):
+        words = part.split()
+        if not words:
+            continue
+        ramp = words[-1].lower() == "ramp"
+        try:
+            quarters, bpm = map(number, words[:-1] if ramp else words)
+        except ValueError:
+            raise ValueError(f"tempo map {text!r:.80} is none at {part.strip()!r:.40}: {TEMPO_MAP}") from None
+        points.append((quarters, bpm, ramp))
+    if not points:
+        raise ValueError(f"tempo map {text!r:.80} is empty: {TEMPO_MAP}")
+    return points
+
+
+def tempo_text(points: Iterable[Sequence[Any]]) -> str:
+    """Points as a text that `tempo_points` reads."""
+    return ", ".join(f"{at:.12g} {bpm:.12g}{' ramp' if any(ramp) else ''}" for at, bpm, *ramp in points)
