@@ -232,7 +232,7 @@ BAD = [
     ([], "no prompt"),
     ([""], "prompt is empty"),
     (["x" * 100_000], "at most 2000"),
-    (["\udcff"], "no text"),
+    (["\udcff"], "not text"),
     (["p", "--bpm", "0"], "30–300"),
     (["p", "--bpm", "nan"], "not a number"),
     (["p", "--bpm", "5000"], "30–300"),
