@@ -12,14 +12,12 @@ from typing import Any, TypeVar
 from acestep.console.command import explain
 from acestep.errors import InvalidRequest
 from lora_studio.data import captions
-from lora_studio.data import survey as hearing
-from lora_studio.data.dataset import Dataset, Sample, Skipped, sample_from, signature_field
-from lora_studio.data.held_out import hold_out
+from lora_studio.data.captions import Tags, read_tags
+from lora_studio.data.dataset import Dataset, Sample, Skipped, hold_out, sample_from, signature_field
 from lora_studio.data.names import NameFacts, read_name
 from lora_studio.data.scan import Found, Group, Scan, scan
 from lora_studio.data.segments import Limits, Seen, Segment, cut, is_loop, is_silent
-from lora_studio.data.sound import Survey, read_piece, survey
-from lora_studio.data.tags import Tags, read_tags
+from lora_studio.data.sound import UNPITCHED, Heard, Survey, key_on, listen, read_piece, survey
 
 SAID_AT_LEAST = 0.6  # how sure a source must be of a tempo for another to contradict it
 SAME_TEMPO = 0.005
@@ -41,7 +39,7 @@ class _Facts:
     tags: Tags
     name: NameFacts
     file: Found
-    heard: hearing.Heard | None = None
+    heard: Heard | None = None
     tempo_by_length: str = ""  # of several sources, the one that the length speaks for
 
 
@@ -344,12 +342,12 @@ def _settle_key(facts: list[_Facts]) -> None:
             claims.append((0.97, one.tags.key, "tags"))
         if one.name.key:
             claims.append((one.name.key_confidence, one.name.key, "file name"))
-    tonal = [one for one in facts if one.sample.stem not in hearing.UNPITCHED]
+    tonal = [one for one in facts if one.sample.stem not in UNPITCHED]
     if not claims or max(claims)[0] < 0.6:
         for one in tonal:
             heard = _hear(one)
             if heard.key:
-                claims.append((heard.key_confidence, hearing.key_on(heard.key, _root(one)), "measured"))
+                claims.append((heard.key_confidence, key_on(heard.key, _root(one)), "measured"))
     if not claims:
         return
     confidence, key, source = max(claims)
@@ -363,10 +361,10 @@ def _root(one: _Facts) -> int | None:
     return one.name.root if one.tags.root is None else one.tags.root
 
 
-def _hear(one: _Facts) -> hearing.Heard:
+def _hear(one: _Facts) -> Heard:
     if one.heard is None:
         try:
-            one.heard = hearing.listen(one.file.path, one.survey.seconds)
+            one.heard = listen(one.file.path, one.survey.seconds)
         except MemoryError:
             raise
         except Exception as error:

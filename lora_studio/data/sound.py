@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from acestep.errors import UnreadableAudio
+from acestep.errors import InvalidRequest, UnreadableAudio
 from acestep.music.grid import SAMPLE_RATE_HZ
+from acestep.music.key import MAJOR_STEPS, MINOR_STEPS, Key
 from acestep.sound.audio import audio_blocks, probe, read_audio
 
 AUDIO_SUFFIXES = (".wav", ".wave", ".aif", ".aiff", ".flac", ".mp3", ".ogg", ".oga", ".opus")
@@ -98,3 +99,52 @@ def _band_levels(block: Floats, step: int, weights: Floats) -> Floats:
     spectrum = np.abs(np.fft.rfft(padded.reshape(channels, frames, step) * window, axis=2)) ** 2
     power = spectrum.mean(axis=0) @ weights * (4 / step**2)
     return np.asarray(np.maximum(10 * np.log10(np.maximum(power, 1e-9)), FLOOR_DB), dtype=np.float32)
+
+
+LISTEN_S = 60.0
+UNPITCHED = ("drums", "percussion", "fx")
+
+
+@dataclass(frozen=True)
+class Heard:
+    """Tempo, downbeat and key with confidences 0–1; None and "" where nothing was heard."""
+
+    bpm: float | None = None
+    bpm_confidence: float = 0.0
+    downbeat_s: float = 0.0
+    key: str = ""
+    key_confidence: float = 0.0
+
+
+def listen(path: Path, seconds: float) -> Heard:
+    """What the file sounds like; of a long one, the first minute after a tenth of it."""
+    from acestep.hearing.measure import measure
+
+    if seconds <= LISTEN_S:
+        start_s = 0.0
+    else:
+        start_s = min(seconds * 0.1, seconds - LISTEN_S)
+    heard = measure(read_piece(path, start_s, min(seconds, LISTEN_S)))
+    return Heard(
+        heard.bpm,
+        heard.tempo_confidence if heard.bpm else 0.0,
+        start_s + (heard.downbeat_s or 0.0),
+        str(heard.key) if heard.key else "",
+        heard.key_confidence if heard.key else 0.0,
+    )
+
+
+def key_on(measured: str, root: int | None) -> str:
+    """The measured key, or the one on a known root note that shares most notes with it."""
+    try:
+        key = Key.parse(measured)
+    except InvalidRequest:
+        return ""
+    if root is None or key.tonic == root:
+        return measured
+    notes = set(key.pitch_classes)
+    shared = {
+        mode: len(notes & {(root + step) % 12 for step in steps})
+        for mode, steps in (("major", MAJOR_STEPS), ("minor", MINOR_STEPS))
+    }
+    return str(Key(root, max(shared, key=lambda mode: shared[mode])))

@@ -6,19 +6,52 @@ Nothing appears among the adapters before it has been loaded again from disk and
 import dataclasses
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from acestep.errors import AdapterError
+from acestep.model.cascade import Cascade
 from acestep.training.velocity import Velocity
-from lora_studio.adapters.formats import write_all
+from lora_studio.adapters.formats import StageAdapter, write_all
+from lora_studio.config import TrainConfig
+from lora_studio.data.dataset import Dataset
+from lora_studio.data.examples import Library
 from lora_studio.files import write_json
-from lora_studio.training import results, strength
-from lora_studio.training.audition import OnStage
-from lora_studio.training.budget import agreed
-from lora_studio.training.run import Run
+from lora_studio.training import listening, results
+from lora_studio.training.checkpoints import RunState
+from lora_studio.training.listening import Audition, OnStage
+from lora_studio.training.planning import CARE, Budget, agreed
+
+
+@dataclass
+class Run:
+    """Grows while the run goes on."""
+
+    config: TrainConfig
+    folder: Path  # of checkpoints and logs
+    target: Path  # of the adapter
+    dataset: Dataset
+    cascade: Cascade
+    library: Library
+    accelerator: Any
+    budget: Budget
+    audition: Audition
+    states: dict[str, RunState] = field(default_factory=dict)
+    outputs: dict[str, torch.Tensor] = field(default_factory=dict)
+    pairs: dict[str, Any] = field(default_factory=dict)
+    stages: dict[str, dict[str, Any]] = field(default_factory=dict)
+    adapters: dict[str, StageAdapter] = field(default_factory=dict)
+
+    measured_s: float = 0.0  # what it took to measure the stages' effects: weaker ones are measured again
+
+    @property
+    def finish_s(self) -> float:
+        """What is to be left when the last clip has been listened to."""
+        return self.budget.finish_s + CARE * self.measured_s + self.audition.previews_s
+
 
 SAME_OUTPUT = 1e-4  # relative; the same numbers through the same layers, saved as they were trained
 
@@ -36,14 +69,14 @@ def require_effect(run: Run) -> None:
 
 def find_strength(
     run: Run, on_stage: OnStage | None, cancelled: Callable[[], bool] | None
-) -> tuple[float, list[strength.Kept]]:
+) -> tuple[float, list[listening.Kept]]:
     """As configured, or as much as keeps tempo and key in clips made with the adapter as it is loaded."""
     if run.config.strength is not None:
         return run.config.strength, []
     audition = run.audition
     if audition.base is None:  # nothing to ask for, or no time to listen
-        return (strength.UNHEARD if run.budget.seconds is not None else 1.0), []
-    total = strength.TRIES * len(audition.requests)
+        return (listening.UNHEARD if run.budget.seconds is not None else 1.0), []
+    total = listening.TRIES * len(audition.requests)
     done = 0
 
     def told(tried: float) -> None:
@@ -61,7 +94,7 @@ def find_strength(
         write_weights(run, place)
         name = run.cascade.load_adapter(place)
         try:
-            found = strength.find_strength(
+            found = listening.find_strength(
                 run.cascade,
                 name,
                 audition.requests,

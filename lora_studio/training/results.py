@@ -17,7 +17,7 @@ from lora_studio.config import TrainConfig
 from lora_studio.data.dataset import Dataset, Sample
 from lora_studio.data.examples import Library
 from lora_studio.training.checkpoints import RunState
-from lora_studio.training.preflight import shape_of
+from lora_studio.training.planning import shape_of
 from lora_studio.training.stage_run import Pair, mean_loss
 
 PREVIEW_SEED = 1000

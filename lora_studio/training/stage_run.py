@@ -18,13 +18,10 @@ from acestep.model.stage import Stage
 from acestep.training import lora
 from acestep.training.velocity import Velocity, half_copy
 from lora_studio.config import TrainConfig
-from lora_studio.data.examples import Batch, Example, Library
-from lora_studio.data.order import Order, generator, order_of
+from lora_studio.data.examples import Batch, Example, Library, Order, generator, order_of
 from lora_studio.training import checkpoints
-from lora_studio.training.budget import agreed
 from lora_studio.training.checkpoints import RunState
-from lora_studio.training.noise import NoiseLevels
-from lora_studio.training.preflight import shape_of
+from lora_studio.training.planning import NoiseLevels, agreed, shape_of
 
 VALIDATION_BATCH = 8
 TIMED_STEPS = 3

@@ -33,13 +33,36 @@ from lora_studio.data.examples import Library
 from lora_studio.data.preparing import MIN_SECONDS, NOT_LOOKED_AT, prepare
 from lora_studio.data.segments import Limits
 from lora_studio.files import require_writable, write_folder
-from lora_studio.training import finishing, preflight, results
-from lora_studio.training.audition import OnStage, hold
-from lora_studio.training.board import on_board
-from lora_studio.training.budget import ENCODED, LOOKED_AT, Budget, agreed, left_out
-from lora_studio.training.noise import levels_for
-from lora_studio.training.run import Run
+from lora_studio.training import finishing, planning, results
+from lora_studio.training.finishing import Run
+from lora_studio.training.listening import OnStage, hold
+from lora_studio.training.planning import ENCODED, LOOKED_AT, Budget, agreed, left_out, levels_for
 from lora_studio.training.stage_run import StagePlan, StageRun, Tick
+
+OnTick = Callable[[Tick], None]
+
+
+def on_board(folder: Path, on_tick: OnTick | None) -> OnTick | None:
+    """`on_tick`, which also writes loss, rate, gradient norm and held-out loss into `folder`."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return on_tick
+    writer = SummaryWriter(str(folder))
+
+    def tell(tick: Tick) -> None:
+        values = {"loss": tick.loss, "learning_rate": tick.learning_rate, "grad_norm": tick.grad_norm}
+        if tick.validation is not None:
+            values["held_out_loss"] = tick.validation
+        for name, value in values.items():
+            writer.add_scalar(f"{tick.stage}/{name}", value, tick.step)
+        if tick.validation is not None:
+            writer.flush()
+        if on_tick:
+            on_tick(tick)
+
+    return tell
+
 
 log = logging.getLogger(__name__)
 
@@ -273,7 +296,7 @@ def _plan(run: Run, stage: Stage, ends: float) -> StagePlan:
     if config.minutes is None and seconds is None and config.steps is None:
         seconds = DEFAULT_AUDIO_SECONDS
     half = _half_precision(config, stage.like.device)
-    chosen = preflight.fit(stage.transformer, config, longest, len(run.library.examples), half)
+    chosen = planning.fit(stage.transformer, config, longest, len(run.library.examples), half)
     settings = {name: value for name, value in config.to_dict().items() if name not in _INCIDENTAL}
     identity = key_of(
         settings,

@@ -27,12 +27,11 @@ from acestep.request import GenerateRequest
 from acestep.training import lora
 from acestep.training.velocity import Velocity
 from lora_studio.config import TrainConfig
-from lora_studio.data.examples import Library
-from lora_studio.data.order import generator
+from lora_studio.data.examples import Library, generator
 from lora_studio.data.preparing import prepare
 from lora_studio.data.segments import Limits
 from lora_studio.data.sound import read_piece
-from lora_studio.training.noise import NoiseLevels, levels_for
+from lora_studio.training.planning import NoiseLevels, levels_for
 from lora_studio.training.stage_run import StagePlan, StageRun, fixed_pairs, velocity_loss
 from lora_studio.training.train import train
 from tests.benchmarks.agreement import must_agree

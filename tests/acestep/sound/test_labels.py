@@ -12,9 +12,8 @@ from acestep.clips.inspect import describe
 from acestep.clips.production import produce
 from acestep.music.key import Key
 from acestep.sound.labels import key_in, read_labels, tempo_in
-from lora_studio.data.captions import caption_from
+from lora_studio.data.captions import caption_from, is_caption
 from lora_studio.data.sound import survey
-from lora_studio.data.tags import is_caption
 from tests.support.lora_material import add_chunk
 from tests.support.small_band import REQUEST, SmallBand
 

@@ -11,9 +11,8 @@ import soundfile
 from acestep.errors import InvalidRequest
 from acestep.typed_json import read_text_of
 from lora_studio.data.captions import name_words, read_sidecars
-from lora_studio.data.manifests import Places
 from lora_studio.data.preparing import prepare
-from lora_studio.data.scan import Scan, scan
+from lora_studio.data.scan import Places, Scan, scan
 from tests.support.lora_material import acid, add_chunk, pulse, write
 
 

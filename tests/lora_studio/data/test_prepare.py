@@ -9,12 +9,11 @@ import soundfile
 
 from acestep.errors import InvalidRequest, NotFound, StorageError
 from acestep.music.key import Key
-from lora_studio.data.captions import read_text, with_trigger
+from lora_studio.data.captions import read_tags, read_text, with_trigger
 from lora_studio.data.dataset import Dataset, Sample, read_dataset, write_dataset
 from lora_studio.data.names import read_name, read_part
 from lora_studio.data.preparing import prepare
 from lora_studio.data.report import write_report
-from lora_studio.data.tags import read_tags
 from tests.support.lora_material import acid, add_chunk, hits, id3, pulse, write
 
 
@@ -440,24 +439,22 @@ def test_the_trigger_word_goes_where_it_is_asked_and_only_once() -> None:
 
 
 @pytest.mark.parametrize("error", [RuntimeError("odd"), ValueError("odd"), OSError(5, "odd")])
-@pytest.mark.parametrize("where", ["survey", "hearing.listen"])
+@pytest.mark.parametrize("where", ["survey", "listen"])
 def test_whatever_a_single_file_raises_it_is_listed_and_the_run_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, where: str
 ) -> None:
     write(tmp_path / "good.wav", pulse(120, 8))
     write(tmp_path / "odd.wav", pulse(100, 8))
-    target = f"lora_studio.data.preparing.{where}"
     import lora_studio.data.preparing as preparing
 
-    owner, name = (preparing.hearing, "listen") if "." in where else (preparing, "survey")
-    real = getattr(owner, name)
+    real = getattr(preparing, where)
 
     def failing(path: Path, *rest: float) -> object:
         if path.name == "odd.wav":
             raise error
         return real(path, *rest)
 
-    monkeypatch.setattr(target, failing)
+    monkeypatch.setattr(preparing, where, failing)
     dataset = prepare(tmp_path)
     assert list(by_name(dataset)) == ["good.wav"]
     assert "odd" in reasons(dataset)["odd.wav"]

@@ -13,8 +13,8 @@ from lora_studio.config import TrainConfig
 from lora_studio.data.dataset import read_dataset
 from lora_studio.data.examples import Library
 from lora_studio.data.preparing import NOT_LOOKED_AT, prepare
-from lora_studio.training import budget
-from lora_studio.training.budget import Budget
+from lora_studio.training import planning
+from lora_studio.training.planning import Budget
 from lora_studio.training.train import train
 from tests.support.lora_material import tiny_base, tiny_loops
 
@@ -31,7 +31,7 @@ def loops(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_budget_counts_from_the_runs_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
-    monkeypatch.setattr(budget, "time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr(planning, "time", SimpleNamespace(monotonic=lambda: now))
     given = Budget(100.0)
     now = 1030.0
     assert given.left_s == 70.0

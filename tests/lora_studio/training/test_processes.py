@@ -79,7 +79,7 @@ from accelerate import Accelerator
 from acestep.model.cascade import Cascade
 from lora_studio.config import TrainConfig
 from lora_studio.data.examples import Library
-from lora_studio.training.noise import NoiseLevels
+from lora_studio.training.planning import NoiseLevels
 from lora_studio.data.preparing import prepare
 from lora_studio.training.stage_run import StagePlan, StageRun
 base, loops, folder, cache = sys.argv[1:]

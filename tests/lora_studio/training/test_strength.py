@@ -8,7 +8,7 @@ import pytest
 
 from acestep.music.key import Key
 from acestep.request import GenerateRequest
-from lora_studio.training.strength import TRIES, Kept, find_strength, hear, in_other_keys
+from lora_studio.training.listening import TRIES, Kept, find_strength, hear, in_other_keys
 
 RATE_HZ = 48_000
 

@@ -22,13 +22,12 @@ from acestep.model.cascade import Cascade
 from lora_studio.config import TrainConfig
 from lora_studio.data.cache import TensorCache
 from lora_studio.data.dataset import write_dataset
-from lora_studio.data.examples import Library
-from lora_studio.data.order import order_of
+from lora_studio.data.examples import Library, order_of
 from lora_studio.data.preparing import prepare
 from lora_studio.data.sound import read_piece
-from lora_studio.training import checkpoints, preflight
+from lora_studio.training import checkpoints, planning
 from lora_studio.training.checkpoints import RunState
-from lora_studio.training.noise import NoiseLevels, levels_for
+from lora_studio.training.planning import NoiseLevels, levels_for
 from lora_studio.training.stage_run import StagePlan, StageRun, rate_at, rate_for
 from lora_studio.training.train import train
 from tests.support.closeness import assert_close, rounding
@@ -233,13 +232,13 @@ def test_narrow_stages_learn_faster_and_wide_ones_at_the_fields_rate() -> None:
 def test_the_default_adapter_has_10_to_50_million_parameters(name: str) -> None:
     transformer = build(VARIANTS[name])["transformer"]
     settings = TrainConfig(data="x", name="x")
-    assert 10e6 <= preflight.shape_of(settings).size(transformer) <= 50e6
+    assert 10e6 <= planning.shape_of(settings).size(transformer) <= 50e6
 
 
 def test_what_does_not_fit_is_said_before_it_starts_with_what_to_change() -> None:
     transformer = build(VARIANTS["l"])["transformer"]
     with pytest.raises(OutOfMemory, match=r"GB are free.*gradient_checkpointing.*shorter segments.*rank"):
-        preflight.fit(
+        planning.fit(
             _on_cpu_by_name(transformer),
             config(gradient_checkpointing=False, batch_size=64, rank=64),
             100_000,
@@ -249,7 +248,7 @@ def test_what_does_not_fit_is_said_before_it_starts_with_what_to_change() -> Non
 
 def test_the_half_precision_copy_counts_and_its_activations_are_half(library: Library) -> None:
     net = library.cascade.stages["l"].transformer
-    single, half = (preflight.estimate(net, config(), 400, 4, False, half) for half in (False, True))
+    single, half = (planning.estimate(net, config(), 400, 4, False, half) for half in (False, True))
     assert (single.copy, half.copy) == (0, half.weights // 2)
     assert half.activations == single.activations // 2
 
