@@ -24,9 +24,18 @@ The daemon and the command line turn a `reason` into a gRPC status, an OSC reply
 
 
 class AceStepError(Exception):
-    """Base of all errors raised on purpose. `str(error)` says what was wrong, expected, and what to do."""
+    """Base of all errors raised on purpose. `str(error)` says what was wrong, expected, and what to do.
+
+    `job` is the daemon's job it is about, "" where no job was accepted.
+    """
 
     reason = "internal"
+
+    def __init__(self, message: str = "", *, job: str = "", reason: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.job = job
+        self.reason = reason or type(self).reason
 
 
 class InvalidRequest(AceStepError, ValueError):
@@ -129,6 +138,15 @@ class Unavailable(AceStepError, ConnectionError):
     """The daemon, a port or the network cannot be reached."""
 
     reason = "unavailable"
+
+
+def error_of(reason: str, message: str, job: str = "") -> AceStepError:
+    """The error a reason stands for: what a caller of the daemon raises again on its own side.
+
+    One that this version has never heard of keeps its name in `reason`.
+    """
+    named = (cls for cls in all_errors() if cls.reason == reason)
+    return next(named, AceStepError)(message, job=job, reason=reason)
 
 
 def all_errors() -> list[type[AceStepError]]:

@@ -11,9 +11,9 @@ from typing import Any, TypeVar, Unpack
 
 import grpc
 
+from acestep.console.command import expanded
 from plugin_bridge import calls, errors, settings, words
 from plugin_bridge.client import Sending
-from plugin_bridge.command import expanded
 from protos.acestep.v1 import acestep_pb2 as pb
 from protos.acestep.v1 import acestep_pb2_grpc
 
@@ -63,9 +63,15 @@ class AsyncBridge:
     """A connection to one daemon, for one event loop. Arguments and errors as in `Bridge`."""
 
     def __init__(
-        self, address: str = "", *, token: str = "", certificate: str | Path = "", own_files: bool = True
+        self,
+        address: str = "",
+        *,
+        token: str = "",
+        certificate: str | Path = "",
+        own_files: bool = True,
+        home: Path | None = None,
     ) -> None:
-        self.target = calls.Target.find(address, token, certificate, own_files)
+        self.target = calls.Target.find(address, token, certificate, own_files, home)
         secure = self.target.credentials
         self._channel = (
             grpc.aio.secure_channel(self.target.address, secure, options=self.target.options)

@@ -13,10 +13,10 @@ from typing import Any, Generic, TypeVar
 from urllib.parse import urlsplit
 
 import grpc
-import platformdirs
 
+from acestep.console.command import expanded
+from acestep.home import home as users_home
 from plugin_bridge import words
-from plugin_bridge.command import expanded
 from plugin_bridge.errors import InvalidRequest, Unavailable, Unsupported
 from protos import AUDIO_ENDINGS, OWNER_FILE, OWNER_KEY, WIRE_VERSION, speaks_ours
 from protos.acestep.v1 import acestep_pb2 as pb
@@ -51,26 +51,32 @@ class Target:
 
     @classmethod
     def find(
-        cls, address: str = "", token: str = "", certificate: str | Path = "", own_files: bool = True
+        cls,
+        address: str = "",
+        token: str = "",
+        certificate: str | Path = "",
+        own_files: bool = True,
+        home: Path | None = None,
     ) -> "Target":
         """Arguments, else the environment (`ACESTEP_ADDRESS`, `ACESTEP_TOKEN`, `ACESTEP_CERTIFICATE`), else
-        this machine's daemon as `daemon.json`, `token` and `tls/cert.pem` in its home tell."""
-        address = address or os.environ.get("ACESTEP_ADDRESS", "") or _announced()
-        written = _read(home() / "token").decode("ascii", "replace")
-        token = (token or os.environ.get("ACESTEP_TOKEN", "") or written).strip()
+        this machine's daemon as `daemon.json`, `token` and `tls/cert.pem` in the home tell (the user's,
+        unless one is named)."""
+        home = home or users_home()
+        running = announced(home) or ADDRESS
+        address = address or os.environ.get("ACESTEP_ADDRESS", "") or running
+        token = (token or os.environ.get("ACESTEP_TOKEN", "") or written_token(home)).strip()
         if not token.isascii() or not token.isprintable():  # a header could not carry it
-            where = f"ACESTEP_TOKEN, or the file {home() / 'token'}"
+            where = f"ACESTEP_TOKEN, or the file {home / 'token'}"
             raise InvalidRequest(f"the token is damaged ({where}): copy it again from the daemon's home")
         file = certificate or os.environ.get("ACESTEP_CERTIFICATE", "")
-        path = expanded(file) if file else home() / "tls" / "cert.pem"
+        path = expanded(file) if file else home / "tls" / "cert.pem"
         pem = _read(path)
         if not pem and (file or not cls(address).is_local):
             raise Unavailable(
                 f"a daemon at {address} needs its certificate, and {path} cannot be read: "
                 f"copy it from the daemon's home, or name it with `certificate=`"
             )
-        local = own_files and cls(address).is_local and address == _announced()
-        return cls(address, token, pem, _read(home() / OWNER_FILE).decode().strip() if local else "")
+        return cls(address, token, pem, owner_key(home, address) if own_files else "")
 
     @property
     def is_local(self) -> bool:
@@ -99,8 +105,11 @@ class Target:
 
     @property
     def credentials(self) -> grpc.ChannelCredentials | None:
-        """TLS against the daemon's own certificate; None on loopback."""
-        return grpc.ssl_channel_credentials(self.certificate) if self.certificate else None
+        """TLS against the daemon's own certificate, else against those that everybody trusts; None on
+        loopback without a certificate."""
+        if not self.certificate and self.is_local:
+            return None
+        return grpc.ssl_channel_credentials(self.certificate or None)
 
     options = (
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
@@ -117,19 +126,36 @@ def _read(path: Path) -> bytes:
         return b""
 
 
-def _announced() -> str:
-    """The address of this machine's running daemon as it says itself, else the default."""
+def reachable(host: str) -> str:
+    """A daemon that listens everywhere is reached by loopback."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+
+
+def address_of(host: str, port: int) -> str:
+    """`host:port` as gRPC writes it."""
+    host = reachable(host)
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def announced(home: Path) -> str:
+    """The address of the daemon of a home, as it wrote it down itself; "" where none runs."""
     try:
-        told = json.loads(_read(home() / "daemon.json"))
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(told["host"], told["host"])
-        return f"[{host}]:{told['grpc_port']}" if ":" in host else f"{host}:{told['grpc_port']}"
+        told = json.loads(_read(home / "daemon.json"))
+        return address_of(str(told["host"]), int(told["grpc_port"]))
     except (ValueError, KeyError, TypeError, RecursionError):
-        return ADDRESS
+        return ""
 
 
-def home() -> Path:
-    """The daemon's home on this machine."""
-    return Path(os.environ.get("ACESTEP_HOME") or platformdirs.user_data_dir("acestep", appauthor=False))
+def written_token(home: Path) -> str:
+    """What the daemon of a home wants to be shown by callers; "" for nothing."""
+    return _read(home / "token").decode("ascii", "replace").strip()
+
+
+def owner_key(home: Path, address: str) -> str:
+    """What tells the daemon of a home that its own user asks; "" for a daemon at any other address."""
+    if not Target(address).is_local or address != announced(home):
+        return ""
+    return _read(home / OWNER_FILE).decode("utf-8", "replace").strip()
 
 
 def check_wire(status: words.Status, address: str) -> None:

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
+from acestep.console.command import port, run
+from acestep.console.usage import Parser, spelled_out
 from plugin_bridge import folders
-from plugin_bridge.command import port, run
-from plugin_bridge.usage import Parser, spelled_out
 from protos import WIRE_VERSION
 
 START = """\
@@ -83,8 +83,8 @@ def _version() -> str:
 
 
 def _install(arguments: argparse.Namespace) -> int:
+    from acestep.home import home
     from plugin_bridge import install
-    from plugin_bridge.calls import home
 
     plans = folders.plans(
         arguments.target, folders.this_machine(sys.platform), arguments.folder, arguments.built
@@ -100,8 +100,8 @@ def _install(arguments: argparse.Namespace) -> int:
 
 
 def _uninstall(arguments: argparse.Namespace) -> int:
+    from acestep.home import home
     from plugin_bridge import install
-    from plugin_bridge.calls import home
 
     machine = folders.this_machine(sys.platform)
     places = {
@@ -137,8 +137,8 @@ def _status(arguments: argparse.Namespace) -> int:
 
 def _states(target: str) -> list[dict[str, object]]:
     """A row for each folder; only one, and not installed, where there is nothing to install."""
+    from acestep.home import home
     from plugin_bridge import install
-    from plugin_bridge.calls import home
     from plugin_bridge.errors import NotFound
 
     command = f"plugin-bridge install {target}"
@@ -163,7 +163,7 @@ def _states(target: str) -> list[dict[str, object]]:
 
 
 def _monitor(arguments: argparse.Namespace) -> int:
-    from plugin_bridge.calls import home
+    from acestep.home import home
     from plugin_bridge.doctor import announced
     from plugin_bridge.monitor import Monitor
 
@@ -187,7 +187,7 @@ def _note(text: str) -> None:
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
-    from plugin_bridge.calls import home
+    from acestep.home import home
     from plugin_bridge.doctor import examine
 
     good = True

@@ -9,14 +9,14 @@ What is sent and read is in `calls`, `settings` and `words`.
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar, Unpack
 
 import grpc
 
+from acestep.console.command import expanded
 from plugin_bridge import calls, errors, settings, words
-from plugin_bridge.command import expanded
 from protos.acestep.v1 import acestep_pb2 as pb
 from protos.acestep.v1 import acestep_pb2_grpc
 
@@ -98,21 +98,60 @@ class Sending:
         self._call.cancel()
 
 
+class Connection:
+    """One channel to one daemon, with what proves who asks; every call of the wire goes through here.
+
+    Sends and returns the wire's own messages. Raises the daemon's own errors.
+    """
+
+    def __init__(self, target: calls.Target) -> None:
+        self.target = target
+        self._channel = target.channel()
+        self.stub = acestep_pb2_grpc.DaemonStub(self._channel)
+
+    def unary(self, method: str, request: Any, timeout_s: float | None = calls.TIMEOUT_S) -> Any:
+        """One answer to one request."""
+        try:
+            return getattr(self.stub, method)(request, timeout=timeout_s, metadata=self.target.metadata)
+        except grpc.RpcError as error:
+            raise errors.of_rpc(error, self.target.address) from error
+
+    def stream(self, method: str, request: Any) -> Any:
+        """A running call with many answers, to be cancelled at last; `failed` gives the errors it raises."""
+        own = method == "Generate"
+        metadata = self.target.generate_metadata if own else self.target.metadata
+        return getattr(self.stub, method)(request, metadata=metadata)
+
+    def failed(self, error: grpc.RpcError) -> errors.BridgeError:
+        """The typed error of a failed call."""
+        return errors.of_rpc(error, self.target.address)
+
+    def close(self) -> None:
+        """Ends the connection, and with it the running calls."""
+        self._channel.close()
+
+
 class Bridge:
     """A connection to one daemon. Safe to share between threads.
 
-    `address` is `host:port`; beyond loopback the call is encrypted against the daemon's `certificate`
-    (a file) and carries its `token`. With `own_files`, requests to this user's own daemon may name any file
-    and folder of the user; a program that hands on other people's requests sets it False.
-    All errors are `plugin_bridge.errors.BridgeError`.
+    `address` is `host:port`; without one the daemon of `home` (the user's) is asked. Beyond loopback the call
+    is encrypted against the daemon's `certificate` (a file) and carries its `token`. With `own_files`,
+    requests to this user's own daemon may name any file and folder of the user; a program that hands on other
+    people's requests sets it False. All errors are `plugin_bridge.errors.BridgeError`.
     """
 
     def __init__(
-        self, address: str = "", *, token: str = "", certificate: str | Path = "", own_files: bool = True
+        self,
+        address: str = "",
+        *,
+        token: str = "",
+        certificate: str | Path = "",
+        own_files: bool = True,
+        home: Path | None = None,
     ) -> None:
-        self.target = calls.Target.find(address, token, certificate, own_files)
-        self._channel = self.target.channel()
-        self._stub = acestep_pb2_grpc.DaemonStub(self._channel)
+        self._connection = Connection(calls.Target.find(address, token, certificate, own_files, home))
+        self.target = self._connection.target
+        self._stub = self._connection.stub
         self._checked = False
         self._lock = threading.Lock()
 
@@ -124,7 +163,7 @@ class Bridge:
 
     def close(self) -> None:
         """Ends the connection, and with it the running calls."""
-        self._channel.close()
+        self._connection.close()
 
     def generate(self, prompt: str, **options: Unpack[settings.Settings]) -> Events:
         """Starts a job; iterate its events, or wait with `.clips()`.
@@ -138,18 +177,15 @@ class Bridge:
             for name, path in settings.local_files(options).items():
                 changed = settings.with_path(changed, name, self.upload(path).path)
             request = settings.wire_request(prompt, changed)
-        return Events(
-            self._stub.Generate(request, metadata=self.target.generate_metadata), self.target.address
-        )
+        return Events(self._connection.stream("Generate", request), self.target.address)
 
     def watch(self, job: str = "") -> Events:
         """A job's events from its beginning; without a job, everybody's from now on."""
         self._check_wire()
-        call = (
-            self._stub.WatchJob(pb.WatchJobRequest(job=job), metadata=self.target.metadata)
-            if job
-            else self._stub.WatchAll(pb.WatchAllRequest(), metadata=self.target.metadata)
-        )
+        if job:
+            call = self._connection.stream("WatchJob", pb.WatchJobRequest(job=job))
+        else:
+            call = self._connection.stream("WatchAll", pb.WatchAllRequest())
         return Events(call, self.target.address)
 
     def status(self) -> words.Status:
@@ -212,7 +248,7 @@ class Bridge:
     def download(self, name: str, folder: str | os.PathLike[str] = ".") -> Path:
         """Fetches a clip's file into `folder`. Appears whole or not at all; overwrites nothing."""
         self._check_wire()
-        chunks = self._stub.Download(pb.DownloadRequest(name=name), metadata=self.target.metadata)
+        chunks = self._connection.stream("Download", pb.DownloadRequest(name=name))
         try:
             first = next(chunks)
             with calls.Download(name, folder) as file:
@@ -230,16 +266,7 @@ class Bridge:
         return self._send(call)
 
     def _send(self, call: calls.Call[T]) -> T:
-        method = getattr(self._stub, call.method)
-        return call.read(
-            self._mapped(lambda: method(call.request, timeout=call.timeout_s, metadata=self.target.metadata))
-        )
-
-    def _mapped(self, send: Callable[[], T]) -> T:
-        try:
-            return send()
-        except grpc.RpcError as error:
-            raise errors.of_rpc(error, self.target.address) from error
+        return call.read(self._connection.unary(call.method, call.request, call.timeout_s))
 
     def _check_wire(self) -> None:
         with self._lock:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from plugin_bridge.command import expanded
+from acestep.console.command import expanded
 from plugin_bridge.errors import InvalidRequest
 from protos import table
 from protos.acestep.v1 import acestep_pb2 as pb

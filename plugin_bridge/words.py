@@ -112,7 +112,7 @@ class Failed:
     @property
     def error(self) -> errors.BridgeError:
         """The same as a typed exception."""
-        return errors.of_reason(self.reason, self.message, self.job)
+        return errors.error_of(self.reason, self.message, self.job)
 
 
 Event = Accepted | Progress | Audio | ClipReady | Done | Failed

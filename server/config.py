@@ -16,6 +16,7 @@ from typing import Any
 from acestep.console.command import expanded
 from acestep.console.usage import number
 from acestep.errors import InvalidRequest
+from acestep.home import platform_home
 from protos import OWNER_FILE
 
 GRPC_PORT = 50551
@@ -26,9 +27,7 @@ LOG_LEVELS = ("debug", "info", "warning", "error")
 
 def default_home() -> Path:
     """Where the platform keeps data, unless `ACESTEP_HOME` says otherwise."""
-    from platformdirs import user_data_path
-
-    return user_data_path("acestep", appauthor=False)
+    return platform_home()
 
 
 def default_samples() -> Path:

@@ -182,7 +182,7 @@ def test_names_that_are_not_there_or_taken_are_bad_input(home: Path) -> None:
 
 @POSIX
 def test_what_commands_write_into_the_home_is_its_owners_alone(home: Path, tmp_path: Path) -> None:
-    from acestep.checkpoints.checkpoint import make_private
+    from acestep.home import make_private
     from plugin_bridge.install import Remembered, write_live_settings
 
     Remembered(home).save()

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 from acestep.adapters import keys as adapter_keys
 from acestep.adapters.adapter_config import AdapterConfig, parsed
 from acestep.adapters.keys import Key, Names
-from acestep.checkpoints.checkpoint import home
 from acestep.errors import AdapterError, NotFound
+from acestep.home import home
 from acestep.typed_json import fault_of
 
 if TYPE_CHECKING:

@@ -17,6 +17,7 @@ from acestep import typed_json
 from acestep.checkpoints.schedule import Guidance, Schedule, Solver, StagePlan
 from acestep.console.command import expanded
 from acestep.errors import CheckpointError, InvalidRequest, NotFound
+from acestep.home import home
 from acestep.music.grid import Grid
 from acestep.request import CONTEXT_TASKS
 
@@ -109,26 +110,6 @@ class CascadeSpec:
         if task in CONTEXT_TASKS and "context" in self.supports:  # "context" alone stands for all of them
             return task in self.supports or not any(name in self.supports for name in CONTEXT_TASKS)
         return task in self.supports
-
-
-def home() -> Path:
-    """Where checkpoints, adapters and the library live: ACESTEP_HOME, else the platform's data folder."""
-    if os.environ.get("ACESTEP_HOME"):
-        return expanded(os.environ["ACESTEP_HOME"])
-    import platformdirs
-
-    return Path(platformdirs.user_data_dir("acestep", appauthor=False))
-
-
-def make_private(top: Path, *inside: str) -> Path:
-    """A folder in a home, made where it is missing; only its owner may look in (mode 0700)."""
-    top.parent.mkdir(parents=True, exist_ok=True)
-    folders = [top.joinpath(*inside[:count]) for count in range(len(inside) + 1)]
-    for folder in folders:
-        folder.mkdir(mode=0o700, exist_ok=True)
-        if os.name == "posix" and folder.stat().st_uid == os.geteuid() and folder.stat().st_mode & 0o077:
-            folder.chmod(0o700)
-    return folders[-1]
 
 
 def cascades_folder(of: Path | None = None) -> Path:

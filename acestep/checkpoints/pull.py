@@ -24,13 +24,12 @@ from acestep.checkpoints.checkpoint import (
     FORMAT,
     TURBO_SCHEDULE,
     cascades_folder,
-    home,
-    make_private,
 )
 from acestep.checkpoints.convert import SUPPORTS, TEXT_ENCODER, convert
 from acestep.console import command
 from acestep.console.usage import Parser
 from acestep.errors import AceStepError, AlreadyExists, CheckpointError, NotFound, StorageError, Unavailable
+from acestep.home import home, make_private
 
 MAIN = "ACE-Step/Ace-Step1.5"
 WANTED = (".safetensors", ".json", ".txt", ".jinja", "silence_latent.pt")

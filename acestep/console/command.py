@@ -1,7 +1,7 @@
 """How a command ends: any error becomes one sentence and an exit code; control characters are written out.
 
 Every command of this project runs inside `run`. Errors are told apart by
-their `reason`. `plugin_bridge/command.py` is this same file: a bridge runs where `acestep` is not installed.
+their `reason`.
 """
 
 import argparse

@@ -1,7 +1,4 @@
-"""How a command line is read: one line of usage with the error last, and "did you mean" for a typo.
-
-`plugin_bridge/usage.py` is this same file: a bridge runs where `acestep` is not installed.
-"""
+"""How a command line is read: one line of usage with the error last, and "did you mean" for a typo."""
 
 import argparse
 import difflib

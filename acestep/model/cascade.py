@@ -83,7 +83,7 @@ class Cascade(Loaded):
         "auto", "l", "m", "s" (see `memory.choose`).
 
         `home` is where cascades, planners and adapters are looked for by name; None: in the user's own
-        (`checkpoint.home`).
+        (`acestep.home`).
 
         `stages` loads only those; for () `memory` chooses what fits and logs why. `dtype` None is bfloat16 on
         a GPU and float32 on a CPU; `int8` makes the transformers' weights 8-bit integers, None: as a last

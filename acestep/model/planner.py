@@ -18,11 +18,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from acestep.checkpoints.checkpoint import home
 from acestep.checkpoints.fingerprint import fingerprint
 from acestep.checkpoints.weights import BROKEN_FILES
 from acestep.console.command import expanded
 from acestep.errors import CheckpointError, NotFound
+from acestep.home import home
 from acestep.model.conditions import SIGNATURES
 from acestep.model.loading import ONLY_DATA
 from acestep.music.grid import Grid

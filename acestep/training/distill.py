@@ -23,13 +23,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from acestep.checkpoints.checkpoint import FORMAT, cascades_folder, home, make_private
+from acestep.checkpoints.checkpoint import FORMAT, cascades_folder
 from acestep.checkpoints.compose import Chosen, parse_stage, path_from
 from acestep.checkpoints.schedule import Guidance
 from acestep.console import command
 from acestep.console.terminal import Bar
 from acestep.console.usage import Parser
 from acestep.errors import AlreadyExists, CheckpointError, InvalidRequest
+from acestep.home import home, make_private
 from acestep.model import conditions
 from acestep.model.loading import choose_device
 from acestep.model.modules import ConditionEncoder, Transformer

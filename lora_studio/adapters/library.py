@@ -17,8 +17,9 @@ from acestep import typed_json
 from acestep.adapters import files as adapter_files
 from acestep.adapters.files import AdapterFile, listed
 from acestep.adapters.updates import Low, Update
-from acestep.checkpoints import checkpoint
 from acestep.errors import AdapterError, AlreadyExists, InvalidRequest, NotFound, StorageError, Unsupported
+from acestep.home import home as users_home
+from acestep.home import make_private
 from lora_studio.adapters.formats import (
     LYCORIS_WEIGHTS,
     StageAdapter,
@@ -218,7 +219,7 @@ def bring_in(path: Path, name: str = "", base: str = "", stage: str = "") -> Ent
     stages = dict(file.stages)
     if stage:
         stages = {stage: file.stages[_chosen(file, stage if stage in file.stages else "")]}
-    checkpoint.make_private(checkpoint.home(), "adapters")
+    make_private(users_home(), "adapters")
     write_folder(target, lambda temporary: write_adapter(file, stages, temporary, name, base))
     return replace(find(name), left_out=file.left_out)
 

@@ -22,6 +22,8 @@ from acestep.checkpoints import checkpoint
 from acestep.checkpoints.schedule import legs
 from acestep.console.command import expanded
 from acestep.errors import AlreadyExists, InvalidRequest
+from acestep.home import home as users_home
+from acestep.home import make_private
 from acestep.model.cascade import Cascade
 from acestep.model.loading import choose_device
 from acestep.model.stage import Stage
@@ -100,7 +102,7 @@ def train(
     steps. `began` (`time.monotonic()`) is where the minutes count from, if that was before the call.
     Raises AceStepError; a run that was stopped or failed leaves its last checkpoint and no adapter.
     """
-    home = expanded(config.home) if config.home else checkpoint.home()
+    home = expanded(config.home) if config.home else users_home()
     target, folder = home / "adapters" / config.name, home / "lora" / config.name
     if target.exists():
         raise AlreadyExists(
@@ -162,7 +164,7 @@ def _material(
     cascade = _load(config, accelerator)
     tell("loading", 1, 1, config.base or DEFAULT_BASE)
     for inside in ("adapters", "lora", "cache"):
-        checkpoint.make_private(home, inside)
+        make_private(home, inside)
     library = Library(cascade, dataset, home / "cache" / "lora_studio")
     left = library.fill(_telling(on_stage, "encoding"), lambda: alone and budget.over(ENCODED))
     lost = [f"{entry.path} is left out: {entry.reason}" for entry in library.lost.values()]
@@ -324,7 +326,7 @@ def _plan(run: Run, stage: Stage, ends: float) -> StagePlan:
 
 def forget(config: TrainConfig) -> None:
     """Drop the checkpoints of an unfinished run of this name."""
-    home = expanded(config.home) if config.home else checkpoint.home()
+    home = expanded(config.home) if config.home else users_home()
     (home / "lora" / config.name / "dataset.json").unlink(missing_ok=True)
     for folder in (home / "lora" / config.name).glob("stage-*"):
         shutil.rmtree(folder, ignore_errors=True)

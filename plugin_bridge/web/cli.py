@@ -13,8 +13,8 @@ import sys
 import webbrowser
 from collections.abc import Sequence
 
-from plugin_bridge.command import port, run
-from plugin_bridge.usage import Parser
+from acestep.console.command import port, run
+from acestep.console.usage import Parser
 
 PORT = 7960
 NEEDED = ("gradio", "uvicorn", "wsproto")
@@ -89,7 +89,8 @@ def _listen(host: str, port: int) -> socket.socket | None:
 
 
 def _serve(arguments: argparse.Namespace, listener: socket.socket) -> int:
-    from plugin_bridge.calls import Target, home
+    from acestep.home import home
+    from plugin_bridge.calls import Target
 
     target = Target.find(arguments.daemon)  # before what takes seconds to load
     import uvicorn

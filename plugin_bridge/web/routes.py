@@ -22,8 +22,8 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from acestep.console.command import one_line
 from plugin_bridge import words
-from plugin_bridge.command import one_line
 from plugin_bridge.errors import BridgeError, InvalidRequest, NotFound, StorageError
 from plugin_bridge.web.daemon import OwnDaemon
 from plugin_bridge.web.files import ClipFiles
@@ -37,7 +37,8 @@ MAX_JSON_BYTES = 1 << 20
 MAX_TEXT_CHARS = 4_096
 MAX_CLIPS = 5_000
 MAX_NAME_CHARS = 60  # of an uploaded file, its ending among them
-_STATUS = {
+STATUS = {
+    "internal": 500,
     "invalid_request": 400,
     "unreadable_audio": 400,
     "forbidden_path": 403,
@@ -52,6 +53,7 @@ _STATUS = {
     "checkpoint_error": 422,
     "adapter_error": 422,
     "poor_fit": 422,
+    "silent_clip": 422,
     "storage_error": 507,
     "unavailable": 503,
 }
@@ -65,7 +67,7 @@ async def on_error(_: Request, error: Exception) -> Response:
     if not isinstance(error, BridgeError):
         said = f"a fault of the page's server ({type(error).__name__}: {error}): see what it printed"
         error = BridgeError(one_line(said)[:500])
-    status = _STATUS.get(error.reason, 500)
+    status = STATUS.get(error.reason, 500)
     return JSONResponse({"reason": error.reason, "message": error.message, "job": error.job}, status)
 
 

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from plugin_bridge.command import expanded
+from acestep.console.command import expanded
 from plugin_bridge.errors import Busy, InvalidRequest, NotFound, StorageError
 from plugin_bridge.programs import program
 from plugin_bridge.web.live import Feed, Message

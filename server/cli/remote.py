@@ -1,7 +1,4 @@
-"""The command line's side of the wire: a running daemon on this machine, if there is one.
-
-Turns status codes back into the errors of `acestep.errors`.
-"""
+"""The command line's side of the wire: finds a running daemon, and speaks to it through the Python client."""
 
 import json
 import signal
@@ -11,26 +8,22 @@ from typing import Any
 
 import grpc
 
-from acestep.errors import AceStepError, InvalidRequest, Unavailable
-from protos import OWNER_KEY, WIRE_VERSION, speaks_ours
+from acestep.errors import InvalidRequest, Unavailable
+from plugin_bridge import calls
+from plugin_bridge.client import Connection
+from protos import WIRE_VERSION, speaks_ours
 from protos.acestep.v1 import acestep_pb2 as pb
-from protos.acestep.v1 import acestep_pb2_grpc
 from server.config import Config
-from server.grpc.reasons import REASON_KEY, error_for
 from server.security import is_loopback
 
 FIND_TIMEOUT_S = 3.0
-CALL_TIMEOUT_S = 20.0
 
 
 class Remote:
     """A daemon that answers. Use `find`."""
 
-    def __init__(self, channel: grpc.Channel, token: str, owner_key: str = ""):
-        self._channel = channel
-        self._stub = acestep_pb2_grpc.DaemonStub(channel)
-        self._metadata = (("authorization", f"Bearer {token}"),) if token else ()
-        self._owner = ((OWNER_KEY, owner_key),) if owner_key else ()
+    def __init__(self, connection: Connection):
+        self._connection = connection
 
     @classmethod
     def find(cls, config: Config, flags: Mapping[str, Any]) -> "Remote | None":
@@ -45,18 +38,14 @@ class Remote:
         host, port = _address(config, flags)
         if port == 0:
             return None
-        options = (("grpc.enable_http_proxy", 0), ("grpc.max_receive_message_length", 64 << 20))
-        target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        if config.tls_cert is None and is_loopback(host):
-            channel = grpc.insecure_channel(target, options=options)
-        else:
-            pem = config.tls_cert.read_bytes() if config.tls_cert else None
-            channel = grpc.secure_channel(target, grpc.ssl_channel_credentials(pem), options=options)
-        remote = cls(channel, _token(config), _owner_key(config, host, port))
+        target = calls.address_of(host, port)
+        pem = config.tls_cert.read_bytes() if config.tls_cert else b""
+        key = calls.owner_key(config.home, target)
+        remote = cls(Connection(calls.Target(target, _token(config), pem, key)))
         try:
             status = remote.status(FIND_TIMEOUT_S)
         except Unavailable:
-            channel.close()
+            remote.close()
             if by_hand:
                 trust = "" if is_loopback(host) else ", let tls_cert name its certificate"
                 raise Unavailable(
@@ -65,7 +54,7 @@ class Remote:
                 ) from None
             return None
         if "home" in flags and is_loopback(host) and Path(status.home).resolve() != config.home.resolve():
-            channel.close()
+            remote.close()
             if by_hand:
                 raise Unavailable(
                     f"the daemon at {target} has its home in {status.home}, not in {config.home}: leave out "
@@ -73,16 +62,16 @@ class Remote:
                 )
             return None  # the port that this home's daemon had is another's by now
         if not speaks_ours(status.wire_version):
-            channel.close()
+            remote.close()
             raise Unavailable(
                 f"the daemon at {target} is version {status.version} and speaks wire version "
                 f"{status.wire_version}, this program {WIRE_VERSION}: restart it with this release"
             )
         return remote
 
-    def status(self, timeout_s: float = CALL_TIMEOUT_S) -> pb.Status:
+    def status(self, timeout_s: float = calls.TIMEOUT_S) -> pb.Status:
         """What the daemon is and does."""
-        return self._call("GetStatus", pb.GetStatusRequest(), timeout_s)
+        return self._connection.unary("GetStatus", pb.GetStatusRequest(), timeout_s)
 
     def generate(self, request: pb.GenerateRequest) -> Iterator[pb.JobEvent]:
         """The job's events; closing the iterator, or Ctrl-C, cancels the job unless it is detached."""
@@ -98,12 +87,12 @@ class Remote:
 
         before = signal.signal(signal.SIGINT, interrupt)
         try:
-            call = self._stub.Generate(request, metadata=(*self._metadata, *self._owner))
+            call = self._connection.stream("Generate", request)
             if interrupted:  # between the two lines above
                 call.cancel()
             yield from call
         except grpc.RpcError as error:
-            raise _ours(error) from None
+            raise self._connection.failed(error) from None
         finally:
             signal.signal(signal.SIGINT, before)
             if call is not None:
@@ -111,25 +100,19 @@ class Remote:
 
     def jobs(self, limit: int) -> list[pb.Job]:
         """The newest jobs."""
-        return list(self._call("ListJobs", pb.ListJobsRequest(limit=limit)).jobs)
+        return list(self._connection.unary("ListJobs", pb.ListJobsRequest(limit=limit)).jobs)
 
     def cancel(self, job: str) -> pb.Job:
         """Cancels a job."""
-        return self._call("CancelJob", pb.CancelJobRequest(job=job))
+        return self._connection.unary("CancelJob", pb.CancelJobRequest(job=job))
 
     def cascades(self) -> pb.ListCascadesResponse:
         """The cascades the daemon knows, and those it cannot read."""
-        return self._call("ListCascades", pb.ListCascadesRequest())
+        return self._connection.unary("ListCascades", pb.ListCascadesRequest())
 
     def close(self) -> None:
         """Ends the connection."""
-        self._channel.close()
-
-    def _call(self, method: str, request: Any, timeout_s: float = CALL_TIMEOUT_S) -> Any:
-        try:
-            return getattr(self._stub, method)(request, timeout=timeout_s, metadata=self._metadata)
-        except grpc.RpcError as error:
-            raise _ours(error) from None
+        self._connection.close()
 
 
 def _given(flags: Mapping[str, Any]) -> str:
@@ -139,9 +122,7 @@ def _given(flags: Mapping[str, Any]) -> str:
 
 
 def _token(config: Config) -> str:
-    if not config.token_file.is_file():
-        return ""
-    token = config.token_file.read_text("ascii", "replace").strip()
+    token = calls.written_token(config.home)
     if not token.isascii() or not token.isprintable():  # a header could not carry it
         raise InvalidRequest(
             f"the token {config.token_file} is damaged: delete the file and start the daemon again"
@@ -156,7 +137,7 @@ def _address(config: Config, flags: Mapping[str, Any]) -> tuple[str, int]:
     if announced is not None:
         host = host if flags.get("host") else announced[0]
         port = port if flags.get("grpc_port") is not None else announced[1]
-    return _reachable(host), port
+    return calls.reachable(host), port
 
 
 def _announced(config: Config) -> tuple[str, int] | None:
@@ -166,30 +147,3 @@ def _announced(config: Config) -> tuple[str, int] | None:
         return str(running["host"]), int(running["grpc_port"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-
-
-def _reachable(host: str) -> str:
-    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-
-
-def _owner_key(config: Config, host: str, port: int) -> str:
-    """What tells the daemon of this home that its own user asks; "" for any other daemon."""
-    announced = _announced(config)
-    if announced is None or (_reachable(announced[0]), announced[1]) != (host, port) or not is_loopback(host):
-        return ""
-    try:
-        return config.owner_file.read_text("utf-8").strip()
-    except (OSError, UnicodeDecodeError):  # another user's
-        return ""
-
-
-def _ours(error: grpc.RpcError) -> AceStepError:
-    trailing = dict(error.trailing_metadata() or ())
-    reason = str(trailing.get(REASON_KEY, ""))
-    if reason:
-        return error_for(reason, error.details() or reason)
-    if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
-        return Unavailable(f"the daemon does not answer ({error.details()}): is `acestep serve` running?")
-    if error.code() is grpc.StatusCode.CANCELLED:
-        return error_for("cancelled", "cancelled")
-    return AceStepError(f"the daemon failed ({error.code().name}: {error.details()}): see its log")

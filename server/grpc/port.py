@@ -13,9 +13,9 @@ from grpc_reflection.v1alpha import reflection
 
 from acestep.errors import InvalidRequest, Unauthenticated, Unavailable
 from protos.acestep.v1 import acestep_pb2, acestep_pb2_grpc
+from protos.reasons import REASON_KEY, STATUS, for_header
 from server.config import Config
 from server.grpc.quotas import THREADS, Turnstile
-from server.grpc.reasons import REASON_KEY, STATUS, for_header
 from server.grpc.service import DaemonService, abort
 from server.ports import check_free, taken_message
 from server.security import check_token, is_loopback, read_private_key

@@ -13,14 +13,14 @@ from typing import Any
 
 import grpc
 
-from acestep.errors import AceStepError, Busy, Cancelled, InvalidRequest, NotFound
+from acestep.errors import AceStepError, Busy, Cancelled, InvalidRequest, NotFound, error_of
 from protos import OWNER_KEY
 from protos.acestep.v1 import acestep_pb2 as pb
 from protos.acestep.v1 import acestep_pb2_grpc
+from protos.reasons import JOB_KEY, REASON_KEY, STATUS, for_header
 from server import logs
 from server.grpc import wire
 from server.grpc.quotas import address
-from server.grpc.reasons import JOB_KEY, REASON_KEY, STATUS, for_header
 from server.jobs.events import Accepted, ClipWritten, Done, Event, Failed, Hub, Inbox, Progress
 from server.jobs.intake import Intake
 from server.jobs.job import Job, JobState
@@ -38,9 +38,9 @@ MAX_LISTED_JOBS = 1_000
 log = logs.get("grpc")
 
 
-def abort(context: grpc.ServicerContext, error: AceStepError, job: str = "") -> None:
+def abort(context: grpc.ServicerContext, error: AceStepError) -> None:
     """Ends a call with an error: its status, its sentence, and its reason in the trailing metadata."""
-    trailing = [(REASON_KEY, error.reason), *([(JOB_KEY, job)] if job else [])]
+    trailing = [(REASON_KEY, error.reason), *([(JOB_KEY, error.job)] if error.job else [])]
     context.set_trailing_metadata(tuple(trailing))
     context.abort(STATUS[error.reason], for_header(str(error)))
 
@@ -74,7 +74,7 @@ def _streamed(method: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[An
         try:
             yield from method(self, request, context)
         except AceStepError as error:
-            abort(context, error, getattr(error, "job", ""))
+            abort(context, error)
         except Exception as error:
             log.error("call_failed", exc_info=True)
             abort(context, _fault(error))
@@ -189,7 +189,7 @@ class DaemonService(acestep_pb2_grpc.DaemonServicer):
             if skip and _mark(event) in skip:
                 continue
             if raise_failure and isinstance(event, Failed):
-                raise _job_error(event)
+                raise error_of(event.reason, event.message, event.job)
             yield wire.event_to_proto(event)
             if isinstance(event, Done | Failed):
                 return
@@ -386,11 +386,3 @@ def _end(record: JobRecord) -> Event:
     if record.state is JobState.DONE:
         return Done(record.id, len(record.clips))
     return Failed(record.id, record.reason or record.state, record.message)
-
-
-def _job_error(event: Failed) -> AceStepError:
-    from server.grpc.reasons import error_for
-
-    error = error_for(event.reason, event.message)
-    error.job = event.job  # type: ignore[attr-defined]
-    return error

@@ -17,8 +17,8 @@ from acestep.errors import ForbiddenPath, InvalidRequest, NotFound
 from acestep.request import GenerateRequest
 from acestep.sources.sidecar import read_sidecar
 from protos.acestep.v1 import acestep_pb2 as pb
+from protos.reasons import MAX_HEADER_BYTES, for_header
 from server import logs
-from server.grpc.reasons import MAX_HEADER_BYTES, for_header
 from server.jobs.job import Job
 from server.library.index import ClipLibrary, Search
 from server.osc.packets import encode

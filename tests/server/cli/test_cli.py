@@ -119,11 +119,6 @@ def test_without_words_each_command_says_how_to_begin() -> None:
     assert "acestep lora: there is no command 'trian': did you mean train?" in run("lora", "trian")[2]
 
 
-def test_the_parser_of_the_bridges_is_the_same_file() -> None:
-    files = [(ROOT / part / "usage.py").read_text("utf-8") for part in ("acestep/console", "plugin_bridge")]
-    assert files[0] == files[1]
-
-
 def test_status_says_what_runs_and_what_is_true_when_nothing_does(daemon: Daemon, tmp_path: Path) -> None:
     code, out, _ = run("status")
     assert code == 0

@@ -24,7 +24,6 @@ from protos import WIRE_VERSION
 from protos.acestep.v1 import acestep_pb2 as pb
 from server.daemon import Daemon
 from server.grpc import wire
-from server.grpc.reasons import STATUS, error_for
 from tests.support.daemons import StandIn, generate, reason, running, settings, stub
 
 
@@ -58,11 +57,6 @@ def refused(call: Any) -> grpc.RpcError:
 
 def kinds(events: list[pb.JobEvent]) -> list[str]:
     return [str(event.WhichOneof("event")) for event in events]
-
-
-def test_one_table_maps_every_reason_to_a_status() -> None:
-    assert set(STATUS) == {cls.reason for cls in errors.all_errors()}
-    assert all(type(error_for(cls.reason, "x")) is cls for cls in errors.all_errors())
 
 
 def test_generate_streams_accepted_progress_clips_done(client: Any, tmp_path: Path) -> None:
