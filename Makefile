@@ -54,13 +54,14 @@ $(INSTALLED): pyproject.toml constraints.txt requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
 	@case "$(INSTALLER)" in ""|uv|pip) ;; *) echo "INSTALLER=$(INSTALLER): expected uv or pip"; exit 1;; esac
-	$(PYTHON) -m venv $(VENV)
+	@echo "installing what is pinned into $(VENV); that takes a minute or some"
+	@$(PYTHON) -m venv $(VENV)
 ifneq ($(INSTALLER),pip)
-	{ sed -n '/^uv==/,/[^\\]$$/p' requirements.txt >$(VENV)/uv.txt && \
+	@{ sed -n '/^uv==/,/[^\\]$$/p' requirements.txt >$(VENV)/uv.txt && \
 	$(PIP) --require-hashes --no-deps -r $(VENV)/uv.txt && \
 	$(call INSTALL,$(UV)); } $(if $(INSTALLER),,|| { echo "uv did not manage; pip goes on"; $(call INSTALL,$(PIP)); })
 else
-	$(call INSTALL,$(PIP))
+	@$(call INSTALL,$(PIP))
 endif
 	@touch $@
 

@@ -1,5 +1,6 @@
 // One plugin instance without its plugin format: the audio path, one worker thread that owns socket and disk, and the
-// model the editor shows. Hosts call `process` on the audio thread; everything else may wait for the disk or the network, so it must not be called there.
+// model the editor shows. Hosts call `process` on the audio thread; everything else may wait for the disk or the network, so it
+// must not be called there.
 #pragma once
 
 #include <functional>
