@@ -146,6 +146,24 @@ def test_a_clip_becomes_reference_and_context_in_one_gesture(
     app.run_until(lambda: not script.daemon.jobs, JOB_S)
 
 
+def test_settings_of_the_script_reach_the_request_and_its_file(
+    live: Callable[..., App], controller: Callable[..., Controller], daemon: Daemon
+) -> None:
+    app = live()
+    script = connected(app)
+    page = controller(app, script)
+    for name, value in (("swing", 1.5), ("fit", 0), ("guide", 0), ("stages", "l, m"), ("format", "flac")):
+        page.send(name, value)
+    page.send("generate", "loop", "bars", 1)
+    asked = request_of(daemon, accepted_job(app, script))
+    assert (asked["swing"], asked["fit"], asked["guide"]) == (1.5, False, False)
+    assert (asked["stages"], asked["format"]) == (["l", "m"], "flac")
+    app.run_until(lambda: clips_of(app) and idle(script), JOB_S)
+    (clip,) = clips_of(app)
+    assert clip.file_path.endswith(".flac")
+    assert page.ask("fit", 0.5)[0] == "/acestep/live/error"
+
+
 def test_a_cancelled_job_leaves_no_clip(live: Callable[..., App], daemon: Daemon) -> None:
     app = live()
     script = connected(app)

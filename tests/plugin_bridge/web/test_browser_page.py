@@ -1,5 +1,6 @@
 """The page in headless Chromium against the real daemon with nano: its form, its takes, its failures."""
 
+import json
 import threading
 import time
 
@@ -234,3 +235,24 @@ def test_a_killed_daemon_shows_and_heals(tab: Tab, studio: Studio) -> None:
     tab.open()  # the lost run with its error is gone
     generate(tab, "after the fall", bars="1", takes="1")
     cards(tab, 1)
+
+
+def test_swing_a_changing_tempo_and_the_guide_reach_the_request_and_come_back_with_again(tab: Tab) -> None:
+    for section in ("tempo-fields", "model-fields"):
+        tab.click(f"#{section} > button")
+    tab.fill("#guide input", "off\n")
+    tab.fill("#loudness_lufs input, #loudness_lufs textarea", "-20")
+    generate(tab, "warm organ", bars="2", takes="1", swing="1,5", tempo_map="0 100 ramp, 8 120")
+    (path,) = cards(tab, 1)
+    request = json.loads(path.with_name(path.name + ".json").read_text("utf-8"))["request"]
+    assert request["tempo_map"] == [[0.0, 100.0, True], [8.0, 120.0, False]]
+    assert (request["swing"], request["guide"], request["loudness_lufs"]) == (1.5, False, -20)
+    for name, other in (("swing", "2"), ("tempo_map", "0 90"), ("loudness_lufs", "off")):
+        tab.fill(f"#{name} input, #{name} textarea", other)
+    tab.press("Again", ".card")
+
+    def value(name: str) -> str | None:
+        return tab.one(f"#{name} input, #{name} textarea").get_attribute("value")
+
+    tab.until(lambda: value("tempo_map") == "0 100 ramp, 8 120", "the clip's tempo map")
+    assert (value("swing"), value("guide"), value("loudness_lufs"), value("bpm")) == ("1.5", "off", "-20", "")

@@ -24,7 +24,7 @@ class WarpMarker:
         self.sample_time, self.beat_time = (float(value) for value in args)
 
 
-def read_wav(path: str) -> tuple[int, int]:
+def read_audio(path: str) -> tuple[int, int]:
     """(samples, sample rate). Raises RuntimeError for what Live would not take."""
     if not Path(path).is_absolute():
         raise RuntimeError(f"the path is not absolute: {path}")
@@ -32,6 +32,9 @@ def read_wav(path: str) -> tuple[int, int]:
         data = Path(path).read_bytes()
     except OSError as error:
         raise RuntimeError(f"no valid audio file: {path}") from error
+    if data[:4] == b"fLaC":  # rate, channels, bits and samples lie in 20, 3, 5 and 36 bits
+        (packed,) = struct.unpack_from(">Q", data, 18)
+        return packed & ((1 << 36) - 1), packed >> 44
     if data[:4] != b"RIFF" or data[8:12] != b"WAVE":
         raise RuntimeError(f"no valid audio file: {path}")
     at, rate, frame, size = 12, 0, 0, -1
@@ -69,7 +72,7 @@ class Clip(LomObject):
     def __init__(self, world: World, parent: Any, path: str, tempo: float, start: float = 0.0) -> None:
         super().__init__(world)
         self._parent, self._start_time = parent, start
-        self._samples, self._rate = read_wav(path)
+        self._samples, self._rate = read_audio(path)
         put = object.__setattr__
         put(self, "file_path", path)
         put(self, "name", Path(path).stem)
