@@ -33,15 +33,17 @@ _PROBE = (
     "SELECT id, client, state, created, changed, folder, request, clips, reason, message, rerun_as, only_take"
     " FROM jobs LIMIT 1"
 )
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS jobs (
-    id TEXT PRIMARY KEY, client TEXT NOT NULL, state TEXT NOT NULL, created TEXT NOT NULL,
-    changed TEXT NOT NULL, folder TEXT NOT NULL, request TEXT NOT NULL, clips TEXT NOT NULL,
-    reason TEXT NOT NULL, message TEXT NOT NULL, rerun_as TEXT NOT NULL DEFAULT '', only_take INTEGER
-);
-CREATE INDEX IF NOT EXISTS jobs_by_state ON jobs (state);
-CREATE TABLE IF NOT EXISTS made (job TEXT PRIMARY KEY, made TEXT NOT NULL);
-"""
+_MIGRATIONS: tuple[database.Migration, ...] = (
+    (
+        "CREATE TABLE IF NOT EXISTS jobs (id TEXT PRIMARY KEY, client TEXT NOT NULL, state TEXT NOT NULL,"
+        " created TEXT NOT NULL, changed TEXT NOT NULL, folder TEXT NOT NULL, request TEXT NOT NULL,"
+        " clips TEXT NOT NULL, reason TEXT NOT NULL, message TEXT NOT NULL,"
+        " rerun_as TEXT NOT NULL DEFAULT '')",
+        "CREATE INDEX IF NOT EXISTS jobs_by_state ON jobs (state)",
+    ),
+    (database.Column("jobs", "only_take", "INTEGER"),),
+    ("CREATE TABLE IF NOT EXISTS made (job TEXT PRIMARY KEY, made TEXT NOT NULL)",),
+)
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,7 @@ class Journal:
         self._late: dict[str, _Late] = {}
         self._closing = threading.Event()
         self._retrying: threading.Thread | None = None
-        self._db, _ = database.open_database(path, _SCHEMA, _PROBE, BUSY_S)
+        self._db, _ = database.open_database(path, _MIGRATIONS, _PROBE, BUSY_S)
         self._read_late()
 
     def record(self, job: Job) -> None:
@@ -280,7 +282,7 @@ class Journal:
     def folders(self) -> list[Path]:
         """Every folder that jobs wrote to."""
         with self._lock, self._errors():
-            return [Path(row[0]) for row in self._db.execute("SELECT DISTINCT folder FROM jobs")]
+            return [Path(row["folder"]) for row in self._db.execute("SELECT DISTINCT folder FROM jobs")]
 
     def close(self) -> None:
         """Closes the file; what is late is tried a last time."""
@@ -296,22 +298,22 @@ class Journal:
     def _rows(self, where: str, values: tuple[Any, ...]) -> list[JobRecord]:
         rows = self._db.execute(
             f"SELECT id, client, state, created, folder, request, clips, reason, message, only_take,"
-            f" (SELECT made FROM made WHERE job = jobs.id) FROM jobs {where}",
+            f" (SELECT made FROM made WHERE job = jobs.id) AS made FROM jobs {where}",
             values,
         )
         return [
             JobRecord(
-                id=row[0],
-                client=row[1],
-                state=_state(row[2]),
-                created=row[3],
-                folder=Path(row[4]),
-                request_json=row[5],
-                clips=_paths(row[6]),
-                reason=row[7],
-                message=row[8],
-                only_take=row[9],
-                made_json=row[10] or "",
+                id=row["id"],
+                client=row["client"],
+                state=_state(row["state"]),
+                created=row["created"],
+                folder=Path(row["folder"]),
+                request_json=row["request"],
+                clips=_paths(row["clips"]),
+                reason=row["reason"],
+                message=row["message"],
+                only_take=row["only_take"],
+                made_json=row["made"] or "",
             )
             for row in rows
         ]

@@ -35,17 +35,20 @@ _PROBE = (
     "SELECT c.path, name, words, bpm, key, adapters, created, starred, trashed, stamp, c.sidecar, target"
     " FROM clips c, folders f, moves LIMIT 1"
 )
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS clips (
-    path TEXT PRIMARY KEY, name TEXT NOT NULL, words TEXT NOT NULL, bpm REAL NOT NULL, key TEXT NOT NULL,
-    adapters TEXT NOT NULL, created TEXT NOT NULL, starred INTEGER NOT NULL, trashed INTEGER NOT NULL,
-    stamp REAL NOT NULL, sidecar TEXT NOT NULL
-);
-CREATE INDEX IF NOT EXISTS clips_by_name ON clips (name);
-CREATE INDEX IF NOT EXISTS clips_by_time ON clips (created);
-CREATE TABLE IF NOT EXISTS folders (path TEXT PRIMARY KEY);
-CREATE TABLE IF NOT EXISTS moves (source TEXT PRIMARY KEY, target TEXT NOT NULL, sidecar TEXT NOT NULL);
-"""
+_MIGRATIONS: tuple[database.Migration, ...] = (
+    (
+        "CREATE TABLE IF NOT EXISTS clips (path TEXT PRIMARY KEY, name TEXT NOT NULL, words TEXT NOT NULL,"
+        " bpm REAL NOT NULL, key TEXT NOT NULL, adapters TEXT NOT NULL, created TEXT NOT NULL,"
+        " starred INTEGER NOT NULL, trashed INTEGER NOT NULL, stamp REAL NOT NULL, sidecar TEXT NOT NULL)",
+        "CREATE INDEX IF NOT EXISTS clips_by_name ON clips (name)",
+        "CREATE INDEX IF NOT EXISTS clips_by_time ON clips (created)",
+        "CREATE TABLE IF NOT EXISTS folders (path TEXT PRIMARY KEY)",
+    ),
+    (
+        "CREATE TABLE IF NOT EXISTS moves (source TEXT PRIMARY KEY, target TEXT NOT NULL,"
+        " sidecar TEXT NOT NULL)",
+    ),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +90,7 @@ class ClipLibrary:
         self._open()
 
     def _open(self) -> None:
-        self._db, damaged = database.open_database(self.path, _SCHEMA, _PROBE)
+        self._db, damaged = database.open_database(self.path, _MIGRATIONS, _PROBE)
         self._stale |= damaged
         for folder in self._folders:
             self._remember_folder(folder)
@@ -112,7 +115,7 @@ class ClipLibrary:
             self._stale = False
             self._end_moves()
             known = {hash(path): seen_at for path, seen_at in self._indexed()}
-            folders = [Path(row[0]) for row in self._run("SELECT path FROM folders")]
+            folders = [Path(row["path"]) for row in self._run("SELECT path FROM folders")]
             unreadable: dict[str, tuple[float, str]] = {}
             plain: dict[Path, bool] = {}  # folders that are allowed, and behind no link
             for file, sidecar in clips([*folders, self.trash]):
@@ -133,21 +136,23 @@ class ClipLibrary:
                     known.pop(hash(str(file)), None)
             self._unreadable = unreadable
             if known:
-                gone = [row for row in self._indexed() if known.get(hash(row[0])) == row[1]]
+                gone = [
+                    (path, seen_at) for path, seen_at in self._indexed() if known.get(hash(path)) == seen_at
+                ]
                 self._run("DELETE FROM clips WHERE path = ? AND stamp = ?", gone, many=True)
             self._looked = look
             return self._count()
 
     def _count(self) -> int:
-        return int(self._run("SELECT count(*) FROM clips")[0][0])
+        return int(self._run("SELECT count(*) AS clips FROM clips")[0]["clips"])
 
     def _indexed(self) -> Iterator[tuple[str, float]]:
         """Path and stamp of all clips, a page at a time."""
         last = 0
         query = "SELECT rowid, path, stamp FROM clips WHERE rowid > ? ORDER BY rowid LIMIT 500"
         while rows := self._run(query, (last,)):
-            yield from (row[1:] for row in rows)
-            last = rows[-1][0]
+            yield from ((row["path"], row["stamp"]) for row in rows)
+            last = rows[-1]["rowid"]
 
     def _look_at(self, file: Path) -> str | None:
         """Indexes a clip that is new or changed; None, or why not ("": it is some other program's JSON)."""
@@ -329,7 +334,8 @@ class ClipLibrary:
 
     def _end_moves(self) -> None:
         """Ends what a killed daemon or a full disk cut short."""
-        for source, target, sidecar in self._run("SELECT source, target, sidecar FROM moves"):
+        for row in self._run("SELECT source, target, sidecar FROM moves"):
+            source, target, sidecar = row["source"], row["target"], row["sidecar"]
             with self._only_one(source, wait=False) as mine:
                 if not mine or not self._run("SELECT 1 FROM moves WHERE source = ?", (source,)):
                     continue
@@ -364,11 +370,11 @@ class ClipLibrary:
              int(clip.trashed), seen_at, clip.sidecar_json),
         )  # fmt: skip
 
-    def _from_row(self, row: tuple[str, str]) -> Clip:
-        sidecar = typed_json.parse(row[0], typed_json.Fields, row[1] + SIDECAR_ENDING)
-        return dataclasses.replace(
-            Clip.from_sidecar(sidecar, row[1]), trashed=Path(row[1]).is_relative_to(self.trash)
-        )
+    def _from_row(self, row: sqlite3.Row) -> Clip:
+        path = row["path"]
+        sidecar = typed_json.parse(row["sidecar"], typed_json.Fields, path + SIDECAR_ENDING)
+        clip = Clip.from_sidecar(sidecar, path)
+        return dataclasses.replace(clip, trashed=Path(path).is_relative_to(self.trash))
 
     def _remember_folder(self, folder: Path) -> None:
         self._run("INSERT OR IGNORE INTO folders VALUES (?)", (str(folder),))
