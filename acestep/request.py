@@ -89,7 +89,7 @@ class GenerateRequest:
     tempo_map: TempoMap | None = setting(
         None,
         Tempi(),
-        "Where the tempo changes within the clip; the tempo is then the mean. Left out: it does not change.",
+        "How the tempo changes within the clip. Left out: it stays the same.",
         *("music", 26),
         without={**SMALL, "live": "a clip in Live is warped at one tempo"},
     )
@@ -101,11 +101,11 @@ class GenerateRequest:
         none=0,
         without=SMALL,
     )
-    lyrics: str = setting("", Text(6_000), "Words to sing, where the cascade can.", "music", 2, without=SMALL)
+    lyrics: str = setting("", Text(6_000), "Words to sing, if the model can sing.", "music", 2, without=SMALL)
     loudness_lufs: float | None = setting(
         TARGET_LUFS,
         Number(-40.0, -6.0, "LUFS"),
-        "How loud a clip without context is over its whole length. Left out: −14; off: as it was made.",
+        "How loud a clip without context is, over its whole length. Left out: −14; off: as it was made.",
         *("music", 28),
         title="Loudness",
         flag="loudness",
@@ -167,24 +167,36 @@ class GenerateRequest:
     seed: int | None = setting(
         None,
         Whole(0, MAX_SEED),
-        "Take k is made with seed + k; the same seed gives the same clip. Left out: a new one each time.",
+        "The same seed gives the same clip; take k has seed + k. Left out: a new one each time.",
         *("run", 8),
         none=-1,
         without={"reaper": DIALOG},
     )
     cascade: str = setting(
-        "", Text(200), "Which cascade makes it. Left out: the daemon's.", "run", 17, without=SMALL
+        "",
+        Text(200),
+        "Which model makes it; `acestep models` lists them. Left out: the daemon's.",
+        *("run", 17),
+        without=SMALL,
     )
     stages: tuple[str, ...] = setting(
-        (), Names(), "Only these stages of the cascade. Left out: all.", "run", 18, without=SMALL
+        (),
+        Names(),
+        "Only these stages of the model, for example l, m. Left out: all.",
+        *("run", 18),
+        without=SMALL,
     )
     steps: int | None = setting(
-        None, Whole(1, 200), "Steps of the model. Left out: the cascade's own.", "run", 19, without=SMALL
+        None,
+        Whole(1, 200),
+        "How many steps the model takes: fewer are faster. Left out: its own number.",
+        *("run", 19),
+        without=SMALL,
     )
     guidance: float | None = setting(
         None,
         Number(0, 30),
-        "How closely the model keeps to the prompt. Left out: the cascade's own.",
+        "How closely the model keeps to the prompt. Left out: its own value.",
         *("run", 20),
         without=SMALL,
     )
@@ -207,7 +219,7 @@ class GenerateRequest:
     guide: bool | None = setting(
         None,
         Switch(),
-        "Give beat and key to the model as sound to follow. Left out: where it was trained with that.",
+        "Give the model beat and key as sound to follow. Left out: on for models trained with it.",
         *("run", 23),
         without=SMALL,
     )

@@ -20,13 +20,13 @@ class Settings(TypedDict, total=False):
     bars: float
     # The key. Left out: any.
     key: str
-    # Where the tempo changes within the clip; the tempo is then the mean. Left out: it does not change.
+    # How the tempo changes within the clip. Left out: it stays the same.
     tempo_map: str | Sequence[Sequence[float]]
     # Long to short eighth: 1 is straight, 2 is triplets. Left out: as the context has it.
     swing: float
-    # Words to sing, where the cascade can.
+    # Words to sing, if the model can sing.
     lyrics: str
-    # How loud a clip without context is over its whole length. Left out: −14; off: as it was made.
+    # How loud a clip without context is, over its whole length. Left out: −14; off: as it was made.
     loudness_lufs: float
     # Imitate the sound of this audio.
     reference: AudioFile
@@ -46,21 +46,21 @@ class Settings(TypedDict, total=False):
     takes: int
     # How many are made for each take; the best fitting one is kept. Left out: 1.
     candidates: int
-    # Take k is made with seed + k; the same seed gives the same clip. Left out: a new one each time.
+    # The same seed gives the same clip; take k has seed + k. Left out: a new one each time.
     seed: int
-    # Which cascade makes it. Left out: the daemon's.
+    # Which model makes it; `acestep models` lists them. Left out: the daemon's.
     cascade: str
-    # Only these stages of the cascade. Left out: all.
+    # Only these stages of the model, for example l, m. Left out: all.
     stages: str | Sequence[str]
-    # Steps of the model. Left out: the cascade's own.
+    # How many steps the model takes: fewer are faster. Left out: its own number.
     steps: int
-    # How closely the model keeps to the prompt. Left out: the cascade's own.
+    # How closely the model keeps to the prompt. Left out: its own value.
     guidance: float
     # Bring the clip to the grid, and to the key that was asked for. Left out: on.
     fit: bool
     # Refuse a clip that does not fit. Left out: off.
     strict: bool
-    # Give beat and key to the model as sound to follow. Left out: where it was trained with that.
+    # Give the model beat and key as sound to follow. Left out: on for models trained with it.
     guide: bool
     # Kind of file. Left out: wav.
     format: str
@@ -123,7 +123,7 @@ SETTINGS = (
         kind="tempi",
         group="music",
         title="Tempo map",
-        help="Where the tempo changes within the clip; the tempo is then the mean. Left out: it does not change.",
+        help="How the tempo changes within the clip. Left out: it stays the same.",
         default=None,
         proto="tempo_map",
         without=("reaper", "plugin", "live"),
@@ -146,7 +146,7 @@ SETTINGS = (
         kind="text",
         group="music",
         title="Lyrics",
-        help="Words to sing, where the cascade can.",
+        help="Words to sing, if the model can sing.",
         default="",
         proto="lyrics",
         without=("reaper", "plugin"),
@@ -156,7 +156,7 @@ SETTINGS = (
         kind="number",
         group="music",
         title="Loudness",
-        help="How loud a clip without context is over its whole length. Left out: −14; off: as it was made.",
+        help="How loud a clip without context is, over its whole length. Left out: −14; off: as it was made.",
         default=-14.0,
         proto="loudness_lufs",
         low=-40.0,
@@ -270,7 +270,7 @@ SETTINGS = (
         kind="whole",
         group="run",
         title="Seed",
-        help="Take k is made with seed + k; the same seed gives the same clip. Left out: a new one each time.",
+        help="The same seed gives the same clip; take k has seed + k. Left out: a new one each time.",
         default=None,
         proto="seed",
         low=0,
@@ -283,7 +283,7 @@ SETTINGS = (
         kind="text",
         group="run",
         title="Cascade",
-        help="Which cascade makes it. Left out: the daemon's.",
+        help="Which model makes it; `acestep models` lists them. Left out: the daemon's.",
         default="",
         proto="cascade",
         without=("reaper", "plugin"),
@@ -293,7 +293,7 @@ SETTINGS = (
         kind="names",
         group="run",
         title="Stages",
-        help="Only these stages of the cascade. Left out: all.",
+        help="Only these stages of the model, for example l, m. Left out: all.",
         default=(),
         proto="stages",
         without=("reaper", "plugin"),
@@ -303,7 +303,7 @@ SETTINGS = (
         kind="whole",
         group="run",
         title="Steps",
-        help="Steps of the model. Left out: the cascade's own.",
+        help="How many steps the model takes: fewer are faster. Left out: its own number.",
         default=None,
         proto="steps",
         low=1,
@@ -315,7 +315,7 @@ SETTINGS = (
         kind="number",
         group="run",
         title="Guidance",
-        help="How closely the model keeps to the prompt. Left out: the cascade's own.",
+        help="How closely the model keeps to the prompt. Left out: its own value.",
         default=None,
         proto="guidance",
         low=0,
@@ -347,7 +347,7 @@ SETTINGS = (
         kind="switch",
         group="run",
         title="Guide",
-        help="Give beat and key to the model as sound to follow. Left out: where it was trained with that.",
+        help="Give the model beat and key as sound to follow. Left out: on for models trained with it.",
         default=None,
         proto="guide",
         without=("reaper", "plugin"),

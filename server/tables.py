@@ -134,8 +134,11 @@ def server_readme(text: str) -> str:
     for setting in SETTINGS.values():
         message = MESSAGES.get(setting.osc)
         osc = f"`/acestep/{setting.osc} {message.usage}`" if message else "`/acestep/generate s prompt …`"
+        if isinstance(setting.kind, Switch):
+            osc = f"`/acestep/{setting.osc} i`, 1 or 0"
         if setting.none is not None:
-            osc += f", {setting.none:g}: {'off' if setting.default is not None else 'left out'}"
+            says = "off" if setting.default is not None else "left out"
+            osc += f", {setting.none:g}: {says}".replace("-", "−")
         option = "the words themselves" if setting.name == "prompt" else f"`--{setting.flag}`"
         cells = (f"`{setting.name}`", _cell(setting.help), setting.kind.expected, option, osc)
         rows.append(f"| {' | '.join(cells)} |")

@@ -137,7 +137,7 @@ def adapter_path(folder: Path, name: str) -> Path | None:
 
 
 @dataclass(frozen=True)
-class _Settings:
+class _AdapterFile:
     """What adapter.json and PEFT's adapter_config.json say of an adapter, as far as lists show it."""
 
     rank: Count | None = None
@@ -149,22 +149,22 @@ class _Settings:
 
 
 def _adapter_details(path: Path) -> dict[str, Any]:
-    """Rank, alpha and trigger words where the adapter's settings say them."""
-    ours, peft = _settings(path / "adapter.json"), _settings(path / "adapter_config.json")
+    """Rank, alpha and trigger words where the adapter's own files say them."""
+    ours, peft = _told_by(path / "adapter.json"), _told_by(path / "adapter_config.json")
     for part in (ours.stages or {}).values():
         inside = (path / part).resolve()
         if peft.r is None and inside.is_relative_to(path.resolve()):
-            peft = _settings(inside / "adapter_config.json")
+            peft = _told_by(inside / "adapter_config.json")
     rank = peft.r if ours.rank is None else ours.rank
     alpha = peft.lora_alpha if ours.alpha is None else ours.alpha
     return {"rank": rank or 0, "alpha": alpha or 0.0, "trigger_words": [ours.trigger] if ours.trigger else []}
 
 
-def _settings(file: Path) -> _Settings:
+def _told_by(file: Path) -> _AdapterFile:
     try:
-        return typed_json.read(file, _Settings, error=AdapterError)
+        return typed_json.read(file, _AdapterFile, error=AdapterError)
     except (FileNotFoundError, NotADirectoryError):
-        return _Settings()
+        return _AdapterFile()
 
 
 def load_adapter(models: Models, folder: Path, name: str) -> None:
