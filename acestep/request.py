@@ -89,7 +89,7 @@ class GenerateRequest:
     tempo_map: TempoMap | None = setting(
         None,
         Tempi(),
-        "How the tempo changes within the clip. Left out: it stays the same.",
+        "Where the tempo changes: quarter and tempo; ramp: evenly to the next. Left out: nowhere.",
         *("music", 26),
         without={**SMALL, "live": "a clip in Live is warped at one tempo"},
     )

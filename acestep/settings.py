@@ -268,7 +268,7 @@ class AdapterScales:
 class Tempi:
     """A tempo map: where the tempo changes, and how."""
 
-    expected = "quarter and tempo of each change, for example 0 100 ramp, 16 120"
+    expected = "for example 0 100 ramp, 16 120"
 
     def read(self, name: str, value: Any) -> TempoMap:
         return TempoMap.parse(value)

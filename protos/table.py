@@ -20,7 +20,7 @@ class Settings(TypedDict, total=False):
     bars: float
     # The key. Left out: any.
     key: str
-    # How the tempo changes within the clip. Left out: it stays the same.
+    # Where the tempo changes: quarter and tempo; ramp: evenly to the next. Left out: nowhere.
     tempo_map: str | Sequence[Sequence[float]]
     # Long to short eighth: 1 is straight, 2 is triplets. Left out: as the context has it.
     swing: float
@@ -123,7 +123,7 @@ SETTINGS = (
         kind="tempi",
         group="music",
         title="Tempo map",
-        help="How the tempo changes within the clip. Left out: it stays the same.",
+        help="Where the tempo changes: quarter and tempo; ramp: evenly to the next. Left out: nowhere.",
         default=None,
         proto="tempo_map",
         without=("reaper", "plugin", "live"),

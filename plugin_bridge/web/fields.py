@@ -49,7 +49,7 @@ def choices(name: str) -> list[tuple[str, str]]:
     """What a menu offers, as (shown, value)."""
     setting = FORM[name]
     if setting.kind == "switch":  # with a third way: nothing said
-        return [("by itself", ""), ("on", "on"), (OFF, OFF)]
+        return [("left to the model", ""), ("on", "on"), (OFF, OFF)]
     named = [(f"{word} – {meant}" if meant else word, word) for word, meant in setting.words.items()]
     return named if setting.default else [("by what is given", ""), *named]
 

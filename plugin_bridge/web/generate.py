@@ -45,11 +45,12 @@ PLACEHOLDERS |= {"tempo_map": "0 100 ramp, 16 120", "steps": "its own", "guidanc
 WIDE = {"task": 2, "tempo_map": 2}
 
 
-def widget(name: str) -> Any:
+def widget(name: str, info: str | None = None) -> Any:
     """The field of a setting, by its kind."""
     setting = FORM[name]
     common: dict[str, Any] = {
         "label": setting.title,
+        "info": info,
         "elem_id": name,
         "min_width": 100,
         "scale": WIDE.get(name, 1),
@@ -137,11 +138,11 @@ class GenerateForm:
     def _in_order(self) -> list[Any]:
         return [self.fields[name] for name in NAMES]
 
-    def _put(self, *names: str) -> None:
-        """Fields beside each other."""
+    def _put(self, *names: str, explained: bool = False) -> None:
+        """Fields beside each other, each with its sentence of help if they are `explained`."""
         with gr.Row(elem_classes="tight"):
             for name in names:
-                self.fields[name] = widget(name)
+                self.fields[name] = widget(name, FORM[name].help if explained else None)
 
     def _musical_fields(self) -> None:
         add = self.fields
@@ -165,7 +166,7 @@ class GenerateForm:
             None, add["seed"], add["lock"], js=SEED_TYPED, queue=False, api_visibility="private"
         )
         with gr.Accordion("Swing and changing tempo", open=False, elem_id="tempo-fields"):
-            self._put("swing", "tempo_map")
+            self._put("swing", "tempo_map", explained=True)
         with gr.Accordion("Lyrics", open=False):
             add["lyrics"] = gr.Textbox(
                 show_label=False, container=False, lines=4, max_lines=20, placeholder="[verse] …"
@@ -181,12 +182,12 @@ class GenerateForm:
         with gr.Accordion("Model, adapters, file", open=False, elem_id="model-fields"):
             self._put("cascade", "stages")
             place("adapters")
-            self._put("steps", "guidance", "candidates")
-            self._put("guide", "loudness_lufs")
+            self._put("steps", "guidance", "candidates", explained=True)
+            self._put("guide", "loudness_lufs", explained=True)
             self._put("fit", "strict")
             self._put("format", "sample_format")
             if more := [name for name in FORM if name not in self.fields]:
-                self._put(*more)
+                self._put(*more, explained=True)
 
     async def _on_go(self, *values: Any) -> None:
         client = _object(values[-1])
