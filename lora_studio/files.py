@@ -1,14 +1,13 @@
-"""Writing files so that a crash or a full disk leaves the old one or the new one, never half of one."""
+"""Files of a training: JSON, tensors and folders, each written whole or not at all."""
 
-import contextlib
 import json
 import os
-import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from acestep.errors import StorageError
+from acestep.files import appearing, appearing_folder
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,18 +25,12 @@ def write_json(path: Path, values: Any) -> None:
 
 def write_file(path: Path, write: Callable[[Path], object]) -> None:
     """Like `write_atomically` for whatever `write(temporary_path)` writes."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write(temporary)
-        flush(temporary)
-        temporary.replace(path)
-        flush(path.parent)
+        with appearing(path) as hidden:
+            write(hidden)
     except OSError as error:
         raise _storage_error(path, error) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 def write_tensors(
@@ -52,32 +45,11 @@ def write_tensors(
 
 def write_folder(path: Path, fill: Callable[[Path], object]) -> None:
     """A folder that appears whole: filled under a hidden name, flushed, renamed. `path` must not exist."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir()
-        fill(temporary)
-        for file in sorted(temporary.rglob("*")):
-            flush(file)
-        flush(temporary)
-        temporary.rename(path)
-        flush(path.parent)
+        with appearing_folder(path) as hidden:
+            fill(hidden)
     except OSError as error:
         raise _storage_error(path, error) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def flush(path: Path) -> None:
-    """fsync a file or a folder (folders cannot be opened on Windows; there the rename has to do)."""
-    if path.is_dir() and os.name == "nt":
-        return
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def require_writable(folder: Path) -> None:

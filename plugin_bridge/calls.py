@@ -5,7 +5,6 @@ The synchronous and the asynchronous client both send these; this module itself 
 
 import json
 import os
-import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from urllib.parse import urlsplit
 
 import grpc
 
+from acestep import files
 from acestep.console.command import expanded
 from acestep.home import home as users_home
 from plugin_bridge import words
@@ -267,7 +267,7 @@ class Download:
         if not safe or safe.startswith("."):
             raise InvalidRequest(f"clip name {name!r} is not a file name")
         self.path = _free(expanded(folder) / safe)
-        self._hidden = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}")
+        self._hidden = files.hidden_in(self.path.parent)
         self._hidden.parent.mkdir(parents=True, exist_ok=True)
         self._file = self._hidden.open("xb")
 
@@ -282,14 +282,9 @@ class Download:
         if kind is not None:
             self._hidden.unlink()
             return
-        try:
-            os.link(self._hidden, self.path)  # fails where the name was taken meanwhile
-            self._hidden.unlink()
-        except FileExistsError:
+        while not files.rename_new(self._hidden, self.path):  # the name was taken meanwhile
             self.path = _free(self.path)
-            self._hidden.rename(self.path)
-        except OSError:  # a file system without hard links
-            self._hidden.rename(self.path)
+        self._hidden.unlink(missing_ok=True)
 
 
 def _free(path: Path) -> Path:

@@ -6,11 +6,11 @@ neither ours nor equal to ours is foreign, and so is one of ours that somebody h
 
 import hashlib
 import json
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from acestep import files
 from plugin_bridge.errors import AlreadyExists, BridgeError, StorageError
 from plugin_bridge.folders import Plan
 from plugin_bridge.programs import program
@@ -53,28 +53,10 @@ def hash_of(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """A file appears whole or not at all."""
-    hidden = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        hidden.write_bytes(data)
-        hidden.replace(path)
-    except OSError:
-        hidden.unlink(missing_ok=True)
-        raise
-
-
 def write_private(path: Path, data: bytes) -> None:
     """A file of the home, which only its owner may read (mode 0600), appears whole or not at all."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    hidden = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    hidden.touch(mode=0o600)
-    try:
-        hidden.write_bytes(data)
-        hidden.replace(path)
-    except OSError:
-        hidden.unlink(missing_ok=True)
-        raise
+    files.write_whole(path, data, private=True)
 
 
 def install(plan: Plan, home: Path, dry_run: bool = False) -> list[Step]:
@@ -128,7 +110,7 @@ def _carry_out(plan: Plan, steps: list[Step], remembered: Remembered) -> None:
                 continue
             if step.action in ("copy", "replace"):
                 step.path.parent.mkdir(parents=True, exist_ok=True)
-                write_whole(step.path, sources[step.path].read_bytes())
+                files.write_whole(step.path, sources[step.path].read_bytes())
                 step.path.chmod(sources[step.path].stat().st_mode & 0o777)
             remembered.hashes[str(step.path)] = hash_of(step.path)
         remembered.save()

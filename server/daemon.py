@@ -15,6 +15,7 @@ from typing import Any
 
 from acestep.console.command import FAILED
 from acestep.errors import AceStepError, InvalidRequest, StorageError
+from acestep.files import write_whole
 from acestep.version import __version__
 from protos import WIRE_VERSION
 from server import heap, logs
@@ -279,10 +280,8 @@ class Daemon:
             "version": __version__,
             "wire_version": WIRE_VERSION,
         }
-        hidden = config.running_file.with_suffix(".part")
         try:
-            private_file(hidden).write_text(json.dumps(content, indent=1), encoding="utf-8")
-            hidden.replace(config.running_file)
+            write_whole(config.running_file, json.dumps(content, indent=1).encode(), private=True)
         except OSError as error:
             log.warning("ports_not_announced", error=str(error))
         log.info(

@@ -6,10 +6,10 @@ they are.
 """
 
 import ctypes
-import os
 import sys
 from collections.abc import Callable
-from pathlib import Path
+
+import psutil
 
 MAX_HEAPS = 2
 _ARENA_MAX = -8  # of glibc's mallopt
@@ -28,18 +28,8 @@ def give_back() -> None:
 
 
 def held_bytes() -> int:
-    """Memory this process holds now; its peak where the system does not tell the present."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError):
-        pass
-    try:
-        import resource
-
-        return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)  # bytes on macOS
-    except ImportError:  # Windows
-        return 0
+    """Memory this process holds now."""
+    return int(psutil.Process().memory_info().rss)
 
 
 def _of_glibc(name: str) -> Callable[..., int] | None:

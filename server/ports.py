@@ -1,11 +1,12 @@
 """Who holds a port, for an error message that helps."""
 
+import contextlib
 import errno
 import os
 import socket
 from pathlib import Path
 
-_LISTENING = {"tcp": "0A", "udp": "07"}  # states in /proc/net
+import psutil
 
 
 def taken_message(what: str, protocol: str, host: str, port: int, error: OSError | None, flag: str) -> str:
@@ -45,38 +46,22 @@ def check_free(host: str, port: int) -> None:
 
 def process_on(protocol: str, port: int) -> str:
     """`name (process 123)` of whoever holds the port, "" where that cannot be told."""
-    sockets = _sockets_on(protocol, port)
-    if not sockets:
+    try:
+        held = psutil.net_connections(protocol)
+    except psutil.AccessDenied:  # macOS tells it to root alone
         return ""
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            for link in (process / "fd").iterdir():
-                if str(link.readlink()) in sockets:
-                    return f"{_name(process)} (process {process.name})"
-        except OSError:  # another user's process, or one that just ended
-            continue
+    for one in held:
+        listens = protocol == "udp" or one.status == psutil.CONN_LISTEN
+        if listens and one.pid and one.laddr and one.laddr.port == port:
+            with contextlib.suppress(psutil.Error):  # another user's process, or one that just ended
+                return f"{_name(psutil.Process(one.pid))} (process {one.pid})"
     return ""
 
 
-def _sockets_on(protocol: str, port: int) -> set[str]:
-    found = set()
-    for table in (f"/proc/net/{protocol}", f"/proc/net/{protocol}6"):
-        try:
-            lines = Path(table).read_text().splitlines()[1:]
-        except OSError:
-            continue
-        for line in lines:
-            columns = line.split()
-            if columns[3] == _LISTENING[protocol] and int(columns[1].rpartition(":")[2], 16) == port:
-                found.add(f"socket:[{columns[9]}]")
-    return found
-
-
-def _name(process: Path) -> str:
-    words = (process / "cmdline").read_bytes().decode("utf-8", "replace").split("\0")
-    words = [word for word in words if word]
+def _name(process: psutil.Process) -> str:
+    words = [word for word in process.cmdline() if word]
     if not words:
-        return (process / "comm").read_text().strip()
+        return process.name()
     name = Path(words[0]).name
     if name.startswith("python") and len(words) > 1:
         rest = words[2] if words[1] in ("-m", "-c") and len(words) > 2 else words[1]

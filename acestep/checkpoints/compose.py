@@ -24,6 +24,7 @@ from acestep.checkpoints.schedule import Schedule, legs, sigmas
 from acestep.console import command
 from acestep.console.usage import Parser
 from acestep.errors import AceStepError, AlreadyExists, CheckpointError, InvalidRequest
+from acestep.files import appearing_folder
 from acestep.request import CONTEXT_TASKS
 
 CHOICE = re.compile(
@@ -84,18 +85,10 @@ def compose(chosen: list[Chosen], out: Path, name: str = "") -> tuple[Path, list
         raise AlreadyExists(f"{out} is there already: choose another --name or remove it")
     check_compatible(chosen)
     description = describe(chosen, out, name or out.name)
-    partial = out.with_name(f".{out.name}.partial")
-    partial.mkdir(parents=True)
-    try:
+    with appearing_folder(out) as hidden:
         text = json.dumps(description, indent=2, ensure_ascii=False) + "\n"
-        (partial / "cascade.json").write_text(text, encoding="utf-8")
-        spec = read_spec(partial)
-        way = legs(spec.plans())
-        partial.rename(out)
-    finally:
-        if partial.exists():
-            (partial / "cascade.json").unlink(missing_ok=True)
-            partial.rmdir()
+        (hidden / "cascade.json").write_text(text, encoding="utf-8")
+        way = legs(read_spec(hidden).plans())
     return out, [*notes(chosen), *(f"{leg.stage}: {_levels(leg.sigmas)}" for leg in way)]
 
 

@@ -38,6 +38,7 @@ from acestep.console import command
 from acestep.console.terminal import Bar
 from acestep.console.usage import Parser
 from acestep.errors import AlreadyExists, CheckpointError, StorageError
+from acestep.files import appearing_folder
 
 if TYPE_CHECKING:
     import torch
@@ -89,15 +90,11 @@ def convert(
     if out.exists():
         raise AlreadyExists(f"{out} exists already: choose another --name or remove it")
     check_space(out, original, (codec, text_encoder), dtype)
-    partial = out.with_name(f".{out.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
     try:
-        _write(original, configs, partial, (codec, text_encoder), name or out.name, dtype, on_progress)
-        partial.rename(out)
+        with appearing_folder(out) as hidden:
+            _write(original, configs, hidden, (codec, text_encoder), name or out.name, dtype, on_progress)
     except OSError as error:
         raise StorageError(f"{out} cannot be written: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return out
 
 

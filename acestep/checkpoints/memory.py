@@ -6,7 +6,6 @@ of what is here. Nothing is loaded for it.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -256,14 +255,9 @@ def free_bytes(device: torch.device) -> float:
 
 
 def _free_main_bytes() -> float:
-    meminfo = Path("/proc/meminfo")
-    if meminfo.is_file():
-        for line in meminfo.read_text(encoding="ascii").splitlines():
-            if line.startswith("MemAvailable:"):
-                return min(float(line.split()[1]) * 1024, _limit_bytes())
-    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
-        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")) / 2
-    return 8 * GB  # Windows without further libraries: what most musicians' machines have to spare
+    import psutil
+
+    return min(float(psutil.virtual_memory().available), _limit_bytes())
 
 
 def _limit_bytes() -> float:

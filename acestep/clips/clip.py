@@ -5,7 +5,6 @@ import errno
 import json
 import os
 import re
-import secrets
 import shutil
 import time
 import unicodedata
@@ -17,17 +16,16 @@ from typing import Any
 
 from acestep import typed_json
 from acestep.errors import AceStepError, InvalidRequest, StorageError
+from acestep.files import hidden_in, is_left_over, rename_new, write_down, write_new
 from acestep.music.grid import Grid
 from acestep.music.key import Key
 from acestep.sources.sidecar import SIDECAR_ENDING, read_sidecar, sidecar_text
 from acestep.typed_json import Count, Name, Size, Text
 
-TEMPORARY = ".acestep-{}-{}.part"  # hidden; the process id tells the living from the dead
 READY = ".ready"  # in place of .part: all that is in there is whole, and appears even if its writer dies
 COMPANIONS = (".mid",)  # files that go with a clip: NAME.mid beside NAME.wav
 MAX_SLUG_CHARS = 40
 MAX_SAME_NAME = 1000
-_NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS, errno.EXDEV)
 
 
 @dataclass(frozen=True)
@@ -123,7 +121,7 @@ class Staging:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        self._hidden = folder / TEMPORARY.format(os.getpid(), secrets.token_hex(6))
+        self._hidden = hidden_in(folder)
         self._names: list[str] = []
 
     def __enter__(self) -> "Staging":
@@ -145,7 +143,7 @@ class Staging:
                 (self._hidden / (name + SIDECAR_ENDING), sidecar_text(sidecar)),
                 (self._hidden / name, body),
             ):
-                _write(hidden, content)
+                write_down(hidden, content)
             self._names.append(name)
 
     def publish(self) -> list[Clip]:
@@ -178,7 +176,7 @@ def write_clip(folder: Path, stem: str, ending: str, body: bytes, sidecar: dict[
 def write_file(file: Path, body: bytes) -> None:
     """Writes a companion file whole or not at all; never over an existing one."""
     with _storage_errors(file.parent):
-        if not _place(file.parent, file, body):
+        if not write_new(file, body):
             raise StorageError(f"{file} exists, and nothing is ever overwritten")
 
 
@@ -205,8 +203,7 @@ def sweep_unfinished(folder: Path) -> int:
     """
     swept = 0
     for hidden in [*folder.glob(".acestep-*.part"), *folder.glob(f".acestep-*{READY}")]:
-        owner = re.fullmatch(r"\.acestep-(\d+)-\w+\.\w+", hidden.name)
-        if not owner or (_is_alive(int(owner[1])) and int(owner[1]) != os.getpid()):
+        if not is_left_over(hidden):
             continue
         if hidden.suffix == READY and hidden.is_dir():
             try:
@@ -220,18 +217,6 @@ def sweep_unfinished(folder: Path) -> int:
             hidden.unlink(missing_ok=True)
         swept += 1
     return swept
-
-
-def _is_alive(process: int) -> bool:
-    if os.name == "nt":
-        return False  # os.kill would end it; a file still in use cannot be deleted there anyway
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _free_name(folder: Path, stem: str, ending: str, taken: Sequence[str] = ()) -> str:
@@ -263,7 +248,7 @@ def _appear(hidden: Path, name: str) -> Path:
     content = read_sidecar(sidecar)
     other = _free_name(folder, body.stem, body.suffix)
     content["clip"] |= {"name": other}
-    _write(hidden / (other + SIDECAR_ENDING), sidecar_text(content))
+    write_down(hidden / (other + SIDECAR_ENDING), sidecar_text(content))
     body.rename(hidden / other)
     sidecar.unlink()
     return _appear(hidden, other)
@@ -274,41 +259,6 @@ def _is_same(one: Path, other: Path) -> bool:
         return one.samefile(other)
     except FileNotFoundError:
         return False
-
-
-def _write(file: Path, body: bytes) -> None:
-    with file.open("xb") as stream:
-        stream.write(body)
-        stream.flush()
-        os.fsync(stream.fileno())
-
-
-def _place(folder: Path, file: Path, body: bytes) -> bool:
-    """Writes to a hidden name, flushes, renames. False when the name is taken."""
-    hidden = folder / TEMPORARY.format(os.getpid(), secrets.token_hex(6))
-    try:
-        _write(hidden, body)
-        return rename_new(hidden, file)
-    finally:
-        hidden.unlink(missing_ok=True)
-
-
-def rename_new(source: Path, target: Path) -> bool:
-    """Renames unless `target` exists; atomic wherever the file system has hard links (and on Windows)."""
-    try:
-        if os.name == "nt":
-            source.rename(target)
-        else:
-            os.link(source, target)
-    except FileExistsError:
-        return False
-    except OSError as error:
-        if os.name == "nt" or error.errno not in _NO_HARD_LINKS:
-            raise
-        if target.exists():
-            return False
-        source.rename(target)
-    return True
 
 
 @contextlib.contextmanager

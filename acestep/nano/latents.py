@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from acestep.files import appearing
 from acestep.model.codec.spectral import SpectralCodec
 from acestep.nano.checkpoint import REFERENCE_S
 from acestep.nano.data.compose import Loop, compose
@@ -49,10 +50,8 @@ def latent_shard(folder: Path, index: int, bank: Bank, codec: SpectralCodec, hel
     stored: dict[str, np.ndarray] = {}
     for seed in range(index * LOOPS_PER_SHARD, (index + 1) * LOOPS_PER_SHARD):
         _store(stored, seed, held, bank, codec)
-    temporary = folder / f".{target.name}"
-    with temporary.open("wb") as file:
+    with appearing(target) as hidden, hidden.open("wb") as file:
         np.savez(file, allow_pickle=False, **stored)
-    temporary.replace(target)
     return target
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from acestep.errors import AlreadyExists, NotFound
+from acestep.files import appearing
 
 
 def needed(path: Path, part: str) -> Path:
@@ -17,9 +18,8 @@ def needed(path: Path, part: str) -> Path:
 
 def write_state(state: dict[str, Any], path: Path) -> None:
     """Keep `state` at `path`; a stop in the middle leaves the one before."""
-    temporary = path.with_suffix(".tmp")
-    torch.save(state, temporary)
-    temporary.replace(path)
+    with appearing(path) as hidden:
+        torch.save(state, hidden)
 
 
 def read_state(path: Path, resume: bool) -> dict[str, Any] | None:

@@ -30,6 +30,7 @@ from acestep.console import command
 from acestep.console.terminal import Bar
 from acestep.console.usage import Parser
 from acestep.errors import AlreadyExists, CheckpointError, InvalidRequest
+from acestep.files import appearing_folder
 from acestep.home import home, make_private
 from acestep.model import conditions
 from acestep.model.loading import choose_device
@@ -200,17 +201,12 @@ class Distillation:
         if out.exists():
             raise AlreadyExists(f"{out} is there already: choose another --name or remove it")
         student = self.accelerator.unwrap_model(self.student)
-        partial = out.with_name(f".{out.name}.partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        try:
+        with appearing_folder(out) as hidden:
             for part in PARTS:
                 module = getattr(student, part)
-                module.save_pretrained(partial / "stages" / "s" / part)
+                module.save_pretrained(hidden / "stages" / "s" / part)
             text = json.dumps(self._description(name, out, error), indent=2, ensure_ascii=False) + "\n"
-            (partial / "cascade.json").write_text(text, encoding="utf-8")
-            partial.rename(out)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
+            (hidden / "cascade.json").write_text(text, encoding="utf-8")
         return out
 
     def _description(self, name: str, out: Path, error: float) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from acestep.checkpoints.compose import Chosen
 from acestep.checkpoints.schedule import sigmas
 from acestep.console.command import expanded, explain
 from acestep.errors import InvalidRequest, UnreadableAudio
+from acestep.files import appearing
 from acestep.model import conditions
 from acestep.model.cascade import Cascade
 from acestep.model.conditions import Words
@@ -166,9 +167,8 @@ class Material:
             if audio is not None:
                 piece = torch.from_numpy(audio)
                 latents = self.cascade.codec.encode(piece[None].to(self.cascade.device))[0]
-                partial = target.with_suffix(".partial")
-                save_file({"latents": latents.cpu().contiguous()}, partial)
-                partial.rename(target)
+                with appearing(target) as hidden:
+                    save_file({"latents": latents.cpu().contiguous()}, hidden)
             found.append((caption, target))
         if not found:
             why = f": {'; '.join(self.skipped[:3])}" if self.skipped else ""

@@ -103,7 +103,7 @@ def _stop(arguments: argparse.Namespace) -> int:
             f"process {process} cannot be stopped ({error.strerror}): end it yourself"
         ) from None
     deadline = time.monotonic() + STOP_S
-    while _runs(config, process):
+    while _runs(process):
         if time.monotonic() > deadline:
             raise Unavailable(f"process {process} has not ended after {STOP_S:g} s: end it yourself")
         time.sleep(0.05)
@@ -121,27 +121,16 @@ def _process(config: Config) -> int | None:
         return None
 
 
-def _runs(config: Config, process: int) -> bool:
-    """Whether the daemon still holds its home, whatever process has its number by now."""
-    if os.name == "nt":  # asking for a process by signal would end it there
-        return _process(config) == process and config.running_file.exists()
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return not _is_zombie(process)
+def _runs(process: int) -> bool:
+    """Whether the daemon's process has not ended yet."""
+    import psutil
 
-
-def _is_zombie(process: int) -> bool:
-    """Ended, and only kept until its parent has looked (Linux tells; elsewhere that is rare)."""
     try:
-        return (
-            Path(f"/proc/{process}/stat").read_text("ascii", "replace").rpartition(")")[2].split()[0] == "Z"
-        )
-    except (OSError, IndexError):
+        return psutil.Process(process).status() != psutil.STATUS_ZOMBIE  # ended, but not yet looked at
+    except psutil.NoSuchProcess:
         return False
+    except psutil.AccessDenied:  # another user's
+        return True
 
 
 def _jobs(arguments: argparse.Namespace) -> int:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from acestep.errors import InvalidRequest, NotFound, StorageError, UnreadableAudio
+from acestep.files import appearing, remove_left_over
 from protos import AUDIO_ENDINGS
 
 PREFIX = "upload:"
@@ -35,20 +36,17 @@ class Uploads:
                 f"upload {name!r}: expected a file name ending in {', '.join(AUDIO_ENDINGS)}"
             )
         file = self.folder / f"{secrets.token_hex(8)}{ending}"
-        hidden = file.with_name(f".{file.name}.part")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with hidden.open("xb") as stream:
-                for chunk in self._bounded(chunks):
-                    stream.write(chunk)
-            duration_s = _duration_s(hidden, name)
-            hidden.rename(file)
+            with appearing(file) as hidden:
+                with hidden.open("wb") as stream:
+                    for chunk in self._bounded(chunks):
+                        stream.write(chunk)
+                duration_s = _duration_s(hidden, name)
         except OSError as error:
             if isinstance(error, StorageError):
                 raise
             raise StorageError(f"the upload cannot be stored ({error})") from error
-        finally:
-            hidden.unlink(missing_ok=True)
         self._make_room(keep=file)
         return PREFIX + file.name, duration_s
 
@@ -90,8 +88,7 @@ class Uploads:
 
     def sweep(self) -> None:
         """At start: removes what a dead daemon left half-received."""
-        for item in self.folder.glob(".*.part"):
-            item.unlink(missing_ok=True)
+        remove_left_over(self.folder)
 
 
 def _duration_s(file: Path, name: str) -> float:

@@ -3,13 +3,14 @@
 Reads `acestep`'s own lists; keeps nothing.
 """
 
-import os
 import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import psutil
 
 from acestep import typed_json
 from acestep.adapters.files import available
@@ -104,14 +105,7 @@ def device_memory() -> tuple[str, int]:
         said = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.split()
         if said and said[0].isdigit():
             return "cuda", int(said[0]) << 20
-    return "cpu", _main_memory_bytes()
-
-
-def _main_memory_bytes() -> int:
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (ValueError, OSError, AttributeError):  # Windows
-        return sys.maxsize
+    return "cpu", int(psutil.virtual_memory().total)
 
 
 def adapters(models: Models, folder: Path) -> pb.ListAdaptersResponse:

@@ -6,16 +6,15 @@ No file is ever written over.
 import contextlib
 import errno
 import filecmp
-import os
-import secrets
 import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from acestep.clips.clip import COMPANIONS, TEMPORARY, Clip, rename_new
+from acestep.clips.clip import COMPANIONS, Clip
 from acestep.errors import AlreadyExists, NotFound, StorageError
+from acestep.files import hidden_in, rename_new, write_whole
 from acestep.sources.sidecar import SIDECAR_ENDING
 
 
@@ -62,13 +61,8 @@ def move_clip(source: Path, target: Path, sidecar: bytes) -> None:
 
 def replace_file(file: Path, content: bytes) -> None:
     """Puts the content in place of the file's, whole or not at all."""
-    hidden = _hidden(file.parent)
     with _errors(f"cannot change {file}"):
-        try:
-            hidden.write_bytes(content)
-            hidden.replace(file)
-        finally:
-            hidden.unlink(missing_ok=True)
+        write_whole(file, content)
 
 
 def remove_empty(folder: Path) -> None:
@@ -97,16 +91,12 @@ def _move_file(source: Path, target: Path) -> None:
 def _copy_new(source: Path, target: Path) -> bool:
     if not source.is_file():  # reading a pipe or a device need not end
         raise StorageError(f"{source} is not an ordinary file: move it by hand")
-    hidden = _hidden(target.parent)
+    hidden = hidden_in(target.parent)
     try:
         shutil.copy2(source, hidden)
         return rename_new(hidden, target)
     finally:
         hidden.unlink(missing_ok=True)
-
-
-def _hidden(folder: Path) -> Path:
-    return folder / TEMPORARY.format(os.getpid(), secrets.token_hex(6))
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from acestep.files import appearing
 from acestep.model.codec.spectral import SpectralCodec
 from acestep.nano.data.compose import compose
 from acestep.nano.data.render import mix, render
@@ -71,6 +72,5 @@ def changed(audio: np.ndarray, random: np.random.Generator) -> np.ndarray:
 
 def save_whole(target: Path, array: np.ndarray) -> None:
     """Write an array whole or not at all."""
-    temporary = target.with_name("." + target.name)
-    np.save(temporary, array)
-    Path(str(temporary) + ("" if str(temporary).endswith(".npy") else ".npy")).replace(target)
+    with appearing(target) as hidden, hidden.open("wb") as file:
+        np.save(file, array)
