@@ -85,7 +85,7 @@ class _Lost(Exception):
         self.sample, self.why = sample, why
 
 
-class Library:
+class ExampleSet:
     """The examples of a data set for one loaded cascade, with everything constant in the cache."""
 
     def __init__(self, cascade: Cascade, dataset: Dataset, cache_folder: Path) -> None:

@@ -18,7 +18,7 @@ from acestep.training.velocity import Velocity
 from lora_studio.adapters.formats import StageAdapter, write_all
 from lora_studio.config import TrainConfig
 from lora_studio.data.dataset import Dataset
-from lora_studio.data.examples import Library
+from lora_studio.data.examples import ExampleSet
 from lora_studio.files import write_json
 from lora_studio.training import listening, results
 from lora_studio.training.checkpoints import RunState
@@ -35,7 +35,7 @@ class Run:
     target: Path  # of the adapter
     dataset: Dataset
     cascade: Cascade
-    library: Library
+    library: ExampleSet
     accelerator: Any
     budget: Budget
     audition: Audition

@@ -15,7 +15,7 @@ from acestep.training import lora
 from acestep.training.velocity import Velocity
 from lora_studio.config import TrainConfig
 from lora_studio.data.dataset import Dataset, Sample
-from lora_studio.data.examples import Library
+from lora_studio.data.examples import ExampleSet
 from lora_studio.training.checkpoints import RunState
 from lora_studio.training.planning import shape_of
 from lora_studio.training.stage_run import Pair, mean_loss
@@ -48,7 +48,7 @@ def plot_losses(states: dict[str, RunState], path: Path) -> None:
 
 
 @torch.no_grad()
-def velocities(velocity: Velocity, library: Library, stage: Stage, pairs: Sequence[Pair]) -> torch.Tensor:
+def velocities(velocity: Velocity, library: ExampleSet, stage: Stage, pairs: Sequence[Pair]) -> torch.Tensor:
     """The stage's velocities on a few fixed pairs, as one vector: to measure equality and effect."""
     found = []
     for pair in pairs[:EFFECT_PAIRS]:
@@ -67,7 +67,7 @@ def effect(with_adapter: torch.Tensor, without: torch.Tensor) -> float:
 
 
 def measured_effect(
-    library: Library,
+    library: ExampleSet,
     stage: Stage,
     pairs: Sequence[Pair],
     config: TrainConfig,

@@ -18,7 +18,7 @@ from acestep.model.stage import Stage
 from acestep.training import lora
 from acestep.training.velocity import Velocity, half_copy
 from lora_studio.config import TrainConfig
-from lora_studio.data.examples import Batch, Example, Library, Order, generator, order_of
+from lora_studio.data.examples import Batch, Example, ExampleSet, Order, generator, order_of
 from lora_studio.training import checkpoints
 from lora_studio.training.checkpoints import RunState
 from lora_studio.training.planning import NoiseLevels, agreed, shape_of
@@ -72,7 +72,7 @@ class StageRun:
     def __init__(
         self,
         stage: Stage,
-        library: Library,
+        library: ExampleSet,
         config: TrainConfig,
         plan: StagePlan,
         folder: Path,
@@ -349,7 +349,7 @@ def fixed_pairs(examples: list[Example], count: int, levels: NoiseLevels, seed: 
 
 
 @torch.no_grad()
-def mean_loss(velocity: Any, library: Library, stage: Stage, pairs: Sequence[Pair]) -> float:
+def mean_loss(velocity: Any, library: ExampleSet, stage: Stage, pairs: Sequence[Pair]) -> float:
     """Mean loss over fixed pairs."""
     total = 0.0
     for start in range(0, len(pairs), VALIDATION_BATCH):

@@ -31,7 +31,7 @@ from lora_studio.adapters.formats import StageAdapter
 from lora_studio.config import TrainConfig
 from lora_studio.data.cache import key_of
 from lora_studio.data.dataset import Dataset, read_dataset, write_dataset
-from lora_studio.data.examples import Library
+from lora_studio.data.examples import ExampleSet
 from lora_studio.data.preparing import MIN_SECONDS, NOT_LOOKED_AT, prepare
 from lora_studio.data.segments import Limits
 from lora_studio.files import require_writable, write_folder
@@ -147,7 +147,7 @@ def _minutes(config: TrainConfig, device: torch.device) -> float | None:
 
 def _material(
     config: TrainConfig, folder: Path, home: Path, accelerator: Any, budget: Budget, on_stage: OnStage | None
-) -> tuple[Dataset, Cascade, Library, list[str]]:
+) -> tuple[Dataset, Cascade, ExampleSet, list[str]]:
     """Data, base and encoded examples, as many as there is time for; and what is to be said of it.
 
     What a run had time for is remembered until it ends: one that was cut off goes on with the same data.
@@ -165,7 +165,7 @@ def _material(
     tell("loading", 1, 1, config.base or DEFAULT_BASE)
     for inside in ("adapters", "lora", "cache"):
         make_private(home, inside)
-    library = Library(cascade, dataset, home / "cache" / "lora_studio")
+    library = ExampleSet(cascade, dataset, home / "cache" / "lora_studio")
     left = library.fill(_telling(on_stage, "encoding"), lambda: alone and budget.over(ENCODED))
     lost = [f"{entry.path} is left out: {entry.reason}" for entry in library.lost.values()]
     if lost:

@@ -27,7 +27,7 @@ from acestep.request import GenerateRequest
 from acestep.training import lora
 from acestep.training.velocity import Velocity
 from lora_studio.config import TrainConfig
-from lora_studio.data.examples import Library, generator
+from lora_studio.data.examples import ExampleSet, generator
 from lora_studio.data.preparing import prepare
 from lora_studio.data.segments import Limits
 from lora_studio.data.sound import read_piece
@@ -49,7 +49,7 @@ class PlainLoop:
     conditions do. With `half`, under PyTorch's bfloat16 autocast.
     """
 
-    def __init__(self, cascade: Cascade, library: Library, stage: str, config: TrainConfig) -> None:
+    def __init__(self, cascade: Cascade, library: ExampleSet, stage: str, config: TrainConfig) -> None:
         from peft import LoraConfig
 
         self.cascade, self.library, self.stage = cascade, library, cascade.stages[stage]
@@ -141,13 +141,13 @@ def rates_of(
     ours, runs = {}, {}
     for precision in ("bfloat16", "float32"):
         cascade = Cascade.load(base, device="cpu", stages=[name])
-        library = Library(cascade, dataset, folder / "cache")
+        library = ExampleSet(cascade, dataset, folder / "cache")
         library.fill()
         library.prepare_stage(cascade.stages[name])
         runs[precision] = _begun(cascade.stages[name], library, config, folder, precision == "bfloat16")
         ours[f"ours, {precision}"] = runs[precision]
     cascade = Cascade.load(base, device="cpu", stages=[name])
-    library = Library(cascade, dataset, folder / "cache")
+    library = ExampleSet(cascade, dataset, folder / "cache")
     library.fill()
     plain = PlainLoop(cascade, library, name, config)
     _same(plain, runs)
@@ -205,7 +205,7 @@ def _same(plain: PlainLoop, runs: dict[str, StageRun]) -> None:
         must_agree(f"stage {name}, {precision}: gradients", ours, theirs, within)
 
 
-def _begun(stage: Any, library: Library, config: TrainConfig, folder: Path, half: bool) -> StageRun:
+def _begun(stage: Any, library: ExampleSet, config: TrainConfig, folder: Path, half: bool) -> StageRun:
     """A run before its first step."""
     from accelerate import Accelerator
 
@@ -281,7 +281,7 @@ def held_out_losses(base: str, adapter: Path, folder: Path) -> dict[str, Any]:
     """Loss on files that were in no training folder, with and without, over the same noise."""
     cascade = Cascade.load(base, device="cpu")
     dataset = prepare(folder / "held_out", limits=Limits(longest_s=cascade.spec.max_s or 20))
-    library = Library(cascade, dataset, folder / "home" / "cache" / "lora_studio")
+    library = ExampleSet(cascade, dataset, folder / "home" / "cache" / "lora_studio")
     library.fill()
     name = cascade.load_adapter(adapter)
     way = {leg.stage: leg.sigmas for leg in legs(cascade.spec.plans())}

@@ -11,7 +11,7 @@ from acestep.errors import Cancelled
 from acestep.model.cascade import Cascade
 from lora_studio.config import TrainConfig
 from lora_studio.data.dataset import read_dataset
-from lora_studio.data.examples import Library
+from lora_studio.data.examples import ExampleSet
 from lora_studio.data.preparing import NOT_LOOKED_AT, prepare
 from lora_studio.training import planning
 from lora_studio.training.planning import Budget
@@ -62,11 +62,11 @@ def test_segments_that_there_is_no_time_for_leave_the_data_set(
     cascade, dataset = Cascade.load(base, stages=["s"], device="cpu"), prepare(loops)
     segments = sum(len(sample.segments) for sample in dataset.samples)
     turns: Iterator[bool] = iter([False, False, False, *[True] * segments])
-    library = Library(cascade, dataset, tmp_path)
+    library = ExampleSet(cascade, dataset, tmp_path)
     left = library.fill(over=lambda: next(turns))
     kept = sum(len(sample.segments) for sample in dataset.samples)
     assert 0 < kept == segments - left < segments
-    again = Library(cascade, dataset, tmp_path)
+    again = ExampleSet(cascade, dataset, tmp_path)
     assert again.fill() == 0
     assert again.examples == library.examples  # what is left is a data set of its own
 

@@ -78,12 +78,12 @@ from pathlib import Path
 from accelerate import Accelerator
 from acestep.model.cascade import Cascade
 from lora_studio.config import TrainConfig
-from lora_studio.data.examples import Library
+from lora_studio.data.examples import ExampleSet
 from lora_studio.training.planning import NoiseLevels
 from lora_studio.data.preparing import prepare
 from lora_studio.training.stage_run import StagePlan, StageRun
 base, loops, folder, cache = sys.argv[1:]
-library = Library(Cascade.load(base, device="cpu"), prepare(Path(loops)), Path(cache))
+library = ExampleSet(Cascade.load(base, device="cpu"), prepare(Path(loops)), Path(cache))
 library.fill()
 settings = TrainConfig(data=loops, name="t", rank=2, steps=40, validate_every=7, validation_pairs=4,
                        save_every_s=0.0, patience=None)

@@ -22,7 +22,7 @@ from acestep.model.cascade import Cascade
 from lora_studio.config import TrainConfig
 from lora_studio.data.cache import TensorCache
 from lora_studio.data.dataset import write_dataset
-from lora_studio.data.examples import Library, order_of
+from lora_studio.data.examples import ExampleSet, order_of
 from lora_studio.data.preparing import prepare
 from lora_studio.data.sound import read_piece
 from lora_studio.training import checkpoints, planning
@@ -45,8 +45,8 @@ def loops(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def library(base: Path, loops: Path, tmp_path_factory: pytest.TempPathFactory) -> Library:
-    made = Library(Cascade.load(base, device="cpu"), prepare(loops), tmp_path_factory.mktemp("cache"))
+def library(base: Path, loops: Path, tmp_path_factory: pytest.TempPathFactory) -> ExampleSet:
+    made = ExampleSet(Cascade.load(base, device="cpu"), prepare(loops), tmp_path_factory.mktemp("cache"))
     made.fill()
     return made
 
@@ -60,7 +60,7 @@ def config(loops: Path | str = "x", **changes: object) -> TrainConfig:
     return TrainConfig(data=str(loops), name="test", **{**values, **changes})  # type: ignore[arg-type]
 
 
-def stage_run(library: Library, folder: Path, half: bool = False, **changes: object) -> StageRun:
+def stage_run(library: ExampleSet, folder: Path, half: bool = False, **changes: object) -> StageRun:
     from accelerate import Accelerator
 
     settings = config(**changes)
@@ -106,7 +106,7 @@ def test_turbo_trains_at_its_schedules_levels_and_a_stage_only_at_its_own() -> N
         NoiseLevels("uniform", 0.5, 0.5)
 
 
-def test_half_of_the_visits_to_a_stem_give_the_rest_of_the_mix(library: Library) -> None:
+def test_half_of_the_visits_to_a_stem_give_the_rest_of_the_mix(library: ExampleSet) -> None:
     order = order_of([e for e in library.examples if e.split == "train"], 2, 0.5, seed=0)
     stems = set(order.with_context)
     visits = [
@@ -119,7 +119,7 @@ def test_half_of_the_visits_to_a_stem_give_the_rest_of_the_mix(library: Library)
 
 
 def test_context_is_the_mix_minus_the_stem_and_the_prompt_names_the_stem(
-    library: Library, loops: Path
+    library: ExampleSet, loops: Path
 ) -> None:
     example = next(e for e in library.examples if e.stem_aware and e.sample == "Rain/drums.wav")
     stage = library.cascade.stages["l"]
@@ -134,17 +134,17 @@ def test_context_is_the_mix_minus_the_stem_and_the_prompt_names_the_stem(
 
 def test_the_cache_computes_once_and_survives_broken_files(base: Path, loops: Path, tmp_path: Path) -> None:
     dataset = prepare(loops)
-    first = Library(Cascade.load(base, stages=["s"], device="cpu"), dataset, tmp_path)
+    first = ExampleSet(Cascade.load(base, stages=["s"], device="cpu"), dataset, tmp_path)
     first.fill()
     first.prepare_stage(first.cascade.stages["s"])
     assert first.cache.misses > 0
-    again = Library(first.cascade, dataset, tmp_path)
+    again = ExampleSet(first.cascade, dataset, tmp_path)
     again.fill()
     again.prepare_stage(again.cascade.stages["s"])
     assert again.cache.misses == 0
     broken = next(tmp_path.rglob("*.safetensors"))
     broken.write_bytes(b"half a file")
-    third = Library(first.cascade, dataset, tmp_path)
+    third = ExampleSet(first.cascade, dataset, tmp_path)
     third.fill()
     third.prepare_stage(third.cascade.stages["s"])
     assert third.cache.misses == 1
@@ -160,7 +160,7 @@ def test_the_cache_holds_no_more_in_memory_than_allowed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("half", "dropout"), [(False, 0.1), (True, 0.0)])
 def test_a_run_that_was_stopped_ends_with_the_same_bits_as_one_that_was_not(
-    library: Library, tmp_path: Path, half: bool, dropout: float
+    library: ExampleSet, tmp_path: Path, half: bool, dropout: float
 ) -> None:
     def run(folder: str) -> StageRun:
         return stage_run(library, tmp_path / folder, half, dropout=dropout)
@@ -175,19 +175,19 @@ def test_a_run_that_was_stopped_ends_with_the_same_bits_as_one_that_was_not(
     assert finish(run("b")).step == 8  # nothing is left to do
 
 
-def test_training_lowers_the_loss_on_held_out_files(library: Library, tmp_path: Path) -> None:
+def test_training_lowers_the_loss_on_held_out_files(library: ExampleSet, tmp_path: Path) -> None:
     state = finish(stage_run(library, tmp_path, steps=24, validate_every=12, rank=8, save_every_s=60.0))
     assert state.best_loss < state.base_loss
     assert state.best_step > 0
 
 
-def test_a_checkpoint_of_another_run_is_refused(library: Library, tmp_path: Path) -> None:
+def test_a_checkpoint_of_another_run_is_refused(library: ExampleSet, tmp_path: Path) -> None:
     finish(stage_run(library, tmp_path, steps=2))
     with pytest.raises(CheckpointError, match="other settings"):
         finish(stage_run(library, tmp_path, steps=2, seed=1))
 
 
-def test_a_resume_that_does_not_match_key_for_key_fails_loudly(library: Library, tmp_path: Path) -> None:
+def test_a_resume_that_does_not_match_key_for_key_fails_loudly(library: ExampleSet, tmp_path: Path) -> None:
     with pytest.raises(Cancelled):
         finish(stage_run(library, tmp_path), stop_at=3)
     state = checkpoints.load(tmp_path, "0")
@@ -200,7 +200,7 @@ def test_a_resume_that_does_not_match_key_for_key_fails_loudly(library: Library,
 
 
 def test_a_half_written_checkpoint_is_passed_over_for_the_one_before(
-    library: Library, tmp_path: Path
+    library: ExampleSet, tmp_path: Path
 ) -> None:
     with pytest.raises(Cancelled):
         finish(stage_run(library, tmp_path), stop_at=4)
@@ -246,7 +246,7 @@ def test_what_does_not_fit_is_said_before_it_starts_with_what_to_change() -> Non
         )
 
 
-def test_the_half_precision_copy_counts_and_its_activations_are_half(library: Library) -> None:
+def test_the_half_precision_copy_counts_and_its_activations_are_half(library: ExampleSet) -> None:
     net = library.cascade.stages["l"].transformer
     single, half = (planning.estimate(net, config(), 400, 4, False, half) for half in (False, True))
     assert (single.copy, half.copy) == (0, half.weights // 2)
@@ -292,7 +292,7 @@ def test_a_file_that_became_unreadable_is_named_and_the_rest_is_encoded(base: Pa
     dataset = prepare(folder)
     assert {sample.stem for sample in dataset.used()} == {"bass", "keyboard", "synth"}
     (folder / "song" / "keys.wav").write_bytes(b"half a file")
-    library = Library(Cascade.load(base, device="cpu"), dataset, tmp_path / "cache")
+    library = ExampleSet(Cascade.load(base, device="cpu"), dataset, tmp_path / "cache")
     assert library.fill() == 0
     assert set(library.lost) == {"song/keys.wav"}
     assert "keys.wav is not audio that can be read" in library.lost["song/keys.wav"].reason
