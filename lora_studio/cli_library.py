@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from acestep.console.command import FAILED
-from acestep.console.usage import number
+from acestep.console.spelling import number
 from acestep.errors import InvalidRequest
 from acestep.settings import MAX_ADAPTER_SCALE
 

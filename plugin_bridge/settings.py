@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from acestep.console.command import expanded
+from acestep.console.spelling import tempo_points
 from plugin_bridge.errors import InvalidRequest
 from protos import table
 from protos.acestep.v1 import acestep_pb2 as pb
-from protos.spelling import tempo_points
 
 UPLOADED = "upload:"  # how a path begins that `Bridge.upload` returned
 

@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
-from protos.spelling import Setting
+from protos.setting import Setting
 
 AudioFile = str | os.PathLike[str] | tuple[str | os.PathLike[str], float, float | None]
 

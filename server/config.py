@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from acestep.console.command import expanded
-from acestep.console.usage import number
+from acestep.console.spelling import number
 from acestep.errors import InvalidRequest
 from acestep.home import platform_home
 from protos import OWNER_FILE

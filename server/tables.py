@@ -1,8 +1,9 @@
 """Writes everything that follows from the table of settings; `--check` fails when something is out of date.
 
 The proto's GenerateRequest, the bridges' tables and the tables in the READMEs are made from
-`acestep.request.SETTINGS`. Bridges cannot import that table: they run where `acestep` is not installed. They
-have a generated copy instead, as they have the generated modules of the wire. Run: `python -m server.tables`.
+`acestep.request.SETTINGS`. A bridge does not import that table, since the daemon alone decides what a value
+may be: it is told names, kinds and help. And type checkers read the Python client's keywords as text.
+Run: `python -m server.tables`.
 """
 
 import argparse
@@ -93,7 +94,7 @@ def client_table(_: str) -> str:
             "import os",
             "from collections.abc import Mapping, Sequence",
             "from typing import TypedDict\n",
-            "from protos.spelling import Setting\n",
+            "from protos.setting import Setting\n",
             "AudioFile = str | os.PathLike[str] | tuple[str | os.PathLike[str], float, float | None]\n",
             "class Settings(TypedDict, total=False):",
             '    """The settings as keyword arguments. Left out means the daemon\'s default."""\n',

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from acestep.console.spelling import number
+
 MISSING = "the following arguments are required: "
 KINDS = {int: "not a whole number", float: "not a number", Path: "not a path"}
 # Words that people try, and what they are called here: the first that a program has is suggested.
@@ -35,11 +37,6 @@ def spelled_out(argv: Sequence[str]) -> list[str]:
     if argv and argv[0] == "help":
         return [*argv[1:2], "--help"]
     return ["--version"] if list(argv) == ["version"] else list(argv)
-
-
-def number(text: str) -> float:
-    """A number as people write it: with a decimal point or a decimal comma. Raises ValueError for others."""
-    return float(re.sub(r"^\s*([-+−]?\d*),(\d+)\s*$", r"\1.\2", text).replace("−", "-"))
 
 
 class Parser(argparse.ArgumentParser):

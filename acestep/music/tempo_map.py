@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from acestep.console.spelling import tempo_points
 from acestep.errors import InvalidRequest
 from acestep.music.grid import BPM_RANGE, SAMPLE_RATE_HZ, Signature
 
@@ -47,9 +48,17 @@ class TempoMap:
 
     @classmethod
     def parse(cls, value: Any) -> "TempoMap":
-        """A map, or its points as (quarters, bpm) or (quarters, bpm, ramp). InvalidRequest otherwise."""
+        """A map, its points as (quarters, bpm) or (quarters, bpm, ramp), or `"0 100 ramp, 16 120"`.
+
+        Raises InvalidRequest for anything else.
+        """
         if isinstance(value, cls):
             return value
+        if isinstance(value, str):
+            try:
+                value = tempo_points(value)
+            except ValueError as error:
+                raise InvalidRequest(str(error)) from None
         try:
             points = [(*point, False)[:3] for point in value]
             found = tuple(TempoPoint(float(at), float(bpm), bool(ramp)) for at, bpm, ramp in points)

@@ -7,7 +7,8 @@ adapters. Whether a value makes sense is decided by the daemon. Loads no Gradio.
 from collections.abc import Sequence
 from typing import Any
 
-from protos.spelling import Setting, number, tempo_text
+from acestep.console.spelling import number, tempo_text
+from protos.setting import Setting
 from protos.table import SETTINGS
 
 PITCHES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")

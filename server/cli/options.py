@@ -7,7 +7,7 @@ import argparse
 from typing import Any
 
 from acestep.console.command import expanded
-from acestep.console.usage import number
+from acestep.console.spelling import number
 from acestep.errors import InvalidRequest
 from acestep.request import SETTINGS
 from acestep.settings import (
@@ -25,7 +25,6 @@ from acestep.settings import (
     Tonality,
     Whole,
 )
-from protos.spelling import tempo_points
 
 SHOWN: dict[type, str] = {
     Whole: "N",
@@ -94,11 +93,6 @@ def _read(setting: Setting, value: Any) -> Any:
         return tuple(_adapter(setting, text) for text in value)
     if isinstance(setting.kind, Region):
         return tuple(value)
-    if isinstance(setting.kind, Tempi):
-        try:
-            return tempo_points(value)
-        except ValueError as error:
-            raise InvalidRequest(f"--{setting.flag}: {error}") from None
     return value
 
 

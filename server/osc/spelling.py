@@ -21,11 +21,9 @@ from acestep.settings import (
     Region,
     Setting,
     Switch,
-    Tempi,
     TimeSignature,
     Whole,
 )
-from protos.spelling import Point, tempo_points
 
 Fields = dict[str, Any]  # names of GenerateRequest, and "folder"
 
@@ -65,16 +63,9 @@ def _one(setting: Setting) -> Spelling:
     def fields(value: Any) -> Fields:
         if setting.none is not None and value == setting.none:
             return {setting.name: None}
-        return {setting.name: _tempi(value) if isinstance(setting.kind, Tempi) else value}
+        return {setting.name: value}
 
     return Spelling(((_letter(setting), setting.name),), fields, clears=setting.name)
-
-
-def _tempi(text: str) -> list[Point]:
-    try:
-        return tempo_points(text)
-    except ValueError as error:
-        raise InvalidRequest(str(error)) from None
 
 
 def _signature(setting: Setting) -> Spelling:

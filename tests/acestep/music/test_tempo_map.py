@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from acestep.console.spelling import tempo_text
 from acestep.errors import InvalidRequest
 from acestep.music.grid import Grid, Signature
 from acestep.music.tempo_map import TempoMap, TempoPoint
@@ -74,3 +75,11 @@ def test_what_is_no_map_is_refused(tmp_path):
     for points in ((), (TempoPoint(1, 120),), (TempoPoint(0, math.nan),), (TempoPoint(0, 1e6),)):
         with pytest.raises(InvalidRequest):
             TempoMap(points)
+
+
+def test_a_map_is_read_as_people_write_it():
+    written = TempoMap.parse("0 92,5 ramp, 8 100; 16 90.5")
+    assert written.to_list() == [[0.0, 92.5, True], [8.0, 100.0, False], [16.0, 90.5, False]]
+    assert TempoMap.parse(tempo_text(written.to_list())) == written
+    with pytest.raises(InvalidRequest, match=r"'fast'.*0 100 ramp, 16 120"):
+        TempoMap.parse("0 100, fast")

@@ -395,7 +395,7 @@ EXAMPLES: dict[str, tuple[list[object], dict[str, object]]] = {
     "sample_format": (["float32"], {"sample_format": "float32"}),
     "signature": ([7, 8], {"signature": "7/8"}),
     "repaint": ([1.0, 2.5], {"repaint_s": [1.0, 2.5]}),
-    "tempo_map": (["0 100 ramp, 16 120"], {"tempo_map": [[0.0, 100.0, True], [16.0, 120.0, False]]}),
+    "tempo_map": (["0 100 ramp, 16 120"], {"tempo_map": "0 100 ramp, 16 120"}),
 }
 
 

@@ -1,39 +1,19 @@
-"""How people write what the wire keeps as numbers: tempo maps, and a decimal comma.
-
-Both sides use it, the daemon's command line and OSC as well as the page and the Python client.
-"""
+"""How people write numbers and tempo maps, wherever text is taken: command lines, OSC, fields of the page."""
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
-TEMPO_MAP = 'expected for example "0 100 ramp, 16 120": quarter and tempo of each change, and ramp where the '
-TEMPO_MAP += "tempo moves evenly to the next"
+TEMPO_MAP = (
+    'expected for example "0 100 ramp, 16 120": quarter and tempo of each change, and ramp where the tempo '
+    "moves evenly to the next"
+)
 
 Point = tuple[float, float, bool]  # quarters from the start, bpm, whether it moves evenly to the next
 
 
-@dataclass(frozen=True)
-class Setting:
-    """A setting of a request as bridges know it; `protos.table` has them all."""
-
-    name: str
-    kind: str  # number, whole, text, choice, switch, signature, key, audio, region, names, adapters, tempi
-    group: str  # music, sound, run, file
-    title: str
-    help: str
-    default: Any
-    proto: str  # the field in the wire's GenerateRequest
-    low: float | None = None
-    high: float | None = None
-    none: float | None = None  # the number that says "none" to the daemon
-    words: dict[str, str] = field(default_factory=dict)  # the choices, and what they mean
-    without: tuple[str, ...] = ()  # bridges that leave it out
-
-
 def number(text: str) -> float:
-    """A number as people write it: with a decimal point or a decimal comma. Raises ValueError for others."""
+    """A number with a decimal point or a decimal comma. Raises ValueError for others."""
     return float(re.sub(r"^\s*([-+−]?\d*),(\d+)\s*$", r"\1.\2", text).replace("−", "-"))
 
 
