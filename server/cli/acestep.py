@@ -5,7 +5,6 @@ Exit codes: 0 done, 1 failed, 2 bad input, 130 interrupted (server/README.md has
 """
 
 import argparse
-import importlib
 import json
 import sys
 from collections.abc import Sequence
@@ -17,21 +16,22 @@ from acestep.console.terminal import write_plainly
 from acestep.console.usage import Parser, spelled_out
 from acestep.errors import OutOfMemory
 from server import config as configuration
+from server.cli.brought import brought
 from server.cli.config_flags import add_config, config_of
 
 if TYPE_CHECKING:
     from server.config import Config
 
-# Commands that other parts bring: name → (module with main(argv) -> int, what it does)
+# Commands that other parts bring, as entry points of `acestep.commands` (pyproject.toml), and what they do.
 DELEGATED = {
-    "nano": ("acestep.nano.cli", "the recipe of the embedded cascade: data, train, evaluate"),
-    "web": ("plugin_bridge.web.cli", "the page in the browser: generate, listen, keep, train"),
-    "pull": ("acestep.checkpoints.pull", "fetch a published checkpoint"),
-    "convert": ("acestep.checkpoints.convert", "convert a checkpoint in ACE-Step's original layout"),
-    "distill": ("acestep.training.distill", "train a smaller stage to do what a larger one does"),
-    "compose": ("acestep.checkpoints.compose", "put stages of several checkpoints together as a cascade"),
-    "lora": ("lora_studio.cli", "train adapters on your own stems; the same as `lora_studio`"),
-    "bridge": ("plugin_bridge.cli", "install and check the bridges in DAWs; the same as `plugin-bridge`"),
+    "nano": "the recipe of the embedded cascade: data, train, evaluate",
+    "web": "the page in the browser: generate, listen, keep, train",
+    "pull": "fetch a published checkpoint",
+    "convert": "convert a checkpoint in ACE-Step's original layout",
+    "distill": "train a smaller stage to do what a larger one does",
+    "compose": "put stages of several checkpoints together as a cascade",
+    "lora": "train adapters on your own stems; the same as `lora_studio`",
+    "bridge": "install and check the bridges in DAWs; the same as `plugin-bridge`",
 }
 HAVE_OWN_NAMES = ("lora", "bridge")  # they are told by which name they were called
 START = """\
@@ -62,9 +62,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _delegate(name: str, argv: list[str]) -> int:
-    command = importlib.import_module(DELEGATED[name][0]).main
-    code = command(argv, prog=f"acestep {name}") if name in HAVE_OWN_NAMES else command(argv)
-    return int(code or 0)
+    def command() -> int:
+        main_of = brought("acestep.commands", name)
+        code = main_of(argv, prog=f"acestep {name}") if name in HAVE_OWN_NAMES else main_of(argv)
+        return int(code or 0)
+
+    return run("acestep", command)
 
 
 def parser(prog: str = "acestep") -> Parser:
@@ -107,7 +110,7 @@ def parser(prog: str = "acestep") -> Parser:
     cli_daemon.add_commands(commands)
     cli_files.add_commands(commands)
     cli_words.add_commands(commands)
-    for name, (_, doc) in DELEGATED.items():
+    for name, doc in DELEGATED.items():
         commands.add_parser(name, help=doc, add_help=False)
     return made
 

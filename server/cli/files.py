@@ -4,7 +4,6 @@ Hands files to programs of the system.
 """
 
 import argparse
-import importlib
 import shutil
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from acestep.errors import InvalidRequest, NotFound, Unavailable
+from server.cli.brought import brought
 
 # Players that play a file, quietly and to its end, and the endings each can play ("" is all of ours).
 PLAYERS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
@@ -25,12 +25,7 @@ PLAYERS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
 )
 ASKED_S = 3.0
 SHELLS = ("bash", "zsh", "tcsh")
-# Command → the module with `parser(prog)`, and its name at the shell.
-COMPLETED = {
-    "acestep": "server.cli.acestep",
-    "lora_studio": "lora_studio.cli",
-    "plugin-bridge": "plugin_bridge.cli",
-}
+COMPLETED = ("acestep", "lora_studio", "plugin-bridge")  # entry points of `acestep.parsers`
 
 
 def add_commands(commands: Any) -> None:
@@ -50,7 +45,7 @@ def add_commands(commands: Any) -> None:
     completion = commands.add_parser("completion", help="print what makes a shell complete these commands")
     completion.add_argument("shell", metavar="SHELL", choices=SHELLS, help=", ".join(SHELLS))
     completion.add_argument(
-        "--for", dest="program", choices=tuple(COMPLETED), default="acestep", help="which command's"
+        "--for", dest="program", choices=COMPLETED, default="acestep", help="which command's"
     )
     completion.set_defaults(run=_completion)
 
@@ -133,8 +128,7 @@ def file_manager(path: Path) -> list[str] | None:
 def _completion(arguments: argparse.Namespace) -> int:
     import shtab
 
-    module = importlib.import_module(COMPLETED[arguments.program])
-    parser = module.parser(arguments.program)
+    parser = brought("acestep.parsers", arguments.program)(arguments.program)
     if arguments.program == "acestep":
         _with_delegated(parser)
     _with_files(parser, shtab)
@@ -158,7 +152,7 @@ def _with_delegated(parser: argparse.ArgumentParser) -> None:
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             for name, program in (("lora", "lora_studio"), ("bridge", "plugin-bridge")):
-                action.choices[name] = importlib.import_module(COMPLETED[program]).parser(f"acestep {name}")
+                action.choices[name] = brought("acestep.parsers", program)(f"acestep {name}")
 
 
 def _with_files(parser: argparse.ArgumentParser, shtab: Any) -> None:
