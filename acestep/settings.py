@@ -307,7 +307,7 @@ def entry(kind: Kind, help: str, group: str, wire: int, **more: Any) -> dict[str
 
 def setting(default: T, kind: Kind, help: str, group: str, wire: int, **more: Any) -> T:
     """A dataclass field with a default that is a setting."""
-    return cast(T, field(default=default, metadata=entry(kind, help, group, wire, **more)))
+    return field(default=default, metadata=entry(kind, help, group, wire, **more))
 
 
 def table(fields: Sequence[Any]) -> dict[str, Setting]:

@@ -33,7 +33,7 @@ def theme() -> gr.themes.Base:
 
 def build(parts: Parts) -> gr.Blocks:
     """All tabs."""
-    with gr.Blocks(title="ACE-Step bridge", analytics_enabled=False, fill_width=True) as blocks:
+    with gr.Blocks(title="ACE-Step bridge", analytics_enabled=False, fill_width=True) as drawn:
         place("header")
         with gr.Tabs(elem_id="tabs"):
             with gr.Tab("Generate", id="generate"):
@@ -44,4 +44,5 @@ def build(parts: Parts) -> gr.Blocks:
                 TrainForm(parts.feed, parts.studio).build()
             with gr.Tab("Set-up", id="setup"):
                 place("setup")
+    blocks: gr.Blocks = drawn
     return blocks

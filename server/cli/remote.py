@@ -71,7 +71,8 @@ class Remote:
 
     def status(self, timeout_s: float = calls.TIMEOUT_S) -> pb.Status:
         """What the daemon is and does."""
-        return self._connection.unary("GetStatus", pb.GetStatusRequest(), timeout_s)
+        found: pb.Status = self._connection.unary("GetStatus", pb.GetStatusRequest(), timeout_s)
+        return found
 
     def generate(self, request: pb.GenerateRequest) -> Iterator[pb.JobEvent]:
         """The job's events; closing the iterator, or Ctrl-C, cancels the job unless it is detached."""
@@ -104,11 +105,13 @@ class Remote:
 
     def cancel(self, job: str) -> pb.Job:
         """Cancels a job."""
-        return self._connection.unary("CancelJob", pb.CancelJobRequest(job=job))
+        cancelled: pb.Job = self._connection.unary("CancelJob", pb.CancelJobRequest(job=job))
+        return cancelled
 
     def cascades(self) -> pb.ListCascadesResponse:
         """The cascades the daemon knows, and those it cannot read."""
-        return self._connection.unary("ListCascades", pb.ListCascadesRequest())
+        found: pb.ListCascadesResponse = self._connection.unary("ListCascades", pb.ListCascadesRequest())
+        return found
 
     def close(self) -> None:
         """Ends the connection."""

@@ -360,8 +360,12 @@ class DaemonService(acestep_pb2_grpc.DaemonServicer):
     def _wait(self, context: grpc.ServicerContext, function: Callable[[], Any]) -> None:
         """Has the worker do something, and waits as long as the caller does."""
         future = self._worker.call(function)
-        if not context.add_callback(future.cancel):  # the caller is gone already
+
+        def give_up() -> None:
             future.cancel()
+
+        if not context.add_callback(give_up):  # the caller is gone already
+            give_up()
         try:
             future.result()
         except CancelledError:

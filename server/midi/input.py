@@ -171,8 +171,9 @@ class Trigger:
         if self.channel is not None and getattr(message, "channel", -2) + 1 != self.channel:
             return False
         if self.kind == "note":
-            return message.type == "note_on" and message.note == self.number and message.velocity > 0
-        return message.type == "control_change" and message.control == self.number
+            on = message.type == "note_on" and message.note == self.number and message.velocity > 0
+            return bool(on)
+        return bool(message.type == "control_change" and message.control == self.number)
 
     def is_on(self, message: Any) -> bool:
         """Notes are on when they match; controllers from the middle up."""

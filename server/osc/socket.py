@@ -23,7 +23,9 @@ class OscSocket:
     def __init__(self, address: Address):
         """Raises Unavailable where the port cannot be had."""
         self._socket = _bind(address)
-        self.host, self.port = self._socket.getsockname()[:2]
+        name = self._socket.getsockname()
+        self.host: str = name[0]
+        self.port: int = name[1]
         self._closing = threading.Event()
 
     def receive(self) -> tuple[bytes, Address] | None:

@@ -86,7 +86,7 @@ def _bar_at_playhead(song: Any) -> float:
         into = (at.beats - 1) * quarter + (at.sub_division - 1) * 0.25 + at.ticks * 0.25 / 60
     else:
         into = now % bar
-    return max(0.0, now - into if into <= bar / 2 else now - into + bar)
+    return float(max(0.0, now - into if into <= bar / 2 else now - into + bar))
 
 
 def insert(
@@ -168,7 +168,7 @@ def _pin(live: Any, clip: Any, beats: float) -> bool:
     never moved but removed and added, and the last one that Live insists on keeping goes in the second round.
     """
     if not hasattr(clip, "add_warp_marker"):
-        return abs(clip.length - beats) < 0.01
+        return bool(abs(clip.length - beats) < 0.01)
     length_s = clip.sample_length / float(clip.sample_rate)
     wanted = [(0.0, 0.0), (length_s, beats)]
     for _ in range(2):
@@ -179,7 +179,7 @@ def _pin(live: Any, clip: Any, beats: float) -> bool:
             if not _near((seconds, beat), _markers(clip)):
                 _attempt(clip.add_warp_marker, live.Clip.WarpMarker(seconds, beat))
     end = clip.sample_to_beat_time(clip.sample_length)
-    return abs(end - beats) < 0.01 and abs(clip.sample_to_beat_time(0)) < 0.01
+    return bool(abs(end - beats) < 0.01 and abs(clip.sample_to_beat_time(0)) < 0.01)
 
 
 def _markers(clip: Any) -> list[tuple[float, float]]:

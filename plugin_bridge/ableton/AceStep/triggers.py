@@ -23,7 +23,7 @@ class Triggers:
 
     def __init__(self, script: Any, midi: list[Any]) -> None:
         self._script = script
-        self._pressed: set = set()
+        self._pressed: set[Any] = set()
         self.complaints: list[str] = []
         self._midi: dict[tuple[str, int, int], str] = {}
         self._osc = {
