@@ -143,7 +143,7 @@ def _bridges(machine: folders.Machine, home: Path) -> Iterator[Finding]:
         yield Finding(False, problem)
 
 
-def _spoken(plan: folders.Plan) -> str:
+def _spoken(plan: folders.Installation) -> str:
     """The wire version of an installed script, where it is another than ours."""
     for inside in plan.files:
         path = plan.folder / inside

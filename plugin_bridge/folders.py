@@ -38,7 +38,7 @@ list > New action > Load ReaScript: choose ACE-Step/acestep.py, and give it a ke
 
 
 @dataclass(frozen=True)
-class Plan:
+class Installation:
     """Files to bring into a folder: source → path inside `folder`."""
 
     target: str
@@ -111,7 +111,9 @@ def reaper_folder(machine: Machine) -> Path:
     return config / "REAPER" / "Scripts"
 
 
-def plans(target: str, machine: Machine, folder: Path | None = None, built: Path | None = None) -> list[Plan]:
+def plans(
+    target: str, machine: Machine, folder: Path | None = None, built: Path | None = None
+) -> list[Installation]:
     """What goes where. `folder` replaces the found one, `built` is where built plugins lie.
 
     Raises NotFound where there is no built plugin.
@@ -119,14 +121,14 @@ def plans(target: str, machine: Machine, folder: Path | None = None, built: Path
     if target == "live":
         source = HERE / "ableton" / "AceStep"
         files = {f"AceStep/{path.name}": path for path in sorted(source.glob("*.py"))}
-        return [Plan(target, folder or live_folder(machine), files, LIVE_HINT)]
+        return [Installation(target, folder or live_folder(machine), files, LIVE_HINT)]
     if target == "reaper":
         files = {"ACE-Step/acestep.py": HERE / "reaper" / "acestep.py"}
-        return [Plan(target, folder or reaper_folder(machine), files, REAPER_HINT)]
+        return [Installation(target, folder or reaper_folder(machine), files, REAPER_HINT)]
     found = _built_plugins((built,) if built else BUILT)
     places = plugin_folders(machine)
     return [
-        Plan(target, folder or places[plugin.suffix], _tree(plugin), VST_HINT if last else "")
+        Installation(target, folder or places[plugin.suffix], _tree(plugin), VST_HINT if last else "")
         for plugin, last in ((plugin, plugin == found[-1]) for plugin in found)
     ]
 

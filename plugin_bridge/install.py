@@ -12,7 +12,7 @@ from pathlib import Path
 
 from acestep import files
 from plugin_bridge.errors import AlreadyExists, BridgeError, StorageError
-from plugin_bridge.folders import Plan
+from plugin_bridge.folders import Installation
 from plugin_bridge.programs import program
 
 REMEMBERED = "installed.json"
@@ -59,7 +59,7 @@ def write_private(path: Path, data: bytes) -> None:
     files.write_whole(path, data, private=True)
 
 
-def install(plan: Plan, home: Path, dry_run: bool = False) -> list[Step]:
+def install(plan: Installation, home: Path, dry_run: bool = False) -> list[Step]:
     """Brings the plan's files to their places; all or, if one place is taken, none.
 
     Raises AlreadyExists naming the foreign files, StorageError where the folder cannot be written.
@@ -89,7 +89,7 @@ def install(plan: Plan, home: Path, dry_run: bool = False) -> list[Step]:
     return steps
 
 
-def _superseded(plan: Plan, remembered: Remembered) -> list[Step]:
+def _superseded(plan: Installation, remembered: Remembered) -> list[Step]:
     """Files of an earlier release that this one no longer has."""
     tops = {plan.folder / inside.split("/")[0] for inside in plan.files}
     wanted = {str(plan.folder / inside) for inside in plan.files}
@@ -100,7 +100,7 @@ def _superseded(plan: Plan, remembered: Remembered) -> list[Step]:
     ]
 
 
-def _carry_out(plan: Plan, steps: list[Step], remembered: Remembered) -> None:
+def _carry_out(plan: Installation, steps: list[Step], remembered: Remembered) -> None:
     sources = {plan.folder / inside: source for inside, source in plan.files.items()}
     try:
         for step in steps:
@@ -158,7 +158,7 @@ def _remove_empty(folder: Path, keep: list[Path]) -> None:
         folder = folder.parent
 
 
-def state_of(plan: Plan, home: Path) -> str:
+def state_of(plan: Installation, home: Path) -> str:
     """installed, older, changed, foreign or absent."""
     remembered = Remembered(home)
     states = set()

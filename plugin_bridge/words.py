@@ -149,7 +149,6 @@ class Status:
     osc_port: int
     memory_bytes: int
     uptime_s: float
-    adapters: tuple[str, ...]
     grpc_port: int
     captures_folder: str  # bridges may write audio here for requests to name
     folders: tuple[str, ...]  # folders that requests may name, beside the user's home

@@ -5,7 +5,6 @@ Reads no weights and imports no torch. A folder saved by diffusers' AceStepPipel
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -144,15 +143,6 @@ class Listed:
     bytes: int
     license: str
     trained_on: str
-
-
-def list_cascades() -> list[Listed]:
-    """Every cascade that is here, sized by its weight files. Unreadable ones are left out."""
-    found = []
-    for name, folder in available().items():
-        with contextlib.suppress(CheckpointError):
-            found.append(listed(name, folder))
-    return found
 
 
 def listed(name: str, folder: Path, of: Path | None = None) -> Listed:

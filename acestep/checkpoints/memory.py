@@ -56,7 +56,7 @@ class Parameters(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Plan:
+class LoadPlan:
     """What to load and how. `resident` False: stages wait in main memory and take turns on the device."""
 
     stages: tuple[str, ...]
@@ -97,7 +97,7 @@ def plan(
     free_bytes: float,
     wanted: tuple[str, ...] = (),
     int8: bool | None = None,
-) -> Plan:
+) -> LoadPlan:
     """The best that fits: all stages; else decoding in smaller windows, then taking turns, then int8, then
     fewer stages, the largest left out first.
 
@@ -123,7 +123,7 @@ def plan(
                 if needed <= free_bytes * USABLE[device] - working:
                     why = _compromises(window, resident, small_weights and int8 is None)
                     found = (*reasons, *why)
-                    return Plan(tuple(names), dtype, resident, int(needed), found, small_weights, window)
+                    return LoadPlan(tuple(names), dtype, resident, int(needed), found, small_weights, window)
         largest = max(names, key=lambda name: sizes[name].all)
         least = (shared * number + sizes[largest].bytes(number, kinds[-1])) / GB
         reasons.append(f"{largest} left out: it needs {least:.1f} GB")
@@ -145,7 +145,7 @@ def _compromises(window: int, resident: bool, int8: bool) -> list[str]:
 
 def plan_for(
     spec: CascadeSpec, device: torch.device, wanted: tuple[str, ...] = (), int8: bool | None = None
-) -> Plan:
+) -> LoadPlan:
     """The plan for a checkpoint on this machine, as it is now."""
     return plan_within(spec, device.type, lambda: free_bytes(device), wanted, int8)
 
@@ -156,14 +156,14 @@ def plan_within(
     free: Callable[[], float],
     wanted: tuple[str, ...] = (),
     int8: bool | None = None,
-) -> Plan:
+) -> LoadPlan:
     """The plan for a checkpoint on a kind of device with so much memory free, which small ones do not ask."""
     sizes, shared = {stage.name: stage_parameters(stage) for stage in spec.stages}, shared_parameters(spec)
     total = shared + sum(size.all for size in sizes.values())
     if total < SMALL:
         names = tuple(name for name in sizes if not wanted or name in wanted)
         kind = "bfloat16" if device == "cuda" else "float32"
-        return Plan(names, kind, True, 4 * total, ("small enough for any machine",), bool(int8))
+        return LoadPlan(names, kind, True, 4 * total, ("small enough for any machine",), bool(int8))
     return plan(sizes, shared, device, free(), wanted, int8)
 
 

@@ -18,7 +18,6 @@ from acestep.hearing.onsets import mono, onset_curve, pick_onsets
 from acestep.music.aim import Aim
 from acestep.music.grid import SAMPLE_RATE_HZ, Grid
 from acestep.music.key import Key
-from acestep.sound import stretcher
 from acestep.sound.audio import repair
 from acestep.sound.limiter import Level
 from acestep.sound.loudness import seam_error
@@ -102,7 +101,7 @@ class Fit:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Correction:
     """What has to change: `factor` is new length over old, `shift_s` the first bar's start in the source."""
 
     factor: float = 1.0
@@ -137,7 +136,7 @@ def fit(
     audio, _ = repair(np.atleast_2d(audio).astype(np.float32, copy=False))
     aim = Aim(grid, key, None, downbeat_s or 0.0, hints.on_bar, hints.given)
     before, found = judge(audio, sample_rate_hz, aim)
-    plan = Plan()
+    plan = Correction()
     if change and hints.given:
         plan = plan_part(before, Attacks.of(audio, sample_rate_hz), aim)
     elif change:
@@ -207,11 +206,11 @@ def plan_fit(
     key: Key | None,
     downbeat_s: float | None = None,
     in_place_s: float = IN_PLACE_S,
-) -> Plan:
+) -> Correction:
     """The smallest change that puts what was measured onto the grid and into the key."""
     semitones = transposition(before, key)
     if before.bpm is None or before.tempo_confidence < MIN_TEMPO_CONFIDENCE or before.downbeat_s is None:
-        return Plan(semitones=semitones)
+        return Correction(semitones=semitones)
     factor = before.bpm / grid.bpm
     bars = before.duration_s * before.bpm / 60 / grid.signature.quarters_per_bar
     whole = downbeat_s is None and round(bars / grid.bars) == 1 and abs(bars / grid.bars - 1) < WHOLE_LOOP
@@ -229,11 +228,11 @@ def plan_fit(
     if untouched and abs(shift_s) < in_place_s:
         shift_s = 0.0
     if not 1 / MAX_STRETCH < factor < MAX_STRETCH:
-        return Plan(semitones=semitones)
-    return Plan(factor, shift_s, semitones, whole, not before.steady)
+        return Correction(semitones=semitones)
+    return Correction(factor, shift_s, semitones, whole, not before.steady)
 
 
-def plan_part(before: Measurement, attacks: Attacks, aim: Aim) -> Plan:
+def plan_part(before: Measurement, attacks: Attacks, aim: Aim) -> Correction:
     """The smallest change that puts a part's attacks onto the beats of its context, and the part into the
     key.
 
@@ -252,7 +251,7 @@ def plan_part(before: Measurement, attacks: Attacks, aim: Aim) -> Plan:
     late_s = replace(attacks, starts_s=attacks.starts_s * factor).lateness_s(grid, aim.downbeat_s) or 0.0
     if abs(late_s) < BODY_IN_PLACE_S:
         late_s = 0.0
-    return Plan(factor, late_s / factor, transposition(before, aim.key))
+    return Correction(factor, late_s / factor, transposition(before, aim.key))
 
 
 def transposition(before: Measurement, key: Key | None) -> float:
@@ -314,7 +313,7 @@ def _carry_out(
     sample_rate_hz: int,
     grid: Grid,
     before: Measurement,
-    plan: Plan,
+    plan: Correction,
 ) -> tuple[np.ndarray, list[str]]:
     """The changed clip, exactly as long as the grid, and what was done in words."""
     length = grid.samples(sample_rate_hz)
@@ -346,7 +345,7 @@ def _carry_out(
     return clip, changes
 
 
-def _stretched(audio: np.ndarray, sample_rate_hz: int, plan: Plan) -> np.ndarray:
+def _stretched(audio: np.ndarray, sample_rate_hz: int, plan: Correction) -> np.ndarray:
     result = stretch(audio, sample_rate_hz, plan.factor, plan.semitones, loop=plan.whole_loop)
     onsets = pick_onsets(onset_curve(mono(audio), sample_rate_hz))
     if plan.semitones:
@@ -358,7 +357,7 @@ def _stretched(audio: np.ndarray, sample_rate_hz: int, plan: Plan) -> np.ndarray
 
 
 def _straightened(
-    audio: np.ndarray, lead_s: float, sample_rate_hz: int, grid: Grid, before: Measurement, plan: Plan
+    audio: np.ndarray, lead_s: float, sample_rate_hz: int, grid: Grid, before: Measurement, plan: Correction
 ) -> tuple[np.ndarray, int]:
     """Every beat put where the grid has it, and where the first bar starts then."""
     beats = np.array(before.beats_s) + lead_s
@@ -381,12 +380,8 @@ def _exact(audio: np.ndarray, length: int) -> np.ndarray:
     return np.pad(audio, ((0, 0), (0, missing)), mode="wrap") if missing > 0 else audio[:, :length]
 
 
-def warm_up(*, own_process: bool = False) -> None:
-    """Loads every library a measurement needs, so that the first clip is as fast as the next.
-
-    With `own_process` the stretcher gets a process of its own: other threads are never held up by it.
-    """
-    stretcher.child.wanted = own_process
+def warm_up() -> None:
+    """Loads every library a measurement needs, so that the first clip is as fast as the next."""
     fade = np.linspace(0.3, 0, 1200, dtype=np.float32)
     hit = np.random.default_rng(0).standard_normal((2, 1200)).astype(np.float32) * fade
     loop = np.pad(hit, ((0, 0), (0, 22_800)))

@@ -4,7 +4,6 @@ import numpy as np
 
 from acestep.hearing.onsets import OnsetCurve
 
-METERS = (2, 3, 4, 6)
 MIN_MARGIN = 0.05
 
 

@@ -73,7 +73,7 @@ class Stage:
         self.timbre_token = timbre_token
         self.int8_error: float | None = None  # of the velocity, relative; None: not quantised
         self.adapted: tuple[tuple[str, float], ...] = ()  # active adapters and scales; see `adapters`
-        self._timbres, self._states, self._branches = Recent(8), Recent(8), Recent(6)
+        self._timbres, self._branches = Recent(8), Recent(6)
         self._ropes = Recent(8)
 
     @property
@@ -122,7 +122,7 @@ class Stage:
 
     def forget(self) -> None:
         """Drop everything that was computed from the weights."""
-        for cache in (self._timbres, self._states, self._branches, self._ropes):
+        for cache in (self._timbres, self._branches, self._ropes):
             cache.clear()
 
     def forget_conditions(self) -> None:

@@ -95,10 +95,6 @@ class Key:
         """The same key in the spelling with the fewer accidentals: Bb major, but F# minor."""
         return Key(self.tonic, self.mode, USUAL_FLATS[self.mode].get(self.tonic, ""))
 
-    def semitones_to(self, other: "Key") -> int:
-        """Shortest transposition from this tonic to the other's, −5 … +6 semitones."""
-        return (other.tonic - self.tonic + 5) % 12 - 5
-
     @property
     def short(self) -> str:
         """For file names: `F#m`, `C`."""

@@ -7,14 +7,12 @@ rises evenly in quarters (a ramp).
 import math
 from bisect import bisect_right
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from acestep.console.spelling import tempo_points
 from acestep.errors import InvalidRequest
 from acestep.music.grid import BPM_RANGE, SAMPLE_RATE_HZ, Signature
 
-MAX_MIDI_BYTES = 16 << 20
 MAX_POINTS = 10_000
 WIDE_BPM = (BPM_RANGE[0] / 4, BPM_RANGE[1] * 4)  # what a map may contain on the way
 
@@ -72,30 +70,6 @@ class TempoMap:
     def to_list(self) -> list[list[Any]]:
         """Plain JSON values; `parse` gives the same map back."""
         return [[point.quarters, point.bpm, point.ramp] for point in self.points]
-
-    @classmethod
-    def constant(cls, bpm: float) -> "TempoMap":
-        """One tempo throughout."""
-        return cls((TempoPoint(0.0, bpm),))
-
-    @classmethod
-    def from_midi(cls, path: str | Path) -> "TempoMap":
-        """The set_tempo events of a MIDI file. Raises InvalidRequest if it is not a MIDI file."""
-        import mido
-
-        file = Path(path)
-        try:
-            if file.stat().st_size > MAX_MIDI_BYTES:
-                raise InvalidRequest(f"{file} is too large for a MIDI file")
-            midi = mido.MidiFile(file)
-            ticks, found = 0, {0.0: 120.0}
-            for message in mido.merge_tracks(midi.tracks):
-                ticks += message.time
-                if message.type == "set_tempo":
-                    found[ticks / midi.ticks_per_beat] = mido.tempo2bpm(message.tempo)
-        except (OSError, EOFError, ValueError, KeyError, IndexError, ZeroDivisionError) as error:
-            raise InvalidRequest(f"{file} is not a MIDI file: {error}") from error
-        return cls(tuple(TempoPoint(at, bpm) for at, bpm in sorted(found.items())))
 
     def bpm_at(self, quarters: float) -> float:
         """The tempo at a position."""

@@ -5,8 +5,6 @@ Audio is [C, N] float32; `factor` is new length over old.
 
 import numpy as np
 
-from acestep.sound import stretcher
-
 PAD_S = 0.25  # context on both sides, so that edges are as good as the middle
 ATTACK_S = 0.045  # kept from the original behind every onset …
 TRANSPOSED_ATTACK_S = 0.012  # … when its pitch changes: too short to hear another pitch in
@@ -35,7 +33,16 @@ def stretch(
 
 
 def _signalsmith(audio: np.ndarray, sample_rate_hz: int, factor: float, semitones: float) -> np.ndarray:
-    return stretcher.child.process(audio, sample_rate_hz, factor, semitones, SEED)
+    """Stretched and transposed [C, ≈ N · factor]; always the same for the same input."""
+    from python_stretch.Signalsmith import Stretch
+
+    stretcher = Stretch(SEED)
+    stretcher.preset(audio.shape[0], sample_rate_hz)
+    stretcher.setTimeFactor(1 / factor)
+    if semitones:
+        stretcher.setTransposeSemitones(semitones, 8000 / sample_rate_hz)
+    writable = np.require(audio, np.float32, ["C", "W"])  # the binding refuses what it may not write
+    return np.asarray(stretcher.process(writable))
 
 
 def paste_attacks(

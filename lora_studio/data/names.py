@@ -29,7 +29,6 @@ STEM_WORDS: dict[str, tuple[str, ...]] = {
     "mix": ("mix", "mixdown", "master", "full", "fullmix", "mixture"),
 }
 _STEM_OF = {word: stem for stem, words in STEM_WORDS.items() for word in words}
-PERCUSSIVE = ("drums", "percussion", "fx")
 
 _SEPARATOR = r"[\s_\-.,()\[\]]+"
 _BPM = re.compile(

@@ -138,7 +138,6 @@ def _same(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
-OWN_NAMES = ("dataset.json", "dataset.studio.json")  # the second where the first is somebody else's
 MANIFESTS = (
     "dataset.studio.json",
     "dataset.json",

@@ -49,7 +49,7 @@ class Tick:
 
 
 @dataclass(frozen=True)
-class StagePlan:
+class TrainingPlan:
     """What one stage's training needs to know beyond the configuration."""
 
     levels: NoiseLevels
@@ -74,7 +74,7 @@ class StageRun:
         stage: Stage,
         library: ExampleSet,
         config: TrainConfig,
-        plan: StagePlan,
+        plan: TrainingPlan,
         folder: Path,
         accelerator: Any,
     ) -> None:

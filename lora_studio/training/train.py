@@ -39,7 +39,7 @@ from lora_studio.training import finishing, planning, results
 from lora_studio.training.finishing import Run
 from lora_studio.training.listening import OnStage, hold
 from lora_studio.training.planning import ENCODED, LOOKED_AT, Budget, agreed, left_out, levels_for
-from lora_studio.training.stage_run import StagePlan, StageRun, Tick
+from lora_studio.training.stage_run import StageRun, Tick, TrainingPlan
 
 OnTick = Callable[[Tick], None]
 
@@ -284,7 +284,7 @@ def _train_stage(
     )  # fmt: skip
 
 
-def _plan(run: Run, stage: Stage, ends: float) -> StagePlan:
+def _plan(run: Run, stage: Stage, ends: float) -> TrainingPlan:
     """What "auto" and None mean for this stage, which is to be over at `ends`; budgets are shared evenly."""
     config, spec = run.config, run.cascade.spec
     way = {leg.stage: leg.sigmas for leg in legs(spec.plans())}
@@ -311,7 +311,7 @@ def _plan(run: Run, stage: Stage, ends: float) -> StagePlan:
         run.accelerator.num_processes,
         half,
     )
-    return StagePlan(
+    return TrainingPlan(
         levels=levels,
         condition_dropout=dropout,
         batch_size=chosen.batch_size,

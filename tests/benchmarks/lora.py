@@ -32,7 +32,7 @@ from lora_studio.data.preparing import prepare
 from lora_studio.data.segments import Limits
 from lora_studio.data.sound import read_piece
 from lora_studio.training.planning import NoiseLevels, levels_for
-from lora_studio.training.stage_run import StagePlan, StageRun, fixed_pairs, velocity_loss
+from lora_studio.training.stage_run import StageRun, TrainingPlan, fixed_pairs, velocity_loss
 from lora_studio.training.train import train
 from tests.benchmarks.agreement import must_agree
 from tests.benchmarks.lora_style import write_style
@@ -209,7 +209,7 @@ def _begun(stage: Any, library: ExampleSet, config: TrainConfig, folder: Path, h
     """A run before its first step."""
     from accelerate import Accelerator
 
-    plan = StagePlan(
+    plan = TrainingPlan(
         NoiseLevels("logit_normal"),
         0.0,
         BATCH,

@@ -109,14 +109,14 @@ def test_what_is_installed_can_be_taken_away_without_a_trace(home: Path) -> None
     assert json.loads((home / "installed.json").read_text()) == {}
 
 
-def plan(tmp_path: Path, **contents: str) -> folders.Plan:
+def plan(tmp_path: Path, **contents: str) -> folders.Installation:
     source = tmp_path / "source"
     source.mkdir(exist_ok=True)
     files = {}
     for name, text in contents.items():
         (source / name).write_text(text)
         files[f"AceStep/{name}"] = source / name
-    return folders.Plan("live", tmp_path / "scripts", files, "")
+    return folders.Installation("live", tmp_path / "scripts", files, "")
 
 
 def test_a_newer_release_replaces_ours_and_removes_what_it_no_longer_has(home: Path, tmp_path: Path) -> None:

@@ -44,7 +44,6 @@ function drawDaemon({ up, message, status, own, address, local, page_version }) 
       ["address", `${address} (gRPC)${status.osc_port ? `, OSC port ${status.osc_port}` : ""}`],
       ["queue", `${status.queued} waiting`],
       ["loaded", status.cascade || "nothing yet"],
-      ["adapters", status.adapters.join(", ")],
       ["device", status.device],
       ["memory", bytes(status.memory_bytes)],
       ["up for", seconds(status.uptime_s)],

@@ -259,7 +259,7 @@ class GetStatusRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class Status(_message.Message):
-    __slots__ = ("version", "wire_version", "cascade", "device", "queued", "running_job", "samples_folder", "home", "osc_port", "memory_bytes", "uptime_s", "adapters", "grpc_port", "captures_folder", "folders", "loaded")
+    __slots__ = ("version", "wire_version", "cascade", "device", "queued", "running_job", "samples_folder", "home", "osc_port", "memory_bytes", "uptime_s", "grpc_port", "captures_folder", "folders", "loaded")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     WIRE_VERSION_FIELD_NUMBER: _ClassVar[int]
     CASCADE_FIELD_NUMBER: _ClassVar[int]
@@ -271,7 +271,6 @@ class Status(_message.Message):
     OSC_PORT_FIELD_NUMBER: _ClassVar[int]
     MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
     UPTIME_S_FIELD_NUMBER: _ClassVar[int]
-    ADAPTERS_FIELD_NUMBER: _ClassVar[int]
     GRPC_PORT_FIELD_NUMBER: _ClassVar[int]
     CAPTURES_FOLDER_FIELD_NUMBER: _ClassVar[int]
     FOLDERS_FIELD_NUMBER: _ClassVar[int]
@@ -287,12 +286,11 @@ class Status(_message.Message):
     osc_port: int
     memory_bytes: int
     uptime_s: float
-    adapters: _containers.RepeatedScalarFieldContainer[str]
     grpc_port: int
     captures_folder: str
     folders: _containers.RepeatedScalarFieldContainer[str]
     loaded: bool
-    def __init__(self, version: _Optional[str] = ..., wire_version: _Optional[str] = ..., cascade: _Optional[str] = ..., device: _Optional[str] = ..., queued: _Optional[int] = ..., running_job: _Optional[str] = ..., samples_folder: _Optional[str] = ..., home: _Optional[str] = ..., osc_port: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., uptime_s: _Optional[float] = ..., adapters: _Optional[_Iterable[str]] = ..., grpc_port: _Optional[int] = ..., captures_folder: _Optional[str] = ..., folders: _Optional[_Iterable[str]] = ..., loaded: _Optional[bool] = ...) -> None: ...
+    def __init__(self, version: _Optional[str] = ..., wire_version: _Optional[str] = ..., cascade: _Optional[str] = ..., device: _Optional[str] = ..., queued: _Optional[int] = ..., running_job: _Optional[str] = ..., samples_folder: _Optional[str] = ..., home: _Optional[str] = ..., osc_port: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., uptime_s: _Optional[float] = ..., grpc_port: _Optional[int] = ..., captures_folder: _Optional[str] = ..., folders: _Optional[_Iterable[str]] = ..., loaded: _Optional[bool] = ...) -> None: ...
 
 class ListJobsRequest(_message.Message):
     __slots__ = ("limit",)

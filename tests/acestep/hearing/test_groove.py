@@ -45,7 +45,7 @@ def test_what_follows_the_map_is_measured_as_such_and_what_does_not_as_off():
 def test_a_clip_that_follows_already_is_untouched():
     grid = Grid(100.0, bars=2)
     loop = drums(grid)
-    assert follow(loop, grid, TempoMap.constant(100.0)) is loop
+    assert follow(loop, grid, TempoMap.parse([(0, 100)])) is loop
 
 
 def test_music_on_a_map_is_brought_back_to_one_tempo():

@@ -374,18 +374,21 @@ def test_cascades_in_home_are_found_by_name(folder, tmp_path, monkeypatch):
 
 
 def test_cascades_that_are_here_are_listed_with_their_size(folder, cascade, tmp_path, monkeypatch):
-    from acestep.checkpoints.checkpoint import list_cascades
+    from acestep.checkpoints.checkpoint import available, listed
+    from acestep.errors import CheckpointError
 
     monkeypatch.setenv("ACESTEP_HOME", str(tmp_path))
     variant(folder, tmp_path / "cascades" / "mine", name="mine")
     (tmp_path / "cascades" / "broken").mkdir()
     (tmp_path / "cascades" / "broken" / "cascade.json").write_text("{}")
-    listed = {entry.name: entry for entry in list_cascades()}
-    assert "broken" not in listed
-    assert listed["mine"].stages == ("l", "m", "s")
+    here = available()
+    with pytest.raises(CheckpointError):
+        listed("broken", here["broken"])
+    mine = listed("mine", here["mine"])
+    assert mine.stages == ("l", "m", "s")
     stages = [part for stage in cascade.stages.values() for part in stage.parts().values()]
     counted = sum(w.numel() for part in stages for w in part.parameters())
-    assert counted < listed["mine"].parameters < listed["mine"].bytes
+    assert counted < mine.parameters < mine.bytes
 
 
 def test_before_anything_is_measured_no_time_is_promised(folder):

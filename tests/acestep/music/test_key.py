@@ -66,13 +66,6 @@ def test_a_relative_key_has_the_same_notes(key):
     assert key.relative.relative == key
 
 
-@given(keys, keys)
-def test_the_shortest_way_leads_to_the_other_tonic(one, other):
-    step = one.semitones_to(other)
-    assert -5 <= step <= 6
-    assert (one.tonic + step) % 12 == other.tonic
-
-
 @given(keys)
 def test_a_scale_has_seven_notes_and_begins_with_its_tonic(key):
     assert key.pitch_classes[0] == key.tonic

@@ -3,7 +3,6 @@
 import json
 import math
 
-import mido
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,7 +16,7 @@ RAMP = TempoMap((TempoPoint(0, 100, ramp=True), TempoPoint(16, 120), TempoPoint(
 
 
 def test_steps_and_ramps_take_the_time_they_take():
-    assert TempoMap.constant(120).seconds(8) == pytest.approx(4.0)
+    assert TempoMap.parse([(0, 120)]).seconds(8) == pytest.approx(4.0)
     assert RAMP.seconds(16) == pytest.approx(16 / 20 * 60 * math.log(120 / 100))
     assert RAMP.seconds(24) - RAMP.seconds(16) == pytest.approx(8 * 60 / 120)
     assert RAMP.seconds(30) - RAMP.seconds(24) == pytest.approx(6 * 60 / 90)
@@ -50,28 +49,12 @@ def test_a_map_survives_json():
 
 def test_lengths_are_exact_and_the_mean_tempo_has_the_same_length():
     four = Signature(4, 4)
-    assert TempoMap.constant(127.37).samples(four, 4) == Grid(127.37, four, 4).samples()
+    assert TempoMap.parse([(0, 127.37)]).samples(four, 4) == Grid(127.37, four, 4).samples()
     mean = RAMP.mean_bpm(four, 6)
     assert Grid(mean, four, 6).duration_s == pytest.approx(RAMP.seconds(24))
 
 
-def test_a_midi_file_gives_its_tempi(tmp_path):
-    track = mido.MidiTrack()
-    track.append(mido.MetaMessage("set_tempo", tempo=mido.bpm2tempo(90), time=0))
-    track.append(mido.MetaMessage("set_tempo", tempo=mido.bpm2tempo(140), time=480 * 8))
-    midi = mido.MidiFile(ticks_per_beat=480)
-    midi.tracks.append(track)
-    midi.save(tmp_path / "a.mid")
-    found = TempoMap.from_midi(tmp_path / "a.mid")
-    assert [point.quarters for point in found.points] == [0, 8]
-    assert [point.bpm for point in found.points] == pytest.approx([90, 140], rel=1e-4)
-
-
-def test_what_is_no_map_is_refused(tmp_path):
-    (tmp_path / "a.mid").write_bytes(b"not midi")
-    for path in (tmp_path / "a.mid", tmp_path / "gone.mid"):
-        with pytest.raises(InvalidRequest, match="not a MIDI file"):
-            TempoMap.from_midi(path)
+def test_what_is_no_map_is_refused():
     for points in ((), (TempoPoint(1, 120),), (TempoPoint(0, math.nan),), (TempoPoint(0, 1e6),)):
         with pytest.raises(InvalidRequest):
             TempoMap(points)

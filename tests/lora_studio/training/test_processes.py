@@ -81,13 +81,13 @@ from lora_studio.config import TrainConfig
 from lora_studio.data.examples import ExampleSet
 from lora_studio.training.planning import NoiseLevels
 from lora_studio.data.preparing import prepare
-from lora_studio.training.stage_run import StagePlan, StageRun
+from lora_studio.training.stage_run import TrainingPlan, StageRun
 base, loops, folder, cache = sys.argv[1:]
 library = ExampleSet(Cascade.load(base, device="cpu"), prepare(Path(loops)), Path(cache))
 library.fill()
 settings = TrainConfig(data=loops, name="t", rank=2, steps=40, validate_every=7, validation_pairs=4,
                        save_every_s=0.0, patience=None)
-plan = StagePlan(NoiseLevels("logit_normal"), 0.15, 2, False, None, None, 40, identity="x")
+plan = TrainingPlan(NoiseLevels("logit_normal"), 0.15, 2, False, None, None, 40, identity="x")
 run = StageRun(library.cascade.stages["l"], library, settings, plan, Path(folder), Accelerator(cpu=True))
 run.train(on_tick=lambda tick: print(tick.step, flush=True))
 """

@@ -28,7 +28,7 @@ from lora_studio.data.sound import read_piece
 from lora_studio.training import checkpoints, planning
 from lora_studio.training.checkpoints import RunState
 from lora_studio.training.planning import NoiseLevels, levels_for
-from lora_studio.training.stage_run import StagePlan, StageRun, rate_at, rate_for
+from lora_studio.training.stage_run import StageRun, TrainingPlan, rate_at, rate_for
 from lora_studio.training.train import train
 from tests.support.closeness import assert_close, rounding
 from tests.support.lora_material import assert_same, pulse, tiny_base, tiny_loops, write
@@ -64,7 +64,7 @@ def stage_run(library: ExampleSet, folder: Path, half: bool = False, **changes: 
     from accelerate import Accelerator
 
     settings = config(**changes)
-    plan = StagePlan(
+    plan = TrainingPlan(
         NoiseLevels("logit_normal"),
         0.15,
         2,
