@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 class _Placed:
     """One adapter's update of one layer, on the layer's device."""
 
-    update: Any
+    update: Update
     factors: dict[float, Tensor] = field(default_factory=dict)  # DoRA's lengths over the weight's, by scale
 
 

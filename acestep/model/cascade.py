@@ -9,7 +9,7 @@ Shapes: B takes, T latent frames, C latent channels, N samples.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from acestep.adapters.files import adapters_folder
 from acestep.checkpoints import checkpoint, fingerprint, memory
@@ -33,6 +33,7 @@ from acestep.request import GenerateRequest
 
 __all__ = ["Cascade", "Progress", "Take"]
 
+OnAudio = Callable[[int, int, NDArray[np.float32]], None]  # take, first sample, audio [2, n]
 log = logging.getLogger(__name__)
 
 
@@ -105,7 +106,7 @@ class Cascade(Loaded):
         log.info(notes[-1])
         waiting = place if chosen.resident else torch.device("cpu")
         parts = loading.load_parts(spec, chosen.stages, place, dtype, waiting, chosen.int8)
-        if hasattr(parts[2], "window"):
+        if parts[2].window is not None:
             parts[2].window = chosen.decode_window
         cascade = cls(*parts, device=place, resident=chosen.resident)
         cascade._remember_files(before)
@@ -141,7 +142,7 @@ class Cascade(Loaded):
         requests: GenerateRequest | Sequence[GenerateRequest],
         *,
         on_progress: Callable[[Progress], None] | None = None,
-        on_audio: Callable[[int, int, NDArray[np.float32]], None] | None = None,
+        on_audio: OnAudio | None = None,
         cancelled: Callable[[], bool] | None = None,
         plan: SongPlan | None = None,
     ) -> list[Take]:
@@ -192,7 +193,7 @@ class Cascade(Loaded):
         """Take an adapter out; what is left is bit-identical to never having loaded it."""
         self.adapters.unload(name)
 
-    def _takes(self, song: Song, pace: Pace, on_audio: Any, first_index: int) -> list[Take]:
+    def _takes(self, song: Song, pace: Pace, on_audio: OnAudio | None, first_index: int) -> list[Take]:
         """All takes of a song by one plan: where memory runs out, it is begun anew with a smaller one."""
         while True:
             try:
@@ -203,7 +204,7 @@ class Cascade(Loaded):
                 error.with_traceback(None)  # its frames hold the tensors that did not fit
             step_down(self, song)
 
-    def _by_plan(self, song: Song, pace: Pace, on_audio: Any, first_index: int) -> list[Take]:
+    def _by_plan(self, song: Song, pace: Pace, on_audio: OnAudio | None, first_index: int) -> list[Take]:
         takes: list[Take] = []
         for done in range(0, song.request.takes, song.plan.takes_at_once):
             batch = range(done, min(done + song.plan.takes_at_once, song.request.takes))
@@ -229,7 +230,7 @@ class Cascade(Loaded):
         return takes
 
     def _decode(
-        self, song: Song, latents: Tensor, pace: Pace, on_audio: Any, first_index: int
+        self, song: Song, latents: Tensor, pace: Pace, on_audio: OnAudio | None, first_index: int
     ) -> tuple[NDArray[np.float32], int]:
         """Latents [B, T, C] → audio [B, 2, N], window by window, and how many samples of it lead in.
 
@@ -239,7 +240,8 @@ class Cascade(Loaded):
         lead = latents[:, song.ending()]
         ahead = round(lead.shape[1] * self.codec.sample_rate_hz / self.codec.latent_rate_hz)
         pieces, at = [], -ahead
-        for piece in _windows_of(self.codec, torch.cat([lead, latents], dim=1), song.plan.window):
+        whole = torch.cat([lead, latents], dim=1)
+        for piece in self.codec.decode_windows(whole, song.plan.window):
             audio = piece.float().cpu().numpy()
             pieces.append(audio)
             heard = audio[..., max(0, -at) :]
@@ -251,10 +253,5 @@ class Cascade(Loaded):
         return np.concatenate(pieces, axis=-1), ahead
 
 
-def _size(model: Any) -> float:
+def _size(model: nn.Module) -> float:
     return float(sum(weight.numel() for weight in model.parameters()))
-
-
-def _windows_of(codec: Any, latents: Tensor, window: int | None) -> Iterator[Tensor]:
-    with torch.inference_mode():
-        yield from codec.decode_windows(latents) if window is None else codec.decode_windows(latents, window)

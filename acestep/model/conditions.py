@@ -9,12 +9,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from acestep.errors import CheckpointError
+from acestep.model.modules import (
+    AudioDetokenizer,
+    AudioTokenizer,
+    ConditionEncoder,
+    TextEncoder,
+    TimbreEncoder,
+    Tokenizer,
+)
 from acestep.music.grid import Grid
 from acestep.music.key import Key
 
@@ -83,7 +90,7 @@ def lyric_text(lyrics: str, language: str = "en") -> str:
     return LYRICS_TEMPLATE.format(language=language, lyrics=lyrics)
 
 
-def token_ids(tokenizer: Any, text: str, limit: int) -> tuple[Tensor, int]:
+def token_ids(tokenizer: Tokenizer, text: str, limit: int) -> tuple[Tensor, int]:
     """Token ids [1, L] of a text, at most `limit`, and how many were cut off."""
     ids = tokenizer(text, verbose=False)["input_ids"]
     lost = max(0, len(ids) - limit)
@@ -92,7 +99,7 @@ def token_ids(tokenizer: Any, text: str, limit: int) -> tuple[Tensor, int]:
     return torch.tensor([ids], dtype=torch.long), lost
 
 
-def shortened_caption(tokenizer: Any, caption: str, metadata: str, task: str, template: str) -> str:
+def shortened_caption(tokenizer: Tokenizer, caption: str, metadata: str, task: str, template: str) -> str:
     """The caption cut so that the whole prompt fits MAX_TEXT_TOKENS: the metadata behind it is never lost."""
     low, high = 0, len(caption)
     while low < high:  # longest prefix that fits, by bisection
@@ -106,7 +113,7 @@ def shortened_caption(tokenizer: Any, caption: str, metadata: str, task: str, te
 
 
 @torch.no_grad()
-def encode_words(tokenizer: Any, text_encoder: Any, text: str, lyrics: str) -> Words:
+def encode_words(tokenizer: Tokenizer, text_encoder: TextEncoder, text: str, lyrics: str) -> Words:
     """Embeddings of one prompt and its lyrics: the text in context, the lyrics as looked-up tokens."""
     device = next(text_encoder.parameters()).device
     text_ids = token_ids(tokenizer, text, MAX_TEXT_TOKENS)[0].to(device)
@@ -133,7 +140,9 @@ def silence(silence_latent: Tensor, frames: int, first: int = 0) -> Tensor:
     return silence_latent.repeat(1, repeats, 1)[:, first : first + frames]
 
 
-def timbre_embedding(condition_encoder: Any, reference_latents: Tensor, token: bool = False) -> Tensor:
+def timbre_embedding(
+    condition_encoder: ConditionEncoder, reference_latents: Tensor, token: bool = False
+) -> Tensor:
     """Timbre of reference latents [1, T, C] → [1, 1, D].
 
     `token` puts the encoder's learnt special token in front and reads that, as ACE-Step's own XL code does;
@@ -150,13 +159,13 @@ def timbre_embedding(condition_encoder: Any, reference_latents: Tensor, token: b
 class _prepended:  # noqa: N801 (a context manager, used like a function)
     """While open, the timbre encoder's input embedding puts its special token in front."""
 
-    def __init__(self, encoder: Any) -> None:
+    def __init__(self, encoder: TimbreEncoder) -> None:
         self.encoder = encoder
 
     def __enter__(self) -> None:
         token = self.encoder.special_token
 
-        def prepend(_module: Any, _args: Any, frames: Tensor) -> Tensor:
+        def prepend(_module: nn.Module, _given: object, frames: Tensor) -> Tensor:
             return torch.cat([token.to(frames).expand(frames.shape[0], -1, -1), frames], dim=1)
 
         self.handle = self.encoder.embed_tokens.register_forward_hook(prepend)
@@ -165,7 +174,7 @@ class _prepended:  # noqa: N801 (a context manager, used like a function)
         self.handle.remove()
 
 
-def condition_states(condition_encoder: Any, words: Words, timbre: Tensor) -> Tensor:
+def condition_states(condition_encoder: ConditionEncoder, words: Words, timbre: Tensor) -> Tensor:
     """What the DiT's cross-attention reads, [B, L, D]: lyrics, timbre [B, 1, D], then text."""
     text = condition_encoder.text_projector(words.text)
     mask = torch.ones(words.lyrics.shape[:2], dtype=torch.bool, device=words.lyrics.device)
@@ -173,7 +182,7 @@ def condition_states(condition_encoder: Any, words: Words, timbre: Tensor) -> Te
     return torch.cat([lyrics, timbre.expand(lyrics.shape[0], -1, -1), text], dim=1)
 
 
-def null_states(condition_encoder: Any) -> Tensor:
+def null_states(condition_encoder: ConditionEncoder) -> Tensor:
     """The learnt "no condition" [1, 1, D]; attending to it once equals attending to any number of copies."""
     null = getattr(condition_encoder, "null_condition_emb", None)
     if null is None:
@@ -201,7 +210,9 @@ def context_latents(source: Tensor, mask: Tensor, guide: Tensor | None = None) -
 
 
 @torch.no_grad()
-def semantic_latents(tokenizer: Any, detokenizer: Any, source: Tensor, silence_latent: Tensor) -> Tensor:
+def semantic_latents(
+    tokenizer: AudioTokenizer, detokenizer: AudioDetokenizer, source: Tensor, silence_latent: Tensor
+) -> Tensor:
     """Source latents [B, T, C] through the 5 Hz semantic tokens and back: melody and rhythm, little sound."""
     quantized, _ = tokenizer.tokenize(source, silence_latent)
     return detokenizer(quantized.to(source))[:, : source.shape[1]].contiguous()

@@ -5,8 +5,7 @@ Shapes: T latent frames, C latent channels, N samples.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Hashable
 
 import numpy as np
 import torch
@@ -17,7 +16,9 @@ from acestep.checkpoints import fingerprint
 from acestep.checkpoints.checkpoint import CascadeSpec
 from acestep.model import conditions
 from acestep.model.adapters import Adapters
+from acestep.model.codec.base import Codec
 from acestep.model.conditions import Words
+from acestep.model.modules import TextEncoder, Tokenizer
 from acestep.model.planner import Planner
 from acestep.model.stage import Recent, Stage
 
@@ -29,9 +30,9 @@ class Loaded:
         self,
         spec: CascadeSpec,
         stages: dict[str, Stage],
-        codec: Any,
-        text_encoder: Any,
-        tokenizer: Any,
+        codec: Codec,
+        text_encoder: TextEncoder,
+        tokenizer: Tokenizer,
         device: torch.device | None = None,
         resident: bool = True,
     ) -> None:
@@ -47,7 +48,8 @@ class Loaded:
         self.adapters = Adapters(stages)
         self.files: dict[str, str] = {}  # hashes of the files that were loaded, by their paths in the folder
         self._stamps: dict[str, fingerprint.Stamp] = {}
-        self._words, self._references = Recent(32), Recent(4)
+        self._words = Recent[Words](32)
+        self._references = Recent[Tensor](4)
 
     def bring(self, stage: Stage, resident: bool = True) -> None:
         """Have a stage on the device; where stages take turns, the others make room first."""
@@ -67,7 +69,7 @@ class Loaded:
             (text, lyrics), lambda: conditions.encode_words(self.tokenizer, self.text_encoder, text, lyrics)
         )
 
-    def encode_reference(self, key: Any, audio: Callable[[], NDArray[np.float32]]) -> Tensor:
+    def encode_reference(self, key: Hashable, audio: Callable[[], NDArray[np.float32]]) -> Tensor:
         """Reference audio → latents its timbre is read from [1, T, C]; the last few are kept under `key`."""
 
         def encode() -> Tensor:

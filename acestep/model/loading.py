@@ -15,7 +15,8 @@ import torch
 from acestep.checkpoints.checkpoint import CascadeSpec, StageSpec, stage_names
 from acestep.checkpoints.weights import BROKEN_FILES
 from acestep.errors import CheckpointError, InvalidRequest, NotFound
-from acestep.model.codec.base import load_codec, silence_of
+from acestep.model.codec.base import Codec, load_codec, silence_of
+from acestep.model.modules import TextEncoder, Tokenizer
 from acestep.model.quantise import quantise
 from acestep.model.stage import Stage
 
@@ -63,7 +64,7 @@ def load_parts(
     dtype: torch.dtype | None = None,
     waiting: torch.device | None = None,
     int8: bool = False,
-) -> tuple[CascadeSpec, dict[str, Stage], Any, Any, Any]:
+) -> tuple[CascadeSpec, dict[str, Stage], Codec, TextEncoder, Tokenizer]:
     """(spec, stages by name, codec, text encoder, tokenizer) of the chosen stages, on the device.
 
     `waiting` is where stages are put instead, if they take turns; `int8` makes their transformers' weights
@@ -73,13 +74,10 @@ def load_parts(
     with _quiet():
         text_encoder = _load_text_encoder(spec.text_encoder, kind).to(place)
         tokenizer = _load_tokenizer(spec.tokenizer)
-        codec: Any = load_codec(spec.codec)
-        if hasattr(codec, "to"):
-            codec.to(place)
-        if place.type == "cpu" and hasattr(codec, "autoencoder"):
-            from acestep.model.codec.oobleck import quicken
-
-            quicken(codec.autoencoder.decoder)
+        codec = load_codec(spec.codec)
+        codec.to(place)
+        if place.type == "cpu":
+            codec.for_playing()
         silence = functools.cache(lambda: silence_of(codec, place))
         stages = {
             stage.name: load_stage(stage, silence, waiting or place, kind, int8)

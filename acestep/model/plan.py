@@ -60,7 +60,7 @@ def plan_song(cascade: Loaded, request: GenerateRequest) -> SongPlan:
         stages=_running(cascade, tuple(request.stages) or tuple(cascade.stages), request.steps),
         dtype=dtype,
         int8=int8,
-        window=getattr(cascade.codec, "window", None),
+        window=cascade.codec.window,
         takes_at_once=ROWS_AT_ONCE.get(cascade.device.type, 4),
         resident=cascade.resident,
         device=cascade.device.type,

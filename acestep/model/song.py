@@ -223,8 +223,7 @@ class Song:
         if self._source is None:
             assert self.context is not None
             audio = torch.from_numpy(self.context)[None].to(self.cascade.device)
-            codec, window = self.cascade.codec, self.plan.window
-            self._source = codec.encode(audio) if window is None else codec.encode(audio, window)
+            self._source = self.cascade.codec.encode(audio, self.plan.window)
         return self._source
 
     def _stage(self, leg: Leg) -> Stage:

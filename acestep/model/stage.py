@@ -10,27 +10,40 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Generic, TypeVar
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from acestep.errors import Cancelled, Unsupported
 from acestep.model import conditions
 from acestep.model.conditions import Words
+from acestep.model.modules import (
+    Attention,
+    AudioDetokenizer,
+    AudioTokenizer,
+    Block,
+    ConditionEncoder,
+    Norm,
+    Rope,
+    Transformer,
+)
 
 BANDED_FROM_WINDOWS = 4  # sliding attention is cut into blocks from this many windows on
 
 
-class Recent:
+Kept = TypeVar("Kept")
+
+
+class Recent(Generic[Kept]):
     """The last few results by key. Computing one again gives the same, so any of them may be forgotten."""
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self._results: OrderedDict[Hashable, Any] = OrderedDict()
+        self._results: OrderedDict[Hashable, Kept] = OrderedDict()
 
-    def get(self, key: Hashable, compute: Callable[[], Any]) -> Any:
+    def get(self, key: Hashable, compute: Callable[[], Kept]) -> Kept:
         """The result kept for `key`, or a newly computed one."""
         if key not in self._results:
             self._results[key] = compute()
@@ -59,10 +72,10 @@ class Stage:
     def __init__(
         self,
         name: str,
-        transformer: Any,
-        condition_encoder: Any,
-        audio_tokenizer: Any = None,
-        audio_token_detokenizer: Any = None,
+        transformer: Transformer,
+        condition_encoder: ConditionEncoder,
+        audio_tokenizer: AudioTokenizer | None = None,
+        audio_token_detokenizer: AudioDetokenizer | None = None,
         timbre_token: bool = False,
     ) -> None:
         self.name = name
@@ -73,8 +86,9 @@ class Stage:
         self.timbre_token = timbre_token
         self.int8_error: float | None = None  # of the velocity, relative; None: not quantised
         self.adapted: tuple[tuple[str, float], ...] = ()  # active adapters and scales; see `adapters`
-        self._timbres, self._branches = Recent(8), Recent(6)
-        self._ropes = Recent(8)
+        self._timbres = Recent[Tensor](8)
+        self._branches = Recent[Branch](6)
+        self._ropes = Recent[Rope](8)
 
     @property
     def channels(self) -> int:
@@ -104,7 +118,7 @@ class Stage:
         """A tensor of the DiT's device and floating dtype (a norm's weight: quantising leaves it alone)."""
         return self.transformer.norm_out.weight
 
-    def parts(self) -> dict[str, Any]:
+    def parts(self) -> dict[str, nn.Module]:
         """The stage's modules by their folder names."""
         found = {
             "transformer": self.transformer,
@@ -122,8 +136,9 @@ class Stage:
 
     def forget(self) -> None:
         """Drop everything that was computed from the weights."""
-        for cache in (self._timbres, self._branches, self._ropes):
-            cache.clear()
+        self._timbres.clear()
+        self._branches.clear()
+        self._ropes.clear()
 
     def forget_conditions(self) -> None:
         """Drop keys and values: the layers that made them have changed."""
@@ -153,6 +168,8 @@ class Stage:
     @torch.no_grad()
     def hints(self, codes: Sequence[int]) -> Tensor:
         """Latents [1, T, C] that audio codes, 5 a second, stand for: melody and rhythm, little sound."""
+        if self.audio_tokenizer is None or self.audio_token_detokenizer is None:
+            raise Unsupported(f"stage {self.name} has no audio tokenizer, which audio codes need")
         indices = torch.tensor(codes, device=self.like.device)[None, :, None]
         quantized = self.audio_tokenizer.quantizer.get_output_from_indices(indices)
         return self.audio_token_detokenizer(quantized.to(self.like))
@@ -275,7 +292,7 @@ class Denoiser:
         return torch.cat([tokens[id(context)] for context in contexts])
 
     def _layer(
-        self, i: int, layer: Any, hidden: Tensor, modulation: Tensor, branches: Sequence[Branch]
+        self, i: int, layer: Block, hidden: Tensor, modulation: Tensor, branches: Sequence[Branch]
     ) -> Tensor:
         shift, scale, gate, ff_shift, ff_scale, ff_gate = (layer.scale_shift_table + modulation).chunk(
             6, dim=1
@@ -287,7 +304,7 @@ class Denoiser:
         normed = _modulated(layer.mlp_norm, hidden, ff_scale, ff_shift)
         return torch.addcmul(hidden, layer.mlp(normed), ff_gate)
 
-    def _self_attention(self, attn: Any, x: Tensor, sliding: bool) -> Tensor:
+    def _self_attention(self, attn: Attention, x: Tensor, sliding: bool) -> Tensor:
         query = attn.norm_q(attn.to_q(x).unflatten(-1, (attn.heads, attn.head_dim)))
         key = attn.norm_k(attn.to_k(x).unflatten(-1, (attn.kv_heads, attn.head_dim)))
         value = attn.to_v(x).unflatten(-1, (attn.kv_heads, attn.head_dim))
@@ -298,7 +315,7 @@ class Denoiser:
         )
         return attn.to_out[0](out.transpose(1, 2).flatten(2))
 
-    def _cross_attention(self, i: int, layer: Any, hidden: Tensor, branches: Sequence[Branch]) -> Tensor:
+    def _cross_attention(self, i: int, layer: Block, hidden: Tensor, branches: Sequence[Branch]) -> Tensor:
         attn, outputs = layer.cross_attn, []
         for rows, branch in zip(hidden.chunk(len(branches)), branches, strict=True):
             if branch.constants:
@@ -361,7 +378,7 @@ def _attend(query: Tensor, key: Tensor, value: Tensor, scaling: float, mask: Ten
     return F.scaled_dot_product_attention(query, key, value, mask, scale=scaling, enable_gqa=grouped)
 
 
-def _for_all_heads(x: Tensor, attn: Any) -> Tensor:
+def _for_all_heads(x: Tensor, attn: Attention) -> Tensor:
     """Keys or values [R, kv heads, L, E] for every head. Off the CPU the kernels share them by themselves."""
     if attn.heads == attn.kv_heads or x.device.type != "cpu":
         return x
@@ -372,11 +389,11 @@ def _additive(allowed: Tensor, like: Tensor) -> Tensor:
     return torch.zeros_like(allowed, dtype=like.dtype).masked_fill(~allowed, torch.finfo(like.dtype).min)
 
 
-def _modulated(norm: Any, x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+def _modulated(norm: Norm, x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
     return torch.addcmul(shift, norm(x), 1 + scale).type_as(x)
 
 
-def _rope(transformer: Any, tokens: int, like: Tensor) -> tuple[Tensor, Tensor]:
+def _rope(transformer: Transformer, tokens: int, like: Tensor) -> Rope:
     """Cosine and sine [1, L, 1, E] in the layout of Qwen3's rotary embedding: both halves alike."""
     half = torch.arange(0, transformer.head_dim, 2, dtype=torch.float32) / transformer.head_dim
     angles = torch.outer(torch.arange(tokens, dtype=torch.float32), 1.0 / transformer.rope_theta**half)

@@ -103,7 +103,7 @@ class ExampleSet:
         self.cache = TensorCache(cache_folder)
         self.examples: list[Example] = []
         self.lost: dict[str, Skipped] = {}  # files that became unreadable since they were looked at
-        self._contexts = Recent(CONTEXTS_HELD)
+        self._contexts = Recent[Tensor](CONTEXTS_HELD)
 
     def fill(self, on_done: OnDone | None = None, over: Callable[[], bool] = lambda: False) -> int:
         """Encode what is not in the cache yet and list the examples.

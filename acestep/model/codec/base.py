@@ -28,6 +28,8 @@ OOBLECK_WINDOW = 256  # latent frames decoded at once: 10.24 s
 class Codec(Protocol):
     """Audio [B, 2, N] ↔ latents [B, T, C], deterministic both ways."""
 
+    window: int | None  # latent frames decoded at once; None: there is no choice
+
     @property
     def sample_rate_hz(self) -> int: ...
     @property
@@ -35,14 +37,22 @@ class Codec(Protocol):
     @property
     def channels(self) -> int: ...
 
-    def encode(self, audio: Tensor) -> Tensor:
-        """Audio float32 [B, 2, N] → latents [B, ceil(N / hop), C]; the end is filled up with silence."""
+    def encode(self, audio: Tensor, window: int | None = None) -> Tensor:
+        """Audio float32 [B, 2, N] → latents [B, ceil(N / hop), C]; the end is filled up with silence.
+        `window`: so many latent frames at once, where there is a choice."""
 
     def decode(self, latents: Tensor) -> Tensor:
         """Latents [B, T, C] → audio float32 [B, 2, T · hop]."""
 
-    def decode_windows(self, latents: Tensor) -> Iterator[Tensor]:
-        """The audio of `decode` in pieces [B, 2, n], in order."""
+    def decode_windows(self, latents: Tensor, window: int | None = None) -> Iterator[Tensor]:
+        """The audio of `decode` in pieces [B, 2, n], in order; of `window` latent frames, if there is a
+        choice."""
+
+    def to(self, device: torch.device, /) -> object:
+        """Move to a device."""
+
+    def for_playing(self) -> None:
+        """Get ready to encode and decode only, as fast as it goes on a CPU: nothing trains afterwards."""
 
     def save(self, folder: str | Path) -> None:
         """Write the codec so that `load_codec` reads it."""
@@ -54,9 +64,8 @@ class OobleckCodec:
     def __init__(self, autoencoder: Any) -> None:
         import math
 
-        self.window = (
-            OOBLECK_WINDOW  # made smaller at loading where memory is short; the samples stay the same
-        )
+        # made smaller at loading where memory is short; the samples stay the same
+        self.window: int | None = OOBLECK_WINDOW
         self.autoencoder = fold_weight_norm(autoencoder).eval().requires_grad_(False)
         self.hop = math.prod(autoencoder.config.downsampling_ratios)
         self.sample_rate_hz: int = autoencoder.config.sampling_rate
@@ -76,7 +85,7 @@ class OobleckCodec:
         total = audio.shape[-1] // self.hop
         pieces = []
         with torch.inference_mode():
-            for start, end, first, last in _windows(total, window or self.window):
+            for start, end, first, last in _windows(total, window or self.window or OOBLECK_WINDOW):
                 part = self.autoencoder.encode(
                     audio[..., first * self.hop : last * self.hop]
                 ).latent_dist.mode()
@@ -94,15 +103,21 @@ class OobleckCodec:
         import torch
 
         channels_first = latents.transpose(1, 2).to(self._weight)
-        for start, end, first, last in _windows(latents.shape[1], window or self.window):
+        for start, end, first, last in _windows(latents.shape[1], window or self.window or OOBLECK_WINDOW):
             with torch.inference_mode():
                 audio = self.autoencoder.decode(channels_first[..., first:last]).sample
             yield audio[..., (start - first) * self.hop : (end - first) * self.hop].float()
 
-    def to(self, *args: Any, **kwargs: Any) -> OobleckCodec:
-        """Move to a device or dtype, as `torch.nn.Module.to`."""
-        self.autoencoder.to(*args, **kwargs)
+    def to(self, where: torch.device | torch.dtype | str, /) -> OobleckCodec:
+        """Move to a device or dtype."""
+        self.autoencoder.to(where)
         return self
+
+    def for_playing(self) -> None:
+        """Run the decoder in fewer passes over memory; the output is the same to float rounding."""
+        from acestep.model.codec.oobleck import quicken
+
+        quicken(self.autoencoder.decoder)
 
     def save(self, folder: str | Path) -> None:
         """Write in diffusers' layout; the norms stay folded, with g = ‖v‖ so that the stock class reads

@@ -79,6 +79,7 @@ class SpectralCodec(nn.Module):
     hop = GROUP * HOP
     latent_rate_hz = SAMPLE_RATE_HZ / hop
     sample_rate_hz = SAMPLE_RATE_HZ
+    window: int | None = None  # how much is decoded at once is its own business: samples depend on it
 
     mean: Tensor
     analysis: Tensor
@@ -184,7 +185,7 @@ class SpectralCodec(nn.Module):
         return _ungrouped(self.decoder_out(self.decoder_norm(self.decoder(x))))
 
     @torch.inference_mode()
-    def encode(self, audio: Tensor) -> Tensor:
+    def encode(self, audio: Tensor, window: int | None = None) -> Tensor:
         """Audio [B, 2, N] → latents [B, T, C]; the last frame is filled up with silence."""
         return self.analyse(self.features(audio))
 
@@ -193,8 +194,12 @@ class SpectralCodec(nn.Module):
         """Latents [B, T, C] → audio [B, 2, T·1920]; samples may exceed 1."""
         return torch.cat(list(self.decode_windows(latents)), -1)
 
-    def decode_windows(self, latents: Tensor, frames: int = WINDOW_FRAMES) -> Iterator[Tensor]:
+    def for_playing(self) -> None:
+        """It is ready."""
+
+    def decode_windows(self, latents: Tensor, window: int | None = None) -> Iterator[Tensor]:
         """The same audio in pieces [B, 2, n], each as soon as it is final."""
+        frames = window or WINDOW_FRAMES
         with torch.inference_mode():
             total = latents.shape[1]
             starts = list(range(0, max(total - frames // 4, 1), frames))
