@@ -144,7 +144,7 @@ def mpeg_tag(stream: MpegStream) -> bytes:
     plain = mpeg_frame(own or stream.head, 0)
     assert plain is not None
     at = plain.side_bytes
-    if own[at : at + 4] in (b"Xing", b"Info") and _word(own, at + 4) & 3 == 3:
+    if bytes(own[at : at + 4]) in (b"Xing", b"Info") and _word(own, at + 4) & 3 == 3:
         own[at + 8 : at + 12] = stream.frames.to_bytes(4, "big")
         own[at + 12 : at + 16] = (byte_count + len(own)).to_bytes(4, "big")
         return bytes(own)
