@@ -9,10 +9,11 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar
 
+from acestep import ranges
 from acestep.errors import InvalidRequest
-from acestep.music.grid import Signature, is_number
+from acestep.music.grid import Signature
 from acestep.music.key import Key
 from acestep.music.tempo_map import TempoMap
 
@@ -77,16 +78,11 @@ class Number:
     unit: str = ""
 
     def read(self, name: str, value: Any) -> float:
-        if not is_number(value):
-            raise InvalidRequest(f"{name} {value!r:.40} is not a number: expected {self.expected}")
-        if not self.low <= value <= self.high:
-            raise InvalidRequest(f"{name} {value:g} is out of range: expected {self.expected}")
-        return cast(float, value)
+        return ranges.number(name, value, self.low, self.high, self.unit)
 
     @property
     def expected(self) -> str:
-        to = "–" if self.low >= 0 else " to "
-        return f"{self.low:g}{to}{self.high:g} {self.unit}".strip().replace("-", "−")
+        return ranges.span(self.low, self.high, self.unit)
 
 
 @dataclass(frozen=True)
@@ -97,15 +93,11 @@ class Whole:
     high: int
 
     def read(self, name: str, value: Any) -> int:
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise InvalidRequest(f"{name} {value!r:.40} is not a whole number: expected {self.expected}")
-        if not self.low <= value <= self.high:
-            raise InvalidRequest(f"{name} {value} is out of range: expected {self.expected}")
-        return value
+        return ranges.whole(name, value, self.low, self.high)
 
     @property
     def expected(self) -> str:
-        return f"{self.low}–{self.high}"
+        return ranges.span(self.low, self.high)
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from acestep import ranges
 from acestep.errors import InvalidRequest
-from acestep.music.grid import is_number
 from acestep.typed_json import fault_of
 from lora_studio.data.segments import Limits
 
@@ -152,12 +152,10 @@ class TrainConfig:
         value: Any = getattr(self, name)
         if value is None and optional:
             return
-        kind: Any = int if whole else (int, float)
-        if not is_number(value) or not isinstance(value, kind):
-            what = "a whole number" if whole else "a number"
-            raise InvalidRequest(f"{name} {value!r:.40} is not {what}: expected {low:g}–{high:g}")
-        if not low <= value <= high:
-            raise InvalidRequest(f"{name} {value:g} is out of range: expected {low:g}–{high:g}")
+        if whole:
+            ranges.whole(name, value, int(low), int(high))
+        else:
+            ranges.number(name, value, low, high)
 
     @property
     def limits(self) -> Limits:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from acestep import ranges
 from acestep.console.command import expanded
 from acestep.console.spelling import number
 from acestep.errors import InvalidRequest
@@ -85,13 +86,13 @@ class Config:
             path = getattr(self, name) or (home / "tls" / file if (home / "tls" / file).exists() else None)
             set_(self, name, expanded(path).absolute() if path else None)
         for name in ("grpc_port", "osc_port"):
-            _within(name, getattr(self, name), 0, 65535)
-        _within("max_queue", self.max_queue, 1, 10_000)
-        _within("max_queue_per_client", self.max_queue_per_client, 1, 10_000)
-        _within("max_upload_mb", self.max_upload_mb, 1, 100_000)
-        _within("max_uploads_mb", self.max_uploads_mb, 1, 1_000_000)
-        _within("osc_rate_hz", self.osc_rate_hz, 1, 1_000_000)
-        _within("idle_unload_min", self.idle_unload_min, 0, 100_000)
+            ranges.number(name, getattr(self, name), 0, 65535)
+        ranges.number("max_queue", self.max_queue, 1, 10_000)
+        ranges.number("max_queue_per_client", self.max_queue_per_client, 1, 10_000)
+        ranges.number("max_upload_mb", self.max_upload_mb, 1, 100_000)
+        ranges.number("max_uploads_mb", self.max_uploads_mb, 1, 1_000_000)
+        ranges.number("osc_rate_hz", self.osc_rate_hz, 1, 1_000_000)
+        ranges.number("idle_unload_min", self.idle_unload_min, 0, 100_000)
         from acestep.checkpoints.memory import CHOICES, PRECISIONS
 
         for name, choices in (("variant", ("", *CHOICES)), ("precision", PRECISIONS)):
@@ -228,11 +229,6 @@ def _whole(value: Any) -> int:
     if isinstance(value, bool) or (isinstance(value, float) and not value.is_integer()):
         raise ValueError
     return int(value)
-
-
-def _within(name: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
-        raise InvalidRequest(f"{name} {str(value)[:40]} is out of range: expected {low}–{high}")
 
 
 def _network(entry: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:

@@ -6,9 +6,9 @@ denominator note; a bar of n/d lasts n·4/d quarters.
 
 import math
 import re
-import sys
 from dataclasses import dataclass
 
+from acestep import ranges
 from acestep.errors import InvalidRequest
 
 SAMPLE_RATE_HZ = 48_000
@@ -72,8 +72,8 @@ class Grid:
     bars: float = 4.0
 
     def __post_init__(self) -> None:
-        _require_number("tempo", self.bpm, BPM_RANGE, "quarter notes per minute")
-        _require_number("bars", self.bars, BARS_RANGE, "bars")
+        ranges.number("tempo", self.bpm, *BPM_RANGE, "quarter notes per minute")
+        ranges.number("bars", self.bars, *BARS_RANGE, "bars")
         if not DURATION_RANGE_S[0] <= self.duration_s <= DURATION_RANGE_S[1]:
             low, high = DURATION_RANGE_S
             asked = f"{bars_in_words(self.bars)} of {self.signature} at {self.bpm:g} bpm"
@@ -113,17 +113,3 @@ class Grid:
     def bar_times_s(self) -> list[float]:
         """Time of every downbeat from 0 up to, not including, the end."""
         return [i * self.bar_s for i in range(math.ceil(self.bars - 1e-9))]
-
-
-def is_number(value: object) -> bool:
-    """True for an int or float that is finite; also false for whole numbers that no float can hold."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
-
-
-def _require_number(what: str, value: float, limits: tuple[float, float], unit: str) -> None:
-    if not is_number(value):
-        raise InvalidRequest(
-            f"{what} {value!r:.40} is not a number: expected {limits[0]:g}–{limits[1]:g} {unit}"
-        )
-    if not limits[0] <= value <= limits[1]:
-        raise InvalidRequest(f"{what} {value:g} is out of range: expected {limits[0]:g}–{limits[1]:g} {unit}")

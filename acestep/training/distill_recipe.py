@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from acestep import ranges
 from acestep.errors import InvalidRequest
 
 
@@ -24,10 +25,15 @@ class Recipe:
     def __post_init__(self) -> None:
         if bool(self.audio) == bool(self.captions):
             raise InvalidRequest("name either a folder with --audio or a text file with --captions")
-        ranges = {"width": (0.01, 1), "depth": (0.01, 1), "steps": (1, 10**8), "batch": (1, 4096)}
-        for name, (low, high) in {**ranges, "seconds": (0.1, 600), "rate": (0, 1)}.items():
-            if not low <= getattr(self, name) <= high:
-                raise InvalidRequest(f"{name} {getattr(self, name)} is out of range: expected {low}–{high}")
+        for name, low, high in (
+            ("width", 0.01, 1),
+            ("depth", 0.01, 1),
+            ("seconds", 0.1, 600),
+            ("rate", 0, 1),
+        ):
+            ranges.number(name, getattr(self, name), low, high)
+        for name, most in (("steps", 10**8), ("batch", 4096)):
+            ranges.whole(name, getattr(self, name), 1, most)
 
     def rate_at(self, step: int) -> float:
         """Warm up, then fall to nothing in a straight line."""

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from acestep.errors import InvalidRequest, StorageError
-from acestep.music.grid import BPM_RANGE, Signature, is_number
+from acestep.music.grid import BPM_RANGE, Signature
 from acestep.music.key import Key
+from acestep.ranges import is_number
 from acestep.sound.labels import key_in, tempo_in
 from acestep.typed_json import fault_of, read_text_of
 from lora_studio.data.segments import Segment

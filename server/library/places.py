@@ -4,11 +4,10 @@ import contextlib
 import hashlib
 import json
 import os
-import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
+
+from filelock import FileLock, Timeout
 
 from acestep.errors import AlreadyExists, StorageError
 from server.security import private_file
@@ -23,16 +22,18 @@ class HomeLock:
 
     def __init__(self, home: Path):
         self.home = home
+        self._file = home / "daemon.lock"
         with contextlib.ExitStack() as opened:
-            self._file = opened.enter_context(_locked(private_file(home / "daemon.lock"), home))
+            opened.callback(_locked(private_file(self._file), home).release)
+            self._state = self._file.stat()  # its number is not given to another file while it is open
             with contextlib.suppress(OSError):  # no folder for it: the lock in the home has to do
-                opened.enter_context(_locked(_beside(home), home))
+                opened.callback(_locked(_beside(home), home).release)
             self._opened = opened.pop_all()
 
     def is_there(self) -> bool:
         """False once the home was deleted, or another one is in its place."""
         try:
-            return os.path.samestat(os.fstat(self._file.fileno()), (self.home / "daemon.lock").stat())
+            return os.path.samestat(self._state, self._file.stat())
         except OSError:
             return False
 
@@ -78,24 +79,15 @@ def _beside(home: Path) -> Path:
     return folder / f"{hashlib.sha256(os.fsencode(os.path.realpath(home))).hexdigest()[:24]}.lock"
 
 
-@contextlib.contextmanager
-def _locked(path: Path, home: Path) -> Iterator[TextIO]:
-    with path.open("a+", encoding="utf-8") as file:
-        try:
-            if sys.platform == "win32":
-                import msvcrt
-
-                msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-            else:
-                import fcntl
-
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise AlreadyExists(
-                f"a daemon with the home {home} is already running{_whose(home)}: use it, stop it, or "
-                "choose another home with --home"
-            ) from None
-        yield file
+def _locked(path: Path, home: Path) -> FileLock:
+    """The lock on a file, taken. The system lets go of it when the process ends, however it ends."""
+    try:
+        return FileLock(path, mode=0o600, thread_local=False).acquire(blocking=False).lock
+    except Timeout:
+        raise AlreadyExists(
+            f"a daemon with the home {home} is already running{_whose(home)}: use it, stop it, or "
+            "choose another home with --home"
+        ) from None
 
 
 def _whose(home: Path) -> str:
