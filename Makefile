@@ -90,10 +90,15 @@ check: $(INSTALLED)
 	$(BIN)/python -m protos.generate --check
 	@$(BIN)/clang-format --dry-run -Werror $(CPP)
 
-# Linters that nobody needs to have installed; uv fetches them.
-check-workflows: $(INSTALLED)
-	$(BIN)/uv tool run zizmor@1.32.0 --offline --no-progress .github/workflows
-	$(BIN)/uv tool run check-jsonschema@0.39.0 --builtin-schema vendor.github-workflows .github/workflows/*.yml
+# The checkers of workflow files, in an environment of their own: they need other versions of some packages.
+$(VENV)/workflows/.installed: Makefile
+	@$(PYTHON) -m venv $(VENV)/workflows
+	@$(VENV)/workflows/bin/python -m pip install -q zizmor==1.32.0 check-jsonschema==0.39.0
+	@touch $@
+
+check-workflows: $(INSTALLED) $(VENV)/workflows/.installed
+	$(VENV)/workflows/bin/zizmor --offline --no-progress .github/workflows
+	$(VENV)/workflows/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
 format: $(INSTALLED)
 	$(BIN)/ruff format .
