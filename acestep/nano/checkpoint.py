@@ -33,6 +33,7 @@ from acestep.model.guide import BEAT_CHANNELS, KEY_CHANNELS
 from acestep.model.loading import ONLY_DATA
 from acestep.nano.data.captions import PROMPT_TEMPLATE, TRACK_SYNONYMS
 
+ATTACKS = 16  # channels of the codec that tell where in a frame hits are
 LYRICS = "# Languages\nen\n\n# Lyric\n<|endoftext|>"  # what ACE-Step's format makes of no lyrics
 END, PAD, UNKNOWN = "<|endoftext|>", "<pad>", "<unk>"
 REFERENCE_S = 3.0

@@ -12,13 +12,19 @@ import torch
 from torch import Tensor
 
 from acestep.errors import NotFound
+from acestep.model.codec.attacks import BANDS, STEPS
 from acestep.model.codec.phase import BINS, FFT
 from acestep.model.codec.spectral import GROUP, SpectralCodec, band_edges
 from acestep.music.grid import SAMPLE_RATE_HZ
+from acestep.nano.checkpoint import ATTACKS
+from acestep.nano.data.compose import compose
+from acestep.nano.data.render import mix, render
+from acestep.nano.data.sounds import Bank
 from acestep.nano.states import read_state, write_state
 
 MEL_BANDS = 128  # librosa's default, which the evaluation measures with
 MEL_FLOOR = 1e-5
+ATTACKS_SEED = 4_000_000  # of loops that nothing else is made of
 
 
 @dataclass(frozen=True)
@@ -79,7 +85,7 @@ class CodecTraining:
         if self.step % 200 == 0:
             self.shards = open_features(self.features)  # newly rendered shards join
         target = self._batch(random).to(self.device)
-        shape = len(target), target.shape[1] // GROUP, self.codec.channels
+        shape = len(target), target.shape[1] // GROUP, self.codec.components
         noise = torch.from_numpy(random.standard_normal(shape, dtype=np.float32))
         for group in self.optimizer.param_groups:
             group["lr"] = self.recipe.rate_at(self.step)
@@ -149,11 +155,27 @@ def fit_components(codec: SpectralCodec, features: Path) -> SpectralCodec:
     return codec
 
 
+def fit_attacks(codec: SpectralCodec, bank: Bank, loops: int = 80) -> SpectralCodec:
+    """The attack channels, from loops that nothing else is made of, as mixes and as single parts."""
+    attacks, found = codec.attacks, []
+    assert attacks is not None, "a codec without attack channels has nothing to fit"
+    for seed in range(ATTACKS_SEED, ATTACKS_SEED + loops):
+        stems = render(compose(seed), bank)
+        role = list(stems)[seed % len(stems)]
+        for chosen in (stems, {role: stems[role]}):
+            audio = torch.from_numpy(mix(chosen).mean(1))
+            whole = audio[: len(audio) // codec.hop * codec.hop]
+            found.append(attacks.changes(whole[None])[0].reshape(-1, STEPS * BANDS))
+    attacks.fit(torch.cat(found))
+    return codec
+
+
 def fitted_codec(work: Path) -> SpectralCodec:
     """`work/codec0`, made by the first who asks: latents and decoders of one work folder share it."""
     folder = work / "codec0"
     if not (folder / "config.json").exists():
-        fit_components(SpectralCodec(), work / "features").save(folder)
+        codec = fit_components(SpectralCodec(attacks=ATTACKS), work / "features")
+        fit_attacks(codec, Bank(work / "bank")).save(folder)
     return SpectralCodec.load(folder)
 
 

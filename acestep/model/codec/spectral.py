@@ -1,4 +1,5 @@
-"""nano's codec: log-magnitudes in uneven bands and a parametric stereo image, 192 channels at 25 Hz.
+"""nano's codec: log-magnitudes in uneven bands and a parametric stereo image, 192 channels at 25 Hz, and 16
+more that tell where in a frame hits are (`attacks`; a codec folder may be without them).
 
 No phase is stored: a network tells how phases go on (`phase_network`), or, in a codec folder without one,
 `phase` finds some. Encoding is linear: the principal components of four spectra at once, which spends few
@@ -10,7 +11,7 @@ left out, and gives low tones the pitch the long spectra tell. That is what make
 runnable on two CPU cores. Latents come normalised: on average of unit variance, the leading components a
 little more.
 Shapes: B clips, T latent frames of 4 spectra each, S spectra, F bins (1025), K bands, L bins of the long
-spectra (106), C latent channels, N samples.
+spectra (106), C latent channels, of which the first P (192) are components, N samples.
 """
 
 import itertools
@@ -24,6 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from acestep.errors import CheckpointError
+from acestep.model.codec.attacks import Attacks, AttackStream
 from acestep.model.codec.block import Block
 from acestep.model.codec.phase import BINS, FFT, HOP, LOOKAHEAD, OverlapStream, spectra, stream_phases
 from acestep.model.codec.phase_integration import PhaseStream
@@ -35,7 +37,7 @@ from acestep.music.grid import SAMPLE_RATE_HZ
 LINEAR_BINS = 128  # up to 3 kHz every bin is its own band: there harmonics must stay apart
 BAND_RATIO = 1.0155  # above, a band is this much wider than the one below
 STEREO_BANDS = 24
-CHANNELS = 192
+CHANNELS = 192  # components
 GROUP = 4  # spectra in a latent frame
 TONAL_BANDS, TONAL_WEIGHT = (2, 80), 1.5  # 47 Hz to 1.9 kHz, where keys are heard: how much more they count
 STEREO_WEIGHT = 0.3
@@ -97,6 +99,7 @@ class SpectralCodec(nn.Module):
         blocks: int = 5,
         kernel: int = 5,
         rounds: int = 32,
+        attacks: int = 0,
     ) -> None:
         super().__init__()
         self.config = {
@@ -106,8 +109,9 @@ class SpectralCodec(nn.Module):
             "blocks": blocks,
             "kernel": kernel,
             "rounds": rounds,
+            **({"attacks": attacks} if attacks else {}),
         }
-        self.channels = channels
+        self.components, self.channels = channels, channels + attacks
         self.rounds = rounds
         self.margin = blocks * (kernel // 2)  # latent frames the decoder sees to either side
         edges, stereo = band_edges(), stereo_edges()
@@ -124,6 +128,7 @@ class SpectralCodec(nn.Module):
         nn.init.zeros_(self.decoder_out.weight)
         nn.init.zeros_(self.decoder_out.bias)
         self.phases: PhaseNetwork | None = None
+        self.attacks = Attacks(attacks) if attacks else None
         self.register_buffer("_pool", _pooling(edges), persistent=False)
         self.register_buffer("_spread", _interpolation(edges), persistent=False)
         self.register_buffer("_stereo_pool", _pooling(stereo), persistent=False)
@@ -159,35 +164,42 @@ class SpectralCodec(nn.Module):
         self.mean.copy_(features.mean((0, 1)))
         centred = (features - self.mean).flatten(1) * weight
         basis, variance, _ = torch.linalg.svd(centred.T @ centred / len(centred))
-        basis, deviation = basis[:, : self.channels], variance[: self.channels].sqrt()
+        basis, deviation = basis[:, : self.components], variance[: self.components].sqrt()
         wanted = deviation**GRADING
         wanted = wanted / wanted.square().mean().sqrt()
         self.analysis.copy_(weight[:, None] * basis * (wanted / deviation))
         self.synthesis.copy_((basis * (deviation / wanted)).T / weight)
 
     def analyse(self, features: Tensor) -> Tensor:
-        """Features [B, 4 T, K + 48 + L] → latents [B, T, C]."""
+        """Features [B, 4 T, K + 48 + L] → components [B, T, P]."""
         return (features - self.mean).unflatten(1, (-1, GROUP)).flatten(2) @ self.analysis
 
     def synthesise(self, latents: Tensor) -> Tensor:
-        """Latents [B, T, C] → features [B, 4 T, K + 48 + L], as far as the components go."""
+        """Components [B, T, P] → features [B, 4 T, K + 48 + L], as far as they go."""
         return _ungrouped(latents @ self.synthesis) + self.mean
 
     def decode_features(self, latents: Tensor) -> Tensor:
         """Latents [B, T, C] → features [B, 4 T, K + 48 + L]; those of long spectra are not corrected."""
-        features = self.synthesise(latents)
-        features[..., : self.heard] += self.correction(latents)
+        components = latents[..., : self.components]
+        features = self.synthesise(components)
+        features[..., : self.heard] += self.correction(components)
         return features
 
-    def correction(self, latents: Tensor) -> Tensor:
-        """What the network adds to the components' sum [B, 4 T, K + 48]."""
-        x = self.from_latents(latents)
+    def correction(self, components: Tensor) -> Tensor:
+        """What the network adds to the sum of components [B, T, P]: [B, 4 T, K + 48]."""
+        x = self.from_latents(components)
         return _ungrouped(self.decoder_out(self.decoder_norm(self.decoder(x))))
 
     @torch.inference_mode()
     def encode(self, audio: Tensor, window: int | None = None) -> Tensor:
         """Audio [B, 2, N] → latents [B, T, C]; the last frame is filled up with silence."""
-        return self.analyse(self.features(audio))
+        components = self.analyse(self.features(audio))
+        if self.attacks is None:
+            return components
+        mid = torch.nan_to_num(audio.float(), posinf=0.0, neginf=0.0).mean(1)
+        with torch.autocast(audio.device.type, enabled=False):
+            hits = self.attacks.encode(F.pad(mid, (0, -mid.shape[-1] % self.hop)))
+        return torch.cat([components, hits], -1)
 
     @torch.inference_mode()
     def decode(self, latents: Tensor) -> Tensor:
@@ -206,8 +218,12 @@ class SpectralCodec(nn.Module):
             windows = list(itertools.pairwise([*starts, total]))
             spectra_of = self._followed if self.phases is None else self._told
             stream = OverlapStream()
+            shaper = None
+            if self.attacks is not None:
+                shaper = AttackStream(self.attacks, latents[..., self.components :])
             for (_, end), (mid, image) in zip(windows, spectra_of(latents, windows), strict=True):
-                yield stream.push(self._stereo(mid, image), end == total)
+                piece, last = stream.push(self._stereo(mid, image), end == total), end == total
+                yield piece if shaper is None else shaper.push(piece, last)
 
     def _told(self, latents: Tensor, windows: list[tuple[int, int]]) -> Iterator[tuple[Tensor, Tensor]]:
         """Each window's mid spectra [B, S, F], with phases the network tells, and its image [B, S, 48]."""
@@ -268,7 +284,9 @@ class SpectralCodec(nn.Module):
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         tensors = {
-            name: (value.float() if name in _EXACT else value.half()).contiguous().cpu()
+            name: (value.float() if name in _EXACT or name.startswith("attacks.") else value.half())
+            .contiguous()
+            .cpu()
             for name, value in self.state_dict().items()
             if not name.startswith("phases.")
         }
