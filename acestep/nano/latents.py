@@ -1,19 +1,23 @@
-"""Loops as latents: the mix, single parts with the rest of the mix, and references with the same sounds.
+"""Loops as latents: the mix, every part alone, groups of parts with the rest of the mix, and references.
 
-Labels are not stored: a seed composes to the same loop again.
+A loop's label is stored with it: shards stay true when the composer changes.
 """
 
-from dataclasses import dataclass, replace
+import json
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from acestep.errors import CheckpointError
 from acestep.files import appearing
 from acestep.model.codec.spectral import SpectralCodec
+from acestep.music.grid import Grid, Signature
+from acestep.music.key import Key
 from acestep.nano.checkpoint import REFERENCE_S
-from acestep.nano.data.compose import Loop, compose
+from acestep.nano.data.compose import Loop, Part, compose
 from acestep.nano.data.render import mix, render
 from acestep.nano.data.sounds import Bank
 
@@ -27,18 +31,19 @@ class View:
     """What sounds (`roles`), its latents, the rest of the mix (None: nothing else), and a reference."""
 
     roles: tuple[str, ...]
-    target: np.ndarray  # float16 [T, 192]
+    target: np.ndarray  # float16 [T, C]
     rest_roles: tuple[str, ...]
     rest: np.ndarray | None
-    reference: np.ndarray  # float16 [reference frames, 192]
+    reference: np.ndarray  # float16 [reference frames, C]
 
 
 @dataclass(frozen=True)
 class Example:
-    """A loop without its notes, and its views; the first is the whole mix."""
+    """A loop without its notes, its views (the first is the whole mix), and each part alone [T, C]."""
 
     loop: Loop
     views: tuple[View, ...]
+    stems: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 def latent_shard(folder: Path, index: int, bank: Bank, codec: SpectralCodec, held: bool = False) -> Path:
@@ -71,31 +76,54 @@ class Shards:
 
 
 def read_shard(path: Path, held: bool = False) -> list[Example]:
-    """The examples of one shard."""
+    """The examples of one shard. Raises CheckpointError for one without labels, as earlier versions wrote."""
     views: dict[int, dict[int, View]] = {}
+    stems: dict[int, dict[str, np.ndarray]] = {}
     with np.load(path) as stored:
-        names = [name for name in stored.files if name.endswith("target")]
+        names = [name for name in stored.files if name.endswith("reference")]
+        for name in [name for name in stored.files if " stem " in name]:
+            seed, _, role = name.split(" ")
+            stems.setdefault(int(seed), {})[role] = stored[name]
         for name in names:
-            stem = name.removesuffix(" target")
+            stem = name.removesuffix(" reference")
             seed, number, roles, rest_roles = stem.split(" ")
-            rest_name = f"{stem} rest"
+            rest_name, alone = f"{stem} rest", stems.get(int(seed), {})
             views.setdefault(int(seed), {})[int(number)] = View(
                 roles=tuple(roles.split("+")),
-                target=stored[name],
+                target=stored[f"{stem} target"] if f"{stem} target" in stored.files else alone[roles],
                 rest_roles=tuple(rest_roles.split("+")) if rest_roles != "-" else (),
                 rest=stored[rest_name] if rest_name in stored.files else None,
-                reference=stored[f"{stem} reference"],
+                reference=stored[name],
             )
+        if any(f"{seed} label" not in stored.files for seed in views):
+            raise CheckpointError(
+                f"{path} has no labels, as earlier versions wrote it: move it away and make it anew with "
+                "`acestep nano train WORK --part latents`"
+            )
+        labels = {seed: _labelled(str(stored[f"{seed} label"])) for seed in views}
     return [
-        Example(label(seed, held), tuple(parts[number] for number in sorted(parts)))
+        Example(labels[seed], tuple(parts[number] for number in sorted(parts)), stems.get(seed, {}))
         for seed, parts in sorted(views.items())
     ]
 
 
 def label(seed: int, held: bool = False) -> Loop:
     """A loop without its notes: all that captions, grid and key need."""
-    loop = compose(seed, held)
+    return _without_notes(compose(seed, held))
+
+
+def _without_notes(loop: Loop) -> Loop:
     return replace(loop, parts=tuple(replace(part, notes=()) for part in loop.parts))
+
+
+def _labelled(text: str) -> Loop:
+    """A label as it was stored."""
+    values = json.loads(text)
+    grid, key = values["grid"], values["key"]
+    values["grid"] = Grid(**{**grid, "signature": Signature(**grid["signature"])})
+    values["key"] = Key(**key)
+    values["parts"] = tuple(Part(**{**part, "notes": ()}) for part in values["parts"])
+    return Loop(**values)
 
 
 def reference_of(latents: Tensor, frames: int) -> Tensor:
@@ -123,7 +151,7 @@ def frames_of(loop: Loop) -> int:
 
 
 def encode(audio: np.ndarray, codec: SpectralCodec) -> Tensor:
-    """Audio [N, 2] → latents [T, 192]."""
+    """Audio [N, 2] → latents [T, C]."""
     with torch.autocast("cpu", torch.bfloat16):
         return codec.encode(torch.from_numpy(np.ascontiguousarray(audio.T))[None])[0].float()
 
@@ -143,11 +171,18 @@ def _store(stored: dict[str, np.ndarray], seed: int, held: bool, bank: Bank, cod
         chosen = others[:size]
         groups.append(tuple(role for role in roles if role in chosen))
     frames = frames_of(loop)
+    stored[f"{seed} label"] = np.array(json.dumps(asdict(_without_notes(loop))))
+    if len(roles) > 1:
+        for role in roles:
+            stored[f"{seed} stem {role}"] = _latents(stems, (role,), frames, codec)
     for number, group in enumerate(groups):
         rest = tuple(role for role in roles if role not in group)
         name = f"{seed} {number} {'+'.join(group)} {'+'.join(rest) or '-'}"
-        stored[f"{name} target"] = _latents(stems, group, frames, codec)
-        if rest:
+        if len(group) > 1 or len(roles) == 1:
+            stored[f"{name} target"] = _latents(stems, group, frames, codec)
+        if len(rest) == 1:
+            stored[f"{name} rest"] = stored[f"{seed} stem {rest[0]}"]
+        elif rest:
             stored[f"{name} rest"] = _latents(stems, rest, frames, codec)
         stored[f"{name} reference"] = _reference(sibling, group, codec)
 

@@ -46,6 +46,16 @@ SIGNATURE_WORDS = {
     "3/4": ("waltz", "in three", "3/4"),
     "6/8": ("6/8", "compound meter", "in six", "rolling triplets"),
 }
+MANNERS = {
+    "strummed": ("strummed", "strummed", "strumming"), "picked": ("picked", "fingerpicked", "arpeggiated"),
+    "sustained": ("sustained", "long", "held"), "legato": ("legato", "flowing", "smooth"),
+    "ghosted": ("ghost note", "shuffling", "detailed"),
+}  # fmt: skip
+FILL_WORDS = {2: ("with a fill", "drum fill", "fill at the end"), 4: ("with a fill every 4 bars", "with fills", "drum fills", "fill at the end", "with variation"),
+              8: ("with a fill every 8 bars", "fill at the end", "with a drum fill", "with variation")}  # fmt: skip
+STEADY_WORDS = ("no fills", "without fills", "steady", "straight", "the same in every bar")
+DARK_HZ, CLOSED_DB = 6000, -5.0
+DARK_WORDS = ("dark hats", "dark cymbals", "soft cymbals", "dull hats", "muffled hats")
 OPENINGS = (
     "",
     "",
@@ -65,8 +75,16 @@ COMPLETE_INSTRUCTION = "Complete the input track with {}:"
 REPAINT_INSTRUCTION = "Repaint the mask area based on the given conditions:"
 
 
-def caption(loop: Loop, roles: tuple[str, ...], random: np.random.Generator, messy: bool = True) -> str:
-    """Words for the given parts of a loop; never nothing; one part alone is always named."""
+def caption(
+    loop: Loop,
+    roles: tuple[str, ...],
+    random: np.random.Generator,
+    messy: bool = True,
+    bars: float | None = None,
+) -> str:
+    """Words for the given parts of a loop; never nothing; one part alone is always named. `bars` is how much of
+    it is heard, from its start: fills that come later are not told of.
+    """
     style = STYLE_BY_NAME[loop.style]
     facts: list[str] = []
     if random.random() < 0.85 or len(roles) > 2:
@@ -92,6 +110,8 @@ def caption(loop: Loop, roles: tuple[str, ...], random: np.random.Generator, mes
         facts.append(
             _one(random, ("full mix", "full loop", "band", "track", "music", "song", "full arrangement"))
         )
+    if "drums" in roles:
+        facts += _drumming(loop, random, loop.grid.bars if bars is None else bars)
     if random.random() < 0.25:
         facts.append(_one(random, next(words for limit, words in TEMPO_WORDS if loop.grid.bpm < limit)))
     pitched = any(role not in ("drums", "percussion") for role in roles)
@@ -111,6 +131,18 @@ def caption(loop: Loop, roles: tuple[str, ...], random: np.random.Generator, mes
         facts = _mess(facts, random)
     joint = _one(random, (", ", " ", ", ", " and ", " - "))
     return (_one(random, OPENINGS) if messy and random.random() < 0.4 else "") + joint.join(facts)
+
+
+def _drumming(loop: Loop, random: np.random.Generator, bars: float) -> list[str]:
+    """Whether there are fills, and what cymbals sound like."""
+    facts, drums = [], loop.part("drums")
+    if 0 < loop.fills <= bars + 0.05:
+        facts += [_one(random, FILL_WORDS[loop.fills])] if random.random() < 0.75 else []
+    elif not loop.fills and bars >= 2 and random.random() < 0.2:
+        facts.append(_one(random, STEADY_WORDS))
+    if 0 < drums.cymbals_hz < DARK_HZ and drums.cymbals_db < CLOSED_DB and random.random() < 0.3:
+        facts.append(_one(random, DARK_WORDS))
+    return facts
 
 
 def spelt(key: Key, random: np.random.Generator) -> str:
@@ -148,6 +180,9 @@ def prompt(instruction: str, text: str, meta: str) -> str:
 def _named(loop: Loop, role: str, random: np.random.Generator) -> str:
     instrument = _one(random, tuple(loop.words[role].split("|")))
     word = _one(random, ROLE_WORDS[role])
+    manner = MANNERS.get(loop.part(role).manner)
+    if manner and random.random() < 0.5:
+        instrument = f"{_one(random, manner)} {instrument}"
     draw = random.random()
     if role in ("drums", "percussion"):
         return f"{instrument} {word}" if draw < 0.4 else word

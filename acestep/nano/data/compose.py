@@ -19,6 +19,7 @@ from acestep.nano.data.parts import (
     comp_notes,
     drum_notes,
     lead_notes,
+    locked_bass_notes,
     pad_notes,
 )
 from acestep.nano.data.sounds import INSTRUMENTS, KITS
@@ -27,6 +28,8 @@ from acestep.nano.data.styles import STYLE_BY_NAME, STYLES, Style
 ROLES = ("drums", "percussion", "bass", "chords", "pad", "lead", "arp")
 MAX_LOOP_S = 17.0
 MIN_LOOP_S = 1.6
+LOCKED_BASS = 0.65  # of basses with a kick beside them play with it
+GUITARS, LOUD_GUITARS = range(24, 29), range(29, 32)  # General MIDI programs
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,22 @@ class Part:
     drive: float = 0.0
     cutoff_hz: float = 0.0  # low-pass; 0 is open
     pump: float = 0.0
+    manner: str = ""  # how it is played, where that has a word: see `captions.MANNERS`
+    cymbals_db: float = 0.0  # beside the kit's other hits
+    cymbals_hz: float = 0.0  # their low-pass; 0 is open
+
+
+@dataclass(frozen=True)
+class _Score:
+    """What all parts of a loop share while their notes are written."""
+
+    style: Style
+    harmony: Style
+    grid: Grid
+    chords: list[list[int]]
+    sevenths: bool
+    fills: int
+    kicks: list[float]  # starts of those written already
 
 
 @dataclass(frozen=True)
@@ -59,6 +78,7 @@ class Loop:
     crackle: float = 0.0
     bits: int = 0  # 0: clean
     words: dict[str, str] = field(default_factory=dict)
+    fills: int = 0  # every how many bars the drums play one; 0: never
 
     @property
     def pitched(self) -> bool:
@@ -85,26 +105,28 @@ def compose(seed: int, held: bool = False, sound_of: Loop | None = None) -> Loop
     sevenths = random.random() < harmony.sevenths
     swing = float(random.uniform(*style.swing)) if grid.signature.denominator == 4 else 0.0
     roles = _roles(random, style, harmony) if sound_of is None else [part.role for part in sound_of.parts]
-    kick: tuple[Note, ...] = ()
+    score = _Score(style, harmony, grid, chords, sevenths, _fills(random, grid), [])
     parts = []
     held_role = str(random.choice(roles)) if held else ""
     for role in roles:
-        played = _notes(random, role, style, harmony, grid, chords, sevenths)
-        notes = tuple(_place(random, note, swing, role, grid.signature) for note in played)
-        if role == "drums":
-            kick = tuple(note for note in notes if note.hit.startswith("kick"))
         if sound_of is None:
-            parts.append(_dress(random, role, style, harmony, notes, role == held_role))
+            part = _dress(random, role, style, harmony, role == held_role)
         else:
-            parts.append(replace(sound_of.part(role), notes=notes))
-    if not kick:
+            part = sound_of.part(role)
+        played, manner = _notes(random, part, score)
+        if role == "drums":
+            score.kicks.extend(note.start for note in played if note.hit.startswith("kick"))
+        notes = tuple(_place(random, note, swing, role, grid.signature) for note in played)
+        parts.append(replace(part, notes=notes, manner=manner))
+    if not score.kicks:
         parts = [replace(part, pump=0.0) for part in parts]
     dirt = random.random() < style.dirt
     crackle = float(random.uniform(0.2, 1)) if dirt and style.name in ("lo-fi", "boom bap") else 0.0
     bits = int(random.integers(8, 13)) if dirt and random.random() < 0.25 else 0
     if sound_of is not None:
         crackle, bits = sound_of.crackle, sound_of.bits
-    loop = Loop(seed, style.name, harmony.name, grid, key, tuple(parts), crackle, bits)
+    fills = score.fills if "drums" in roles else 0
+    loop = Loop(seed, style.name, harmony.name, grid, key, tuple(parts), crackle, bits, fills=fills)
     return replace(loop, words=_words(loop))
 
 
@@ -138,6 +160,14 @@ def _grid(random: np.random.Generator, style: Style) -> Grid:
     return Grid(bpm, signature, bars)
 
 
+def _fills(random: np.random.Generator, grid: Grid) -> int:
+    """Every how many bars the drums play a fill: some loops have any."""
+    bars = int(grid.bars)
+    if bars < 2 or random.random() < 0.6:
+        return 0
+    return int(random.choice([4, 8])) if bars == 8 else bars
+
+
 def _chords(random: np.random.Generator, key: Key, bars: float, held: bool) -> list[list[int]]:
     """Per bar the chord as pitch classes over MIDI octave 0: root, third, fifth, seventh."""
     minor = key.mode == "minor"
@@ -162,31 +192,54 @@ def _roles(random: np.random.Generator, style: Style, harmony: Style) -> list[st
     return roles or [max(chance, key=lambda role: chance[role])]
 
 
-def _notes(
-    random: np.random.Generator, role: str, style: Style, harmony: Style, grid: Grid,
-    chords: list[list[int]], sevenths: bool,
-) -> list[Note]:  # fmt: skip
-    quarters = grid.signature.quarters_per_bar
+def _notes(random: np.random.Generator, part: Part, score: _Score) -> tuple[list[Note], str]:
+    """A part's notes, and how it is played."""
+    grid, harmony, chords, role = score.grid, score.harmony, score.chords, part.role
+    quarters, bars = grid.signature.quarters_per_bar, int(grid.bars)
     if role == "drums":
-        if grid.signature.denominator == 8:
-            return drum_notes(random, styles.COMPOUND, int(grid.bars), quarters)
-        patterns = styles.WALTZ if grid.signature.numerator == 3 else style.drums
-        return drum_notes(random, patterns, int(grid.bars), quarters)
+        patterns = styles.WALTZ if grid.signature.numerator == 3 else score.style.drums
+        patterns = styles.COMPOUND if grid.signature.denominator == 8 else patterns
+        ghosts = float(random.choice([0, 0, 0.25, 0.5])) if "snare" in patterns else 0.0
+        notes = drum_notes(random, patterns, bars, quarters, score.fills, ghosts)
+        soft = sum(note.hit.startswith("snare") and note.velocity < 0.5 for note in notes)
+        return notes, "ghosted" if soft >= 2 * bars else ""
     if role == "percussion":
-        names = list(styles.PERCUSSION)
-        chosen = random.choice(names, size=int(random.integers(1, 4)), replace=False)
-        return drum_notes(
-            random, {name: styles.PERCUSSION[name] for name in chosen}, int(grid.bars), quarters
-        )
+        chosen = random.choice(list(styles.PERCUSSION), size=int(random.integers(1, 4)), replace=False)
+        return drum_notes(random, {name: styles.PERCUSSION[name] for name in chosen}, bars, quarters), ""
     if role == "bass":
-        return bass_notes(random, str(random.choice(harmony.bass)), chords, quarters)
+        if score.kicks and random.random() < LOCKED_BASS:
+            return locked_bass_notes(random, score.kicks, chords, quarters), ""
+        return bass_notes(random, str(random.choice(harmony.bass)), chords, quarters), ""
     if role == "chords":
-        return comp_notes(random, str(random.choice(harmony.comp)), chords, quarters, sevenths)
+        kind = _comping(random, part.sound, harmony)
+        return comp_notes(random, kind, chords, quarters, score.sevenths), _COMP_MANNERS.get(kind, "")
     if role == "pad":
-        return pad_notes(random, chords, quarters, sevenths)
+        return pad_notes(random, chords, quarters, score.sevenths), ""
     if role == "lead":
-        return lead_notes(random, chords, quarters, (harmony.minor > 0.6))
-    return arp_notes(random, chords, quarters, float(random.choice(ARP_RATES)))
+        legato = random.random() < (0.25 if part.sound == "synth" or _program(part.sound) < 40 else 0.5)
+        return lead_notes(random, chords, quarters, legato), "legato" if legato else ""
+    return arp_notes(random, chords, quarters, float(random.choice(ARP_RATES))), ""
+
+
+_COMP_MANNERS = {"strum": "strummed", "picked": "picked", "held": "sustained", "sustain": "sustained"}
+
+
+def _program(sound: str) -> int:
+    """The General MIDI program of a sound of the bank; -1 for others."""
+    number = sound.rpartition("-")[2]
+    return int(number) if number.isdecimal() else -1
+
+
+def _comping(random: np.random.Generator, sound: str, harmony: Style) -> str:
+    """How chords are struck: guitars are strummed or picked, keys are held in a third of the loops."""
+    draw, program = random.random(), _program(sound)
+    if program in GUITARS and draw < 0.75:
+        return "strum" if draw < 0.45 else "picked"
+    if program in LOUD_GUITARS and draw < 0.5:
+        return "power" if draw < 0.3 else "strum"
+    if program not in GUITARS and draw < 0.35:
+        return "held"
+    return str(random.choice(harmony.comp))
 
 
 def _place(random: np.random.Generator, note: Note, swing: float, role: str, signature: Signature) -> Note:
@@ -214,17 +267,19 @@ def _stress(start: float, signature: Signature) -> float:
     return 1.0 if place % beat < 1e-6 else 0.92
 
 
-def _dress(
-    random: np.random.Generator, role: str, style: Style, harmony: Style, notes: tuple[Note, ...], held: bool
-) -> Part:
+def _dress(random: np.random.Generator, role: str, style: Style, harmony: Style, held: bool) -> Part:
+    """A part without notes: its sound, and its place in the mix."""
     sounds: tuple[str, ...] = {
         "drums": style.kits, "percussion": ("sonic", "kit-fluid-standard", "kit-fluid-808", "kit-musescore-standard"),
         "bass": harmony.basses, "chords": harmony.chords, "pad": harmony.pads, "lead": harmony.leads, "arp": harmony.arps,
     }[role]  # fmt: skip
     if (
-        role not in ("drums", "percussion") and random.random() < 0.15
+        role not in ("drums", "percussion") and random.random() < 0.22
     ):  # any instrument can be asked of any style
         sounds = tuple(i.name for i in INSTRUMENTS if i.role == role and not i.held)
+    elif role == "chords" and random.random() < 0.2:
+        guitars = (*GUITARS, *LOUD_GUITARS)
+        sounds = tuple(i.name for i in INSTRUMENTS if i.role == role and not i.held and i.program in guitars)
     sound = str(random.choice(sounds))
     if held:
         kept = [i.name for i in INSTRUMENTS if i.role == role and i.held]
@@ -255,7 +310,7 @@ def _dress(
         role=role,
         sound=sound,
         sound_seed=int(random.integers(2**31)),
-        notes=notes,
+        notes=(),
         gain_db=level + float(random.normal(0, 1.8)),
         pan=side,
         reverb=float(wet * random.uniform(0, 2)) if random.random() < 0.7 else 0.0,
@@ -268,6 +323,10 @@ def _dress(
         else 0.0,
         pump=float(random.uniform(0.3, 0.8))
         if role not in ("drums", "percussion") and random.random() < style.pump
+        else 0.0,
+        cymbals_db=float(random.uniform(-9, 0)),
+        cymbals_hz=float(np.exp(random.uniform(np.log(4000), np.log(12000))))
+        if random.random() < 0.8
         else 0.0,
     )
 

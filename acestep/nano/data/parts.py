@@ -22,6 +22,17 @@ class Note:
     hit: str = ""
 
 
+# what a drummer plays instead at the end of a bar: hit and marks, a sixteenth each
+_FILLS = (
+    {"snare": "xxxx", "kick": "x..."}, {"snare": "x.xx", "tom_low": ".x..", "kick": "x..x"},
+    {"snare": "xx......", "tom_high": "..xx....", "tom_mid": "....xx..", "tom_low": "......xx"},
+    {"snare": "x.x.x.xx", "kick": "x...x..."}, {"snare": "x..x..x.", "kick": ".x..x..x", "open": "......x."},
+    {"tom_high": "x.xx....", "tom_low": "....x.xx", "kick": "x...x..."},
+    {"snare": "-.-.-.x.x.x.xxxx", "kick": "x...x...x...x..."},
+    {"snare": "x.xxx.xx........", "tom_mid": "........x.xx....", "tom_low": "............x.xx", "kick": "x...x...x...x..."},
+)  # fmt: skip
+_STRUM_S = 0.03  # quarters between strings
+
 _LEVELS = {"X": 1.0, "x": 0.8, "-": 0.4, "?": 0.55}
 
 # (start, length) in sixteenths, and which chord tone or octave: r root, o octave up, f fifth, t third, w walk
@@ -52,7 +63,14 @@ _COMP = {
     "broken": ("a",),
     "eighths": ("0+2 2+2 4+2 6+2 8+2 10+2 12+2 14+2",),
     "power": ("0+8 8+8", "0+3 3+3 6+10", "0+6 6+2 8+8"),
-    "strum": ("0+3 4+2 6+2 10+2 12+2 14+2", "0+4 4+2 6+4 10+2 12+4"),
+    "strum": (
+        "0+3 4+2 6+2 10+2 12+2 14+2",
+        "0+4 4+2 6+4 10+2 12+4",
+        "0+2 2+2 4+2 6+2 8+2 10+2 12+2 14+2",
+        "0+6 6+2 8+6 14+2",
+    ),
+    "held": ("h",),
+    "picked": ("p",),
     "funk": ("0+1 3+1 6+1 7+1 10+1 14+1", "2+1 3+1 6+1 11+1 14+1 15+1"),
     "skank": ("4+1 12+1", "2+1 6+1 10+1 14+1"),
     "jazz": ("0+3 6+2", "4+2 10+4", "0+2 7+4 14+2"),
@@ -60,31 +78,60 @@ _COMP = {
 
 
 def drum_notes(
-    random: np.random.Generator, patterns: dict[str, tuple[str, ...]], bars: int, quarters: float
+    random: np.random.Generator,
+    patterns: dict[str, tuple[str, ...]],
+    bars: int,
+    quarters: float,
+    fills: int = 0,
+    ghosts: float = 0.0,
 ) -> list[Note]:
-    """One variant per hit for all bars, small changes, and perhaps a fill at the end and a crash at the start."""
+    """One variant per hit for all bars and small changes. Every `fills`th bar ends in a fill, with a crash after
+    it, and the kick may move in the second half of what lies between; `ghosts` is the chance of a soft snare
+    between the beats.
+    """
     steps = round(quarters * 4)
     chosen = {hit: str(random.choice(options)) for hit, options in patterns.items()}
+    other = chosen | {hit: str(random.choice(patterns[hit])) for hit in ("kick", "open") if hit in patterns}
     alternate = {"snare": "snare2", "kick": "kick2"}
-    swap = {hit: other for hit, other in alternate.items() if random.random() < 0.2}
-    fill = bars >= 2 and random.random() < 0.35
+    swap = {hit: name for hit, name in alternate.items() if random.random() < 0.2}
+    ghost = [step % 4 in (1, 3) and random.random() < ghosts for step in range(steps)]
     notes = []
     for bar in range(bars):
-        for hit, pattern in chosen.items():
-            row = [pattern[step % len(pattern)] for step in range(steps)]
-            if fill and bar == bars - 1 and hit == "snare":
-                row[-4:] = [str(random.choice(list("xx-.X"))) for _ in range(4)]
-            for step, mark in enumerate(row):
-                played = mark in "Xx-" or (mark == "?" and random.random() < 0.5)
-                if mark == "." and step > 0 and random.random() < 0.012:
-                    played, mark = True, "-"
-                if played:
-                    level = _LEVELS[mark]
-                    notes.append(Note(bar * quarters + step / 4, 0.25, 0, level, swap.get(hit, hit)))
-    if random.random() < 0.15 and "kick" in patterns:
-        notes.append(Note(0, 2, 0, 0.7, "crash"))
+        filled = fills > 0 and bar % fills == fills - 1
+        fill = _FILLS[int(random.integers(len(_FILLS)))] if filled else {}
+        start = steps - min(len(next(iter(fill.values()))), steps) if fill else steps
+        played = other if fills and bar % fills >= fills // 2 else chosen
+        rows = {
+            hit: [pattern[step % len(pattern)] for step in range(steps)] for hit, pattern in played.items()
+        }
+        if "snare" in rows:
+            rows["snare"] = [
+                "-" if ghost[i] and mark == "." else mark for i, mark in enumerate(rows["snare"])
+            ]
+        rows = {hit: row[:start] for hit, row in rows.items()}
+        for hit, marks in fill.items():
+            rows[hit] = rows.get(hit, ["."] * start) + list(marks[-(steps - start) :])
+        notes += _struck(random, rows, bar * quarters, swap)
+    if fills or (random.random() < 0.15 and "kick" in patterns):
+        after = range(0, bars, fills) if fills else (0,)
+        notes += [Note(bar * quarters, 2, 0, 0.7, "crash") for bar in after]
     if not notes:
         notes.append(Note(0, 0.25, 0, 0.8, next(iter(patterns))))
+    return notes
+
+
+def _struck(
+    random: np.random.Generator, rows: dict[str, list[str]], at: float, swap: dict[str, str]
+) -> list[Note]:
+    """A bar's marks as hits; now and then one more, softly."""
+    notes = []
+    for hit, row in rows.items():
+        for step, mark in enumerate(row):
+            played = mark in "Xx-" or (mark == "?" and random.random() < 0.5)
+            if mark == "." and step > 0 and random.random() < 0.008:
+                played, mark = True, "-"
+            if played:
+                notes.append(Note(at + step / 4, 0.25, 0, _LEVELS[mark], swap.get(hit, hit)))
     return notes
 
 
@@ -112,6 +159,26 @@ def bass_notes(
     return notes
 
 
+def locked_bass_notes(
+    random: np.random.Generator, kicks: list[float], chords: list[list[int]], quarters: float
+) -> list[Note]:
+    """A bass that plays with the kick, whose starts are given: roots, and now and then another tone."""
+    base = 28 if random.random() < 0.7 else 36
+    longest = float(random.choice([0.4, 0.9, 1.5, 4.0]))
+    colour = str(random.choice(["r", "r", "o", "f"]))
+    notes = []
+    for bar, chord in enumerate(chords):
+        first, last = bar * quarters, (bar + 1) * quarters
+        starts = sorted({start for start in kicks if first - 1e-6 <= start < last - 1e-6}) or [first]
+        root = base + (chord[0] - base) % 12
+        tones = {"r": root, "o": root + 12, "f": root + chord[2] - chord[0]}
+        for index, (start, following) in enumerate(zip(starts, [*starts[1:], last], strict=True)):
+            tone = tones[colour] if index and index == len(starts) - 1 else root
+            length = min(following - start, longest) * 0.95
+            notes.append(Note(start, length, tone, 0.75 + 0.2 * (start == first)))
+    return notes
+
+
 def comp_notes(
     random: np.random.Generator, kind: str, chords: list[list[int]], quarters: float, sevenths: bool
 ) -> list[Note]:
@@ -126,18 +193,26 @@ def comp_notes(
         if kind == "power":
             root = 40 + (chord[0] - 40) % 12
             voiced = [root, root + 7, root + 12]
-        if pattern == "a":
+        if pattern == "h":
+            tied = bar % 2 == 1 and chords[bar - 1] == chord
+            length = quarters * (2 if bar % 2 == 0 and chords[bar : bar + 2] == [chord, chord] else 1)
+            if not tied:
+                notes += [Note(bar * quarters, length * 0.98, pitch, 0.6) for pitch in voiced]
+            continue
+        if pattern in ("a", "p"):
             order = voiced + voiced[::-1][1:-1]
             for step in range(round(quarters * 2)):
-                notes.append(Note(bar * quarters + step / 2, 0.6, order[step % len(order)], 0.6))
+                length = quarters - step / 2 if pattern == "p" else 0.6  # a picked string rings on
+                notes.append(Note(bar * quarters + step / 2, length, order[step % len(order)], 0.6))
             continue
         for item in pattern.split():
             start, length = (int(value) for value in item.split("+"))
             if start >= quarters * 4:
                 continue
             length = min(length, round(quarters * 4) - start)
-            for index, pitch in enumerate(voiced):
-                late = 0.012 * index if kind in ("lazy", "strum", "jazz") else 0
+            down = start % 4 == 0  # a strum's other strokes go up
+            for index, pitch in enumerate(voiced if down or kind != "strum" else voiced[::-1]):
+                late = (_STRUM_S if kind == "strum" else 0.012 * (kind in ("lazy", "jazz"))) * index
                 notes.append(
                     Note(
                         bar * quarters + start / 4 + late, length / 4 * 0.9, pitch, 0.55 + 0.1 * (start == 0)
@@ -168,15 +243,15 @@ def pad_notes(
 
 
 def lead_notes(
-    random: np.random.Generator, chords: list[list[int]], quarters: float, minor: bool
+    random: np.random.Generator, chords: list[list[int]], quarters: float, legato: bool
 ) -> list[Note]:
-    """A short motif of chord and scale tones, repeated with the chords."""
+    """A short motif of chord and scale tones, repeated with the chords; `legato` ties every tone to the next."""
     steps = round(quarters * 4)
     rhythm: list[tuple[int, int]] = []
     position = int(random.choice([0, 0, 2, 4]))
     while position < steps:
-        length = int(random.choice([1, 2, 2, 3, 4, 6]))
-        if random.random() < 0.78:
+        length = int(random.choice([3, 4, 4, 6, 8] if legato else [1, 2, 2, 3, 4, 6]))
+        if legato or random.random() < 0.78:
             rhythm.append((position, min(length, steps - position)))
         position += length
     rhythm = rhythm or [(0, 4)]
@@ -190,7 +265,12 @@ def lead_notes(
         for (start, length), tone in zip(rhythm, shape, strict=True):
             pitch = base + (scale[int(tone)] - base) % 12 + (12 if tone >= 3 and base < 70 else 0)
             notes.append(
-                Note(bar * quarters + start / 4, length / 4 * 0.95, pitch, 0.65 + 0.15 * (start % 4 == 0))
+                Note(
+                    bar * quarters + start / 4,
+                    length / 4 * (1.04 if legato else 0.95),
+                    pitch,
+                    0.65 + 0.15 * (start % 4 == 0),
+                )
             )
     return notes
 

@@ -22,6 +22,7 @@ _NEIGHBOURS = {"kick2": "kick", "snare2": "snare", "clap": "snare", "rim": "clap
                "cowbell": "rim", "clave": "rim", "bongo_high": "conga_high", "bongo_low": "conga_low",
                "conga_high": "tom_high", "conga_low": "tom_low", "tom_mid": "tom_low", "tom_high": "tom_mid",
                "tom_low": "kick", "snare": "clap"}  # fmt: skip
+CYMBALS = ("closed", "pedal", "open", "ride", "crash", "shaker", "tambourine")
 
 
 def render(loop: Loop, bank: Bank, solo: str | None = None) -> dict[str, np.ndarray]:
@@ -70,7 +71,7 @@ def _render_part(part: Part, loop: Loop, kicks: list[Note], samples: int, bank: 
     quarter_s = 60 / loop.grid.bpm
     out = np.zeros((samples + 7 * RATE, 2), np.float32)
     if part.role in ("drums", "percussion"):
-        kit = _kit(part, bank)
+        kit = _dulled(_kit(part, bank), part)
         for note in part.notes:
             _add(out, _hit(kit, note.hit) * (note.velocity**1.3), note.start * quarter_s)
     else:
@@ -125,6 +126,17 @@ def _kit(part: Part, bank: Bank) -> dict[str, np.ndarray]:
         hit: str(random.choice([name for name in names if name in hits])) for hit, names in SONIC_HITS.items()
     }
     return {hit: hits[name] for hit, name in chosen.items()}
+
+
+def _dulled(kit: dict[str, np.ndarray], part: Part) -> dict[str, np.ndarray]:
+    """The kit with its cymbals as loud and as dark as the part has them."""
+    kit = dict(kit)
+    for hit in {note.hit for note in part.notes} & set(CYMBALS) & set(kit):
+        sound = kit[hit] * 10 ** (part.cymbals_db / 20)
+        if part.cymbals_hz:
+            sound = sosfilt(butter(1, part.cymbals_hz, fs=RATE, output="sos"), sound, axis=0)
+        kit[hit] = sound.astype(np.float32)
+    return kit
 
 
 def _hit(kit: dict[str, np.ndarray], hit: str) -> np.ndarray:

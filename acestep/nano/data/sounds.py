@@ -110,11 +110,16 @@ INSTRUMENTS: tuple[Instrument, ...] = (
         28 - muted guitar,palm muted guitar
         29 - overdriven guitar,crunchy guitar
         30 - distorted guitar,distortion guitar,heavy guitar
-        61 - brass section,horns,brass stabs"""),
+        61 - brass section,horns,brass stabs
+        18 - rock organ,organ"""),
     *_rows("chords", """
         0 - piano,grand piano
         4 - electric piano,rhodes,e-piano
         19 h church organ,pipe organ
+        24 - nylon guitar,acoustic guitar,classical guitar
+        25 - steel guitar,acoustic guitar
+        27 - clean guitar,electric guitar
+        61 - brass section,horns
         21 - accordion""", "musescore"),
     *_rows("pad", """
         48 - strings,string section,orchestral strings
@@ -141,7 +146,14 @@ INSTRUMENTS: tuple[Instrument, ...] = (
         22 h harmonica
         40 - violin
         26 - guitar,electric guitar lead
-        104 h sitar"""),
+        104 h sitar
+        42 - cello
+        57 - trombone
+        60 - french horn,horn
+        66 - tenor sax,saxophone,sax
+        68 - oboe
+        24 - nylon guitar,acoustic guitar
+        25 - steel guitar,acoustic guitar"""),
     *_rows("lead", """
         0 - piano
         71 - clarinet
