@@ -4,12 +4,13 @@
     codec/                           config.json (_class_name SpectralCodec), model.safetensors
     tokenizer/                       tokenizer.json, tokenizer_config.json  (AutoTokenizer)
     text_encoder/                    a two-layer Qwen3Model                 (AutoModel)
-    stages/{l,m,s}/transformer/      AceStepTransformer1DModel, in_channels 608, patch 1
+    stages/{l,m,s}/transformer/      AceStepTransformer1DModel, in_channels 3 C + 32, patch 1
     stages/{l,m,s}/condition_encoder/  AceStepConditionEncoder, 128 wide
 
-What the transformer takes: hidden states x_t [B, T, 192]; context latents [B, T, 416] = source latents 192
-(silence where there is none, and inside a region to repaint) | chunk mask 192 (1 = make, 0 = keep) | guide 32
-(`model.guide`). Latents come normalised from the codec. Velocity = noise - data, t from 1 (noise) to 0.
+What the transformer takes: hidden states x_t [B, T, C]; context latents [B, T, 2 C + 32] = source latents C
+(silence where there is none, and inside a region to repaint) | chunk mask C (1 = make, 0 = keep) | guide 32
+(`model.guide`). C is the codec's: 192, or 208 with channels for attacks. Latents come normalised from the
+codec. Velocity = noise - data, t from 1 (noise) to 0.
 The prompt is `prompt_template` filled with the instruction of the task (diffusers' TASK_INSTRUCTIONS, its
 TRACK_NAME in capitals), the caption and ACE-Step's metas, all lower-cased by the tokenizer; the lyrics are
 ACE-Step's own `# Languages` text. Every condition is trained without padding. The timbre encoder takes
@@ -27,6 +28,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from acestep.model.codec.attacks import BANDS, STEPS
 from acestep.model.codec.base import silence_of
 from acestep.model.codec.spectral import CHANNELS, GROUP, SpectralCodec
 from acestep.model.guide import BEAT_CHANNELS, KEY_CHANNELS
@@ -44,15 +46,22 @@ STAGES = ("l", "m", "s")
 class NanoConfig:
     """Sizes of a nano cascade; the defaults are what ships."""
 
-    width: int = 320  # a token carries a latent frame of 192 channels: noise must pass through
+    width: int = 336  # a token carries a latent frame of 208 channels: noise must pass through
     feed_forward: int = 512
     layers: tuple[int, int, int] = (4, 3, 2)  # of L, M and S: coarse structure needs depth, polish does not
     heads: int = 5
+    head_width: int = 64
+    attacks: int = ATTACKS
     condition_width: int = 128
     text_width: int = 128
     text_layers: int = 2
     vocabulary: int = 1500
     codec: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def channels(self) -> int:
+        """Of a latent frame."""
+        return CHANNELS + self.attacks
 
 
 TINY = NanoConfig(
@@ -60,6 +69,7 @@ TINY = NanoConfig(
     feed_forward=96,
     layers=(2, 2, 1),
     heads=2,
+    head_width=32,
     condition_width=32,
     text_width=32,
     text_layers=1,
@@ -95,9 +105,9 @@ def build_transformer(config: NanoConfig, layers: int, kinds: list[str] | None =
         num_hidden_layers=layers,
         num_attention_heads=config.heads,
         num_key_value_heads=config.heads,
-        head_dim=config.width // config.heads,
-        in_channels=CHANNELS * 3 + BEAT_CHANNELS + KEY_CHANNELS,
-        audio_acoustic_hidden_dim=CHANNELS,
+        head_dim=config.head_width,
+        in_channels=config.channels * 3 + BEAT_CHANNELS + KEY_CHANNELS,
+        audio_acoustic_hidden_dim=config.channels,
         patch_size=1,
         sliding_window=64,
         layer_types=kinds,
@@ -114,7 +124,7 @@ def build_condition_encoder(config: NanoConfig) -> Any:
         hidden_size=width,
         intermediate_size=2 * width,
         text_hidden_dim=config.text_width,
-        timbre_hidden_dim=CHANNELS,
+        timbre_hidden_dim=config.channels,
         num_lyric_encoder_hidden_layers=1,
         num_timbre_encoder_hidden_layers=2,
         num_attention_heads=max(width // 32, 1),
@@ -247,9 +257,11 @@ def write_untrained(folder: Path, config: NanoConfig | None = None, seed: int = 
     torch.manual_seed(seed)
     texts = ["generate the drums track based on the audio context:", "- bpm: 120 - keyscale: c minor"]
     tokenizer = train_tokenizer(texts, config.vocabulary)
-    codec = SpectralCodec(**config.codec).eval()
+    codec = SpectralCodec(attacks=config.attacks, **config.codec).eval()
     # components of noise around a quiet level: every latent is heard, as in a trained codec
     codec.set_components(torch.randn(2 * GROUP * len(codec.mean), GROUP, len(codec.mean)) - 3)
+    if codec.attacks is not None:
+        codec.attacks.fit(torch.randn(2 * STEPS * BANDS, STEPS * BANDS) / 2)
     modules = NanoModules(config, len(tokenizer))
     schedule, guidance = {"steps": 9, "shift": 1.0}, {"scale": 3.0, "mode": "cfg", "interval": [0.0, 1.0]}
     save_checkpoint(

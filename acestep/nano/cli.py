@@ -38,7 +38,18 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("work", type=Path, help="the folder that `data` filled")
     train.add_argument(
         "--part",
-        choices=("all", "codec", "latents", "text", "stages", "pairs", "phase", "phase-codec", "publish"),
+        choices=(
+            "all",
+            "carry",
+            "codec",
+            "latents",
+            "text",
+            "stages",
+            "pairs",
+            "phase",
+            "phase-codec",
+            "publish",
+        ),
         default="all",
     )
     train.add_argument("--minutes", type=_minutes, default=120, help="of training (default 120)")
@@ -95,15 +106,18 @@ def _data(arguments: argparse.Namespace) -> int:
 def _train(arguments: argparse.Namespace) -> int:
     from acestep.model.loading import choose_device
     from acestep.nano import recipe
+    from acestep.nano.carry import START
     from acestep.nano.publish import publish
     from acestep.nano.train_codec import CodecRecipe, train_codec
     from acestep.nano.train_phase import PhaseRecipe
-    from acestep.nano.train_stages import StageRecipe
+    from acestep.nano.train_stages import CARRIED, StageRecipe
     from acestep.nano.train_text import TextRecipe
 
     work, seconds, device = arguments.work, arguments.minutes * 60, str(choose_device(arguments.device))
     if arguments.part == "all":
         print(recipe.train_everything(work, arguments.minutes, arguments.shards, arguments.resume, device))
+    elif arguments.part == "carry":
+        print(recipe.go_on_from(work))
     elif arguments.part == "codec":
         print(train_codec(work, CodecRecipe(device=device), seconds, arguments.resume))
     elif arguments.part == "latents":
@@ -117,7 +131,8 @@ def _train(arguments: argparse.Namespace) -> int:
     elif arguments.part == "phase-codec":
         print(recipe.publish_phases(work))
     elif arguments.part == "stages":
-        stages = StageRecipe(steps=arguments.steps, only=arguments.only, device=device)
+        pace = CARRIED if (work / START).exists() else {}
+        stages = StageRecipe(steps=arguments.steps, only=arguments.only, device=device, **pace)
         print(recipe.train_stages(work, stages, seconds, arguments.resume))
     else:
         print(publish(work, work / "checkpoint"))

@@ -2,7 +2,7 @@
 
 A work folder holds:
 
-    bank/  features/  codec.pt codec/  latents/  tokenizer/ text_encoder/  l.pt m.pt s.pt (or ms.pt)
+    bank/  features/  codec.pt codec/  latents/  tokenizer/ text_encoder/  start.pt  l.pt m.pt s.pt (or ms.pt)
     checkpoint/  pairs/  phase.pt  phase-codec/
 """
 
@@ -16,6 +16,7 @@ from acestep.model.codec.base import silence_of
 from acestep.model.codec.spectral import SpectralCodec
 from acestep.model.loading import ONLY_DATA
 from acestep.nano import WEIGHTS
+from acestep.nano.carry import START, carry_over
 from acestep.nano.checkpoint import LYRICS, NanoConfig, build_text_encoder, train_tokenizer
 from acestep.nano.data.prepare import feature_shard
 from acestep.nano.data.sounds import Bank, build_bank
@@ -82,7 +83,11 @@ def train_stages(work: Path, recipe: StageRecipe, seconds: float, resume: bool =
     codec = fitted_codec(work)
     silence = silence_of(codec)[0, 0].clone()
     shards = Shards(latents)
-    training = StageTraining(recipe, NanoConfig(), shards.examples(), tokenizer, silence, encoder)
+    start_of = read_state(work / START, resume=True)
+    first_weights = None if start_of is None else start_of["modules"]
+    training = StageTraining(
+        recipe, NanoConfig(), shards.examples(), tokenizer, silence, encoder, first_weights
+    )
     state = work / f"{recipe.only or 'lms'}.pt"
     if (earlier := read_state(state, resume)) is not None:
         training.restore(earlier)
@@ -101,6 +106,13 @@ def train_stages(work: Path, recipe: StageRecipe, seconds: float, resume: bool =
     training.run(seconds, watch)
     write_state(training.state(), state)
     return training.step
+
+
+def go_on_from(work: Path, checkpoint: Path = WEIGHTS) -> Path:
+    """Fill the work folder with a finished checkpoint, for `train_stages` to go on from."""
+    build_bank(work / "bank")
+    read_state(work / START, resume=False)  # what is there is not written over
+    return carry_over(work, checkpoint)
 
 
 def prepare_pairs(work: Path, shards: int, say: Callable[[str], None] = print) -> None:

@@ -24,6 +24,7 @@ from acestep.nano.states import read_state, write_state
 
 MEL_BANDS = 128  # librosa's default, which the evaluation measures with
 MEL_FLOOR = 1e-5
+CODEC = "codec0"  # of a work folder: the codec that latents are made with
 ATTACKS_SEED = 4_000_000  # of loops that nothing else is made of
 
 
@@ -172,7 +173,7 @@ def fit_attacks(codec: SpectralCodec, bank: Bank, loops: int = 80) -> SpectralCo
 
 def fitted_codec(work: Path) -> SpectralCodec:
     """`work/codec0`, made by the first who asks: latents and decoders of one work folder share it."""
-    folder = work / "codec0"
+    folder = work / CODEC
     if not (folder / "config.json").exists():
         codec = fit_components(SpectralCodec(attacks=ATTACKS), work / "features")
         fit_attacks(codec, Bank(work / "bank")).save(folder)

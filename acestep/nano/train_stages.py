@@ -6,7 +6,6 @@ each on its interval – in one process, or (`only`) in a process each.
 """
 
 import copy
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,11 +16,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from acestep.model.codec.spectral import GRADING
+from acestep.model.codec.spectral import CHANNELS, GRADING
 from acestep.nano.batches import Batch, draw_batch
 from acestep.nano.checkpoint import STAGES, NanoConfig, NanoModules, build_transformer
 from acestep.nano.latents import Example
 from acestep.nano.network import conditions
+from acestep.nano.running import Running
 from acestep.training.velocity import Velocity, half_copy
 
 # blocks of the shared transformer that become a stage, and the noise levels it is trained on; the levels
@@ -33,6 +33,7 @@ PASS = {
     "m": 0.0,
     "s": -0.9,
 }  # how much of x the velocity is, for white data in the stage's interval
+ATTACK_WEIGHT = 2.0  # of a channel for attacks, beside a component's median of 1
 ANCHOR = 24.0
 CHANNEL_POWER = 0.5  # of the components' deviation: what is heard most is learned first
 SHARES: dict[str, float] = {"l": 0.45, "m": 0.32, "s": 0.23}
@@ -47,6 +48,7 @@ class StageRecipe:
     frames_per_batch: int = 2_048
     rate: float = 1e-3  # of AdamW; Muon's is twice that, its updates being scaled to AdamW's size
     warmup: int = 60
+    hold: int = 0  # steps after which the rate falls as one over the square root of the step; 0: never
     ema: float = 0.99
     seed: int = 0
     only: str = ""  # after the split: train these stages only ("l", "ms"), so that each can have its process
@@ -54,11 +56,16 @@ class StageRecipe:
     device: str = "cpu"  # of what is computed; batches are drawn on the CPU, and a state goes on anywhere
 
     def rate_factor(self, step: int) -> float:
-        """Warm up, hold, and fall linearly over the last two fifths."""
+        """Warm up, hold, and fall linearly over the last two fifths; with `hold`, before them as well."""
         if step < self.warmup:
             return (step + 1) / self.warmup
         left = (self.steps - step) / (0.4 * self.steps)
-        return float(np.clip(left, 0.02, 1.0))
+        open_end = (self.hold / max(step, self.hold)) ** 0.5 if self.hold else 1.0
+        return float(np.clip(left, 0.02, 1.0)) * open_end
+
+
+# goes on from finished weights, for as long as there is time
+CARRIED: dict[str, Any] = {"rate": 5e-4, "warmup": 200, "hold": 2000, "ema": 0.998}
 
 
 class StageTraining:
@@ -74,7 +81,9 @@ class StageTraining:
         tokenizer: Any,
         silence: Tensor,
         text_encoder: Any = None,
+        start: dict[str, Tensor] | None = None,
     ) -> None:
+        """`start` are the stages' first weights; they are drawn by lot where there are none."""
         torch.manual_seed(recipe.seed)
         self.recipe, self.config, self.tokenizer = recipe, config, tokenizer
         self.device = torch.device(recipe.device)
@@ -87,10 +96,13 @@ class StageTraining:
             encoder.silence_latent = silence.expand(1, encoder.silence_latent.shape[1], -1).clone()
         self.step = 0
         self.losses: dict[str, float] = {}
+        self.running = Running()
         self.weights = channel_weights(examples).to(self.device)
         if recipe.shared_steps == 0:  # each stage starts with the gain of its own interval
             self.modules = split_stages(self.modules, config)
             _calm(self.modules)
+        if start is not None:
+            self.modules.load_state_dict(start)
         self.modules.to(self.device)
         self._begin()
 
@@ -147,6 +159,7 @@ class StageTraining:
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "step": self.step,
             "losses": self.losses,
+            "running": self.running.values,
             "split": self.split,
         }
 
@@ -159,6 +172,7 @@ class StageTraining:
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
         self.step, self.losses = state["step"], dict(state["losses"])
+        self.running.values = dict(state.get("running", {}))
 
     def _draw_stage(self, random: np.random.Generator) -> str:
         names = [name for name in STAGES if not (self.split and self.recipe.only) or name in self.recipe.only]
@@ -207,7 +221,13 @@ class StageTraining:
         made = Velocity(transformer)(
             x, t, given.states, batch.context, condition_mask=given.mask, layers=layers
         )
-        return ((made.float() - (noise - batch.x0)).square() * self.weights).mean()
+        wrong = (made.float() - (noise - batch.x0)).square()
+        errors = (wrong * self.weights).mean((1, 2))
+        seen = errors.detach().cpu().numpy()
+        self.running.add(stage, t.cpu().numpy(), seen, batch.parts, batch.tasks)
+        if wrong.shape[-1] > CHANNELS:
+            self.running.note(f"attacks {stage}", float(wrong[..., CHANNELS:].detach().mean()))
+        return errors.mean()
 
     def _worker(self) -> NanoModules:
         """The modules that compute: themselves, or their half-precision copy with today's weights."""
@@ -300,21 +320,21 @@ def _pass_through(transformer: Any, gain: float) -> None:
 
 
 def log_line(training: StageTraining, path: Path, pace: float) -> None:
-    """One line of JSON: step, pace and each stage's running loss."""
+    """One line of JSON: step, pace and the running losses, by stage, part, task and noise level."""
     losses = {name: round(loss, 4) for name, loss in sorted(training.losses.items())}
-    with path.open("a") as log:
-        log.write(json.dumps({"step": training.step, "steps_per_s": round(pace, 3), **losses}) + "\n")
+    training.running.write(path, step=training.step, steps_per_s=round(pace, 3), **losses)
 
 
 def channel_weights(examples: list[Example], most: float = 6.0, least: float = 0.5) -> Tensor:
-    """[192]: how much each latent channel counts, by the share of the sound it carries, mean 1.
+    """[C]: how much each latent channel counts, by the share of the sound it carries, mean 1.
 
     Graded latents have deviation (component's deviation) ** GRADING, so theirs tells the component's.
     """
     sample = np.concatenate([example.views[0].target[::4] for example in examples[:200]]).astype(np.float32)
-    deviation = torch.from_numpy(sample.std(0)).clamp_min(1e-3) ** (1 / GRADING)
+    deviation = torch.from_numpy(sample.std(0))[:CHANNELS].clamp_min(1e-3) ** (1 / GRADING)
     weights = deviation**CHANNEL_POWER
     weights = (weights / weights.median()).clamp(least, most)
+    weights = torch.cat([weights, torch.full((sample.shape[1] - len(weights),), ATTACK_WEIGHT)])
     return weights / weights.mean()
 
 

@@ -102,15 +102,12 @@ class SpectralCodec(nn.Module):
         attacks: int = 0,
     ) -> None:
         super().__init__()
-        self.config = {
-            "_class_name": "SpectralCodec",
-            "channels": channels,
-            "width": width,
-            "blocks": blocks,
-            "kernel": kernel,
-            "rounds": rounds,
-            **({"attacks": attacks} if attacks else {}),
-        }
+        self.sizes = {
+            "channels": channels, "width": width, "blocks": blocks, "kernel": kernel, "rounds": rounds
+        }  # fmt: skip
+        self.config: dict[str, object] = {"_class_name": "SpectralCodec", **self.sizes}
+        if attacks:
+            self.config["attacks"] = attacks
         self.components, self.channels = channels, channels + attacks
         self.rounds = rounds
         self.margin = blocks * (kernel // 2)  # latent frames the decoder sees to either side
