@@ -48,13 +48,18 @@ def carry_over(work: Path, checkpoint: Path, config: NanoConfig | None = None) -
     return work / START
 
 
-def with_attacks(codec: SpectralCodec, bank: Bank, channels: int = ATTACKS) -> SpectralCodec:
-    """The same codec with channels for attacks beside its own."""
+def with_attacks(codec: SpectralCodec, bank: Bank) -> SpectralCodec:
+    """The same codec with channels for attacks beside its own, fitted to loops played with the bank."""
+    return fit_attacks(grown_by(codec, ATTACKS), bank)
+
+
+def grown_by(codec: SpectralCodec, channels: int) -> SpectralCodec:
+    """The same codec with so many channels for attacks, not fitted yet."""
     grown = SpectralCodec(**codec.sizes, attacks=channels)
     own = {name: value for name, value in codec.state_dict().items() if not name.startswith("phases.")}
     grown.load_state_dict({**grown.state_dict(), **own})
     grown.phases = codec.phases
-    return fit_attacks(grown.eval().requires_grad_(False), bank)
+    return grown.eval().requires_grad_(False)
 
 
 def widened(modules: NanoModules, config: NanoConfig, silence: Tensor) -> NanoModules:

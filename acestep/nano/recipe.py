@@ -28,7 +28,7 @@ from acestep.nano.train_phase import PhaseRecipe, train_phase, with_phases
 from acestep.nano.train_stages import StageRecipe, StageTraining, caption_texts, log_line
 from acestep.nano.train_text import TextRecipe, train_text
 
-SAVE_EVERY_S = 90
+SAVE_EVERY_S = 300
 TEXT_STEPS_PER_MINUTE = 20  # of a whole run; a minute of one core makes 200
 WORDS_SEED = 20_000  # of loops whose names alone are read: held-out instruments are words a user may type
 

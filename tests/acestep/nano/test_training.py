@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from acestep.model.codec.spectral import CHANNELS, SpectralCodec
+from acestep.model.codec.spectral import SpectralCodec
 from acestep.model.guide import BEAT_CHANNELS, KEY_CHANNELS
 from acestep.nano.batches import draw_batch
 from acestep.nano.checkpoint import (
@@ -24,6 +24,7 @@ from acestep.nano.train_text import TextRecipe, train_text
 from acestep.training.velocity import Velocity
 from tests.support.closeness import FORWARD, assert_close, rounding
 
+CHANNELS = TINY.channels
 GUIDE = BEAT_CHANNELS + KEY_CHANNELS
 
 
@@ -42,7 +43,8 @@ def examples():
         views = [View(roles, noise(400), (), None, noise(75))]
         if len(roles) > 1:
             views.append(View(roles[:1], noise(400), roles[1:], noise(400), noise(75)))
-        made.append(Example(loop, tuple(views)))
+        stems = {role: noise(400) for role in roles} if len(roles) > 1 else {}
+        made.append(Example(loop, tuple(views), stems))
     return made
 
 
@@ -63,24 +65,58 @@ def velocity_of(transformer, x, t, given, context):
 def test_a_batch_has_context_where_the_task_gives_one(examples):
     silence = torch.full((CHANNELS,), 7.0)
     seen = set()
-    for seed in range(12):
+    for seed in range(30):
         batch = draw_batch(examples, silence, np.random.default_rng(seed), 1024)
         count, frames, _ = batch.x0.shape
         assert batch.context.shape == (count, frames, 2 * CHANNELS + GUIDE)
         assert count == len(batch.texts) == len(batch.references) == len(batch.null)
-        for row, text in zip(batch.context, batch.texts, strict=True):
+        for row, x0, text, task in zip(batch.context, batch.x0, batch.texts, batch.tasks, strict=True):
             source, mask = row[:, :CHANNELS], row[:, CHANNELS : 2 * CHANNELS]
-            if text.startswith("Fill") and bool((source == 7).all()):
+            seen.add(task)
+            if task == "text":
+                assert text.startswith("Fill")
+                assert bool((source == 7).all())
                 assert bool((mask == 1).all())
-                seen.add("text")
-            elif text.startswith("Repaint"):
+            elif task in ("repaint", "continue"):
+                assert text.startswith("Repaint")
                 assert 0 < float(mask.mean()) < 1
                 assert bool((source[mask > 0.5] == 7).all())
-                seen.add("repaint")
-            elif text.startswith("Generate the"):
+                assert torch.equal(source[mask < 0.5], x0[mask < 0.5])
+            else:
+                assert text.startswith(("Generate the", "Complete", "Fill"))
                 assert not bool((source == 7).any())
-                seen.add("lego")
-    assert seen == {"text", "repaint", "lego"}
+    assert seen == {"text", "repaint", "lego", "pair", "complete", "continue"}
+
+
+def test_what_is_continued_is_kept_from_the_start_to_about_the_middle(examples):
+    for seed in range(40):
+        batch = draw_batch(examples, torch.zeros(CHANNELS), np.random.default_rng(seed), 1024)
+        for row, task in zip(batch.context, batch.tasks, strict=True):
+            mask = row[:, CHANNELS]
+            if task == "continue":
+                kept = int((mask < 0.5).sum())
+                assert bool((mask[:kept] < 0.5).all())
+                assert 0.28 * len(mask) < kept < 0.72 * len(mask)
+
+
+def test_a_pair_has_one_very_stem_as_context_of_another(examples):
+    stems = {
+        latents.tobytes(): (number, role)
+        for number, example in enumerate(examples)
+        for role, latents in example.stems.items()
+        for latents in [latents[:64].astype(np.float32)]
+    }
+    found = 0
+    for seed in range(60):
+        batch = draw_batch(examples, torch.zeros(CHANNELS), np.random.default_rng(seed), 1024)
+        for row, x0, task, part in zip(batch.context, batch.x0, batch.tasks, batch.parts, strict=True):
+            made = stems.get(x0[:64].numpy().tobytes())
+            if task == "pair" and made is not None:  # else it starts at a later bar
+                given = stems[row[:64, :CHANNELS].contiguous().numpy().tobytes()]
+                assert made == (given[0], part)
+                assert given[1] != part
+                found += 1
+    assert found > 10
 
 
 def test_loops_shorter_than_the_longest_stretch_make_batches_of_their_length(examples):
