@@ -62,7 +62,9 @@ SONIC_HITS = {
 
 @dataclass(frozen=True)
 class Instrument:
-    """A soundfont's program in a role; `words` are what people call it. `held` keeps it for evaluation."""
+    """A soundfont's program in a role; `words` are what people call it. `held` keeps it for evaluation;
+    the embedded weights have not heard what is `new`.
+    """
 
     name: str
     role: str
@@ -70,15 +72,16 @@ class Instrument:
     words: tuple[str, ...]
     font: str = "fluid"
     held: bool = False
+    new: bool = False
 
 
 def _rows(role: str, table: str, font: str = "fluid") -> list[Instrument]:
     rows = []
     for line in table.strip().splitlines():
-        program, held, words = line.strip().split(" ", 2)
+        program, mark, words = line.strip().split(" ", 2)
         names = tuple(word.strip() for word in words.split(","))
         label = f"{role}-{font}-{int(program):03d}"
-        rows.append(Instrument(label, role, int(program), names, font, held == "h"))
+        rows.append(Instrument(label, role, int(program), names, font, mark == "h", mark == "n"))
     return rows
 
 
@@ -111,15 +114,15 @@ INSTRUMENTS: tuple[Instrument, ...] = (
         29 - overdriven guitar,crunchy guitar
         30 - distorted guitar,distortion guitar,heavy guitar
         61 - brass section,horns,brass stabs
-        18 - rock organ,organ"""),
+        18 n rock organ,organ"""),
     *_rows("chords", """
         0 - piano,grand piano
         4 - electric piano,rhodes,e-piano
         19 h church organ,pipe organ
-        24 - nylon guitar,acoustic guitar,classical guitar
-        25 - steel guitar,acoustic guitar
-        27 - clean guitar,electric guitar
-        61 - brass section,horns
+        24 n nylon guitar,acoustic guitar,classical guitar
+        25 n steel guitar,acoustic guitar
+        27 n clean guitar,electric guitar
+        61 n brass section,horns
         21 - accordion""", "musescore"),
     *_rows("pad", """
         48 - strings,string section,orchestral strings
@@ -147,13 +150,13 @@ INSTRUMENTS: tuple[Instrument, ...] = (
         40 - violin
         26 - guitar,electric guitar lead
         104 h sitar
-        42 - cello
-        57 - trombone
-        60 - french horn,horn
-        66 - tenor sax,saxophone,sax
-        68 - oboe
-        24 - nylon guitar,acoustic guitar
-        25 - steel guitar,acoustic guitar"""),
+        42 n cello
+        57 n trombone
+        60 n french horn,horn
+        66 n tenor sax,saxophone,sax
+        68 n oboe
+        24 n nylon guitar,acoustic guitar
+        25 n steel guitar,acoustic guitar"""),
     *_rows("lead", """
         0 - piano
         71 - clarinet
