@@ -1,8 +1,8 @@
 """Audio beside the latents a decoder gets for it: as encoded, and as stages leave them. For the phases.
 
-A shard is one array, a row for every latent frame: 1920 samples of the mid channel (int16), 192 latents as
-encoded and 192 after the stages (both float16, as int16 bits), and the piece the frame belongs to. The
-latents after the stages stand for the same audio: noise was added up to some level of the way, and the
+A shard is one array, a row for every latent frame: 1920 samples of the mid channel (int16), its C latents
+as encoded and after the stages (both float16, as int16 bits), and the piece the frame belongs to. The latents
+after the stages stand for the same audio: noise was added up to some level of the way, and the
 stages that work below it took it out again, guided by the piece's own caption, grid and key.
 """
 
@@ -40,7 +40,7 @@ CHANGED_SHARE = 0.25  # of pieces at another level, speed or tone, which no capt
 
 @dataclass(frozen=True)
 class Pieces:
-    """Rows of a shard: mid audio [T, 1920], latents [T, 192] twice, and the pieces' numbers [T]."""
+    """Rows of a shard: mid audio [T, 1920], latents [T, C] twice, and the pieces' numbers [T]."""
 
     audio: np.ndarray
     encoded: np.ndarray
@@ -48,12 +48,12 @@ class Pieces:
     piece: np.ndarray
 
 
-def pieces_of(rows: np.ndarray, channels: int) -> Pieces:
+def pieces_of(rows: np.ndarray) -> Pieces:
     """A shard's rows, or some of them, as what they stand for."""
     bits = rows[:, HOP:-1].copy()
     latents = bits.view(np.float16).astype(np.float32)
-    audio = rows[:, :HOP].astype(np.float32) / SCALE
-    return Pieces(audio, latents[:, :channels], latents[:, channels:], rows[:, -1])
+    encoded, passed = np.split(latents, 2, axis=1)
+    return Pieces(rows[:, :HOP].astype(np.float32) / SCALE, encoded, passed, rows[:, -1])
 
 
 def open_pairs(folder: Path, held: bool = False) -> list[np.ndarray]:

@@ -68,7 +68,7 @@ class PhaseTraining:
     def fit_scaling(self) -> None:
         """Means and deviations of the levels, once, from the first shard."""
         rows = self.shards[0]
-        sample = pieces_of(np.asarray(rows[:SAMPLE_ROWS]), self.codec.channels).encoded
+        sample = pieces_of(np.asarray(rows[:SAMPLE_ROWS])).encoded
         with torch.inference_mode():
             levels, long, _ = self.codec.heard_levels(torch.from_numpy(sample)[None].to(self.device))
         heard = torch.cat([levels, long], -1)[0].clone()
@@ -107,7 +107,7 @@ class PhaseTraining:
             start = int(random.integers(0, len(rows) - need))
             if rows[start, -1] != rows[start + need - 1, -1]:
                 continue
-            cut = pieces_of(np.asarray(rows[start : start + need]), self.codec.channels)
+            cut = pieces_of(np.asarray(rows[start : start + need]))
             chosen = cut.passed if random.random() < self.recipe.passed else cut.encoded
             amount = self.recipe.noise * random.random()
             latents.append(chosen + amount * random.standard_normal(chosen.shape, dtype=np.float32))

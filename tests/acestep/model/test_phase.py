@@ -147,12 +147,12 @@ SMALL = PhaseRecipe(batch=2, frames=10, warmup=5, bfloat16=False)
 
 
 def test_pieces_come_back_from_a_shard(pairs: Path) -> None:
-    cut = pieces_of(open_pairs(pairs / "pairs")[0][78:82], 192)
+    cut = pieces_of(open_pairs(pairs / "pairs")[0][78:82])
     assert cut.audio.shape == (4, 1920)
     assert cut.encoded.shape == cut.passed.shape == (4, 192)
     assert cut.piece.tolist() == [0, 0, 1, 1]
     codec = SpectralCodec.load(WEIGHTS / "codec")
-    rows = pieces_of(open_pairs(pairs / "pairs")[0][:80], 192)
+    rows = pieces_of(open_pairs(pairs / "pairs")[0][:80])
     again = codec.encode(torch.from_numpy(rows.audio.reshape(-1)).expand(1, 2, -1))[0]
     assert np.abs(again.numpy() - rows.encoded).mean() < 0.05 * np.abs(rows.encoded).mean()
 

@@ -2,16 +2,22 @@
 sounds.
 """
 
+import itertools
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from acestep.errors import NotFound
+from acestep.errors import CheckpointError, NotFound
+from acestep.nano import latents
 from acestep.nano.data import captions, styles, synth
 from acestep.nano.data.compose import MAX_LOOP_S, Loop, compose
 from acestep.nano.data.render import mix, render
 from acestep.nano.data.sounds import INSTRUMENTS, KITS, SONIC_HITS, Bank
+from acestep.nano.hits import brightness_db, flatness
 
 SEEDS = st.integers(0, 2**31 - 1)
 
@@ -175,3 +181,128 @@ def test_the_bar_is_played_harder_than_what_lies_between_the_beats():
                     elif 0.2 < place % beat / beat < 0.8:
                         between.append(note.velocity)
     assert np.mean(first) > 1.15 * np.mean(between)
+
+
+def drummed(count: int = 400) -> list[Loop]:
+    return [loop for loop in map(compose, range(count)) if any(part.role == "drums" for part in loop.parts)]
+
+
+def kicks(loop: Loop) -> np.ndarray:
+    return np.array([note.start for note in loop.part("drums").notes if note.hit.startswith("kick")])
+
+
+def test_most_basses_play_with_their_own_kick_and_not_with_another_loops():
+    loops = [loop for loop in drummed() if len(kicks(loop)) and any(p.role == "bass" for p in loop.parts)]
+
+    def together(loop: Loop, hits: np.ndarray) -> float:
+        starts = [note.start for note in loop.part("bass").notes]
+        return float(np.mean([np.abs(hits - start).min() < 0.06 for start in starts]))
+
+    own = np.array([together(loop, kicks(loop)) for loop in loops])
+    others = np.array(
+        [together(loop, kicks(other)) for loop, other in zip(loops, loops[1:] + loops[:1], strict=True)]
+    )
+    assert np.median(own) > 0.9
+    assert np.mean(own >= others) > 0.85
+    assert np.mean(own) > np.mean(others) + 0.3
+
+
+def test_fills_come_where_the_loop_says_and_words_tell_of_them():
+    def bars_of(loop: Loop) -> list[frozenset]:
+        quarters = loop.grid.signature.quarters_per_bar
+        hits = [
+            (int(note.start / quarters + 1e-3), note)
+            for note in loop.part("drums").notes
+            if note.velocity > 0.5
+        ]
+        return [
+            frozenset(
+                (note.hit.rstrip("2"), round((note.start % quarters) * 4))
+                for bar, note in hits
+                if bar == index
+            )
+            for index in range(int(loop.grid.bars))
+        ]
+
+    def alike(first: frozenset, second: frozenset) -> float:
+        return len(first & second) / max(len(first | second), 1)
+
+    filled, steady = [], []
+    for loop in drummed():
+        if loop.grid.bars >= 4 and loop.fills in (0, loop.grid.bars):
+            *bars, last = bars_of(loop)
+            (filled if loop.fills else steady).append(alike(last, bars[-1]))
+    assert min(len(filled), len(steady)) > 20
+    assert np.mean(filled) < 0.6 < 0.75 < np.mean(steady)
+    loop = next(loop for loop in drummed() if loop.fills == 4)
+    told = [captions.caption(loop, ("drums",), np.random.default_rng(draw), bars=4) for draw in range(100)]
+    short = [captions.caption(loop, ("drums",), np.random.default_rng(draw), bars=2) for draw in range(100)]
+    words = (*captions.FILL_WORDS[4], *captions.STEADY_WORDS)
+    assert sum(any(word in text for word in words) for text in told) > 40
+    assert not any("fill" in text for text in short)
+
+
+def test_how_a_part_is_played_is_written_and_has_words():
+    manners: dict[str, list] = {}
+    for loop in map(compose, range(600)):
+        for part in loop.parts:
+            manners.setdefault(part.manner, []).append((loop, part))
+    assert set(manners) == {"", *captions.MANNERS}
+    for _, part in manners["legato"][:10]:
+        ends = sorted((note.start, note.start + note.length) for note in part.notes)
+        gaps = [
+            later[0] - earlier[1]
+            for earlier, later in itertools.pairwise(ends)
+            if later[0] < earlier[0] + 1.9
+        ]
+        assert np.median(gaps) < 0.05
+    for loop, part in manners["strummed"][:10]:
+        texts = [captions.caption(loop, (part.role,), np.random.default_rng(draw)) for draw in range(60)]
+        assert any("strumm" in text for text in texts)
+
+
+def test_cymbals_are_as_dark_as_the_part_says():
+    loop = next(loop for loop in drummed() if any(note.hit == "closed" for note in loop.part("drums").notes))
+    drums = loop.part("drums")
+
+    def high(**change: float) -> float:
+        part = replace(drums, notes=tuple(n for n in drums.notes if n.hit == "closed"), drive=0.0, reverb=0.0)
+        made = replace(loop, parts=(replace(part, **change),), crackle=0.0)
+        return brightness_db(render(made, SineBank())["drums"].mean(1))
+
+    assert high(cymbals_hz=4000.0) < high(cymbals_hz=0.0) - 3
+
+
+def test_labels_that_lie_with_the_latents_outlive_the_composer(tmp_path, monkeypatch):
+    class Codec:
+        hop, latent_rate_hz = 1920, 25.0
+
+        def encode(self, audio):
+            return torch.zeros(1, audio.shape[-1] // 1920, 8)
+
+    monkeypatch.setattr(latents, "LOOPS_PER_SHARD", 3)
+    path = latents.latent_shard(tmp_path, 0, SineBank(), Codec())
+    monkeypatch.setattr(latents, "compose", lambda seed, held=False: compose(seed + 1))
+    examples = latents.read_shard(path)
+    for seed, example in enumerate(examples):
+        loop = compose(seed)
+        assert example.loop == replace(loop, parts=tuple(replace(part, notes=()) for part in loop.parts))
+        assert set(example.stems) == ({part.role for part in loop.parts} if len(loop.parts) > 1 else set())
+        assert set(example.views[0].roles) == {part.role for part in loop.parts}
+        assert all(view.rest is not None for view in example.views[1:])
+    with np.load(path) as stored:
+        np.savez(
+            tmp_path / "train-0001.npz",
+            **{name: stored[name] for name in stored.files if "label" not in name},
+        )
+    with pytest.raises(CheckpointError, match="has no labels"):
+        latents.read_shard(tmp_path / "train-0001.npz")
+
+
+def test_noise_is_flat_and_bright_and_a_tone_is_neither():
+    noise = np.random.default_rng(0).standard_normal(96_000)
+    tone = np.sin(2 * np.pi * 6000 * np.arange(96_000) / 48_000)
+    assert flatness(noise) > 0.5
+    assert flatness(tone) < 0.05
+    assert brightness_db(noise) == pytest.approx(10 * np.log10(6 / 24), abs=0.3)
+    assert brightness_db(tone) < -60
