@@ -267,8 +267,8 @@ def _stress(start: float, signature: Signature) -> float:
     return 1.0 if place % beat < 1e-6 else 0.92
 
 
-def _dress(random: np.random.Generator, role: str, style: Style, harmony: Style, held: bool) -> Part:
-    """A part without notes: its sound, and its place in the mix."""
+def _sound(random: np.random.Generator, role: str, style: Style, harmony: Style, held: bool) -> str:
+    """What a part sounds like: mostly as its style has it."""
     sounds: tuple[str, ...] = {
         "drums": style.kits, "percussion": ("sonic", "kit-fluid-standard", "kit-fluid-808", "kit-musescore-standard"),
         "bass": harmony.basses, "chords": harmony.chords, "pad": harmony.pads, "lead": harmony.leads, "arp": harmony.arps,
@@ -285,6 +285,12 @@ def _dress(random: np.random.Generator, role: str, style: Style, harmony: Style,
         kept = [i.name for i in INSTRUMENTS if i.role == role and i.held]
         kept = [kit[0] for kit in KITS if kit[3]] if role in ("drums", "percussion") else kept
         sound = str(random.choice(kept))
+    return sound
+
+
+def _dress(random: np.random.Generator, role: str, style: Style, harmony: Style, held: bool) -> Part:
+    """A part without notes: its sound, and its place in the mix."""
+    sound = _sound(random, role, style, harmony, held)
     level = {
         "drums": 0.0,
         "percussion": -9.0,
