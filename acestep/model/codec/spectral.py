@@ -172,19 +172,18 @@ class SpectralCodec(nn.Module):
         return (features - self.mean).unflatten(1, (-1, GROUP)).flatten(2) @ self.analysis
 
     def synthesise(self, latents: Tensor) -> Tensor:
-        """Components [B, T, P] → features [B, 4 T, K + 48 + L], as far as they go."""
-        return _ungrouped(latents @ self.synthesis) + self.mean
+        """Latents [B, T, C], or components alone, → features [B, 4 T, K + 48 + L], as far as those go."""
+        return _ungrouped(latents[..., : self.components] @ self.synthesis) + self.mean
 
     def decode_features(self, latents: Tensor) -> Tensor:
         """Latents [B, T, C] → features [B, 4 T, K + 48 + L]; those of long spectra are not corrected."""
-        components = latents[..., : self.components]
-        features = self.synthesise(components)
-        features[..., : self.heard] += self.correction(components)
+        features = self.synthesise(latents)
+        features[..., : self.heard] += self.correction(latents)
         return features
 
-    def correction(self, components: Tensor) -> Tensor:
-        """What the network adds to the sum of components [B, T, P]: [B, 4 T, K + 48]."""
-        x = self.from_latents(components)
+    def correction(self, latents: Tensor) -> Tensor:
+        """What the network adds to the components' sum [B, 4 T, K + 48]."""
+        x = self.from_latents(latents[..., : self.components])
         return _ungrouped(self.decoder_out(self.decoder_norm(self.decoder(x))))
 
     @torch.inference_mode()

@@ -15,6 +15,7 @@ from acestep.model.codec.spectral import SpectralCodec
 from acestep.nano import WEIGHTS
 from acestep.nano.carry import grown_by
 from acestep.nano.hits import attacks_ms, hits, level_before
+from acestep.nano.judges import ear_of
 
 RATE = 48_000
 CHANNELS = 16
@@ -150,3 +151,11 @@ def test_a_saved_codec_keeps_its_attacks_and_an_older_one_has_none(
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(CheckpointError, match=r"does not fit its config\.json"):
         load_codec(tmp_path)
+
+
+def test_what_is_heard_of_latents_is_the_same_with_and_without_attacks(codec: SpectralCodec) -> None:
+    latents = codec.encode(struck(7).expand(1, 2, -1))
+    plain = latents[..., : codec.components]
+    assert torch.equal(codec.decode_features(latents), codec.decode_features(plain))
+    ear = ear_of(codec)
+    assert np.array_equal(ear.frames(latents[0]), ear.frames(plain[0]))
