@@ -55,7 +55,7 @@ def test_help_reaches_the_commands_of_other_parts() -> None:
 @pytest.mark.parametrize(("typed", "meant"), [("92,5", 92.5), ("92.5", 92.5), (" 92,50", 92.5)])
 def test_a_decimal_comma_is_a_decimal_point(typed: str, meant: float, tmp_path: Path) -> None:
     with running(settings(tmp_path), StandIn()) as daemon:
-        words = ("generate", "p", "--bpm", typed, "--loudness=-12,5", "--quiet")
+        words = ("generate", "p", "--bpm", typed, "--loudness", "-12,5", "--quiet")
         assert run(*words)[0] == 0
         request = daemon.queue.jobs()[-1].request
     assert (request.bpm, request.loudness_lufs) == (meant, -12.5)

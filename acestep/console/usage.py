@@ -42,6 +42,10 @@ def spelled_out(argv: Sequence[str]) -> list[str]:
 class Parser(argparse.ArgumentParser):
     """argparse's parser with other words for what is wrong. Its subparsers are of the same kind."""
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._negative_number_matcher = re.compile(r"^[-−]\d*[.,]?\d+$")  # argparse: no decimal comma
+
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> tuple[argparse.Namespace, list[str]]:

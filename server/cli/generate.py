@@ -135,6 +135,8 @@ def _refuse_daemons_own(config: "Config", flags: Mapping[str, Any], remote: "Rem
 def wanted(arguments: argparse.Namespace) -> tuple[GenerateRequest, int | None, dict[str, Any]]:
     """The request; and when a clip is made again unchanged, the one take of it to make, and its sidecar."""
     given = _given(arguments)
+    if arguments.sidecar == "":
+        raise InvalidRequest("--from is empty: expected the clip's sidecar, CLIP.wav.json")
     if not arguments.sidecar:
         if "prompt" not in given:
             raise InvalidRequest("no prompt: say in words what it should sound like, or use --from")

@@ -8,7 +8,7 @@ from typing import Any
 
 import grpc
 
-from acestep.errors import InvalidRequest, Unavailable
+from acestep.errors import Cancelled, InvalidRequest, Unavailable
 from plugin_bridge import calls
 from plugin_bridge.client import Connection
 from protos import WIRE_VERSION, speaks_ours
@@ -93,6 +93,8 @@ class Remote:
                 call.cancel()
             yield from call
         except grpc.RpcError as error:
+            if interrupted:
+                raise Cancelled("the job was cancelled") from None
             raise self._connection.failed(error) from None
         finally:
             signal.signal(signal.SIGINT, before)

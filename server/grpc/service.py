@@ -240,6 +240,8 @@ class DaemonService(acestep_pb2_grpc.DaemonServicer):
             record = self._journal.get(request.job)
         if job is not None and not job.finished:
             return wire.job_to_proto(JobRecord.of(self._queue.cancel(job.id)))
+        if self._journal.cancel_interrupted(request.job):
+            return wire.job_to_proto(self._journal.get(request.job))
         state = job.state if job is not None else record.state
         raise NotFound(f"job {request.job} has ended ({state}): nothing to cancel")
 

@@ -169,7 +169,10 @@ class Journal:
             if entry.made_json:
                 self._db.execute("INSERT OR REPLACE INTO made VALUES (?, ?)", (entry.id, entry.made_json))
             if job.rerun_of:
-                self._db.execute("UPDATE jobs SET rerun_as = ? WHERE id = ?", (job.id, job.rerun_of))
+                self._db.execute(
+                    "UPDATE jobs SET rerun_as = ?, message = ? WHERE id = ?",
+                    (job.id, f"interrupted; made again as {job.id}", job.rerun_of),
+                )
 
     def keep(self, job: Job) -> None:
         """Writes a known job's present state, now or as soon as that is possible."""
@@ -243,7 +246,8 @@ class Journal:
             cut = self._rows("WHERE state IN (?, ?) ORDER BY created", _UNFINISHED)
             self._db.execute(
                 "UPDATE jobs SET state = ?, changed = ?, reason = 'interrupted',"
-                " message = 'the daemon ended before the job did' WHERE state IN (?, ?)",
+                " message = 'the daemon ended before the job did; `acestep serve --resume` makes it again'"
+                " WHERE state IN (?, ?)",
                 (JobState.INTERRUPTED, _now(), *_UNFINISHED),
             )
             self._db.execute(
@@ -257,6 +261,17 @@ class Journal:
         """The interrupted jobs that were not made again yet, oldest first."""
         with self._lock, self._errors():
             return self._rows("WHERE state = ? AND rerun_as = '' ORDER BY created", (JobState.INTERRUPTED,))
+
+    def cancel_interrupted(self, job_id: str) -> bool:
+        """Cancels a job that waits to be made again by `--resume`; False if that job does not."""
+        with self._lock, self._errors():
+            changed = self._db.execute(
+                "UPDATE jobs SET state = ?, changed = ?, reason = 'cancelled',"
+                " message = 'cancelled after it was interrupted'"
+                " WHERE id = ? AND state = ? AND rerun_as = ''",
+                (JobState.CANCELLED, _now(), job_id, JobState.INTERRUPTED),
+            )
+            return changed.rowcount == 1
 
     def mark_done(self, record: JobRecord, clips: Iterable[str]) -> None:
         """A job whose clips were all written before the daemon could say so."""

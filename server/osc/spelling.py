@@ -40,7 +40,7 @@ class Spelling:
     @property
     def usage(self) -> str:
         """`s path [f start_s f end_s]`."""
-        words = [f"{kind} {name}" for kind, name in self.arguments]
+        words = [f"{_SHOWN.get(kind, kind)} {name}" for kind, name in self.arguments]
         required, rest = words[: len(words) - self.optional], words[len(words) - self.optional :]
         return " ".join([*required, *([f"[{' '.join(rest)}]"] if rest else [])])
 
@@ -193,6 +193,9 @@ _TYPES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "s": ("text", lambda value: isinstance(value, str)),
     "b": ("0 or 1", lambda value: isinstance(value, int) and value in (0, 1)),
 }
+
+
+_SHOWN = {"b": "i"}  # a switch is the number 0 or 1; in OSC itself b is a blob
 
 
 def describe(value: Any) -> str:

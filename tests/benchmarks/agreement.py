@@ -31,6 +31,14 @@ def must_agree(what: str, ours: Any, theirs: Any, within: float) -> None:
         )
 
 
+def must_be_same(what: str, ours: object, theirs: object) -> None:
+    """Ends the benchmark with a sentence and exit code 1 where the two are not equal."""
+    if ours != theirs:
+        raise SystemExit(
+            f"{what}: the two sides are not the same. No time is printed: it would compare nothing."
+        )
+
+
 def at_level_of(audio: Any, other: Any) -> torch.Tensor:
     """`audio` times the one factor that brings it nearest to `other`: pipelines choose their own level."""
     audio, other = (torch.as_tensor(one).double() for one in (audio, other))

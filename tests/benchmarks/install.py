@@ -12,6 +12,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.benchmarks.agreement import must_be_same
+
 ROOT = Path(__file__).resolve().parents[2]
 INSTALLERS = ("pip", "uv")
 
@@ -35,8 +37,11 @@ def megabytes(folder: Path) -> float:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
 
 
-def first_clip(folder: Path, installer: str) -> tuple[float, float]:
-    """Seconds of `make install`, then of `make run ONCE=1`, in a new clone; `folder` keeps the caches."""
+def first_clip(folder: Path, installer: str) -> tuple[float, float, set[str]]:
+    """Seconds of `make install`, then of `make run ONCE=1`, in a new clone, and what was installed.
+
+    `folder` keeps the caches.
+    """
     with tempfile.TemporaryDirectory(dir=folder) as made:
         fresh = clone(Path(made) / "clone", "--depth", "1")
         own = {
@@ -46,7 +51,9 @@ def first_clip(folder: Path, installer: str) -> tuple[float, float]:
             "ACESTEP_SAMPLES": str(Path(made) / "samples"),
             "INSTALLER": installer,
         }
-        return run(["make", "install"], fresh, **own), run(["make", "run", "ONCE=1"], fresh, **own)
+        installed, clip = run(["make", "install"], fresh, **own), run(["make", "run", "ONCE=1"], fresh, **own)
+        freeze = [fresh / ".venv" / "bin" / "python", "-m", "pip", "freeze", "--exclude-editable"]
+        return installed, clip, set(subprocess.check_output(freeze, text=True).splitlines())
 
 
 def main() -> None:
@@ -65,16 +72,17 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as made:
         folders = {name: Path(made) / name for name in INSTALLERS}
         for caches in ("empty", "full"):
-            seconds = {}
+            seconds, packages, lines = {}, {}, []
             for name, folder in folders.items():
                 folder.mkdir(exist_ok=True)
-                installed, clip = first_clip(folder, name)
+                installed, clip, packages[name] = first_clip(folder, name)
                 seconds[name] = installed + clip
-                print(
+                lines.append(
                     f"caches {caches:6}{name:4} make install {installed:6.1f} s, then make run ONCE=1 "
-                    f"{clip:5.1f} s, together {installed + clip:6.1f} s",
-                    flush=True,
+                    f"{clip:5.1f} s, together {installed + clip:6.1f} s"
                 )
+            must_be_same("what pip and uv install", packages["pip"], packages["uv"])
+            print(*lines, sep="\n")
             print(f"caches {caches:6}pip / uv {seconds['pip'] / seconds['uv']:.2f} ×", flush=True)
 
 

@@ -41,7 +41,7 @@ def test_a_run_is_looked_at_started_stopped_goes_on_and_its_adapter_is_used(tab:
     tab.until(lambda: tab.all('.training[data-state="done"] .panel'), "what was found")
     assert "6 files" in tab.texts(".training .panel")[0]
     tab.fill("#train-name input, #train-name textarea", "tiny")
-    tab.fill("#train-minutes input, #train-minutes textarea", "0.4")
+    tab.fill("#train-minutes input, #train-minutes textarea", "0.6")
     tab.click("#train-start")
     tab.until(lambda: tab.all(".curve"), "curve")
     tab.click("#train-stop")

@@ -280,6 +280,22 @@ def test_interrupted_jobs_are_made_again_however_full_the_queue_is(
     assert len(journal.newest()) == 18
 
 
+def test_an_interrupted_job_can_be_cancelled_and_is_not_made_again(
+    tmp_path: Path, parts: tuple[Journal, ClipLibrary]
+) -> None:
+    journal, library = parts
+    dropped, kept = job(tmp_path / "samples", "dropped"), job(tmp_path / "samples", "kept")
+    cut(journal, dropped, kept, state=JobState.QUEUED)
+    journal.mark_interrupted()
+    assert journal.cancel_interrupted(dropped.id)
+    assert not journal.cancel_interrupted(dropped.id)
+    queue = JobQueue(Hub(), journal.record, keep=journal.keep)
+    recovery.recover(journal, library, queue, resume=True)
+    assert [one.request.prompt for one in queue.jobs()] == ["kept"]
+    assert journal.get(dropped.id).state is JobState.CANCELLED
+    assert journal.get(kept.id).message == f"interrupted; made again as {queue.jobs()[0].id}"
+
+
 def test_a_job_that_cannot_be_made_again_now_is_not_marked_as_if_it_were(
     tmp_path: Path, parts: tuple[Journal, ClipLibrary]
 ) -> None:
