@@ -131,12 +131,15 @@ def test_diffusers_itself_loads_our_file_at_the_right_strength(base: Path, home:
     from diffusers.loaders import AceStepLoraLoaderMixin
 
     cascade = Cascade.load(base, device="cpu", stages=["l"])
-    net = cascade.stages["l"].transformer
-    inputs = torch.randn(1, 16, 192), torch.rand(1), torch.randn(1, 5, 32), torch.randn(1, 16, 416)
+    stage = cascade.stages["l"]
+    net, context = stage.transformer, 2 * stage.channels + stage.guide_channels
+    inputs = (
+        torch.randn(1, 16, stage.channels), torch.rand(1), torch.randn(1, 5, 32), torch.randn(1, 16, context)
+    )  # fmt: skip
 
     def run() -> Tensor:
-        noisy, t, condition, context = inputs
-        found: Tensor = net(noisy, t, t, condition, context, return_dict=False)[0]
+        noisy, t, condition, around = inputs
+        found: Tensor = net(noisy, t, t, condition, around, return_dict=False)[0]
         return found.detach()
 
     name = cascade.load_adapter("my-sound")
