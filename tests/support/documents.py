@@ -22,7 +22,7 @@ READY = {
     "acestep web": "http://",
     "make run": "serving:",
 }  # what it prints once it serves
-WAIT_S = 200.0  # only ever reached by a test that fails
+WAIT_S = 900.0  # only ever reached by a test that fails
 GETS_SOMETHING = """\
 #!/bin/sh
 for last; do :; done
