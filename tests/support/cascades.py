@@ -6,6 +6,11 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
+import soundfile
+
+from tests.support.tiny_checkpoints import save_pipeline
+
 
 def variant(folder, to, **values):
     """A copy of a cascade with other values in its cascade.json."""
@@ -43,3 +48,19 @@ def cascade_folder(
     }
     (folder / "cascade.json").write_text(json.dumps(description))
     return folder
+
+
+def split_in_three(made: Path) -> Path:
+    """A cascade of three stages of one turbo model, with tokenizers, in a new folder of `made`."""
+    save_pipeline(made / "pipeline", turbo=True, seed=3)
+    split = [("l", [0, 3]), ("m", [3, 6]), ("s", [6, 8])]
+    return cascade_folder(made / "split", made / "pipeline", split, steps=8, turbo=True)
+
+
+def tone_file(folder: Path) -> str:
+    """Two seconds of a tone, another on each side, as a file."""
+    path = folder / "tone.wav"
+    time_s = np.arange(96_000) / 48_000
+    stereo = np.stack([np.sin(2 * np.pi * 220 * time_s), np.sin(2 * np.pi * 330 * time_s)], axis=1)
+    soundfile.write(path, 0.4 * stereo, 48_000, subtype="FLOAT")
+    return str(path)

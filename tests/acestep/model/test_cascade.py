@@ -15,7 +15,7 @@ from acestep.clips.production import produce
 from acestep.model.guide import guide_audio
 from acestep.request import AudioRange
 from acestep.sound.limiter import levelled
-from tests.support.cascades import cascade_folder, variant
+from tests.support.cascades import split_in_three, tone_file, variant
 from tests.support.closeness import assert_close, assert_differs
 from tests.support.tiny_checkpoints import save_pipeline
 
@@ -25,10 +25,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A cascade of three stages of one turbo model, with tokenizers."""
-    made = tmp_path_factory.mktemp("made")
-    save_pipeline(made / "pipeline", turbo=True, seed=3)
-    split = [("l", [0, 3]), ("m", [3, 6]), ("s", [6, 8])]
-    return cascade_folder(made / "split", made / "pipeline", split, steps=8, turbo=True)
+    return split_in_three(tmp_path_factory.mktemp("made"))
 
 
 @pytest.fixture(scope="module")
@@ -38,12 +35,7 @@ def cascade(folder):
 
 @pytest.fixture(scope="module")
 def tone(tmp_path_factory) -> str:
-    """Two seconds of a stereo tone, as a file."""
-    path = tmp_path_factory.mktemp("audio") / "tone.wav"
-    time_s = np.arange(96_000) / 48_000
-    stereo = np.stack([np.sin(2 * np.pi * 220 * time_s), np.sin(2 * np.pi * 330 * time_s)], axis=1)
-    soundfile.write(path, 0.4 * stereo, 48_000, subtype="FLOAT")
-    return str(path)
+    return tone_file(tmp_path_factory.mktemp("audio"))
 
 
 def request(**values) -> GenerateRequest:

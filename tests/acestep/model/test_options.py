@@ -1,14 +1,11 @@
 """Settings that would do nothing: refused where they can only be a mistake, said where they are harmless."""
 
-import numpy as np
 import pytest
-import soundfile
 import torch
 
 from acestep import Cascade, GenerateRequest, errors
 from acestep.checkpoints.checkpoint import EMBEDDED, read_spec
-from tests.support.cascades import cascade_folder, variant
-from tests.support.tiny_checkpoints import save_pipeline
+from tests.support.cascades import split_in_three, tone_file, variant
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
 
@@ -16,10 +13,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A cascade of three stages of one turbo model, with tokenizers."""
-    made = tmp_path_factory.mktemp("made")
-    save_pipeline(made / "pipeline", turbo=True, seed=3)
-    split = [("l", [0, 3]), ("m", [3, 6]), ("s", [6, 8])]
-    return cascade_folder(made / "split", made / "pipeline", split, steps=8, turbo=True)
+    return split_in_three(tmp_path_factory.mktemp("made"))
 
 
 @pytest.fixture(scope="module")
@@ -29,11 +23,7 @@ def cascade(folder):
 
 @pytest.fixture(scope="module")
 def tone(tmp_path_factory) -> str:
-    """Two seconds of a tone, as a file."""
-    path = tmp_path_factory.mktemp("audio") / "tone.wav"
-    wave = 0.4 * np.sin(2 * np.pi * 220 * np.arange(96_000) / 48_000)
-    soundfile.write(path, np.stack([wave, wave], axis=1), 48_000, subtype="FLOAT")
-    return str(path)
+    return tone_file(tmp_path_factory.mktemp("audio"))
 
 
 def request(**values) -> GenerateRequest:
