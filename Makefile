@@ -1,6 +1,7 @@
 # make run     the daemon with the embedded model, and a first clip (ONCE=1 ends after it)
+# make install-cluster   Ray as well, for --cluster and its tests
 # make test    the tests; make test-heavy: the rest of them (minutes, fluidsynth, DAW hosts: see .ci/run)
-# make test-numeric   those that compare computed numbers, as CPUs without AVX or with AVX2, on one or two threads
+# make test-numeric   those that compare computed numbers, as a CPU without AVX, and as one with AVX2 on two threads
 # make check   formatting, lint, types, generated code; make check-workflows: .github/workflows, by linters from PyPI
 # make tables  what follows from the table of settings, after a change of acestep/request.py
 # make pins    requirements.txt anew, after a change of pyproject.toml or constraints.txt
@@ -14,12 +15,16 @@ INSTALLED := $(VENV)/.installed
 TORCH_INDEX ?=
 # Who installs: uv, or pip. Without a word uv does, and pip where uv cannot be had.
 INSTALLER ?=
-CPP := $(wildcard plugin_bridge/vst/*/*.cpp plugin_bridge/vst/*/*.hpp plugin_bridge/vst/*/*.h plugin_bridge/vst/*/*.mm)
+CPP := $(wildcard plugin_bridge/vst/*/*.cpp plugin_bridge/vst/*/*.hpp plugin_bridge/vst/*/*.h plugin_bridge/vst/*/*.mm) $(wildcard tests/support/hosts/native/*.c tests/support/hosts/native/*.h plugin_bridge/examples/c/*.c)
 UV := $(BIN)/uv pip install -q --python $(BIN)/python
 PIP := $(BIN)/python -m pip install -q
 
+# Tests run beside each other, one file in one process, which computes on one core.
+WORKERS ?= auto
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist loadfile
+
 # A CPU's vector instructions (torch's name for them) and a number of threads.
-AS_OTHERS := numeric-default-1 numeric-avx2-1 numeric-default-2 numeric-avx2-2
+AS_OTHERS := numeric-default-1 numeric-avx2-2
 BLAS_default := Nehalem
 BLAS_avx2 := Haswell
 
@@ -37,7 +42,7 @@ ifdef PIP_EXTRA_INDEX_URL
 export UV_INDEX ?= $(PIP_EXTRA_INDEX_URL)
 endif
 
-.PHONY: run test test-heavy test-numeric $(AS_OTHERS) check check-workflows format tables protos pins bench bench-fit \
+.PHONY: install-cluster run test test-heavy test-numeric $(AS_OTHERS) check check-workflows format tables protos pins bench bench-fit \
 	install clean
 
 install: $(INSTALLED)
@@ -65,21 +70,30 @@ else
 endif
 	@touch $@
 
+# Ray, for daemons on a cluster and their tests: 80 MB that nobody else needs.
+install-cluster: $(VENV)/.cluster
+
+$(VENV)/.cluster: requirements-cluster.txt $(INSTALLED)
+	$(UV) --require-hashes --no-deps -r requirements-cluster.txt
+	@touch $@
+
 run: $(INSTALLED)
 	@$(BIN)/python -m server.demo $(if $(ONCE),--once)
 
+test test-heavy: export OMP_NUM_THREADS ?= 1
+
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -m 'not heavy and not hosts'
+	$(PYTEST) -m 'not heavy and not hosts'
 
 test-heavy: $(INSTALLED)
-	$(BIN)/python -m pytest -m 'heavy or hosts'
+	$(PYTEST) --durations 20 -m 'heavy or hosts'
 
 test-numeric: $(AS_OTHERS)
 
 $(AS_OTHERS): numeric-%: $(INSTALLED)
 	ATEN_CPU_CAPABILITY=$(firstword $(subst -, ,$*)) OPENBLAS_CORETYPE=$(BLAS_$(firstword $(subst -, ,$*))) \
 		OMP_NUM_THREADS=$(lastword $(subst -, ,$*)) \
-		$(BIN)/python -m pytest -q -p no:cacheprovider -m 'numeric and not heavy and not hosts'
+		$(PYTEST) $(if $(filter %-2,$*),-n 0) -q -p no:cacheprovider -m 'numeric and not heavy and not hosts'
 
 check: $(INSTALLED)
 	$(BIN)/ruff format --check .
@@ -118,6 +132,10 @@ pins:
 		--no-annotate --custom-compile-command 'make pins' --no-emit-package torch --no-emit-package sympy \
 		--no-emit-package mpmath --no-emit-package networkx --extra dev -c constraints.txt --overrides /dev/stdin \
 		pyproject.toml -o requirements.txt
+	@echo "torch ; sys_platform == 'none'" | $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
+		--no-annotate --custom-compile-command 'make pins' --no-emit-package torch --no-emit-package sympy \
+		--no-emit-package mpmath --no-emit-package networkx $$(sed -n 's/^\([^ ]*\)==.*/--no-emit-package \1/p' requirements.txt) \
+		--extra cluster -c constraints.txt --overrides /dev/stdin pyproject.toml -o requirements-cluster.txt
 
 bench: $(INSTALLED)
 	@for name in engine daemon fit; do $(BIN)/python -m tests.benchmarks.$$name || exit 1; done

@@ -64,19 +64,23 @@ def write_whole(path: Path, data: bytes, *, private: bool = False) -> None:
         hidden.write_bytes(data)
 
 
-def write_new(path: Path, data: bytes) -> bool:
-    """Puts `data` at `path`; False where something is there already, which stays. Raises OSError."""
+def write_new(path: Path, data: bytes, *, private: bool = False) -> bool:
+    """Puts `data` at `path`; False where something is there already, which stays. Raises OSError.
+
+    `private`: only its owner may read it (mode 0600).
+    """
     hidden = hidden_in(path.parent)
     try:
-        write_down(hidden, data)
+        write_down(hidden, data, private=private)
         return rename_new(hidden, path)
     finally:
         hidden.unlink(missing_ok=True)
 
 
-def write_down(path: Path, data: bytes) -> None:
+def write_down(path: Path, data: bytes, *, private: bool = False) -> None:
     """Writes a file that is not there yet, down to the disk. Raises OSError."""
-    with path.open("xb") as stream:
+    path.touch(mode=0o600 if private else 0o666, exist_ok=False)
+    with path.open("wb") as stream:
         stream.write(data)
         stream.flush()
         os.fsync(stream.fileno())

@@ -12,7 +12,7 @@ from acestep.console.command import expanded
 def home() -> Path:
     """The user's: ACESTEP_HOME, else the platform's data folder."""
     told = os.environ.get("ACESTEP_HOME")
-    return expanded(told) if told else platform_home()
+    return expanded(told).absolute() if told else platform_home()
 
 
 def platform_home() -> Path:

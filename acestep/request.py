@@ -15,6 +15,7 @@ from typing import Any
 from acestep.errors import InvalidRequest
 from acestep.music.grid import BARS_RANGE, BPM_RANGE, Grid, Signature
 from acestep.music.key import Key
+from acestep.music.parts import Part, read_parts
 from acestep.music.tempo_map import TempoMap
 from acestep.settings import (
     AdapterScales,
@@ -22,6 +23,7 @@ from acestep.settings import (
     Choice,
     Names,
     Number,
+    Parts,
     Region,
     Setting,
     Switch,
@@ -50,6 +52,10 @@ TRACK_TASKS = ("lego", "complete", "extract")
 FORMATS = ("wav", "aiff", "flac", "mp3")
 FLOAT_FORMATS = ("wav", "aiff")  # the others have no floating point samples
 MAX_SEED = 2**32 - 1
+MAX_IDEA_CHARS = 80
+KINDS = {"loop": "bars that repeat", "oneshot": "a single hit, without tempo"}
+ONE_SHOT = "oneshot"
+ONE_SHOT_GRID = Grid(60.0, bars=1.0)  # what a one-shot is cut out of: slow, so that hits die away
 TARGET_LUFS = -14.0  # integrated: what streaming services play at, so that takes compare fairly
 
 # Why a bridge leaves settings out on purpose.
@@ -68,35 +74,59 @@ class GenerateRequest:
     """
 
     prompt: str = field(metadata=entry(Text(2_000), "What it should sound like, in a few words.", "music", 1))
+    parts: str = setting(
+        "",
+        Parts(),
+        "An idea as parts, each a clip that fits the others, and their mix: drums, bass, chords, lead.",
+        *("music", 40),
+        without=SMALL,
+    )
+    idea: str = setting(
+        "",
+        Text(MAX_IDEA_CHARS),
+        "Which idea `parts` are added to, or `redo` makes anew: the id that its clips share.",
+        *("music", 41),
+        without=SMALL,
+    )
+    redo: str = setting(
+        "", Parts(), "Parts of the idea to make anew; the others stay.", "music", 42, without=SMALL
+    )
     bpm: float | None = setting(
         None,
         Number(*BPM_RANGE, "quarter notes per minute"),
-        "Tempo in quarter notes per minute. Left out: the context's, else 120.",
+        "Tempo in quarter notes per minute. Default: the context's, else 120.",
         *("music", 4),
         title="Tempo",
         osc="tempo",
     )
     signature: Signature | None = setting(
-        None, TimeSignature(), "Time signature. Left out: the context's, else 4/4.", "music", 5
+        None, TimeSignature(), "Time signature. Default: the context's, else 4/4.", "music", 5
     )
     bars: float | None = setting(
         None,
         Number(*BARS_RANGE, "bars"),
-        "Length in bars; fractions are pick-ups. Left out: as long as the context, else 4.",
+        "Length in bars; fractions are pick-ups. Default: as long as the context, else 4.",
         *("music", 6),
     )
-    key: Key | None = setting(None, Tonality(), "The key. Left out: any.", "music", 7)
+    key: Key | None = setting(None, Tonality(), "The key. Default: any.", "music", 7)
+    kind: str = setting(
+        "loop",
+        Choice(KINDS),
+        "A loop, or a one-shot: one hit that dies away; tempo, bars and key are not its. Default: loop.",
+        *("music", 35),
+        without={**SMALL, "live": "a one-shot belongs into a rack, not into a clip slot"},
+    )
     tempo_map: TempoMap | None = setting(
         None,
         Tempi(),
-        "Where the tempo changes: quarter and tempo; ramp: evenly to the next. Left out: nowhere.",
+        "Tempo changes: pairs of position (in quarters) and tempo; `ramp` glides to the next. Default: none.",
         *("music", 26),
         without={**SMALL, "live": "a clip in Live is warped at one tempo"},
     )
     swing: float | None = setting(
         None,
         Number(1.0, 2.8),  # as far as off-beats are recognised as such
-        "Long to short eighth: 1 is straight, 2 is triplets. Left out: as the context has it.",
+        "Long to short eighth: 1 is straight, 2 is triplets. Default: as the context has it.",
         *("music", 27),
         none=0,
         without=SMALL,
@@ -105,7 +135,7 @@ class GenerateRequest:
     loudness_lufs: float | None = setting(
         TARGET_LUFS,
         Number(-40.0, -6.0, "LUFS"),
-        "How loud a clip without context is, over its whole length. Left out: −14; off: as it was made.",
+        "How loud a clip without context is, over its whole length. Default: −14; off: as it was made.",
         *("music", 28),
         title="Loudness",
         flag="loudness",
@@ -114,12 +144,12 @@ class GenerateRequest:
     )
     reference: AudioRange | None = setting(None, AudioFile(), "Imitate the sound of this audio.", "sound", 11)
     context: AudioRange | None = setting(
-        None, AudioFile(), "Fit to this audio; cover and repaint change it.", "sound", 12
+        None, AudioFile(several=True), "Fit to this audio; cover and repaint change it.", "sound", 12
     )
     strength: float = setting(
         1.0,
         Number(0, 1),
-        "How strongly reference and context hold. Left out: 1, fully.",
+        "How strongly reference and context hold. Default: 1, fully.",
         *("sound", 13),
         title="Strength of reference and context",
         without={"reaper": DIALOG},
@@ -127,7 +157,7 @@ class GenerateRequest:
     task: str = setting(
         "",
         Choice(TASKS),
-        "What to do. Left out: text, or complete where there is a context to fit to.",
+        "What to do. Default: text, or complete where there is a context to fit to.",
         *("sound", 3),
         without=SMALL,
     )
@@ -155,11 +185,11 @@ class GenerateRequest:
         flag="adapter",
         without={"reaper": DIALOG},
     )
-    takes: int = setting(1, Whole(1, 16), "How many clips to make. Left out: 1.", "run", 9)
+    takes: int = setting(1, Whole(1, 16), "How many clips to make. Default: 1.", "run", 9)
     candidates: int = setting(
         1,
         Whole(1, 16),
-        "How many are made for each take; the best fitting one is kept. Left out: 1.",
+        "How many are made for each take; the best fitting one is kept. Default: 1.",
         *("run", 10),
         title="Best of",
         without=SMALL,
@@ -167,7 +197,7 @@ class GenerateRequest:
     seed: int | None = setting(
         None,
         Whole(0, MAX_SEED),
-        "The same seed gives the same clip; take k has seed + k. Left out: a new one each time.",
+        "The same seed gives the same clip; take k has seed + k. Default: a new one each time.",
         *("run", 8),
         none=-1,
         without={"reaper": DIALOG},
@@ -175,35 +205,35 @@ class GenerateRequest:
     cascade: str = setting(
         "",
         Text(200),
-        "Which model makes it; `acestep models` lists them. Left out: the daemon's.",
+        "Which model makes it; `acestep models` lists them. Default: the daemon's.",
         *("run", 17),
         without=SMALL,
     )
     stages: tuple[str, ...] = setting(
         (),
         Names(),
-        "Only these stages of the model, for example l, m. Left out: all.",
+        "Only these stages of the model, for example l, m. Default: all.",
         *("run", 18),
         without=SMALL,
     )
     steps: int | None = setting(
         None,
         Whole(1, 200),
-        "How many steps the model takes: fewer are faster. Left out: its own number.",
+        "How many steps the model takes: fewer are faster. Default: its own number.",
         *("run", 19),
         without=SMALL,
     )
     guidance: float | None = setting(
         None,
         Number(0, 30),
-        "How closely the model keeps to the prompt. Left out: its own value.",
+        "How closely the model keeps to the prompt. Default: its own value.",
         *("run", 20),
         without=SMALL,
     )
     fit: bool = setting(
         True,
         Switch(),
-        "Bring the clip to the grid, and to the key that was asked for. Left out: on.",
+        "Bring the clip to the grid, and to the key that was asked for. Default: on.",
         *("run", 21),
         title="Fit to the grid",
         without=SMALL,
@@ -211,7 +241,7 @@ class GenerateRequest:
     strict: bool = setting(
         False,
         Switch(),
-        "Refuse a clip that does not fit. Left out: off.",
+        "Refuse a clip that does not fit. Default: off.",
         *("run", 22),
         title="Refuse a poor fit",
         without=SMALL,
@@ -219,14 +249,14 @@ class GenerateRequest:
     guide: bool | None = setting(
         None,
         Switch(),
-        "Give the model beat and key as sound to follow. Left out: on for models trained with it.",
+        "Give the model beat and key as sound to follow. Default: on for models trained with it.",
         *("run", 23),
         without=SMALL,
     )
     format: str = setting(
         "wav",
         Choice(dict.fromkeys(FORMATS, "")),
-        "Kind of file. Left out: wav.",
+        "Kind of file. Default: wav.",
         *("file", 24),
         title="File",
         without={"reaper": IMPORTED, "plugin": IMPORTED},
@@ -234,20 +264,36 @@ class GenerateRequest:
     sample_format: str = setting(
         "pcm24",
         Choice({"pcm24": "24 bit", "float32": "32 bit float"}),
-        "How samples are kept; float32 in wav and aiff only. Left out: pcm24.",
+        "How samples are kept; float32 in wav and aiff only. Default: pcm24.",
         *("file", 25),
         title="Samples",
         without={"reaper": IMPORTED, "plugin": IMPORTED},
+    )
+    midi_out: bool = setting(
+        False,
+        Switch(),
+        "Write the notes of each clip into a MIDI file beside it: NAME.mid. Default: off.",
+        *("file", 36),
+        title="MIDI file",
+        osc="midi",
+        without=SMALL,
     )
 
     def __post_init__(self) -> None:
         for name, one in SETTINGS.items():
             object.__setattr__(self, name, one.read(getattr(self, name)))
-        if not self.prompt.strip():
+        if not self.prompt.strip() and not self.idea:
             raise InvalidRequest("prompt is empty: expected a few words on what it should sound like")
+        self._check_parts()
         self._check_task()
         self._check_format()
+        self._check_kind()
         self._set_grid()
+
+    @property
+    def wanted(self) -> tuple[Part, ...]:
+        """The parts to make, those to make anew first; () where one clip is asked for."""
+        return (*read_parts("redo", self.redo), *read_parts("parts", self.parts))
 
     @property
     def open(self) -> tuple[str, ...]:
@@ -266,13 +312,53 @@ class GenerateRequest:
 
     def _set_grid(self) -> None:
         """Fill in what is known of the grid. Raises InvalidRequest for an impossible one."""
-        if self.context is None:
+        if self.kind == ONE_SHOT:
+            for name in ("bpm", "signature", "bars"):
+                object.__setattr__(self, name, getattr(ONE_SHOT_GRID, name))
+        if self.context is None and not self.idea:  # whose clips say it
             for name in self.open:
                 object.__setattr__(self, name, getattr(Grid(), name))
         if self.tempo_map is not None and self.bars is not None and self.signature is not None:
             object.__setattr__(self, "bpm", self.tempo_map.mean_bpm(self.signature, self.bars))
         if not self.open:
             _ = self.grid
+
+    def _check_parts(self) -> None:
+        if self.redo and not self.idea:
+            raise InvalidRequest("redo needs an idea: name the id that the idea's clips share")
+        if self.idea and not self.wanted:
+            raise InvalidRequest(
+                f"idea {self.idea!r} without parts and redo: name the parts to add, or those to make anew"
+            )
+        if not self.wanted:
+            return
+        both = {one.name for one in read_parts("parts", self.parts)}
+        if twice := sorted(both & {one.name for one in read_parts("redo", self.redo)}):
+            raise InvalidRequest(f"{', '.join(twice)} in parts and in redo: name each part once")
+        if self.takes != 1:
+            raise InvalidRequest(
+                f"takes {self.takes} with parts: parts make one idea at a time; leave takes out, and ask "
+                "again for another"
+            )
+        if self.task not in ("", "text", "complete") or self.track.strip() or self.repaint_s is not None:
+            raise InvalidRequest(
+                "parts choose task and track by themselves: leave out task, track and the region to repaint"
+            )
+
+    def _check_kind(self) -> None:
+        odd = {
+            "context": self.context is not None,
+            "tempo map": self.tempo_map is not None,
+            "swing": self.swing is not None,
+            "parts": bool(self.wanted),
+            "midi": self.midi_out,
+        }
+        given = [name for name, value in odd.items() if value]
+        if self.kind == ONE_SHOT and given:
+            raise InvalidRequest(
+                f"a one-shot is a single hit without a tempo, so {' and '.join(given)} would do nothing: "
+                "leave out what it cannot have, or ask for kind loop"
+            )
 
     def _check_format(self) -> None:
         if self.sample_format == "float32" and self.format not in FLOAT_FORMATS:
@@ -309,6 +395,9 @@ class GenerateRequest:
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; `from_dict` gives the same request back."""
         values = dataclasses.asdict(self)
+        for name in ("reference", "context"):
+            audio: AudioRange | None = getattr(self, name)
+            values[name] = audio.to_dict() if audio else None
         values["signature"] = str(self.signature) if self.signature else None
         values["key"] = str(self.key) if self.key else None
         values["tempo_map"] = self.tempo_map.to_list() if self.tempo_map else None

@@ -15,12 +15,14 @@ from acestep import ranges
 from acestep.errors import InvalidRequest
 from acestep.music.grid import Signature
 from acestep.music.key import Key
+from acestep.music.parts import parts_text, read_parts
 from acestep.music.tempo_map import TempoMap
 
 MAX_ADAPTERS = 8
 MAX_ADAPTER_SCALE = 4.0
 MAX_ADAPTER_CHARS = 1_000  # the command line may name one by its path
 MAX_AUDIO_S = 36_000
+MAX_TOGETHER = 32  # files that sound together as one context
 MAX_REGION_S = 600
 # Every door through which a setting can be made.
 BRIDGES = {
@@ -38,11 +40,15 @@ GROUPS = ("music", "sound", "run", "file")
 
 @dataclass(frozen=True)
 class AudioRange:
-    """A stretch of an audio file, in seconds; `end_s=None` means to its end."""
+    """A stretch of an audio file, in seconds; `end_s=None` means to its end.
+
+    `plus` begin together with it, and all are heard as one sound (see `sound.together`).
+    """
 
     path: str
     start_s: float = 0.0
     end_s: float | None = None
+    plus: tuple["AudioRange", ...] = ()
 
     def __post_init__(self) -> None:
         if not isinstance(self.path, str) or not self.path.strip() or "\0" in self.path:
@@ -56,12 +62,31 @@ class AudioRange:
                 raise InvalidRequest(
                     f"audio range {self.start_s:g}–{self.end_s:g} s is empty: it must end after it starts"
                 )
+        if not self.plus:
+            object.__setattr__(self, "plus", ())
+            return
+        others = tuple(_audio_range(one) for one in _list("audio", self.plus, "files that sound together"))
+        if len(others) >= MAX_TOGETHER or any(one.plus for one in others):
+            raise InvalidRequest(
+                f"{1 + len(others)} files are to sound together: expected at most {MAX_TOGETHER}, in one list"
+            )
+        object.__setattr__(self, "plus", others)
+
+    @property
+    def sources(self) -> tuple["AudioRange", ...]:
+        """Every file that is heard, each by itself."""
+        return (dataclasses.replace(self, plus=()), *self.plus)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        own = {"path": self.path, "start_s": self.start_s, "end_s": self.end_s}
+        return own | ({"plus": [one.to_dict() for one in self.plus]} if self.plus else {})
 
 
 class Kind(Protocol):
     """What values a setting takes."""
 
-    def read(self, name: str, value: Any) -> Any:
+    def read(self, name: str, value: object) -> Any:
         """The value as a request keeps it. Raises InvalidRequest, naming the setting."""
 
     @property
@@ -77,7 +102,7 @@ class Number:
     high: float
     unit: str = ""
 
-    def read(self, name: str, value: Any) -> float:
+    def read(self, name: str, value: object) -> float:
         return ranges.number(name, value, self.low, self.high, self.unit)
 
     @property
@@ -92,7 +117,7 @@ class Whole:
     low: int
     high: int
 
-    def read(self, name: str, value: Any) -> int:
+    def read(self, name: str, value: object) -> int:
         return ranges.whole(name, value, self.low, self.high)
 
     @property
@@ -106,7 +131,7 @@ class Text:
 
     limit: int
 
-    def read(self, name: str, value: Any) -> str:
+    def read(self, name: str, value: object) -> str:
         if not isinstance(value, str):
             raise InvalidRequest(f"{name} is a {type(value).__name__}: expected text")
         if len(value) > self.limit:
@@ -124,7 +149,7 @@ class Choice:
 
     words: Mapping[str, str]
 
-    def read(self, name: str, value: Any) -> str:
+    def read(self, name: str, value: object) -> str:
         word = value.lower() if isinstance(value, str) else ""
         if word not in self.words:
             raise InvalidRequest(f"{name} {value!r:.80} is unknown: expected one of {', '.join(self.words)}")
@@ -141,7 +166,7 @@ class Switch:
 
     expected = "on or off"
 
-    def read(self, name: str, value: Any) -> bool:
+    def read(self, name: str, value: object) -> bool:
         if not isinstance(value, bool):
             raise InvalidRequest(f"{name} is {value!r:.40}: expected true or false")
         return value
@@ -153,7 +178,7 @@ class TimeSignature:
 
     expected = "N/D, for example 4/4 or 7/8"
 
-    def read(self, name: str, value: Any) -> Signature:
+    def read(self, name: str, value: object) -> Signature:
         return Signature.parse(value)
 
 
@@ -163,26 +188,41 @@ class Tonality:
 
     expected = "a tonic and major or minor, for example F# minor"
 
-    def read(self, name: str, value: Any) -> Key | None:
+    def read(self, name: str, value: object) -> Key | None:
         return Key.parse(value) if value else None
 
 
 @dataclass(frozen=True)
 class AudioFile:
-    """An audio file, or a stretch of one."""
+    """An audio file, or a stretch of one; `several` may sound together as one."""
 
-    expected = "an audio file, or from one second of it to another"
+    several: bool = False
 
-    def read(self, name: str, value: Any) -> AudioRange:
-        if isinstance(value, AudioRange):
-            return value
-        if isinstance(value, str | Path):
-            return AudioRange(str(value))
-        if isinstance(value, Mapping) and {"path"} <= set(value) <= {"path", "start_s", "end_s"}:
-            return AudioRange(**value)
-        raise InvalidRequest(
-            f"audio {value!r:.80} is not a file: expected a path, or a path with start and end in seconds"
-        )
+    @property
+    def expected(self) -> str:
+        one = "an audio file, or from one second of it to another"
+        return f"{one}; up to {MAX_TOGETHER} together" if self.several else one
+
+    def read(self, name: str, value: object) -> AudioRange:
+        if self.several and isinstance(value, list | tuple) and value:
+            first, *others = map(_audio_range, value)
+            value = dataclasses.replace(first, plus=(*first.plus, *others))
+        found = _audio_range(value)
+        if found.plus and not self.several:
+            raise InvalidRequest(f"{name} is {1 + len(found.plus)} files: expected one")
+        return found
+
+
+def _audio_range(value: object) -> AudioRange:
+    if isinstance(value, AudioRange):
+        return value
+    if isinstance(value, str | Path):
+        return AudioRange(str(value))
+    if isinstance(value, Mapping) and {"path"} <= set(value) <= {"path", "start_s", "end_s", "plus"}:
+        return AudioRange(**value)
+    raise InvalidRequest(
+        f"audio {value!r:.80} is not a file: expected a path, or a path with start and end in seconds"
+    )
 
 
 @dataclass(frozen=True)
@@ -191,7 +231,7 @@ class Region:
 
     expected = f"start and end in seconds, 0–{MAX_REGION_S}"
 
-    def read(self, name: str, value: Any) -> tuple[float, float]:
+    def read(self, name: str, value: object) -> tuple[float, float]:
         ends = _list(name, value, "a start and an end in seconds")
         if len(ends) != 2:
             raise InvalidRequest(
@@ -214,7 +254,7 @@ class Names:
 
     expected = "names, for example l, m"
 
-    def read(self, name: str, value: Any) -> tuple[str, ...]:
+    def read(self, name: str, value: object) -> tuple[str, ...]:
         names = value.replace(",", " ").split() if isinstance(value, str) else value
         if not isinstance(names, list | tuple) or not all(isinstance(one, str) and one for one in names):
             raise InvalidRequest(f"{name} {value!r:.80} are not names: expected for example ('l', 'm')")
@@ -229,13 +269,13 @@ class AdapterScales:
         f"up to {MAX_ADAPTERS} names, each with a scale of −{MAX_ADAPTER_SCALE:g} to {MAX_ADAPTER_SCALE:g}"
     )
 
-    def read(self, name: str, value: Any) -> tuple[tuple[str, float], ...]:
+    def read(self, name: str, value: object) -> tuple[tuple[str, float], ...]:
         pairs = [self._pair(one) for one in _list("adapters", value, "names, or pairs of a name and a scale")]
         if len(pairs) > MAX_ADAPTERS:
             raise InvalidRequest(f"{len(pairs)} adapters at once: expected at most {MAX_ADAPTERS}")
         return tuple(pairs)
 
-    def _pair(self, item: Any) -> tuple[str, float]:
+    def _pair(self, item: object) -> tuple[str, float]:
         if isinstance(item, str):
             item = (item, 1.0)
         if not isinstance(item, list | tuple) or len(item) != 2:
@@ -262,8 +302,20 @@ class Tempi:
 
     expected = "for example 0 100 ramp, 16 120"
 
-    def read(self, name: str, value: Any) -> TempoMap:
+    def read(self, name: str, value: object) -> TempoMap:
         return TempoMap.parse(value)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Parts of an idea, each perhaps with words of its own; kept as one text (see `music.parts`)."""
+
+    expected = "for example drums, bass, lead"
+
+    def read(self, name: str, value: object) -> str:
+        if isinstance(value, str):
+            _text(name, value)
+        return parts_text(read_parts(name, value))
 
 
 @dataclass(frozen=True)
@@ -283,7 +335,7 @@ class Setting:
     name: str = ""
     default: Any = None
 
-    def read(self, value: Any) -> Any:
+    def read(self, value: object) -> Any:
         """The value as a request keeps it. Raises InvalidRequest for one that no request can have."""
         if value is None and (self.default is None or self.none is not None):
             return None
@@ -302,7 +354,7 @@ def setting(default: T, kind: Kind, help: str, group: str, wire: int, **more: An
     return field(default=default, metadata=entry(kind, help, group, wire, **more))
 
 
-def table(fields: Sequence[Any]) -> dict[str, Setting]:
+def table(fields: Sequence["dataclasses.Field[Any]"]) -> dict[str, Setting]:
     """The settings of a dataclass's fields by name, each with its name, default and spellings filled in."""
     found = {}
     for item in fields:
@@ -321,7 +373,7 @@ def table(fields: Sequence[Any]) -> dict[str, Setting]:
     return found
 
 
-def _list(name: str, value: Any, expected: str) -> Sequence[Any]:
+def _list(name: str, value: object, expected: str) -> Sequence[object]:
     if not isinstance(value, list | tuple):
         raise InvalidRequest(f"{name} {value!r:.80} is not a list: expected {expected}")
     return value

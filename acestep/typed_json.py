@@ -111,6 +111,9 @@ def read_text_of(path: Path) -> str:
 
 def fault_of(error: Exception) -> str:
     """Why a text is not JSON or TOML, in plain words."""
+    if isinstance(error, UnicodeDecodeError):
+        at = error.object[: error.start].count(b"\n") + 1
+        return f"line {at} is not UTF-8 text: save the file as UTF-8"
     return "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
 
 

@@ -8,6 +8,7 @@ import argparse
 import contextlib
 import dataclasses
 import logging
+import os
 import shlex
 import signal
 import sys
@@ -19,22 +20,22 @@ from typing import TYPE_CHECKING, Any
 
 from acestep import __version__
 from acestep.clips.wording import tempo
-from acestep.console.command import run
+from acestep.console.command import expanded, run
 from acestep.console.terminal import write_plainly
-from acestep.console.usage import Parser, spelled_out
+from acestep.console.usage import Commands, Parser, spelled_out
 from acestep.errors import Cancelled, InvalidRequest
 from lora_studio.cli_library import add_library_commands
 from lora_studio.config import NOISES, PRECISIONS, TARGETS, TrainConfig
 from lora_studio.console import Console
 
 if TYPE_CHECKING:
-    from lora_studio.data.dataset import Dataset
+    from lora_studio.data.dataset import Dataset, Sample
 
 _HELP = {
     "base": "cascade to train on: a name from `acestep models`, or a folder (default: nano)",
     "stages": "stages to train, separated by commas (default: all of the cascade)",
     "trigger": "a word of your own to put into prompts whenever you want this sound (default: none)",
-    "home": "where adapters and caches live (default: ACESTEP_HOME)",
+    "home": "the folder with cascades, adapters and caches (default: ACESTEP_HOME, else the platform's)",
     "rank": "rank of the adapter (default: %(default)s)",
     "alpha": "alpha; its effect is alpha/rank (default: twice the rank)",
     "dropout": "dropout inside the adapter (default: %(default)s)",
@@ -63,6 +64,10 @@ _HELP = {
 }
 
 
+NEEDED = {  # settings without a default, and what is said where one is missing
+    "data": "DATA is missing: expected a folder of audio or a dataset.json",
+    "name": "--name is missing: say what the adapter is called",
+}
 START = """\
 lora_studio trains an adapter on your own loops or stems. To begin:
 
@@ -112,7 +117,7 @@ def parser(prog: str = "lora_studio") -> Parser:
     return made
 
 
-def _add_prepare(commands: Any) -> None:
+def _add_prepare(commands: Commands) -> None:
     prepare = commands.add_parser("prepare", help="look at a folder and write an editable dataset.json")
     prepare.add_argument("folder", type=Path)
     prepare.add_argument("--out", type=Path, help="the file to write (default: FOLDER/dataset.json)")
@@ -128,7 +133,7 @@ def _add_prepare(commands: Any) -> None:
     prepare.set_defaults(run=_prepare)
 
 
-def _add_train(commands: Any) -> None:
+def _add_train(commands: Commands) -> None:
     train = commands.add_parser("train", help="train an adapter on a folder or a dataset.json")
     train.add_argument("data", nargs="?", help="folder of audio, or a dataset.json")
     train.add_argument("--name", help="name of the adapter")
@@ -194,13 +199,15 @@ def _tell_dataset(dataset: "Dataset", console: Console, written: Path) -> None:
         songs=songs,
         skipped=[dataclasses.asdict(entry) for entry in dataset.skipped],
         notes=dataset.notes,
+        samples=[_told(sample) for sample in used],
+        root=str(dataset.root),
         written=str(written),
     )
     console.say(
         f"{len(used)} files, {segments} segments, {dataset.seconds / 60:.1f} minutes; "
         f"{held_out} files held out; {songs} songs of aligned stems"
     )
-    for sample in [s for s in used if s.sources.get("bpm", {}).get("confidence", 0) < 0.6][:10]:
+    for sample in [s for s in used if not _sure_of_tempo(s)][:10]:
         console.say(f"  unsure of the tempo: {sample.audio_path} ({tempo(sample.bpm)})")
     for note in dataset.notes[:20]:
         console.say(f"  note: {note}")
@@ -214,23 +221,40 @@ def _tell_dataset(dataset: "Dataset", console: Console, written: Path) -> None:
     )
 
 
+def _told(sample: "Sample") -> dict[str, Any]:
+    """What a program shows of a file."""
+    return {
+        "path": sample.audio_path,
+        "caption": sample.caption,
+        "bpm": sample.bpm,
+        "sure": _sure_of_tempo(sample),
+        "key": sample.keyscale,
+        "signature": str(sample.signature),
+        "duration_s": sample.duration,
+        "split": sample.split,
+    }
+
+
+def _sure_of_tempo(sample: "Sample") -> bool:
+    return float(sample.sources.get("bpm", {}).get("confidence", 0)) >= 0.6
+
+
 def _train(arguments: argparse.Namespace) -> int:
     config = _config(arguments)
     from lora_studio.training.train import forget, train
 
-    if arguments.restart:
+    first = os.environ.get("RANK", "0") == "0"  # of the processes that a launcher has started, if one has
+    if arguments.restart and first:
         forget(config)
-    console = Console(arguments.json)
+    console = Console(arguments.json, quiet=not first)
     with console, _stoppable() as stopped:
         result = train(
             config,
             on_stage=console.stage,
             on_tick=console.tick,
             cancelled=stopped,
-            began=getattr(arguments, "began", None),
+            began=arguments.began,
         )
-    if not result.summary:
-        return 0  # not the main process of several
     for name, numbers in result.summary["stages"].items():
         better = 1 - numbers["loss"] / numbers["base_loss"]
         console.say(
@@ -280,7 +304,17 @@ def _config(arguments: argparse.Namespace) -> TrainConfig:
     for name, value in vars(arguments).items():
         if name in names and value is not None:
             values[name] = tuple(value.replace(",", " ").split()) if name == "stages" else value
-    return TrainConfig.from_dict(values)
+    wrong = []
+    try:
+        config = TrainConfig.from_dict(dict.fromkeys(NEEDED, "any") | values)
+    except InvalidRequest as error:
+        wrong.append(str(error))
+    missing = [sentence for name, sentence in NEEDED.items() if name not in values]
+    if not wrong and not missing:
+        return config
+    if not wrong and "data" in values and not expanded(config.data).exists():
+        wrong.append(f"{config.data} does not exist: expected a folder of audio or a dataset.json")
+    raise InvalidRequest("; ".join([*wrong, *missing]))
 
 
 def _config_values(path: Path) -> dict[str, Any]:

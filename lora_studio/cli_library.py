@@ -5,18 +5,18 @@ Parses and prints; what is done to adapters stands in `library` and `merging`.
 
 import argparse
 import json
-import math
 import sys
 from pathlib import Path
-from typing import Any
 
-from acestep.console.command import FAILED
-from acestep.console.spelling import number
+from acestep import ranges
+from acestep.console.command import FAILED, expanded
+from acestep.console.spelling import scaled
+from acestep.console.usage import Commands
 from acestep.errors import InvalidRequest
 from acestep.settings import MAX_ADAPTER_SCALE
 
 
-def add_library_commands(commands: Any) -> None:
+def add_library_commands(commands: Commands) -> None:
     """The six commands with their flags."""
     listing = commands.add_parser("list", help="list the adapters that are here")
     listing.add_argument("--json", action="store_true", help="for programs")
@@ -51,12 +51,18 @@ def add_library_commands(commands: Any) -> None:
     remove.add_argument("name")
     remove.add_argument("--yes", action="store_true", help="do not ask")
     remove.set_defaults(run=_remove)
+    for command in (listing, show, export, bring, merge, remove):
+        command.add_argument(
+            "--home",
+            type=_home,
+            help="the folder that has them (default: ACESTEP_HOME, else the platform's)",
+        )
 
 
 def _list(arguments: argparse.Namespace) -> int:
     from lora_studio.adapters.library import adapters
 
-    found = adapters()
+    found = adapters(arguments.home)
     if arguments.json:
         print(json.dumps([entry.to_dict() for entry in found], indent=1, ensure_ascii=False))
         return 0
@@ -73,7 +79,7 @@ def _list(arguments: argparse.Namespace) -> int:
 def _show(arguments: argparse.Namespace) -> int:
     from lora_studio.adapters.library import find
 
-    entry = find(arguments.name)
+    entry = find(arguments.name, arguments.home)
     if arguments.json:
         print(json.dumps(entry.to_dict(), indent=1, ensure_ascii=False))
     else:
@@ -84,14 +90,14 @@ def _show(arguments: argparse.Namespace) -> int:
 def _export(arguments: argparse.Namespace) -> int:
     from lora_studio.adapters.library import export
 
-    print(export(arguments.name, arguments.out, arguments.format, arguments.stage))
+    print(export(arguments.name, arguments.out, arguments.format, arguments.stage, arguments.home))
     return 0
 
 
 def _import(arguments: argparse.Namespace) -> int:
     from lora_studio.adapters.library import bring_in
 
-    entry = bring_in(arguments.path, arguments.name, arguments.base, arguments.stage)
+    entry = bring_in(arguments.path, arguments.name, arguments.base, arguments.stage, arguments.home)
     print(f"adapter {entry.name}: stages {', '.join(entry.stages)}, {entry.folder}")
     if entry.left_out:
         from acestep.adapters.files import listed
@@ -101,17 +107,17 @@ def _import(arguments: argparse.Namespace) -> int:
 
 
 def _remove(arguments: argparse.Namespace) -> int:
-    from acestep.adapters.files import available
+    from acestep.adapters.files import adapters_folder, available
     from lora_studio.adapters.library import remove
 
-    path = available().get(arguments.name)
+    path = available(adapters_folder(arguments.home)).get(arguments.name)
     if path is not None and not arguments.yes:
         if not sys.stdin.isatty():
             raise InvalidRequest(f"{path} would be deleted for good: add --yes if that is meant")
         if input(f"Delete {path} for good? [y/N] ").strip().lower() not in ("y", "yes"):
             print("nothing was deleted")
             return FAILED
-    print(f"deleted: {remove(arguments.name)}")
+    print(f"deleted: {remove(arguments.name, arguments.home)}")
     return 0
 
 
@@ -120,22 +126,22 @@ def _merge(arguments: argparse.Namespace) -> int:
 
     wanted = [_scaled(text) for text in arguments.adapters]
     if arguments.into:
-        print(merge_into_base(wanted, arguments.base, arguments.into))
+        print(merge_into_base(wanted, arguments.base, arguments.into, arguments.home))
         return 0
     if not arguments.name:
         raise InvalidRequest("merge needs --name for a merged adapter, or --into for a cascade")
-    print(merge_adapters(wanted, arguments.name).folder)
+    print(merge_adapters(wanted, arguments.name, arguments.home).folder)
     return 0
 
 
+def _home(text: str) -> Path:
+    """For argparse: a home, wherever the command is called."""
+    return expanded(text).absolute()
+
+
 def _scaled(text: str) -> tuple[str, float]:
-    name, _, scale = text.partition(":")
     try:
-        found = number(scale) if scale else 1.0
-    except ValueError:
-        found = math.nan
-    if not abs(found) <= MAX_ADAPTER_SCALE:
-        raise InvalidRequest(
-            f"{text!r} is not an adapter with a scale: expected NAME or NAME:0.7, up to {MAX_ADAPTER_SCALE:g}"
-        )
-    return name, found
+        name, scale = scaled(text)
+    except ValueError as error:
+        raise InvalidRequest(str(error)) from None
+    return name, ranges.number(f"scale of {name}", scale, -MAX_ADAPTER_SCALE, MAX_ADAPTER_SCALE)

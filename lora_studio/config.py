@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from acestep import ranges
+from acestep.console.command import expanded
 from acestep.errors import InvalidRequest
+from acestep.home import home as users_home
 from acestep.typed_json import fault_of
 from lora_studio.data.segments import Limits
 
@@ -35,7 +37,7 @@ class TrainConfig:
     base: str = ""  # cascade: name or folder; "" is the default one
     stages: tuple[str, ...] = ()  # () is every stage
     trigger: str = ""  # word that calls the sound up; "" is none
-    home: str = ""  # "" is ACESTEP_HOME
+    home: str = ""  # where cascades, adapters and caches are; "" is the user's
 
     rank: int = 32
     alpha: float | None = None  # None: 2 × rank
@@ -158,6 +160,11 @@ class TrainConfig:
             ranges.number(name, value, low, high)
 
     @property
+    def home_folder(self) -> Path:
+        """The home of this run."""
+        return expanded(self.home).absolute() if self.home else users_home()
+
+    @property
     def limits(self) -> Limits:
         """How long segments may be."""
         return Limits(self.shortest_s, self.longest_s)
@@ -187,7 +194,8 @@ class TrainConfig:
             )
         missing = sorted({"data", "name"} - set(values))
         if missing:
-            raise InvalidRequest(f"{' and '.join(missing)} missing: a run needs data and a name")
+            are = "is" if len(missing) == 1 else "are"
+            raise InvalidRequest(f"{' and '.join(missing)} {are} missing: a run needs data and a name")
         return cls(**values)
 
     def to_json(self) -> str:

@@ -13,10 +13,14 @@ TICKS_PER_S = 4
 
 
 class Console:
-    """Progress to stderr and results to stdout; with `as_json` events to stdout, flushed."""
+    """Progress to stderr and results to stdout; with `as_json` events to stdout, flushed.
 
-    def __init__(self, as_json: bool = False) -> None:
+    `quiet`: nothing of either, for all but the first of several processes that train together.
+    """
+
+    def __init__(self, as_json: bool = False, quiet: bool = False) -> None:
         self.as_json = as_json
+        self.quiet = quiet
         self._bar: Any = None
         self._what = ""
         self._told_s = 0.0
@@ -30,19 +34,22 @@ class Console:
 
     def say(self, text: str) -> None:
         """A line for people."""
-        if not self.as_json:
+        if not (self.as_json or self.quiet):
             print(text, flush=True)
 
     def event(self, event: str, /, **values: Any) -> None:
         """A line for programs."""
-        if self.as_json:
+        if self.as_json and not self.quiet:
             print(json.dumps({"event": event, **values}, ensure_ascii=False, default=str), flush=True)
 
     def stage(self, what: str, done: int, total: int, detail: str) -> None:
-        """Progress of scanning and encoding."""
+        """Progress of scanning and encoding; of the memory that training takes the whole sentence."""
         if self.as_json:
             if self._is_time() or done == total:
                 self.event("stage", what=what, done=done, total=total, detail=detail)
+            return
+        if what == "memory":
+            self.say(detail)
             return
         self._open(what, total)
         self._bar.update(done - self._bar.n)
@@ -52,6 +59,8 @@ class Console:
         if self.as_json:
             if tick.validation is not None or self._is_time():
                 self.event("tick", **dataclasses.asdict(tick))
+            return
+        if self.quiet:
             return
         self._open(f"stage {tick.stage}", tick.total_steps)
         held_out = "" if tick.validation is None else f", held out {tick.validation:.4f}"
@@ -81,7 +90,7 @@ class Console:
         if self._bar is not None:
             self._bar.close()
         self._what = what
-        self._bar = tqdm(total=total, desc=what, disable=not sys.stderr.isatty())
+        self._bar = tqdm(total=total, desc=what, disable=self.quiet or not sys.stderr.isatty())
 
 
 def _memory() -> str:

@@ -5,7 +5,7 @@ Sends the same values from `calls`; differs from `client` only in who waits.
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import Any, TypeVar, Unpack
 
@@ -98,10 +98,8 @@ class AsyncBridge:
         request = settings.wire_request(prompt, options)
         await self._check_wire()
         if not self.target.is_local:
-            changed: dict[str, Any] = dict(options)
-            for name, path in settings.local_files(options).items():
-                changed = settings.with_path(changed, name, (await self.upload(path)).path)
-            request = settings.wire_request(prompt, changed)
+            sent = {path: (await self.upload(path)).path for path in settings.local_files(options)}
+            request = settings.wire_request(prompt, settings.with_uploads(options, sent))
         call = self._stub.Generate(request, metadata=self.target.generate_metadata)
         return AsyncEvents(call, self.target.address)
 
@@ -129,6 +127,12 @@ class AsyncBridge:
 
     async def star(self, name: str, starred: bool = True) -> words.Clip:
         return await self._do(calls.star(name, starred))
+
+    async def rename(self, name: str, new_name: str) -> words.Clip:
+        return await self._do(calls.rename(name, new_name))
+
+    async def tag(self, name: str, tags: Iterable[str]) -> words.Clip:
+        return await self._do(calls.tag(name, tags))
 
     async def trash(self, name: str) -> words.Clip:
         return await self._do(calls.trash(name))

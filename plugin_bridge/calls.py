@@ -5,7 +5,8 @@ The synchronous and the asynchronous client both send these; this module itself 
 
 import json
 import os
-from collections.abc import Callable, Iterator
+import ssl
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -70,11 +71,11 @@ class Target:
             raise InvalidRequest(f"the token is damaged ({where}): copy it again from the daemon's home")
         file = certificate or os.environ.get("ACESTEP_CERTIFICATE", "")
         path = expanded(file) if file else home / "tls" / "cert.pem"
-        pem = _read(path)
+        pem = _certificate(path)
         if not pem and (file or not cls(address).is_local):
             raise Unavailable(
                 f"a daemon at {address} needs its certificate, and {path} cannot be read: "
-                f"copy it from the daemon's home, or name it with `certificate=`"
+                f"copy it from the daemon's home, or name it with `certificate=`, or ACESTEP_CERTIFICATE"
             )
         return cls(address, token, pem, owner_key(home, address) if own_files else "")
 
@@ -117,6 +118,20 @@ class Target:
         ("grpc.initial_reconnect_backoff_ms", 200),  # a daemon that is restarted is found within a second,
         ("grpc.max_reconnect_backoff_ms", 1000),  # not after gRPC's two minutes
     )
+
+
+def _certificate(path: Path) -> bytes:
+    """The certificate in a file; b"" where none can be read. Raises InvalidRequest where it holds another
+    thing, which gRPC would only tell on stderr."""
+    pem = _read(path)
+    if pem:
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=pem.decode("ascii"))
+        except (ssl.SSLError, ValueError):
+            raise InvalidRequest(
+                f"{path} holds no certificate: expected PEM, as tls/cert.pem in the daemon's home is"
+            ) from None
+    return pem
 
 
 def _read(path: Path) -> bytes:
@@ -192,6 +207,16 @@ def clips(words_: str, filters: dict[str, Any]) -> Call[list[words.Clip]]:
 
 def star(name: str, starred: bool) -> Call[words.Clip]:
     return Call("StarClip", pb.StarClipRequest(name=name, starred=starred), _clip)
+
+
+def rename(name: str, new_name: str) -> Call[words.Clip]:
+    return Call("RenameClip", pb.RenameClipRequest(name=name, new_name=new_name), _clip)
+
+
+def tag(name: str, tags: Iterable[str]) -> Call[words.Clip]:
+    if isinstance(tags, str):
+        raise InvalidRequest(f"tags {tags!r:.60} are one text: expected a list of words")
+    return Call("TagClip", pb.TagClipRequest(name=name, tags=tags), _clip)
 
 
 def trash(name: str) -> Call[words.Clip]:

@@ -6,6 +6,7 @@ Parses and prints. Exit codes: 0 done, 1 failed or something is wrong, 2 bad inp
 import argparse
 import json
 import sys
+import tempfile
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 from acestep.console.command import port, run
 from acestep.console.usage import Parser, spelled_out
 from plugin_bridge import folders
+from plugin_bridge.errors import NotFound, Unavailable
 from protos import WIRE_VERSION
 
 START = """\
@@ -51,7 +53,12 @@ def parser(prog: str = "plugin-bridge") -> Parser:
         command.add_argument("--dry-run", action="store_true", help="only say what would be done")
         command.add_argument("--folder", type=Path, metavar="DIR", help="instead of the one that is found")
     install.add_argument(
-        "--from", dest="built", type=Path, metavar="DIR", help="vst: where the built plugins lie"
+        "--from",
+        dest="built",
+        type=Path,
+        metavar="PATH",
+        help="vst: a folder with built plugins, or the zip of a release (default: what was built in the "
+        "clone, else a zip of this version beside the package, else this version's release is downloaded)",
     )
     install.set_defaults(run=_install)
     uninstall.set_defaults(run=_uninstall)
@@ -86,17 +93,45 @@ def _install(arguments: argparse.Namespace) -> int:
     from acestep.home import home
     from plugin_bridge import install
 
-    plans = folders.plans(
-        arguments.target, folders.this_machine(sys.platform), arguments.folder, arguments.built
-    )
-    for plan in plans:
-        for step in install.install(plan, home(), arguments.dry_run):
-            _print_step(step, arguments.dry_run)
+    if arguments.folder and not arguments.folder.is_dir():
+        raise NotFound(_no_folder(arguments))
+    with tempfile.TemporaryDirectory(prefix="plugin-bridge-") as scratch:
+        plans = _plans(arguments, Path(scratch))
+        for plan in plans:
+            for step in install.install(plan, home(), arguments.dry_run):
+                _print_step(step, arguments.dry_run)
     if arguments.target == "live":
         print(install.write_live_settings(home(), install.daemon_command(), arguments.dry_run))
     if not arguments.dry_run:
         print("\n" + next(plan.hint for plan in plans if plan.hint))
     return 0
+
+
+def _plans(arguments: argparse.Namespace, scratch: Path) -> list[folders.Installation]:
+    """What goes where; packages of a release are brought to and unpacked in `scratch`.
+
+    Raises NotFound or Unavailable where there is no plugin, InvalidRequest for one that is not as released.
+    """
+    from plugin_bridge import releases
+
+    target, built = arguments.target, arguments.built
+    machine = folders.this_machine(sys.platform)
+    folder = arguments.folder and arguments.folder.absolute()
+    if target != "vst" or (built and not built.is_file()):
+        return folders.plans(target, machine, folder, built)
+    if built is None:
+        try:
+            return folders.plans(target, machine, folder)
+        except NotFound as error:
+            nothing_built = error
+        built = releases.beside(folders.HERE.parent, machine.platform)
+    if built is None:
+        try:
+            built = releases.download(scratch, machine.platform)
+        except (NotFound, Unavailable) as error:
+            raise type(error)(f"{nothing_built}. No release instead: {error}") from error
+    print(f"from {built.name}")
+    return folders.plans(target, machine, folder, releases.unpack(built, scratch / "unpacked"))
 
 
 def _uninstall(arguments: argparse.Namespace) -> int:
@@ -109,13 +144,24 @@ def _uninstall(arguments: argparse.Namespace) -> int:
         "reaper": [folders.reaper_folder(machine)],
         "vst": list(folders.plugin_folders(machine).values()),
     }
-    targets = [arguments.folder] if arguments.folder else places[arguments.target]
+    targets = [arguments.folder.absolute()] if arguments.folder else places[arguments.target]
     steps = install.uninstall(targets, home(), arguments.dry_run)
+    if not steps and arguments.folder and not arguments.folder.is_dir():
+        raise NotFound(_no_folder(arguments))
     for step in steps:
         _print_step(step, arguments.dry_run)
     if not steps:
         print(f"nothing of ours in {', '.join(map(str, targets))}")
     return 0
+
+
+def _no_folder(arguments: argparse.Namespace) -> str:
+    meant = folders.MEANT[arguments.target]
+    return (
+        f"there is no folder {arguments.folder.absolute()}: expected {meant}. Correct --folder, make the "
+        f"folder first, or leave --folder out (`plugin-bridge install {arguments.target} --dry-run` says "
+        "where it then goes)"
+    )
 
 
 def _print_step(step: object, dry_run: bool) -> None:
@@ -139,27 +185,28 @@ def _states(target: str) -> list[dict[str, object]]:
     """A row for each folder; only one, and not installed, where there is nothing to install."""
     from acestep.home import home
     from plugin_bridge import install
-    from plugin_bridge.errors import NotFound
 
-    command = f"plugin-bridge install {target}"
-    row = {"name": target, "title": folders.TITLES[target], "install": command}
+    machine = folders.this_machine(sys.platform)
+    note, found = "", list[tuple[Path | None, str]]()
     try:
-        plans = folders.plans(target, folders.this_machine(sys.platform))
-    except NotFound as error:
-        return [{**row, "state": "absent", "installed": False, "where": "", "note": str(error)}]
-    rows = []
-    for plan in plans:
-        state = install.state_of(plan, home())
-        rows.append(
-            {
-                **row,
-                "state": state,
-                "installed": state == "installed",
-                "where": str(plan.folder),
-                "note": folders.STATES.get(state, ""),
-            }
-        )
-    return rows
+        found = [(plan.folder, install.state_of(plan, home())) for plan in folders.plans(target, machine)]
+    except NotFound as error:  # the plugin, which may have come from a release
+        places = folders.plugin_folders(machine).values()
+        states = [(place, install.state_without_source(place, home())) for place in places]
+        found = [(place, state) for place, state in states if state != "absent"]
+        if not found:
+            note, found = str(error), [(None, "absent")]
+    row = {"name": target, "title": folders.TITLES[target], "install": f"plugin-bridge install {target}"}
+    return [
+        {
+            **row,
+            "state": state,
+            "installed": state == "installed",
+            "where": str(where or ""),
+            "note": note or folders.STATES.get(state, ""),
+        }
+        for where, state in found
+    ]
 
 
 def _monitor(arguments: argparse.Namespace) -> int:

@@ -9,7 +9,7 @@ What is sent and read is in `calls`, `settings` and `words`.
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar, Unpack
 
@@ -173,10 +173,8 @@ class Bridge:
         request = settings.wire_request(prompt, options)
         self._check_wire()
         if not self.target.is_local:
-            changed: dict[str, Any] = dict(options)
-            for name, path in settings.local_files(options).items():
-                changed = settings.with_path(changed, name, self.upload(path).path)
-            request = settings.wire_request(prompt, changed)
+            sent = {path: self.upload(path).path for path in settings.local_files(options)}
+            request = settings.wire_request(prompt, settings.with_uploads(options, sent))
         return Events(self._connection.stream("Generate", request), self.target.address)
 
     def watch(self, job: str = "") -> Events:
@@ -201,12 +199,20 @@ class Bridge:
         return self._do(calls.cancel(job))
 
     def clips(self, words: str = "", **filters: Any) -> list[words.Clip]:
-        """Newest first. Filters: bpm_min, bpm_max, key, adapter, since, starred, trashed, limit."""
+        """Newest first. Filters: bpm_min, bpm_max, key, adapter, since, starred, trashed, idea, limit."""
         return self._do(calls.clips(words, filters))
 
     def star(self, name: str, starred: bool = True) -> words.Clip:
         """Stars a clip, or takes the star away."""
         return self._do(calls.star(name, starred))
+
+    def rename(self, name: str, new_name: str) -> words.Clip:
+        """Gives a clip's file another name, with its ending or without; nothing is overwritten."""
+        return self._do(calls.rename(name, new_name))
+
+    def tag(self, name: str, tags: Iterable[str]) -> words.Clip:
+        """Puts these tags in place of those the clip has; `clips` finds it by them."""
+        return self._do(calls.tag(name, tags))
 
     def trash(self, name: str) -> words.Clip:
         """Moves a clip to the daemon's trash folder; `restore` undoes it."""

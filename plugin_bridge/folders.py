@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from html import unescape
 from pathlib import Path
 
+from plugin_bridge import releases
 from plugin_bridge.errors import NotFound
 
 HERE = Path(__file__).parent
@@ -19,6 +20,11 @@ BUILT = (HERE / "vst" / "build", HERE.parent / "build" / "plugin")
 BUILD = f"`cmake -S {HERE / 'vst'} -B {BUILT[0]}`, then `cmake --build {BUILT[0]}`"
 TARGETS = ("live", "vst", "reaper")
 TITLES = {"live": "Ableton Live", "vst": "VST3, CLAP and LV2 plugin", "reaper": "REAPER"}
+MEANT = {  # what --folder names
+    "live": "`Remote Scripts` in Live's User Library",
+    "vst": "a folder that your DAW searches for plugins",
+    "reaper": "`Scripts` in REAPER's resource folder",
+}
 STATES = {
     "older": "another release of ours: install again",
     "changed": "files were changed since, and are not overwritten: move them away, then install again",
@@ -26,6 +32,13 @@ STATES = {
     "incomplete": "files are missing: install again",
 }
 PLUGIN_ENDINGS = (".vst3", ".clap", ".lv2")
+# How programs of each system begin: the same folder may hold plugins for several
+BEGINNINGS = {
+    b"\x7fELF": "linux",
+    b"MZ": "win32",
+    b"\xcf\xfa\xed\xfe": "darwin",
+    b"\xca\xfe\xba\xbe": "darwin",  # several processors' in one
+}
 
 LIVE_HINT = """In Live: restart it, then Settings > Link, Tempo & MIDI > Control Surface: choose AceStep in
 a free slot; Input: a MIDI device for triggers, or None. Start the daemon (`acestep serve`), select an empty
@@ -116,7 +129,7 @@ def plans(
 ) -> list[Installation]:
     """What goes where. `folder` replaces the found one, `built` is where built plugins lie.
 
-    Raises NotFound where there is no built plugin.
+    Raises NotFound where there is no built plugin, InvalidRequest where one is not what its release says.
     """
     if target == "live":
         source = HERE / "ableton" / "AceStep"
@@ -125,7 +138,9 @@ def plans(
     if target == "reaper":
         files = {"ACE-Step/acestep.py": HERE / "reaper" / "acestep.py"}
         return [Installation(target, folder or reaper_folder(machine), files, REAPER_HINT)]
-    found = _built_plugins((built,) if built else BUILT)
+    found = _built_plugins((built,) if built else BUILT, machine.platform)
+    if built and (built / releases.SUMS).is_file():
+        releases.check_sums(built, [path for plugin in found for path in _tree(plugin).values()])
     places = plugin_folders(machine)
     return [
         Installation(target, folder or places[plugin.suffix], _tree(plugin), VST_HINT if last else "")
@@ -133,21 +148,41 @@ def plans(
     ]
 
 
-def _built_plugins(folders: tuple[Path, ...]) -> list[Path]:
+def _built_plugins(folders: tuple[Path, ...], platform: str) -> list[Path]:
     found: dict[str, Path] = {}
+    others: list[Path] = []  # for another system
     for folder in folders:
         for ending in PLUGIN_ENDINGS:
             # a release build goes before a debug build
             paths = sorted(folder.rglob(f"*{ending}"), key=lambda path: ("release" not in path.parts, path))
             for path in paths:
-                if not any(parent.suffix in PLUGIN_ENDINGS for parent in path.parents):
+                if any(parent.suffix in PLUGIN_ENDINGS for parent in path.parents):
+                    continue
+                if _is_for(path, platform):
                     found.setdefault(path.name, path)
+                else:
+                    others.append(path)
     if not found:
         where = " or ".join(map(str, folders))
+        if others:
+            raise NotFound(
+                f"{others[0]} is built for another system: name a folder of this one's with --from"
+            )
         raise NotFound(
             f"there is no built plugin in {where}: name its folder with --from, or {_how_to_build()}"
         )
     return list(found.values())
+
+
+def _is_for(plugin: Path, platform: str) -> bool:
+    """False for a plugin that is known to be another system's."""
+    for file in _tree(plugin).values():
+        with file.open("rb") as opened:
+            begin = opened.read(4)
+        for beginning, system in BEGINNINGS.items():
+            if begin.startswith(beginning):
+                return system == platform
+    return True
 
 
 def _how_to_build() -> str:

@@ -180,6 +180,17 @@ def state_of(plan: Installation, home: Path) -> str:
     return "incomplete"
 
 
+def state_without_source(folder: Path, home: Path) -> str:
+    """The same for what was installed below a folder, whatever it came from: a download is not kept."""
+    remembered = Remembered(home)
+    ours = [Path(name) for name in remembered.hashes if folder in Path(name).parents]
+    if not any(path.exists() for path in ours):
+        return "absent"
+    if not all(path.exists() for path in ours):
+        return "incomplete"
+    return "installed" if all(map(remembered.is_ours, ours)) else "changed"
+
+
 def daemon_command() -> list[str]:
     """How this installation's daemon is started, for the Live script to do it. Raises NotFound."""
     return [program("acestep"), "serve"]
@@ -193,7 +204,8 @@ def write_live_settings(home: Path, command: list[str], dry_run: bool = False) -
         try:
             settings = json.loads(file.read_text("utf-8"))
         except (OSError, ValueError) as error:
-            raise BridgeError(f"{file} is broken ({error}): mend or remove it, then install again") from error
+            why = "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else error
+            raise BridgeError(f"{file} is broken ({why}): mend or remove it, then install again") from error
         if not isinstance(settings, dict) or settings.get("daemon"):
             return f"{file} stays as it is"
     if not dry_run:

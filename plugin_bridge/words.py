@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from google.protobuf.message import Message
 
+from acestep.console.terminal import time_left
 from plugin_bridge import errors
 from protos.acestep.v1 import acestep_pb2 as pb
 
@@ -22,7 +23,7 @@ class Clip:
     job: str
     take: int
     seed: int
-    bpm: float  # quarter notes per minute
+    bpm: float  # quarter notes per minute; 0 for a one-shot, which has no bars either
     signature: str
     key: str  # "" for unpitched material
     bars: float
@@ -33,16 +34,22 @@ class Clip:
     downbeat_error_ms: float | None  # negative is early
     key_match: str | None  # same key, same notes, other
     lufs: float | None  # integrated loudness
-    fit: str  # good, poor, untouched, unsure, unmeasured, off
+    fit: str  # good, poor, untouched, unsure, unmeasured, off, single
     prompt: str
     cascade: str
     adapters: tuple[tuple[str, float], ...]
     created: str  # ISO 8601
     starred: bool
     trashed: bool
+    tags: tuple[str, ...]  # words to find it by
+    idea: str  # the id that the parts of an idea share; "" for a clip by itself
+    part: str  # which of them: drums, bass …, or mix
+    midi: str  # path of the MIDI file beside it; "" where none was asked for
     sidecar_json: str = dataclasses.field(repr=False)
 
     def __str__(self) -> str:
+        if not self.bpm:
+            return f"{self.name}: one-shot, {self.duration_s:.2f} s, fit {self.fit}"
         bars = f"{self.bars:g} bar{'' if self.bars == 1 else 's'}"
         return f"{self.name}: {self.bpm:g} bpm, {self.key or 'no key'}, {bars}, fit {self.fit}"
 
@@ -66,8 +73,8 @@ class Progress:
     eta_s: float
 
     def __str__(self) -> str:
-        left = f", {self.eta_s:.1f} s left" if self.eta_s >= 0.05 else ""
-        return f"Progress({self.job}: {self.stage} {self.fraction:.0%}{left})"
+        told = filter(None, (f"{self.stage} {self.fraction:.0%}", time_left(self.eta_s)))
+        return f"Progress({self.job}: {', '.join(told)})"
 
 
 @dataclass(frozen=True)
@@ -135,6 +142,42 @@ class ListedJob:
 
 
 @dataclass(frozen=True)
+class Node:
+    """A machine of a cluster."""
+
+    name: str
+    address: str
+    cpus: int
+    gpus: int
+    replicas: int
+
+
+@dataclass(frozen=True)
+class Replica:
+    """A process with a loaded cascade, which makes one job at a time."""
+
+    name: str
+    node: str
+    pid: int
+    device: str
+    version: str
+    state: str  # loading, idle, working
+    job: str
+    cascade: str  # that is in its memory
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """The machines that make clips for a daemon."""
+
+    address: str  # of its head node
+    wanted: str  # how many replicas there are to be: 2, or 1:8
+    note: str  # what is wrong, in a sentence
+    nodes: tuple[Node, ...]
+    replicas: tuple[Replica, ...]
+
+
+@dataclass(frozen=True)
 class Status:
     """What the daemon is and does now."""
 
@@ -153,6 +196,8 @@ class Status:
     captures_folder: str  # bridges may write audio here for requests to name
     folders: tuple[str, ...]  # folders that requests may name, beside the user's home
     loaded: bool  # whether `cascade` is in memory
+    running_jobs: tuple[str, ...]  # several on a cluster; `running_job` is the first of them
+    cluster: Cluster | None  # None where the daemon makes clips by itself
 
 
 @dataclass(frozen=True)
@@ -162,7 +207,7 @@ class Cascade:
     name: str
     loaded: bool
     stages: tuple[str, ...]
-    supports: tuple[str, ...]
+    supports: tuple[str, ...]  # every task it can do; "reference" and "lyrics" where it hears them
     parameters: int
     bytes: int
     folder: str
@@ -209,9 +254,14 @@ def _value(message: Message, name: str) -> Any:
     if described.has_presence and not message.HasField(name):
         return None
     value = getattr(message, name)
-    if not described.is_repeated:
-        return value
-    return tuple(adapter_use(item) if isinstance(item, pb.AdapterUse) else item for item in value)
+    return tuple(map(_plain, value)) if described.is_repeated else _plain(value)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, pb.AdapterUse):
+        return adapter_use(value)
+    cls = _WITHIN.get(type(value))
+    return value if cls is None else read(cls, value)
 
 
 def adapter_use(message: pb.AdapterUse) -> tuple[str, float]:
@@ -219,6 +269,7 @@ def adapter_use(message: pb.AdapterUse) -> tuple[str, float]:
     return message.name, message.scale if message.HasField("scale") else 1.0
 
 
+_WITHIN: dict[type, type] = {pb.Cluster: Cluster, pb.Node: Node, pb.Replica: Replica}  # other messages
 _EVENTS: dict[str, type] = {
     "accepted": Accepted,
     "progress": Progress,

@@ -12,29 +12,37 @@ AudioFile = str | os.PathLike[str] | tuple[str | os.PathLike[str], float, float 
 class Settings(TypedDict, total=False):
     """The settings as keyword arguments. Left out means the daemon's default."""
 
-    # Tempo in quarter notes per minute. Left out: the context's, else 120.
+    # An idea as parts, each a clip that fits the others, and their mix: drums, bass, chords, lead.
+    parts: str
+    # Which idea `parts` are added to, or `redo` makes anew: the id that its clips share.
+    idea: str
+    # Parts of the idea to make anew; the others stay.
+    redo: str
+    # Tempo in quarter notes per minute. Default: the context's, else 120.
     bpm: float
-    # Time signature. Left out: the context's, else 4/4.
+    # Time signature. Default: the context's, else 4/4.
     signature: str
-    # Length in bars; fractions are pick-ups. Left out: as long as the context, else 4.
+    # Length in bars; fractions are pick-ups. Default: as long as the context, else 4.
     bars: float
-    # The key. Left out: any.
+    # The key. Default: any.
     key: str
-    # Where the tempo changes: quarter and tempo; ramp: evenly to the next. Left out: nowhere.
+    # A loop, or a one-shot: one hit that dies away; tempo, bars and key are not its. Default: loop.
+    kind: str
+    # Tempo changes: pairs of position (in quarters) and tempo; `ramp` glides to the next. Default: none.
     tempo_map: str | Sequence[Sequence[float]]
-    # Long to short eighth: 1 is straight, 2 is triplets. Left out: as the context has it.
+    # Long to short eighth: 1 is straight, 2 is triplets. Default: as the context has it.
     swing: float
     # Words to sing, if the model can sing.
     lyrics: str
-    # How loud a clip without context is, over its whole length. Left out: −14; off: as it was made.
+    # How loud a clip without context is, over its whole length. Default: −14; off: as it was made.
     loudness_lufs: float
     # Imitate the sound of this audio.
     reference: AudioFile
     # Fit to this audio; cover and repaint change it.
-    context: AudioFile
-    # How strongly reference and context hold. Left out: 1, fully.
+    context: AudioFile | list[AudioFile]
+    # How strongly reference and context hold. Default: 1, fully.
     strength: float
-    # What to do. Left out: text, or complete where there is a context to fit to.
+    # What to do. Default: text, or complete where there is a context to fit to.
     task: str
     # For lego and extract: which instrument; for complete: several, separated by |.
     track: str
@@ -42,30 +50,32 @@ class Settings(TypedDict, total=False):
     repaint_s: tuple[float, float]
     # Adapters made by lora_studio, each with how strongly it is used.
     adapters: Mapping[str, float] | Sequence[str | tuple[str, float]]
-    # How many clips to make. Left out: 1.
+    # How many clips to make. Default: 1.
     takes: int
-    # How many are made for each take; the best fitting one is kept. Left out: 1.
+    # How many are made for each take; the best fitting one is kept. Default: 1.
     candidates: int
-    # The same seed gives the same clip; take k has seed + k. Left out: a new one each time.
+    # The same seed gives the same clip; take k has seed + k. Default: a new one each time.
     seed: int
-    # Which model makes it; `acestep models` lists them. Left out: the daemon's.
+    # Which model makes it; `acestep models` lists them. Default: the daemon's.
     cascade: str
-    # Only these stages of the model, for example l, m. Left out: all.
+    # Only these stages of the model, for example l, m. Default: all.
     stages: str | Sequence[str]
-    # How many steps the model takes: fewer are faster. Left out: its own number.
+    # How many steps the model takes: fewer are faster. Default: its own number.
     steps: int
-    # How closely the model keeps to the prompt. Left out: its own value.
+    # How closely the model keeps to the prompt. Default: its own value.
     guidance: float
-    # Bring the clip to the grid, and to the key that was asked for. Left out: on.
+    # Bring the clip to the grid, and to the key that was asked for. Default: on.
     fit: bool
-    # Refuse a clip that does not fit. Left out: off.
+    # Refuse a clip that does not fit. Default: off.
     strict: bool
-    # Give the model beat and key as sound to follow. Left out: on for models trained with it.
+    # Give the model beat and key as sound to follow. Default: on for models trained with it.
     guide: bool
-    # Kind of file. Left out: wav.
+    # Kind of file. Default: wav.
     format: str
-    # How samples are kept; float32 in wav and aiff only. Left out: pcm24.
+    # How samples are kept; float32 in wav and aiff only. Default: pcm24.
     sample_format: str
+    # Write the notes of each clip into a MIDI file beside it: NAME.mid. Default: off.
+    midi_out: bool
 
 
 SETTINGS = (
@@ -79,11 +89,41 @@ SETTINGS = (
         proto="prompt",
     ),
     Setting(
+        name="parts",
+        kind="text",
+        group="music",
+        title="Parts",
+        help="An idea as parts, each a clip that fits the others, and their mix: drums, bass, chords, lead.",
+        default="",
+        proto="parts",
+        without=("reaper", "plugin"),
+    ),
+    Setting(
+        name="idea",
+        kind="text",
+        group="music",
+        title="Idea",
+        help="Which idea `parts` are added to, or `redo` makes anew: the id that its clips share.",
+        default="",
+        proto="idea",
+        without=("reaper", "plugin"),
+    ),
+    Setting(
+        name="redo",
+        kind="text",
+        group="music",
+        title="Redo",
+        help="Parts of the idea to make anew; the others stay.",
+        default="",
+        proto="redo",
+        without=("reaper", "plugin"),
+    ),
+    Setting(
         name="bpm",
         kind="number",
         group="music",
         title="Tempo",
-        help="Tempo in quarter notes per minute. Left out: the context's, else 120.",
+        help="Tempo in quarter notes per minute. Default: the context's, else 120.",
         default=None,
         proto="bpm",
         low=30.0,
@@ -94,7 +134,7 @@ SETTINGS = (
         kind="signature",
         group="music",
         title="Signature",
-        help="Time signature. Left out: the context's, else 4/4.",
+        help="Time signature. Default: the context's, else 4/4.",
         default=None,
         proto="signature",
     ),
@@ -103,7 +143,7 @@ SETTINGS = (
         kind="number",
         group="music",
         title="Bars",
-        help="Length in bars; fractions are pick-ups. Left out: as long as the context, else 4.",
+        help="Length in bars; fractions are pick-ups. Default: as long as the context, else 4.",
         default=None,
         proto="bars",
         low=0.0625,
@@ -114,16 +154,27 @@ SETTINGS = (
         kind="key",
         group="music",
         title="Key",
-        help="The key. Left out: any.",
+        help="The key. Default: any.",
         default=None,
         proto="key",
+    ),
+    Setting(
+        name="kind",
+        kind="choice",
+        group="music",
+        title="Kind",
+        help="A loop, or a one-shot: one hit that dies away; tempo, bars and key are not its. Default: loop.",
+        default="loop",
+        proto="kind",
+        words={"loop": "bars that repeat", "oneshot": "a single hit, without tempo"},
+        without=("reaper", "plugin", "live"),
     ),
     Setting(
         name="tempo_map",
         kind="tempi",
         group="music",
         title="Tempo map",
-        help="Where the tempo changes: quarter and tempo; ramp: evenly to the next. Left out: nowhere.",
+        help="Tempo changes: pairs of position (in quarters) and tempo; `ramp` glides to the next. Default: none.",
         default=None,
         proto="tempo_map",
         without=("reaper", "plugin", "live"),
@@ -133,7 +184,7 @@ SETTINGS = (
         kind="number",
         group="music",
         title="Swing",
-        help="Long to short eighth: 1 is straight, 2 is triplets. Left out: as the context has it.",
+        help="Long to short eighth: 1 is straight, 2 is triplets. Default: as the context has it.",
         default=None,
         proto="swing",
         low=1.0,
@@ -156,7 +207,7 @@ SETTINGS = (
         kind="number",
         group="music",
         title="Loudness",
-        help="How loud a clip without context is, over its whole length. Left out: −14; off: as it was made.",
+        help="How loud a clip without context is, over its whole length. Default: −14; off: as it was made.",
         default=-14.0,
         proto="loudness_lufs",
         low=-40.0,
@@ -187,7 +238,7 @@ SETTINGS = (
         kind="number",
         group="sound",
         title="Strength of reference and context",
-        help="How strongly reference and context hold. Left out: 1, fully.",
+        help="How strongly reference and context hold. Default: 1, fully.",
         default=1.0,
         proto="strength",
         low=0,
@@ -199,7 +250,7 @@ SETTINGS = (
         kind="choice",
         group="sound",
         title="Task",
-        help="What to do. Left out: text, or complete where there is a context to fit to.",
+        help="What to do. Default: text, or complete where there is a context to fit to.",
         default="",
         proto="task",
         words={
@@ -247,7 +298,7 @@ SETTINGS = (
         kind="whole",
         group="run",
         title="Takes",
-        help="How many clips to make. Left out: 1.",
+        help="How many clips to make. Default: 1.",
         default=1,
         proto="takes",
         low=1,
@@ -258,7 +309,7 @@ SETTINGS = (
         kind="whole",
         group="run",
         title="Best of",
-        help="How many are made for each take; the best fitting one is kept. Left out: 1.",
+        help="How many are made for each take; the best fitting one is kept. Default: 1.",
         default=1,
         proto="candidates",
         low=1,
@@ -270,7 +321,7 @@ SETTINGS = (
         kind="whole",
         group="run",
         title="Seed",
-        help="The same seed gives the same clip; take k has seed + k. Left out: a new one each time.",
+        help="The same seed gives the same clip; take k has seed + k. Default: a new one each time.",
         default=None,
         proto="seed",
         low=0,
@@ -283,7 +334,7 @@ SETTINGS = (
         kind="text",
         group="run",
         title="Cascade",
-        help="Which model makes it; `acestep models` lists them. Left out: the daemon's.",
+        help="Which model makes it; `acestep models` lists them. Default: the daemon's.",
         default="",
         proto="cascade",
         without=("reaper", "plugin"),
@@ -293,7 +344,7 @@ SETTINGS = (
         kind="names",
         group="run",
         title="Stages",
-        help="Only these stages of the model, for example l, m. Left out: all.",
+        help="Only these stages of the model, for example l, m. Default: all.",
         default=(),
         proto="stages",
         without=("reaper", "plugin"),
@@ -303,7 +354,7 @@ SETTINGS = (
         kind="whole",
         group="run",
         title="Steps",
-        help="How many steps the model takes: fewer are faster. Left out: its own number.",
+        help="How many steps the model takes: fewer are faster. Default: its own number.",
         default=None,
         proto="steps",
         low=1,
@@ -315,7 +366,7 @@ SETTINGS = (
         kind="number",
         group="run",
         title="Guidance",
-        help="How closely the model keeps to the prompt. Left out: its own value.",
+        help="How closely the model keeps to the prompt. Default: its own value.",
         default=None,
         proto="guidance",
         low=0,
@@ -327,7 +378,7 @@ SETTINGS = (
         kind="switch",
         group="run",
         title="Fit to the grid",
-        help="Bring the clip to the grid, and to the key that was asked for. Left out: on.",
+        help="Bring the clip to the grid, and to the key that was asked for. Default: on.",
         default=True,
         proto="fit",
         without=("reaper", "plugin"),
@@ -337,7 +388,7 @@ SETTINGS = (
         kind="switch",
         group="run",
         title="Refuse a poor fit",
-        help="Refuse a clip that does not fit. Left out: off.",
+        help="Refuse a clip that does not fit. Default: off.",
         default=False,
         proto="strict",
         without=("reaper", "plugin"),
@@ -347,7 +398,7 @@ SETTINGS = (
         kind="switch",
         group="run",
         title="Guide",
-        help="Give the model beat and key as sound to follow. Left out: on for models trained with it.",
+        help="Give the model beat and key as sound to follow. Default: on for models trained with it.",
         default=None,
         proto="guide",
         without=("reaper", "plugin"),
@@ -357,7 +408,7 @@ SETTINGS = (
         kind="choice",
         group="file",
         title="File",
-        help="Kind of file. Left out: wav.",
+        help="Kind of file. Default: wav.",
         default="wav",
         proto="format",
         words={"wav": "", "aiff": "", "flac": "", "mp3": ""},
@@ -368,10 +419,20 @@ SETTINGS = (
         kind="choice",
         group="file",
         title="Samples",
-        help="How samples are kept; float32 in wav and aiff only. Left out: pcm24.",
+        help="How samples are kept; float32 in wav and aiff only. Default: pcm24.",
         default="pcm24",
         proto="sample_format",
         words={"pcm24": "24 bit", "float32": "32 bit float"},
+        without=("reaper", "plugin"),
+    ),
+    Setting(
+        name="midi_out",
+        kind="switch",
+        group="file",
+        title="MIDI file",
+        help="Write the notes of each clip into a MIDI file beside it: NAME.mid. Default: off.",
+        default=False,
+        proto="midi_out",
         without=("reaper", "plugin"),
     ),
 )

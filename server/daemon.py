@@ -20,10 +20,11 @@ from acestep.version import __version__
 from protos import WIRE_VERSION
 from server import heap, logs
 from server.config import Config
+from server.engines import engine_of
 from server.grpc.port import GrpcServer
 from server.grpc.service import DaemonService
 from server.jobs import recovery
-from server.jobs import worker as worker_module
+from server.jobs.engine import Engine
 from server.jobs.events import ClipWritten, Event, Hub
 from server.jobs.intake import Intake
 from server.jobs.journal import Journal
@@ -54,21 +55,15 @@ log = logs.get("daemon")
 
 
 class Daemon:
-    """All parts of a running daemon. `produce` and `load` are the real ones unless a test brings its own."""
+    """All parts of a running daemon. `engine` is what the settings ask for unless another is given."""
 
-    def __init__(
-        self,
-        config: Config,
-        *,
-        produce: Callable[..., list[Any]] = worker_module.make_clips,
-        load: Callable[[str, str], Any] | None = None,
-    ):
+    def __init__(self, config: Config, engine: Engine | None = None):
         self.config = config
-        self._produce = produce
-        self._load = load
+        self._engine = engine or engine_of(config)
         self._stop = threading.Event()
         self._worked = threading.Event()  # since memory was given back
         self._started = time.monotonic()
+        self._join: Callable[[float], bool] = lambda timeout_s: True  # the worker's, once there is one
         self._open = contextlib.ExitStack()  # what is open, closed in the opposite order
 
     def run(self, resume: bool = False, on_ready: Callable[[], None] = lambda: None) -> None:
@@ -105,15 +100,14 @@ class Daemon:
         self._open.callback(self.library.close)
         self.hub.listen(self._index)
 
-        limits = (config.max_queue, config.max_queue_per_client)
-        self.queue = JobQueue(self.hub, self.journal.record, *limits, keep=self.journal.keep)
-        self.models = models_for(config, self._load)
-        self.worker = Worker(
-            self.queue,
-            self.models,
-            idle_unload_s=config.idle_unload_min * 60,
-            produce=self._produce,
-        )
+        bounds = (config.max_queue, config.max_queue_per_client)
+        keep, at_once = self.journal.keep, self._engine.at_once
+        self.queue = JobQueue(self.hub, self.journal.record, *bounds, keep, at_once)
+        self._open.callback(self._engine.close)
+        self._engine.open(self.queue)
+        self.models = models_for(config, self._engine.load, self._engine.spec)
+        idle_s, ideas = config.idle_unload_min * 60, self.library.of_idea
+        self.worker = Worker(self.queue, self.models, self._engine, idle_unload_s=idle_s, ideas=ideas)
         uploads = Uploads(config.uploads, config.max_upload_mb << 20, config.max_uploads_mb << 20)
         self.intake = Intake(
             self.queue,
@@ -122,6 +116,7 @@ class Daemon:
             self.models,
             samples=config.samples,
             adapters=config.home / "adapters",
+            ideas=ideas,
         )
         self.grpc = GrpcServer(config, token)
         self._open.callback(self.grpc.stop, 0.3)
@@ -133,6 +128,7 @@ class Daemon:
         recovery.sweep({*folders, config.trash, *config.trash.glob("*")})
         recovery.recover(self.journal, self.library, self.queue, resume)
         sys.setswitchinterval(THREAD_SWITCH_S)
+        self._join = self.worker.join
         self.worker.start()
         self._open.callback(self._stop_work)
         self.osc.start()
@@ -153,17 +149,17 @@ class Daemon:
                     f"the home {self.config.home} was deleted or replaced while the daemon ran, so it "
                     "stopped: start it again, and it makes a new home"
                 )
-            if self._worked.is_set() and self.queue.running is None:
+            if self._worked.is_set() and not self.queue.running:
                 self._worked.clear()
                 heap.give_back()
 
     @property
     def works_on(self) -> bool:
         """After the end: whether the worker is in a long step of the model, which only an exit ends."""
-        return hasattr(self, "worker") and not self.worker.join(0)
+        return not self._join(0)
 
     def shutdown(self) -> None:
-        """Finishes or cancels the running job, keeps the waiting ones for `--resume`, and closes all."""
+        """Finishes or cancels the running jobs, keeps the waiting ones for `--resume`, and closes all."""
         self._stop.set()
         self._open.close()
 
@@ -172,20 +168,21 @@ class Daemon:
             if self._home.is_there():  # else it is another daemon's
                 self.config.running_file.unlink(missing_ok=True)
         self.queue.close()
-        self._end_running_job()
+        self._end_running_jobs()
         self.worker.join(0.3)
 
     def status(self) -> dict[str, Any]:
         """What the daemon is and does now, for /acestep/state and GetStatus."""
-        running = self.queue.running
+        running, cascade = self.queue.running, self.models.cascade
         return {
             "version": __version__,
             "wire_version": WIRE_VERSION,
             "cascade": self.models.loaded_name or self.models.default,
             "loaded": bool(self.models.loaded_name),
-            "device": str(getattr(self.models.cascade, "device", self.models.device)),
+            "device": str(cascade.device if cascade else self.models.device),
             "queued": self.queue.waiting_count,
-            "running_job": running.id if running else "",
+            "running_job": running[0].id if running else "",
+            "running_jobs": [job.id for job in running],
             "samples_folder": str(self.config.samples),
             "captures_folder": str(self.config.captures),
             "home": str(self.config.home),
@@ -194,6 +191,7 @@ class Daemon:
             "memory_bytes": heap.held_bytes(),
             "uptime_s": round(time.monotonic() - self._started, 1),
             "folders": [str(folder) for folder in self.folders.folders],
+            **({"cluster": cluster} if (cluster := self._engine.status()) else {}),
         }
 
     def _make_home(self) -> None:
@@ -257,16 +255,21 @@ class Daemon:
             except StorageError as error:  # the file is there; the index finds it later
                 log.error("clip_not_indexed", clip=event.clip.name, error=str(error))
 
-    def _end_running_job(self) -> None:
-        job = self.queue.running
-        if job is None:
+    def _end_running_jobs(self) -> None:
+        """Those that can end soon may; the others are interrupted."""
+        running = self.queue.running
+        for job in running:
+            log.info("waiting_for_job", job=job.id, eta_s=round(job.eta_s, 1))
+            if job.eta_s > FINISH_S:
+                self.queue.interrupt(job)
+        may_end = any(job.eta_s <= FINISH_S for job in running)
+        if not running or (may_end and self.queue.wait_idle(FINISH_S)):
             return
-        log.info("waiting_for_job", job=job.id, eta_s=round(job.eta_s, 1))
-        if job.eta_s <= FINISH_S and self.queue.wait_idle(FINISH_S):
-            return
-        self.queue.interrupt(job)
+        for job in self.queue.running:
+            self.queue.interrupt(job)
         if not self.queue.wait_idle(CANCEL_S):
-            self.queue.finish(job, job.stopped)
+            for job in self.queue.running:
+                self.queue.finish(job, job.stopped)
 
     def _announce(self) -> None:
         config = self.config

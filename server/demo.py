@@ -18,6 +18,7 @@ from typing import Any
 from acestep.clips.clip import Clip
 from acestep.clips.wording import describe, tempo
 from acestep.console.command import one_line, run
+from acestep.console.terminal import time_left
 from acestep.errors import AceStepError, Unavailable
 from acestep.music.grid import bars_in_words
 from server import config as configuration
@@ -91,14 +92,15 @@ def _clip(osc: socket.socket, osc_port: int) -> Clip:
         osc.sendto(encode(address, *values), ("127.0.0.1", osc_port))
     while True:
         message = parse(osc.recv(65_536))[0]
-        if message.address == "/acestep/clip":
-            print(f"← {message.address}", flush=True)
-            return Clip.load(Path(message.values[1]))
-        if message.address == "/acestep/error":
-            raise AceStepError(str(message.values[1]))
-        if message.address == "/acestep/progress":
-            _, stage, fraction, eta_s = message.values
-            print(f"← {message.address} {stage} {fraction:.0%}, {eta_s:.1f} s left", flush=True)
+        match message.address, message.values:
+            case "/acestep/clip", (_, str(path), *_):
+                print(f"← {message.address}", flush=True)
+                return Clip.load(Path(path))
+            case "/acestep/error", (_, str(why), *_):
+                raise AceStepError(why)
+            case "/acestep/progress", (_, str(stage), float(fraction), float(eta_s)):
+                told = filter(None, (f"{stage} {fraction:.0%}", time_left(eta_s)))
+                print(f"← {message.address} {', '.join(told)}", flush=True)
 
 
 def _tell(osc: socket.socket, osc_port: int, process: subprocess.Popen[bytes]) -> int:
@@ -116,13 +118,12 @@ def _tell(osc: socket.socket, osc_port: int, process: subprocess.Popen[bytes]) -
 
 def _line(message: Message) -> str:
     """What a message says in words, "" for those that need no line."""
-    values = message.values
-    if message.address == "/acestep/clip":
-        _, path, bpm, signature, key, bars, _ = values
-        meter = "" if signature == "4/4" else f" in {signature}"
-        return f"{path}  {tempo(bpm)}{meter}, {key or 'no key'}, {bars_in_words(bars)}"
-    if message.address == "/acestep/error":
-        return f"{'failed' if values[2] else 'refused'}: {one_line(str(values[1]))}"
+    match message.address, message.values:
+        case "/acestep/clip", (_, str(path), float(bpm), str(signature), str(key), float(bars), _):
+            meter = "" if signature == "4/4" else f" in {signature}"
+            return f"{path}  {tempo(bpm)}{meter}, {key or 'no key'}, {bars_in_words(bars)}"
+        case "/acestep/error", (_, str(why), job, *_):
+            return f"{'failed' if job else 'refused'}: {one_line(why)}"
     return "cancelled" if message.address == "/acestep/cancelled" else ""
 
 

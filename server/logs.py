@@ -11,7 +11,6 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 from acestep.console.command import one_line, plain
 
@@ -35,23 +34,23 @@ class Log:
         self._logger = logging.getLogger(f"acestep.{part}")
         self._part = part
 
-    def debug(self, event: str, **values: Any) -> None:
+    def debug(self, event: str, **values: object) -> None:
         """For those who look for a fault."""
         self._write(logging.DEBUG, event, values)
 
-    def info(self, event: str, **values: Any) -> None:
+    def info(self, event: str, **values: object) -> None:
         """What happened as it should."""
         self._write(logging.INFO, event, values)
 
-    def warning(self, event: str, **values: Any) -> None:
+    def warning(self, event: str, **values: object) -> None:
         """What somebody did wrong or should know."""
         self._write(logging.WARNING, event, values)
 
-    def error(self, event: str, exc_info: bool = False, **values: Any) -> None:
+    def error(self, event: str, exc_info: bool = False, **values: object) -> None:
         """What went wrong here."""
         self._write(logging.ERROR, event, values, exc_info)
 
-    def _write(self, level: int, event: str, values: dict[str, Any], exc_info: bool = False) -> None:
+    def _write(self, level: int, event: str, values: dict[str, object], exc_info: bool = False) -> None:
         if self._logger.isEnabledFor(level):
             extra = {"values": {"part": self._part, **values}}
             self._logger.log(level, event, extra=extra, exc_info=exc_info)
@@ -100,9 +99,9 @@ def _clean(text: str) -> str:
     return text
 
 
-def _values(record: logging.LogRecord) -> dict[str, Any]:
+def _values(record: logging.LogRecord) -> dict[str, object]:
     values = {}
-    for name, value in getattr(record, "values", {}).items():
+    for name, value in getattr(record, "values", {}).items():  # other libraries' records have none
         if any(word in name.lower() for word in _SECRET_NAMES):
             value = "[hidden]"
         if not isinstance(value, bool | int | float | type(None)):

@@ -16,6 +16,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from acestep.errors import ForbiddenPath, InvalidRequest, StorageError, Unauthenticated
+from acestep.files import write_new, write_whole
 
 MAX_PATH_CHARS = 4_096
 MAX_SENDERS_REMEMBERED = 1_024
@@ -146,23 +147,21 @@ def read_private_key(path: Path) -> bytes:
 def read_or_create_token(path: Path) -> str:
     """The token in `path`, created with mode 0600 when missing; a file others can read is refused."""
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        pass
+        if not path.exists():
+            write_new(path, f"{secrets.token_urlsafe(32)}\n".encode(), private=True)
     except OSError as error:
         raise StorageError(f"cannot create the token {path} ({error}): make its folder writable") from None
-    else:
-        with os.fdopen(descriptor, "w") as file:
-            file.write(secrets.token_urlsafe(32) + "\n")
     try:
         mode = stat.S_IMODE(path.stat().st_mode)
-        token = path.read_text("utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
+        token = path.read_text("utf-8", "replace").strip()
+    except OSError as error:
         raise StorageError(f"cannot read the token {path} ({error}): delete it, a new one is made") from None
     if os.name == "posix" and mode & 0o077:
         raise InvalidRequest(f"the token {path} can be read by others (mode {mode:o}): chmod 600 it")
     if len(token) < 16:
         raise InvalidRequest(f"the token {path} is too short: delete it, a new one is made")
+    if not token.isascii():  # gRPC's metadata are ASCII
+        raise InvalidRequest(f"the token {path} is damaged: delete it, a new one is made")
     return token
 
 
@@ -173,10 +172,7 @@ def new_owner_key(path: Path) -> str:
     """
     key = secrets.token_urlsafe(32)
     try:
-        path.unlink(missing_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(key + "\n")
+        write_whole(path, f"{key}\n".encode(), private=True)
     except OSError as error:
         raise StorageError(f"cannot write {path} ({error}): make its folder writable") from None
     return key

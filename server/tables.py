@@ -1,12 +1,16 @@
-"""Writes everything that follows from the table of settings; `--check` fails when something is out of date.
+"""Writes everything that follows from the tables of settings, and nano's words for the page.
+
+`--check` fails when something is out of date.
 
 The proto's GenerateRequest, the bridges' tables and the tables in the READMEs are made from
-`acestep.request.SETTINGS`. A bridge does not import that table, since the daemon alone decides what a value
-may be: it is told names, kinds and help. And type checkers read the Python client's keywords as text.
+`acestep.request.SETTINGS`, the table of the daemon's own settings from `server.config.Config`. A bridge does
+not import the table of a request, since the daemon alone decides what a value may be: it is told names, kinds
+and help. And type checkers read the Python client's keywords as text.
 Run: `python -m server.tables`.
 """
 
 import argparse
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -20,6 +24,7 @@ from acestep.settings import (
     Choice,
     Names,
     Number,
+    Parts,
     Region,
     Switch,
     Tempi,
@@ -28,6 +33,8 @@ from acestep.settings import (
     Tonality,
     Whole,
 )
+from server.cli.words import learned
+from server.config import OPTIONS
 from server.osc.spelling import MESSAGES, NAMED
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -36,6 +43,7 @@ KINDS: dict[type, tuple[str, str, str]] = {
     Number: ("number", "optional double", "float"),
     Whole: ("whole", "optional uint32", "int"),
     Text: ("text", "string", "str"),
+    Parts: ("text", "string", "str"),
     Choice: ("choice", "string", "str"),
     Switch: ("switch", "optional bool", "bool"),
     TimeSignature: ("signature", "string", "str"),
@@ -70,6 +78,8 @@ def client_table(_: str) -> str:
     rows, names = [], []
     for setting in SETTINGS.values():
         kind, _, annotation = KINDS[type(setting.kind)]
+        if isinstance(setting.kind, AudioFile) and setting.kind.several:
+            annotation = f"{annotation} | list[{annotation}]"
         values = {
             "name": setting.name,
             "kind": kind,
@@ -130,7 +140,23 @@ def live_table(_: str) -> str:
 
 
 def server_readme(text: str) -> str:
-    """All settings in one table: what they do, their values, how they are spelled."""
+    """The daemon's settings in one table, a request's in another."""
+    return _requests_settings(_daemons_settings(text))
+
+
+def _daemons_settings(text: str) -> str:
+    """What they do, their values, their defaults."""
+    rows = ["| setting | | values | default |", "|---|---|---|---|"]
+    for option in OPTIONS.values():
+        default = f"`{option.default}`" if option.default else ""
+        rows.append(f"| `{option.name}` | {_cell(option.help)} | {_cell(option.expected)} | {default} |")
+    return _between(
+        text, "<!-- daemon's settings -->\n", "<!-- end of daemon's settings -->\n", "\n".join(rows) + "\n"
+    )
+
+
+def _requests_settings(text: str) -> str:
+    """What they do, their values, how they are spelled."""
     rows = ["| setting | | values | `acestep generate` | OSC |", "|---|---|---|---|---|"]
     for setting in SETTINGS.values():
         message = MESSAGES.get(setting.osc)
@@ -160,10 +186,23 @@ def bridges_readme(text: str) -> str:
     return _between(text, "<!-- left out -->\n", "<!-- end of left out -->\n", "\n".join(rows) + "\n")
 
 
+def page_words(_: str) -> str:
+    """What `acestep words` lists, for the page: it runs beside the daemon, and cannot read nano's recipe."""
+    found = learned()
+    sounds = [names for kind, names in found.items() if kind.startswith("sounds for ")]
+    told = {
+        "styles": list(found["styles"]),
+        "parts": list(found["parts"]),
+        "instruments": list(dict.fromkeys(name for names in sounds for name in names)),
+    }
+    return json.dumps(told, indent=1) + "\n"
+
+
 FILES: dict[str, Callable[[str], str]] = {
     "protos/acestep/v1/acestep.proto": proto,
     "protos/table.py": client_table,
     "plugin_bridge/ableton/AceStep/table.py": live_table,
+    "plugin_bridge/web/nano_words.json": page_words,
     "server/README.md": server_readme,
     "plugin_bridge/README.md": bridges_readme,
 }

@@ -40,7 +40,10 @@ def library(tmp_path: Path, folder: Path) -> "ClipLibrary":
     return ClipLibrary(tmp_path / "clips.sqlite", [folder], tmp_path / "trash")
 
 
-COMPARISONS = {"assert_close", "assert_differs", "assert_same", "assert_same_effect", "equal", "array_equal"}
+COMPARISONS = {
+    "assert_close", "assert_differs", "assert_same", "assert_same_effect", "off_in_windows", "equal",
+    "array_equal",
+}  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,8 +1,9 @@
 """What README.md shows first: `python -m tests.first_screen [clips | picture]` makes it anew.
 
-It lies in .github/first_screen/. The clips are the first takes of three prompts at one seed, from the shipped
-model: nothing was chosen. The picture is the page in Chromium and the plugin's editor in pedalboard, each
-with a clip that it has just made through a daemon. It needs Chromium and what `.ci/install_hosts` installs.
+The picture lies in .github/first_screen/, the clips in the page's static/examples/. The clips are the first
+takes of three prompts at one seed, from the shipped model: nothing was chosen. The picture is the page in
+Chromium and the plugin's editor in pedalboard, each with a clip that it has just made through a daemon. It
+needs Chromium and what `.ci/install_hosts` installs.
 """
 
 import io
@@ -15,46 +16,46 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
-from tests.plugin_bridge.web.browser import ROOT, Tab, chromium, serving
+from plugin_bridge import Bridge
+from plugin_bridge.web.form import DEMO_BARS, DEMOS
+from tests.support.browser import ROOT, Tab, chromium, serving
 from tests.support.daemons import Process, settings
+from tests.support.hosts.editor import PROMPT as EDITORS_PROMPT
 from tests.support.hosts.editor import Editor
+from tests.support.hosts.peer import eventually
 from tests.support.hosts.screen import Screen
 
 FOLDER = ROOT / ".github" / "first_screen"
+EXAMPLES = ROOT / "plugin_bridge" / "web" / "static" / "examples"  # the page plays them, too
 SEED = 7
-CLIPS = (
-    ("drums", "dusty boom bap drums, vinyl crackle", "--bpm", "92.5"),
-    ("full", "synthwave, saw lead, warm pad, synth bass", "--bpm", "108", "--key", "A minor"),
-    ("keys", "mellow lofi, electric piano chords", "--bpm", "78", "--key", "Eb major"),
-)
 PROMPT = "dusty boom bap drums, vinyl crackle"
 PAGE = (1000, 920)  # pixels
 UNDER = 385  # of them are above the editor: the form and the first take
-PROMPT_FIELD, ACCENT = (200, 58), (0.38, 0.66, 0.98)  # the editor's, from its top left corner
 COLOURS = 128  # of a palette: keeps the picture small
 
 
 def clips() -> None:
     """The MP3s, by the command that a musician would type."""
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    for name, prompt, *flags in CLIPS:
+    EXAMPLES.mkdir(parents=True, exist_ok=True)
+    for demo in DEMOS:
+        flags = ["--bpm", str(demo["bpm"]), *(["--key", demo["key"]] if demo["key"] else [])]
         with tempfile.TemporaryDirectory() as made:
             command = [
                 sys.executable,
                 "-m",
                 "server.cli",
                 "generate",
-                prompt,
+                demo["prompt"],
                 *flags,
                 "--bars",
-                "4",
+                str(DEMO_BARS),
                 "--seed",
             ]
             command += [str(SEED), "--format", "mp3", "--local", "--out", made]
             subprocess.run(command, check=True, cwd=ROOT, env={**os.environ, "ACESTEP_HOME": made})
             (clip,) = Path(made).glob("*.mp3")
-            clip.replace(FOLDER / f"{name}.mp3")
-        _told(FOLDER / f"{name}.mp3")
+            clip.replace(EXAMPLES / f"{demo['name']}.mp3")
+        _told(EXAMPLES / f"{demo['name']}.mp3")
 
 
 def picture() -> None:
@@ -62,7 +63,7 @@ def picture() -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as made, Process(settings(Path(made))) as daemon:
         page = _page(f"127.0.0.1:{daemon.grpc_port}", Path(made) / "home")
-        editor = _editor(daemon.osc_port, Path(made))
+        editor = _editor(daemon, Path(made))
     framed = ImageOps.expand(editor, 2, "#5b6b85")
     page.paste(framed, (page.width - framed.width, UNDER))
     both = page.crop((0, 0, page.width, UNDER + framed.height))
@@ -73,29 +74,37 @@ def picture() -> None:
 def _page(daemon: str, home: Path) -> Image.Image:
     with serving(daemon, home) as address, chromium() as driver:
         tab = Tab(driver, address).open()
-        size = {"width": PAGE[0], "height": PAGE[1], "deviceScaleFactor": 1, "mobile": False}
-        driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-        tab.script("document.querySelector('.top [title=\"Light or dark\"]').click()")
-        tab.fill("#prompt textarea", PROMPT)
-        tab.fill("#bpm input", "92.5")
-        tab.fill("#seed input", str(SEED))
+        tab.size(*PAGE)
+        tab.script("document.documentElement.dataset.theme = 'dark'")
+        for name, text in (("bpm", "92.5"), ("takes", "1")):
+            tab.fill(f"#{name}", text)
+        tab.script("bridge.form.set('seed', arguments[0])", str(SEED))
         tab.script("document.documentElement.style.scrollbarWidth = 'none'")
-        tab.one("#prompt textarea").send_keys("\n")
-        tab.until(lambda: tab.all(".card[data-samples]"), "a take")
+        tab.fill("#prompt", PROMPT)
+        tab.one("#prompt").send_keys("\n")
+        tab.until(lambda: tab.all(".card[data-clip][data-samples]"), "a take")
         tab.script("document.querySelector('.card .play').click()")
         time.sleep(2)
         shot = Image.open(io.BytesIO(driver.get_screenshot_as_png()))
         return shot.convert("RGB")
 
 
-def _editor(port: int, folder: Path) -> Image.Image:
-    with Screen(folder) as screen:
-        editor = Editor(screen, folder, port)
-        editor.click(PROMPT_FIELD)
+def _editor(daemon: Process, folder: Path) -> Image.Image:
+    with Screen(folder) as screen, Bridge(f"127.0.0.1:{daemon.grpc_port}") as bridge:
+        editor = Editor(screen, folder, daemon.osc_port)
+        editor.click(EDITORS_PROMPT)
         screen.type(PROMPT)
-        screen.key("Return")
-        editor.until("result", ACCENT, 3000, tolerance=20)  # the waveform
-        shot = Image.fromarray(screen.picture("editor"))
+        asked, before = len(bridge.jobs()), editor.picture("asked")
+
+        def made() -> bool:
+            if len(bridge.jobs()) == asked:
+                screen.key("Return")  # again: until the editor has found the daemon, nothing is sent
+                time.sleep(2)
+            return len(bridge.jobs()) > asked and bridge.jobs()[0].state == "done"
+
+        missing = f"typing into the editor at {EDITORS_PROMPT} made no clip: is its prompt elsewhere?"
+        eventually(made, missing, limit_s=120)
+        shot = Image.fromarray(editor.settled("result", before))
         x, y, width, height = screen.place(editor.window)
         editor.close()
         return shot.crop((x, y, x + width, y + height))

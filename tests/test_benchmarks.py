@@ -155,6 +155,13 @@ def test_every_benchmark_that_prints_a_ratio_of_times_asserts_first():
     sources = {path.name: path.read_text("utf-8") for path in BENCHMARKS.glob("*.py")}
     timed = {name for name, text in sources.items() if "×" in text and "import time" in text}
     assert timed >= {"engine.py", "daemon.py", "full_size.py", "lora.py"}
+    other = {
+        "cluster.py",  # compares the hashes of what both sides made
+        "midi.py",  # what one step costs beside another
+        "page.py",  # how long other pages take to do something else
+    }
     assert [
-        name for name in sorted({*timed, "live.py"}) if "tests.benchmarks.agreement" not in sources[name]
+        name
+        for name in sorted({*timed - other, "live.py"})
+        if "tests.benchmarks.agreement" not in sources[name]
     ] == []

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from acestep.console.terminal import time_left
 from lora_studio import cli as lora
 from plugin_bridge import cli as bridge
 from plugin_bridge.words import Progress
@@ -124,6 +125,8 @@ def test_progress_in_a_file_is_a_few_plain_lines(capsys: pytest.CaptureFixture[s
     assert lines[-1] == "fitting 100%"
     assert len(lines) == 6
     assert len(set(lines)) == len(lines)
+    Bar().show("text", 0.0, 0.0)
+    assert capsys.readouterr().err == "text 0%\n"  # no time is known yet
     quiet = Bar(quiet=True)
     quiet.show("m", 0.5)
     assert capsys.readouterr().err == ""
@@ -132,6 +135,15 @@ def test_progress_in_a_file_is_a_few_plain_lines(capsys: pytest.CaptureFixture[s
 def test_an_event_of_a_job_prints_rounded() -> None:
     assert str(Progress("j1", "m", 1.0, 1.2e-16)) == "Progress(j1: m 100%)"
     assert str(Progress("j1", "m", 0.501, 1.26)) == "Progress(j1: m 50%, 1.3 s left)"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [(0, ""), (0.04, ""), (1.26, "1.3 s left"), (99.9, "99.9 s left"), (100, "2 min left"),
+     (3599, "1 h 0 min left"), (11_100, "3 h 5 min left")],
+)  # fmt: skip
+def test_time_that_is_left_is_told_as_people_say_it(seconds: float, told: str) -> None:
+    assert time_left(seconds) == told
 
 
 def test_a_relay_on_a_taken_port_says_which_and_what_to_do() -> None:
@@ -170,6 +182,42 @@ def test_inspect_says_that_a_folder_to_write_to_is_not_there(tmp_path: Path, opt
     code, out, error = run("inspect", str(tmp_path / "a.wav"), option, str(tmp_path / "no" / "x"))
     assert (code, out) == (2, "")
     assert f"the folder {tmp_path / 'no'} does not exist" in error
+
+
+def test_inspect_refuses_what_it_cannot_write_before_it_measures(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", np.zeros(4800), 48_000)
+    (tmp_path / "there.mid").touch()
+    for option, name, expected in (
+        ("--plot", "x.xyz", "expected a name that ends in .png"),
+        ("--plot", ".", "is a folder"),
+        ("--midi", "there.mid", "nothing is ever overwritten"),
+    ):
+        code, out, error = run("inspect", str(tmp_path / "a.wav"), option, str(tmp_path / name))
+        assert code in (1, 2)
+        assert out == ""
+        assert expected in error
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("loops",), "--name is missing: say what the adapter is called"),
+        (("loops", "--steps", "0"), "steps 0 is out of range: expected 1–10000000; --name is missing"),
+        (
+            ("nothere",),
+            "nothere does not exist: expected a folder of audio or a dataset.json; --name is missing",
+        ),
+        (("--name", "x"), "DATA is missing: expected a folder of audio"),
+    ],
+)
+def test_training_says_all_that_is_missing_or_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], expected: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "loops").mkdir()
+    code, _, error = run("train", *words, main=lora.main)
+    assert code == 2
+    assert f"lora_studio: {expected}" in error
 
 
 def test_names_that_are_not_there_or_taken_are_bad_input(home: Path) -> None:

@@ -48,6 +48,66 @@ TRAINING = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("main", "words", "named"),
+    [
+        *(
+            (acestep.main, ("generate", "x", "--local", option, ""), option)
+            for option in (
+                "--stages", "--key", "--signature", "--bpm", "--cascade", "--track", "--adapter", "--format",
+                "--reference", "--context", "--midi", "--from", "--out", "--variant", "--home", "--samples",
+                "--device", "--tempo-map", "--task",
+            )
+        ),
+        (acestep.main, ("jobs", "--host", " "), "--host"),
+        (acestep.main, ("serve", "--cascade", ""), "--cascade"),
+        (acestep.main, ("serve", "--osc-allow", ""), "--osc-allow"),
+        (acestep.main, ("web", "--daemon", ""), "--daemon"),
+        (acestep.main, ("web", "--certificate", ""), "--certificate"),
+        (acestep.main, ("inspect", ""), "FILE"),
+        (acestep.main, ("pull", ""), "NAME"),
+        (acestep.main, ("distill", "turbo", "--name", ""), "--name"),
+        (plugin_bridge.main, ("install", "live", "--folder", ""), "--folder"),
+        (lora_studio.main, ("prepare", ""), "FOLDER"),
+        (lora_studio.main, ("train", "x", "--name", "n", "--trigger", ""), "--trigger"),
+        (lora_studio.main, ("list", "--home", ""), "--home"),
+    ],
+    ids=lambda value: " ".join(value)[:40] if isinstance(value, tuple) else "",
+)  # fmt: skip
+def test_an_empty_value_is_refused(
+    main: Callable[[list[str]], int], words: tuple[str, ...], named: str
+) -> None:
+    assert f"{named} is empty: give it a value" in told(main, *words)
+
+
+@pytest.mark.parametrize(
+    ("main", "words"),
+    [
+        (acestep.main, ("inspect", "~/x.wav")),
+        (acestep.main, ("play", "~/x.wav")),
+        (acestep.main, ("open", "~/x.wav")),
+        (acestep.main, ("generate", "x", "--local", "--midi", "~/x.mid")),
+        (acestep.main, ("generate", "x", "--local", "--reference", "~/x.wav")),
+        (acestep.main, ("generate", "--local", "--from", "~/x.wav.json")),
+        (acestep.main, ("generate", "x", "--local", "--cascade", "none", "--home", "~/x")),
+        (acestep.main, ("convert", "~/x")),
+        (acestep.main, ("web", "--daemon-certificate", "~/x.pem")),
+        (plugin_bridge.main, ("install", "live", "--folder", "~/x")),
+        (plugin_bridge.main, ("install", "vst", "--from", "~/x")),
+        (lora_studio.main, ("prepare", "~/x")),
+        (lora_studio.main, ("import", "~/x")),
+        (lora_studio.main, ("remove", "gone", "--home", "~/x")),
+    ],
+    ids=lambda value: " ".join(value)[:40] if isinstance(value, tuple) else "",
+)
+def test_a_tilde_is_the_users_folder_in_every_option_that_takes_a_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, main: Callable[[list[str]], int], words: tuple[str, ...]
+) -> None:
+    for variable in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(variable, str(tmp_path))
+    assert str(tmp_path / "x") in told(main, *words)
+
+
 def test_a_word_behind_two_dashes_that_is_an_option_elsewhere_is_told_so() -> None:
     with contextlib.redirect_stderr(io.StringIO()) as told:
         assert acestep.main(["generate", "--", "-", "--quiet"]) == 2
@@ -132,7 +192,7 @@ def test_a_training_configuration_that_cannot_be_read_is_told(tmp_path: Path) ->
         ("c.toml", "="),
     ):
         (tmp_path / name).write_text(content, encoding="latin-1")
-        told(lora_studio.main, "train", "--config", str(tmp_path / name))
+        assert "codec" not in told(lora_studio.main, "train", "--config", str(tmp_path / name))
     told(lora_studio.main, "train", "--config", str(tmp_path))
 
 

@@ -51,6 +51,14 @@ def test_both_lists_name_the_same_versions() -> None:
     assert {name: version for name, version in hashed.items() if plain.get(name, version) != version} == {}
 
 
+def test_what_a_cluster_needs_more_is_pinned_too_and_beside_the_rest() -> None:
+    more, plain, rest = pins("requirements-cluster.txt"), pins("constraints.txt"), pins("requirements.txt")
+    assert "ray" in more
+    assert {name: version for name, version in more.items() if plain.get(name) != version} == {}
+    assert set(more) & set(rest) == set()
+    assert "--hash=sha256:" in (ROOT / "requirements-cluster.txt").read_text("utf-8")
+
+
 def test_nothing_that_is_asked_for_lacks_a_pin() -> None:
     assert wanted() - set(pins("requirements.txt")) <= WITHOUT_HASH
     assert wanted() <= set(pins("constraints.txt"))

@@ -1,5 +1,6 @@
 """Every code block of every document runs as it is printed; what cannot is listed with the reason."""
 
+import json
 import os
 import re
 import socket
@@ -16,11 +17,13 @@ from tests.support import documents
 from tests.support.documents import ROOT, Block, Musician
 
 BLOCKS = documents.blocks()
-LANGUAGES = {"sh", "bash", "console", "python", "toml", "bat", "text"}  # text: nothing to run
+LANGUAGES = {"sh", "bash", "console", "python", "toml", "json", "bat", "text"}  # text: nothing to run
 WHEEL = "fetches packages; tests/test_wheel.py installs the same wheel without a network"
 IN_CI = "fetches packages, or takes long; .ci/run runs it"
 PUBLISHED = "fetches gigabytes; tests/acestep/checkpoints/test_pull.py has a hub of its own"
 TRAINS = "trains for days; tests/acestep/training has it with fewer steps"
+RANKS = "tests/lora_studio/training/test_processes.py runs it for seconds, with two processes on a CPU"
+CLUSTER = "needs several machines; tests/server/cluster has nodes of its own"
 OTHER = "needs a machine of another kind"
 SYSTEM = "changes the system; .ci/install_hosts does the same"
 NOT_RUN = {
@@ -35,6 +38,12 @@ NOT_RUN = {
     "acestep distill turbo:5-8 --name small --audio MyMusic/": TRAINS,
     "acestep distill turbo:5-8 --name small --captions captions.txt": TRAINS,
     "accelerate launch -m server.cli distill …": OTHER,
+    "accelerate launch --num_processes 2 -m lora_studio": RANKS,
+    "torchrun --nproc_per_node 2 -m lora_studio": RANKS,
+    'python -m pip install "acestep-bridge[cluster]"': WHEEL,
+    "export RAY_AUTH_MODE=token": CLUSTER,
+    "ray start": CLUSTER,
+    "acestep serve --cluster": CLUSTER,
     "sudo apt install": SYSTEM,
 }
 # Printed for eight minutes of training; here it gets the fewest that there are.
@@ -49,6 +58,7 @@ DAEMON_SERVES = (
     "plugin-bridge doctor",
     "plugin-bridge uninstall",
 )
+PAGE_SERVES = ("from gradio_client",)  # the page as well
 ANSWERS = {"lora_studio remove theirs": "y"}  # what is asked for at the terminal
 QUICK = ("acestep words", "# config.toml")
 HOSTS = ("sudo apt install",)  # blocks that build the plugin
@@ -147,8 +157,9 @@ def test_a_block_of_commands_runs(block: Block, tmp_path: Path) -> None:
     ports = {"ACESTEP_GRPC_PORT": "0", "ACESTEP_OSC_PORT": "0"}
     if "9127" in block.text and begin(block).startswith("oscsend"):
         ports["ACESTEP_OSC_PORT"] = needed(socket.SOCK_DGRAM, 9127)
-    if "7960" in block.text:
-        needed(socket.SOCK_STREAM, 7960)
+    for port in (7960, 8001):
+        if str(port) in block.text:
+            needed(socket.SOCK_STREAM, port)
     if "make run" in block.commands[0]:
         installed()
     with Musician(tmp_path, **ports) as musician:
@@ -222,12 +233,32 @@ def test_an_adapter_is_trained_used_and_looked_after_as_printed(musician: Musici
 @pytest.mark.parametrize("block", distinct("python"), ids=str)
 def test_a_program_runs(block: Block, musician: Musician) -> None:
     musician.bring_music(block.text)
-    if begin(block).startswith(DAEMON_SERVES):
+    if begin(block).startswith(DAEMON_SERVES + PAGE_SERVES):
         musician.type("acestep serve")
+    if begin(block).startswith(PAGE_SERVES):
+        needed(socket.SOCK_STREAM, 7960)
+        musician.type("acestep web --no-start")
+        musician.environment["HF_HUB_DISABLE_TELEMETRY"] = "1"
     text = block.text
     for printed, shorter in SHORTENED.items():
         text = text.replace(printed, shorter)
     musician.python(text)
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("block", distinct("json"), ids=str)
+def test_what_an_assistant_is_told_leads_it_to_the_tools(block: Block, musician: Musician) -> None:
+    from tests.support.assistant import as_told
+
+    ((name, told),) = json.loads(block.text)["mcpServers"].items()
+    assert name == "acestep"
+    if "url" in told:
+        musician.type("acestep serve")
+        musician.type("acestep web --no-start")
+        token = (musician.home / "page-token").read_text().strip()
+        told = json.loads(json.dumps(told).replace("THE-TOKEN", token))
+    assert "generate_clip" in as_told(told, musician.environment)
 
 
 @pytest.mark.parametrize("block", distinct("toml"), ids=str)

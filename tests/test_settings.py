@@ -5,7 +5,9 @@ The examples follow from a setting's kind, so a new setting is tried at every do
 
 import argparse
 import ast
+import asyncio
 import re
+from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -29,7 +31,7 @@ from acestep.settings import (
     Tonality,
     Whole,
 )
-from plugin_bridge import settings as client
+from plugin_bridge import settings as python
 from plugin_bridge.ableton.AceStep import table as live_table
 from plugin_bridge.ableton.AceStep.request import Request as LiveRequest
 from plugin_bridge.web import fields as page
@@ -47,6 +49,8 @@ NEEDS: dict[str, dict[str, Any]] = {
     "track": {"task": "lego", "context": "/c.wav"},
     "repaint_s": {"task": "repaint", "context": "/c.wav"},
     "task": {"context": "/c.wav"},
+    "idea": {"parts": "drums"},
+    "redo": {"idea": "261123-011742-9f3a1c"},
 }
 
 
@@ -164,7 +168,7 @@ def by_osc_message(setting: Setting) -> GenerateRequest:
 
 def by_python(setting: Setting) -> GenerateRequest:
     values = {**NEEDS.get(setting.name, {}), setting.name: example(setting)}
-    return wire.request_from_proto(client.wire_request("p", values))
+    return wire.request_from_proto(python.wire_request("p", values))
 
 
 def by_page(setting: Setting) -> GenerateRequest:
@@ -190,7 +194,56 @@ def by_page(setting: Setting) -> GenerateRequest:
             values[setting.name] = value
         case _:
             values[setting.name] = written(setting)
-    return wire.request_from_proto(client.wire_request(*page.options_of(values, drawn)))
+    return wire.request_from_proto(python.wire_request(*page.options_of(values, drawn)))
+
+
+def by_assistant(setting: Setting) -> GenerateRequest:
+    from plugin_bridge.web.mcp import arguments, clip_tools
+    from plugin_bridge.web.mcp.tool import Call
+
+    values: dict[str, Any] = {"prompt": "p", **NEEDS.get(setting.name, {})}
+    value = example(setting)
+    match setting.kind:
+        case AudioFile():
+            ends = (setting.name, f"{setting.name}_start_s", f"{setting.name}_end_s")
+            values |= dict(zip(ends, value, strict=True))
+        case Region() | Names():
+            values[setting.name] = list(value)
+        case AdapterScales():
+            values[setting.name] = dict(value)
+        case Switch() | Number() | Whole():
+            values[setting.name] = value
+        case _:
+            values[setting.name] = written(setting)
+    tool = next(one for one in clip_tools.TOOLS if one.name == "generate_clip")
+    arguments.check(tool.takes, values)
+    sent = Sent()
+    asyncio.run(tool.run(Call(sent, values, "test", lambda share, what: None)))  # type: ignore[arg-type]
+    return sent.request
+
+
+class Sent:
+    """In place of the parts of a server: keeps what is sent to the daemon, which makes no clip of it."""
+
+    def __init__(self) -> None:
+        self.feed = self.bridge = self.files = self.target = self
+        self.is_local = True
+        self.request: GenerateRequest
+
+    async def for_request(self, options: dict[str, Any]) -> dict[str, Any]:
+        return options
+
+    def saw(self, clips: list[Any]) -> None:
+        assert not clips
+
+    async def generate(self, prompt: str, *, client: str, **options: Any) -> AsyncIterator[Any]:
+        self.request = wire.request_from_proto(python.wire_request(prompt, options))
+
+        async def events() -> AsyncIterator[Any]:
+            for event in ():
+                yield event
+
+        return events()
 
 
 DOORS = {
@@ -198,6 +251,7 @@ DOORS = {
     "osc": [by_osc_names, by_osc_message],
     "python": [by_python],
     "page": [by_page],
+    "assistant": [by_assistant],
 }
 
 
@@ -214,11 +268,11 @@ def test_every_door_makes_the_same_request_of_a_setting(setting: Setting) -> Non
 
 @pytest.mark.parametrize("setting", ALL, ids=lambda one: one.name)
 def test_a_clips_request_fills_the_pages_form_and_gives_the_same_request_again(setting: Setting) -> None:
-    if setting.kind in (AudioFile(), Region(), AdapterScales()) or setting.name in NEEDS:
+    if isinstance(setting.kind, AudioFile | Region | AdapterScales) or setting.name in NEEDS:
         return  # drawn by the browser; the needs are audio
     wanted = expected(setting)
     values = page.values_of(wanted.to_dict())
-    again = wire.request_from_proto(client.wire_request(*page.options_of(values, {})))
+    again = wire.request_from_proto(python.wire_request(*page.options_of(values, {})))
     assert again == wanted
 
 

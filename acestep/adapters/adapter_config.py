@@ -17,6 +17,7 @@ from acestep.errors import AdapterError
 from acestep.typed_json import fault_of
 
 KINDS = {"LORA": "LoRA", "LOKR": "LoKr", "LOHA": "LoHa"}  # PEFT's names of what we play → ours
+# Bounds on files of unknown origin, chosen by hand.
 MAX_RANK = 16_384
 MAX_PATTERNS = 4_096
 MAX_PATTERN_CHARS = 200
@@ -75,7 +76,8 @@ def _steps(pattern: str) -> float:
         return math.inf
     repeats = sum(plain.count(sign) for sign in "+*?")
     choices = math.prod(group.count("|") + 1 for group in re.findall(r"\(([^()]*)\)", plain))
-    return float(NAME_CHARS) ** repeats * choices * (plain.count("|") + 1)
+    most: float = float(NAME_CHARS) ** repeats * choices * (plain.count("|") + 1)
+    return most
 
 
 def _compiled(pattern: str, where: str) -> re.Pattern[str]:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from acestep.adapters.updates import Update
 
-MAX_BYTES = 16 << 30
+MAX_BYTES = 16 << 30  # of a file of unknown origin
 MAX_LISTED = 5  # names in a sentence
 CONFIG, MANIFEST = "adapter_config.json", "adapter.json"
 Stamps = dict[str, tuple[int, ...]]

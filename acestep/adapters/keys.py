@@ -46,7 +46,7 @@ OTHER_MODELS = re.compile(
 )
 # what torch and its wrappers put into the middle of a name
 WRAPPERS = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module", "module")
-MAX_KEY_CHARS = 512
+MAX_KEY_CHARS = 512  # of a file of unknown origin
 ARCHITECTURE_LAYERS = 128  # more than any published ACE-Step has
 
 

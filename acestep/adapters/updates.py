@@ -136,7 +136,7 @@ class Kron(Update):
         return torch.kron(_matrix(self.left), _matrix(self.right))
 
     def added(self, x: Tensor) -> Tensor:
-        found = x.unflatten(-1, (_size(self.left)[1], _size(self.right)[1]))  # [..., c, d]
+        found: Tensor = x.unflatten(-1, (_size(self.left)[1], _size(self.right)[1]))  # [..., c, d]
         for one in reversed(self.right):
             found = linear(found, one)
         for one in reversed(self.left):
@@ -187,9 +187,9 @@ def magnitude_factor(update: Update, weight: Tensor, scale: float) -> Tensor:
     changed = weight.float() + scale * update.delta().to(weight.device)
     assert update.magnitude is not None
     magnitude = update.magnitude.float()
-    if magnitude.ndim == 2:
-        return magnitude / changed.norm(dim=0, keepdim=True)
-    return (magnitude / changed.norm(dim=1))[:, None]
+    per_input = magnitude.ndim == 2
+    length: Tensor = changed.norm(dim=0 if per_input else 1, keepdim=per_input)
+    return magnitude / length if per_input else (magnitude / length)[:, None]
 
 
 def built_in(update: Update, weight: Tensor, scale: float) -> Tensor:

@@ -18,7 +18,7 @@ from acestep.console.command import expanded
 from acestep.errors import CheckpointError, InvalidRequest, NotFound
 from acestep.home import home
 from acestep.music.grid import Grid
-from acestep.request import CONTEXT_TASKS
+from acestep.request import CONTEXT_TASKS, TASKS
 
 FORMAT = 1
 MAX_HEADER_BYTES = 100_000_000  # of a safetensors file, as the format itself says
@@ -138,11 +138,17 @@ class Listed:
     name: str
     folder: Path
     stages: tuple[str, ...]
-    supports: tuple[str, ...]
+    supports: tuple[str, ...]  # see `abilities`
     parameters: int
     bytes: int
     license: str
     trained_on: str
+
+
+def abilities(spec: CascadeSpec) -> tuple[str, ...]:
+    """Every task a cascade can do, and "reference" and "lyrics" where it hears them."""
+    able = tuple(one for one in (*TASKS, "reference") if spec.can(one))
+    return (*able, "lyrics") if spec.sings else able
 
 
 def listed(name: str, folder: Path, of: Path | None = None) -> Listed:
@@ -158,7 +164,7 @@ def listed(name: str, folder: Path, of: Path | None = None) -> Listed:
         name,
         folder,
         tuple(stage.name for stage in spec.stages),
-        spec.supports or ("text", "reference", "context"),
+        abilities(spec),
         sum(parameters for parameters, _ in sizes.values()),
         sum(size for _, size in sizes.values()),
         spec.license,
@@ -237,7 +243,7 @@ def _cascade_spec(folder: Path, values: dict[str, Any], of: Path | None) -> Casc
         tokenizer=inside(folder, values.get("tokenizer", "tokenizer"), of),
         schedule=_schedule(values.get("schedule")) or TURBO_SCHEDULE,
         guidance=_guidance(values.get("guidance")) or NO_GUIDANCE,
-        supports=tuple(values["supports"]) if "supports" in values else None,
+        supports=_words(folder, values, "supports"),
         tracks=tuple(str(name) for name in values.get("tracks") or TRACKS),
         guide=(int(guide["beat"]), int(guide["key"])) if guide else None,
         prompt_template=values.get("prompt_template") or "",
@@ -250,6 +256,16 @@ def _cascade_spec(folder: Path, values: dict[str, Any], of: Path | None) -> Casc
         range=_range(values.get("range")),
         values=values,
     )
+
+
+def _words(folder: Path, values: Mapping[str, Any], name: str) -> tuple[str, ...] | None:
+    """A list of words, None where it is left out. Raises CheckpointError for another thing."""
+    found = values.get(name)
+    if found is None:
+        return None
+    if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
+        raise CheckpointError(f"{folder / 'cascade.json'} has {name} {found!r:.60}: expected a list of words")
+    return tuple(found)
 
 
 def inside(folder: Path, path: Any, of: Path | None = None) -> Path:

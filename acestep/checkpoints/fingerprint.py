@@ -10,7 +10,7 @@ import platform
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from acestep.version import __version__
 
@@ -19,32 +19,24 @@ if TYPE_CHECKING:
     from acestep.request import GenerateRequest
 
 LIBRARIES = ("torch", "diffusers", "transformers", "numpy", "scipy", "soxr", "python-stretch")
-WHOLE_UP_TO_BYTES = 1 << 30
-PART_BYTES = 1 << 20
-PARTS = 64
+WHOLE_UP_TO_BYTES = 1 << 30  # a larger file is read in parts
+PART_BYTES = 1 << 20  # of a part that is read
+PARTS = 64  # evenly spread over a large file
 # what a checkpoint's parts are read from: weights, settings, and the tokenizers' vocabularies
 ENDINGS = (".safetensors", ".json", ".txt", ".model", ".jinja")
 Stamp = tuple[int, ...]  # of a file on disk: device, inode, size, and when content and entry changed
 
 
-def origin(cascade: Any, request: "GenerateRequest") -> dict[str, Any]:
-    """Name and hashes of the checkpoint that was loaded and of the adapters in use, as the cascade says."""
-    spec = getattr(cascade, "spec", None)
-    int8 = any(stage.int8_error is not None for stage in getattr(cascade, "stages", {}).values())
-    planner = getattr(cascade, "planner", None)
-    return {
-        "name": spec.name if spec else "",
-        **({"int8": True} if int8 else {}),
-        "files": (getattr(cascade, "files", None) or fingerprint(spec.folder)) if spec else {},
-        "adapters": cascade.adapters.hashes(request.adapters) if spec and request.adapters else {},
-        **({"planner": {"name": planner.name, "files": planner.files}} if planner else {}),
-    }
-
-
 def heard(request: "GenerateRequest") -> dict[str, str]:
-    """Hashes of the audio that a request names, by "reference" and "context"."""
+    """Hashes of the audio that a request names, by "reference", "context" and, for more files of it,
+    "context 2" …"""
     sources = {"reference": request.reference, "context": request.context}
-    files = {name: Path(audio.path).expanduser() for name, audio in sources.items() if audio is not None}
+    files = {
+        name if number == 1 else f"{name} {number}": Path(one.path).expanduser()
+        for name, audio in sources.items()
+        if audio is not None
+        for number, one in enumerate(audio.sources, 1)
+    }
     return {name: file_hash(file) for name, file in files.items() if file.is_file()}
 
 

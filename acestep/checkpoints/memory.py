@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 from acestep.checkpoints.checkpoint import (
     EMBEDDED,
@@ -21,13 +21,20 @@ from acestep.checkpoints.checkpoint import (
     read_spec,
     weight_sizes,
 )
-from acestep.checkpoints.variants import CODEC_PARAMETERS, TEXT_ENCODER_PARAMETERS, VARIANTS
 from acestep.errors import CheckpointError, NotFound, OutOfMemory
 
 if TYPE_CHECKING:
     import torch
 
+Size = Literal["auto", "l", "m", "s", "nano"]  # what may be asked for: the best for this machine, or a size
+Precision = Literal["auto", "float32", "bfloat16", "int8"]
+
 GB = 1e9
+TEXT_ENCODER_PARAMETERS = 595_776_512  # Qwen3-Embedding-0.6B
+CODEC_PARAMETERS = 168_700_000  # Oobleck with 128 channels and 1920 samples a frame
+# Parameters of ACE-Step 1.5's XL and 2B as published, and of the S that `distill` makes of 2B
+PUBLISHED = {"l": 5_500_000_000, "m": 2_400_000_000, "s": 780_000_000}
+COUNTED_WITH_SHARED = ("l",)  # the published figure includes text encoder and codec
 # Beside the weights: what a step and the widest decode window of a ten-minute song keep, by tensors' sizes
 WORKING_BYTES = {"cuda": 2.5 * GB, "mps": 2.5 * GB, "cpu": 1.5 * GB}
 WINDOWS = (256, 128, 64)  # latent frames decoded at once, widest first
@@ -35,8 +42,8 @@ WINDOW_BYTES = 1.0 * GB / WINDOWS[0]  # of the above, a frame of the window
 USABLE = {"cuda": 0.92, "mps": 0.75, "cpu": 0.8}  # of what is free, for what else may want some
 SMALL = 200_000_000  # parameters in all, below which a cascade runs anywhere and no plan is needed
 SLOW_ON_CPU = 1_000_000_000  # parameters of a DiT from which a CPU takes minutes a song
-CHOICES = ("auto", *VARIANTS, "nano")
-PRECISIONS = ("auto", "float32", "bfloat16", "int8")
+CHOICES: tuple[str, ...] = get_args(Size)
+PRECISIONS: tuple[str, ...] = get_args(Precision)
 
 
 class Parameters(NamedTuple):
@@ -214,7 +221,7 @@ def variants_here(of: Path | None = None) -> dict[str, list[str]]:
     specs = sorted(_readable(of).values(), key=lambda spec: len(spec.stages))
     found = {
         variant: [spec.folder.name for spec in specs if variant in [stage.name for stage in spec.stages]]
-        for variant in VARIANTS
+        for variant in PUBLISHED
     }
     return {**found, "nano": ["nano"]}
 
@@ -233,9 +240,9 @@ def variant_needs() -> dict[str, tuple[int, Parameters, int]]:
     """Of every variant: published parameters, its stage's, and those of codec and text encoder."""
     shared = CODEC_PARAMETERS + TEXT_ENCODER_PARAMETERS
     found = {}
-    for name, variant in VARIANTS.items():
-        without = shared if "codec" in variant.counts else 0
-        found[name] = (variant.parameters, Parameters(variant.parameters - without), shared)
+    for name, parameters in PUBLISHED.items():
+        without = shared if name in COUNTED_WITH_SHARED else 0
+        found[name] = (parameters, Parameters(parameters - without), shared)
     nano = read_spec(EMBEDDED["nano"])
     stages = [stage_parameters(stage) for stage in nano.stages]
     own = Parameters(sum(s.transformer for s in stages), sum(s.others for s in stages))

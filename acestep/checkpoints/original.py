@@ -60,9 +60,8 @@ class Original:
     @property
     def is_xl(self) -> bool:
         """XL has a condition encoder narrower than its DiT, and a timbre token in front."""
-        return (
-            self.config.get("encoder_hidden_size", self.config["hidden_size"]) != self.config["hidden_size"]
-        )
+        width: int = self.config["hidden_size"]
+        return bool(self.config.get("encoder_hidden_size", width) != width)
 
     @property
     def kind(self) -> str:

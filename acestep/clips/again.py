@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from acestep.checkpoints.fingerprint import heard, origin
+from acestep.checkpoints.fingerprint import heard
 from acestep.errors import InvalidRequest
 from acestep.model.loaded import Loaded
 from acestep.model.plan import SongPlan
@@ -24,6 +24,7 @@ class Made:
     plan: SongPlan | None = None
     checkpoint: Mapping[str, Any] = field(default_factory=dict)
     heard: Mapping[str, Any] = field(default_factory=dict)
+    idea: Mapping[str, Any] = field(default_factory=dict)  # its place in an idea, if it is a part of one
 
     @classmethod
     def from_sidecar(cls, content: Mapping[str, Any]) -> Made:
@@ -36,10 +37,10 @@ class Made:
         if request.seed is None or not 0 <= take < request.takes:
             raise InvalidRequest(f"the sidecar names take {take} of {request.takes} and seed {request.seed}")
         plan = SongPlan.from_dict(content["plan"]) if "plan" in content else None
-        parts = {name: content.get(name, {}) for name in ("checkpoint", "heard")}
+        parts = {name: content.get(name, {}) for name in ("checkpoint", "heard", "idea")}
         if not all(isinstance(part, Mapping) for part in parts.values()):
             raise InvalidRequest(
-                "the sidecar's checkpoint or heard is not as expected: an object with hashes"
+                "the sidecar's checkpoint, heard or idea is not as expected: expected objects"
             )
         return cls(request, take, plan, **parts)
 
@@ -50,7 +51,7 @@ class Made:
         """
         if self.request.adapters:
             cascade.adapters.require(self.checkpoint.get("adapters") or {}, self.request.adapters)
-        changed = self._changes(origin(cascade, self.request), heard(self.request))
+        changed = self._changes(cascade.origin(self.request.adapters), heard(self.request))
         if changed:
             raise InvalidRequest(
                 f"the clip cannot be made again, because {'; '.join(changed)}. To make another clip from the "
@@ -79,7 +80,7 @@ def _planner(name: str | None) -> str:
     return f"planner {name}" if name else "no planner"
 
 
-def _other(was: Any, here: Any) -> str:
+def _other(was: Mapping[str, Any] | None, here: Mapping[str, Any] | None) -> str:
     """The names that have a hash in both, and not the same one."""
     was, here = was or {}, here or {}
     other = [name for name in was if name in here and was[name] != here[name]]

@@ -1,5 +1,6 @@
 """Ranking candidates for one clip: which fits best, and how near each comes to the reference's sound."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,13 +10,16 @@ from acestep.clips.fit import Fit
 from acestep.clips.verdict import DOWNBEAT_TOLERANCE_MS, OTHER_KEY, TEMPO_TOLERANCE_PCT
 from acestep.errors import SilentClip
 from acestep.hearing.onsets import mono
+from acestep.hearing.singles import CLEAREST_DB
 
+# Chosen by hand, against errors in units of the tolerances (`verdict`); nothing measures the choice.
 SILENT = 1e-4  # −80 dB of full scale
-KEY_PENALTY = 1.0
+KEY_PENALTY = 1.0  # as bad as a tempo or a downbeat at its tolerance
 SILENCE_PENALTY = 1000.0  # more than any error of what can be heard
-REFERENCE_WEIGHT = 0.5
+REFERENCE_WEIGHT = 0.5  # of the distance in sound, in units of the same tolerances
 STRETCH_WEIGHT = 0.1  # per per cent of tempo that had to be corrected
-BANDS = 24
+APART_WEIGHT = 0.5  # of what speaks against a part beside the others (see `pairs.Pair.penalty`)
+BANDS = 24  # of the spectrum that is compared, from bin 2 up, evenly by ratio
 
 
 @dataclass(frozen=True)
@@ -32,14 +36,22 @@ class Rank:
         return {"candidate": self.candidate, "seed": self.seed, "score": self.score, "parts": self.parts}
 
 
-def rank(fits: list[Fit], seeds: list[int], reference: np.ndarray | None = None) -> list[Rank]:
-    """The candidates, best first; ties go to the earlier one."""
+def rank(
+    fits: list[Fit],
+    seeds: list[int],
+    reference: np.ndarray | None = None,
+    apart: Sequence[float] = (),
+) -> list[Rank]:
+    """The candidates, best first; ties go to the earlier one. `apart`: what speaks against each beside the
+    other parts of its idea."""
     timbre = spectrum_shape(reference) if reference is not None else None
     ranks = []
     for i, (fit, seed) in enumerate(zip(fits, seeds, strict=True)):
         parts = fit_parts(fit)
         if timbre is not None:
-            parts["reference"] = REFERENCE_WEIGHT * _distance(timbre, spectrum_shape(fit.audio))
+            parts["reference"] = REFERENCE_WEIGHT * colour_distance(timbre, spectrum_shape(fit.audio))
+        if apart:
+            parts["apart"] = APART_WEIGHT * apart[i]
         parts = {name: round(value, 4) for name, value in parts.items() if value}
         ranks.append(Rank(i, seed, round(sum(parts.values()), 4), parts))
     return sorted(ranks, key=lambda one: (one.score, one.candidate))
@@ -47,6 +59,11 @@ def rank(fits: list[Fit], seeds: list[int], reference: np.ndarray | None = None)
 
 def fit_parts(fit: Fit) -> dict[str, float]:
     """What speaks against a candidate, in units of its tolerance."""
+    if fit.hit is not None:  # a one-shot: how far it is from the clearest there are
+        return {
+            "clarity": (2 * CLEAREST_DB - fit.hit.clarity_db) / CLEAREST_DB,
+            "other": float(fit.verdict == "poor"),
+        }
     before_pct = abs(fit.before.bpm / fit.after.bpm - 1) * 100 if fit.before.bpm and fit.after.bpm else 0.0
     return {
         "tempo": (fit.tempo_error_pct or 0.0) / TEMPO_TOLERANCE_PCT,
@@ -55,7 +72,7 @@ def fit_parts(fit: Fit) -> dict[str, float]:
         "stretch": STRETCH_WEIGHT * min(before_pct, 40.0),
         "drift": 0.0 if fit.before.steady else 0.2,
         "unsure": 0.3 * (1 - fit.after.tempo_confidence) if fit.after.bpm else 0.3,
-        "silence": SILENCE_PENALTY if not np.any(np.abs(fit.audio) > 1e-4) else 0.0,
+        "silence": SILENCE_PENALTY if not np.any(np.abs(fit.audio) > SILENT) else 0.0,
     }
 
 
@@ -69,10 +86,11 @@ def spectrum_shape(audio: np.ndarray) -> np.ndarray:
     power = np.square(np.abs(np.fft.rfft(frames * np.hanning(size).astype(np.float32), axis=1)))
     edges = np.unique(np.geomspace(2, size // 2, BANDS + 1).astype(int))
     level = 10 * np.log10(np.add.reduceat(power[:, : size // 2], edges[:-1], axis=1).mean(axis=0) + 1e-9)
-    return level - level.mean()
+    shape: np.ndarray = level - level.mean()
+    return shape
 
 
-def _distance(a: np.ndarray, b: np.ndarray) -> float:
+def colour_distance(a: np.ndarray, b: np.ndarray) -> float:
     """0 for the same colour, 1 at 10 dB mean difference."""
     return float(np.abs(a - b).mean() / 10)
 

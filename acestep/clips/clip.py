@@ -8,14 +8,14 @@ import re
 import shutil
 import time
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from acestep import typed_json
-from acestep.errors import AceStepError, InvalidRequest, StorageError
+from acestep.errors import AceStepError, Cancelled, InvalidRequest, StorageError
 from acestep.files import hidden_in, is_left_over, rename_new, write_down, write_new
 from acestep.music.grid import Grid
 from acestep.music.key import Key
@@ -23,9 +23,10 @@ from acestep.sources.sidecar import SIDECAR_ENDING, read_sidecar, sidecar_text
 from acestep.typed_json import Count, Name, Size, Text
 
 READY = ".ready"  # in place of .part: all that is in there is whole, and appears even if its writer dies
-COMPANIONS = (".mid",)  # files that go with a clip: NAME.mid beside NAME.wav
-MAX_SLUG_CHARS = 40
-MAX_SAME_NAME = 1000
+MIDI_ENDING = ".mid"
+COMPANIONS = (MIDI_ENDING,)  # files that go with a clip: NAME.mid beside NAME.wav
+MAX_SLUG_CHARS = 40  # of the prompt in a name
+MAX_SAME_NAME = 1000  # names that are tried: NAME-2, NAME-3 …
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Clip:
     job: Name
     take: Count  # from 0
     seed: Count
-    bpm: float
+    bpm: float  # 0 for a one-shot, which has no bars either
     signature: Name
     key: Name  # "" for unpitched material
     bars: float
@@ -47,7 +48,7 @@ class Clip:
     tempo_error_pct: float | None
     downbeat_error_ms: float | None  # negative is early
     key_match: Name | None  # same key, same notes, other
-    fit: Name  # good, poor, untouched, off
+    fit: Name  # see acestep/README.md
     prompt: Text
     cascade: Text
     adapters: tuple[tuple[Name, float], ...] = ()
@@ -55,6 +56,10 @@ class Clip:
     lufs: float | None = None  # integrated loudness
     starred: bool = False
     trashed: bool = False
+    tags: tuple[Name, ...] = ()  # words to find it by
+    idea: Name = ""  # the id that the parts of an idea share
+    part: Name = ""  # which of them: drums, bass …, or mix
+    midi: str = ""  # path of the MIDI file beside it, if there is one
     sidecar_json: str = ""
 
     @property
@@ -77,7 +82,9 @@ class Clip:
         told = sidecar.get("clip")
         if not isinstance(told, Mapping):
             raise InvalidRequest(f"{where} is not a sidecar of a clip: it describes none")
-        placed = {"name": Path(path).name, "path": str(path)}
+        midi = Path(path).with_suffix(MIDI_ENDING)
+        written = "midi" in sidecar and midi.is_file()  # a musician may take it away
+        placed = {"name": Path(path).name, "path": str(path), "midi": str(midi) if written else ""}
         values = {**told, **placed, "sidecar_json": json.dumps(sidecar, ensure_ascii=False, sort_keys=True)}
         if isinstance(values.get("key_match"), bool):  # version 0.1 told two cases apart
             values["key_match"] = "same key" if values["key_match"] else "other"
@@ -92,13 +99,16 @@ class Clip:
         return cls.from_sidecar(read_sidecar(file), file)
 
 
-def clip_stem(prompt: str, grid: Grid, key: Key | None, take: int, when: time.struct_time) -> str:
-    """`20261122-214501_dusty-breakbeat_92.5bpm_Am_4bars_t1`: sorts by time, reads well, plain ASCII."""
+def clip_stem(prompt: str, grid: Grid, key: Key | None, which: str, when: time.struct_time) -> str:
+    """`20261122-214501_dusty-breakbeat_92.5bpm_Am_4bars_t1`: sorts by time, reads well, plain ASCII.
+
+    `which` clip of its job it is: a take, `t1`, or a part.
+    """
     signature = "" if str(grid.signature) == "4/4" else f"{str(grid.signature).replace('/', '-')}_"
     bars = f"{grid.bars:.4g}bar{'' if grid.bars == 1 else 's'}"
     pitch = f"{key.short}_" if key else ""
     stamp = time.strftime("%Y%m%d-%H%M%S", when)
-    return f"{stamp}_{slug(prompt)}_{grid.bpm:.6g}bpm_{signature}{pitch}{bars}_t{take + 1}"
+    return f"{stamp}_{slug(prompt)}_{grid.bpm:.6g}bpm_{signature}{pitch}{bars}_{slug(which)}"
 
 
 def slug(text: str) -> str:
@@ -133,22 +143,26 @@ class Staging:
         for hidden in (self._hidden, self._hidden.with_suffix(READY)):
             shutil.rmtree(hidden, ignore_errors=True)
 
-    def add(self, stem: str, ending: str, body: bytes, sidecar: dict[str, Any]) -> None:
-        """Writes the audio and its sidecar; a name that is taken gets `-2`, `-3` …"""
-        with _storage_errors(self.folder):
+    def add(
+        self, stem: str, ending: str, body: bytes, sidecar: dict[str, Any], midi: bytes | None = None
+    ) -> None:
+        """Writes the audio, its sidecar and its MIDI file; a name that is taken gets `-2`, `-3` …"""
+        with storage_errors(self.folder):
             self._hidden.mkdir(parents=True, exist_ok=True)
             name = _free_name(self.folder, stem, ending, self._names)
             sidecar["clip"] |= {"name": name}
             for hidden, content in (
                 (self._hidden / (name + SIDECAR_ENDING), sidecar_text(sidecar)),
+                ((self._hidden / name).with_suffix(MIDI_ENDING), midi),
                 (self._hidden / name, body),
             ):
-                write_down(hidden, content)
+                if content is not None:
+                    write_down(hidden, content)
             self._names.append(name)
 
     def publish(self) -> list[Clip]:
         """Lets all clips appear, in the order in which they were added."""
-        with _storage_errors(self.folder):
+        with storage_errors(self.folder):
             if not self._names:
                 return []
             ready = self._hidden.rename(self._hidden.with_suffix(READY))
@@ -162,27 +176,37 @@ class Staging:
             return [Clip.load(file) for file in files]
 
 
-def write_clip(folder: Path, stem: str, ending: str, body: bytes, sidecar: dict[str, Any]) -> Clip:
-    """Writes `stem.ending` and its sidecar into `folder` and returns the clip.
+@dataclass(frozen=True)
+class Finished:
+    """A clip that is made and lies nowhere yet: what its name begins with, its file's bytes, its sidecar, and
+    the bytes of a MIDI file beside it.
+    """
 
-    An existing name gets `-2`, `-3` … Raises StorageError when the folder cannot be written, and leaves
-    nothing behind then.
+    stem: str
+    ending: str
+    body: bytes
+    sidecar: dict[str, Any]
+    midi: bytes | None = None
+
+
+def write(clips: Iterable[Finished], folder: Path, cancelled: Callable[[], bool] | None = None) -> list[Clip]:
+    """Puts finished clips into a folder, where they appear together.
+
+    Raises Cancelled when `cancelled` says so, and StorageError for the folder; then nothing of them remains.
     """
     with Staging(folder) as staging:
-        staging.add(stem, ending, body, sidecar)
-        return staging.publish()[0]
+        for clip in clips:
+            staging.add(clip.stem, clip.ending, clip.body, clip.sidecar, clip.midi)
+        if cancelled is not None and cancelled():
+            raise Cancelled("the job was cancelled")
+        return staging.publish()
 
 
 def write_file(file: Path, body: bytes) -> None:
     """Writes a companion file whole or not at all; never over an existing one."""
-    with _storage_errors(file.parent):
+    with storage_errors(file.parent):
         if not write_new(file, body):
             raise StorageError(f"{file} exists, and nothing is ever overwritten")
-
-
-def remove_clip(clip: Clip) -> None:
-    """Deletes a clip's file, sidecar and companions: for a job cancelled while it was writing."""
-    remove_files(Path(clip.path))
 
 
 def remove_files(file: Path) -> None:
@@ -207,7 +231,8 @@ def sweep_unfinished(folder: Path) -> int:
             continue
         if hidden.suffix == READY and hidden.is_dir():
             try:
-                for body in sorted(file for file in hidden.iterdir() if file.suffix != SIDECAR_ENDING):
+                beside = (SIDECAR_ENDING, *COMPANIONS)
+                for body in sorted(file for file in hidden.iterdir() if file.suffix not in beside):
                     _appear(hidden, body.name)
             except AceStepError:  # audio without a sidecar is not one of ours
                 continue
@@ -220,12 +245,11 @@ def sweep_unfinished(folder: Path) -> int:
 
 
 def _free_name(folder: Path, stem: str, ending: str, taken: Sequence[str] = ()) -> str:
-    """A name that neither an audio file nor a sidecar has."""
+    """A name that neither an audio file nor what goes with one has."""
     for attempt in range(1, MAX_SAME_NAME + 1):
         name = f"{stem}{f'-{attempt}' if attempt > 1 else ''}{ending}"
-        if name not in taken and not any(
-            os.path.lexists(folder / file) for file in (name, name + SIDECAR_ENDING)
-        ):
+        file = folder / name
+        if name not in taken and not any(map(os.path.lexists, (file, *belongings(file)))):
             return name
     raise StorageError(f"{folder} already holds {MAX_SAME_NAME} files named {stem}")
 
@@ -233,25 +257,39 @@ def _free_name(folder: Path, stem: str, ending: str, taken: Sequence[str] = ()) 
 def _appear(hidden: Path, name: str) -> Path:
     """Moves a clip out of its hidden folder, audio last; continues where a killed process stopped."""
     folder = hidden.parent
-    body, sidecar = hidden / name, hidden / (name + SIDECAR_ENDING)
-    file, companion = folder / name, folder / sidecar.name
-    named = not sidecar.exists() or _is_same(sidecar, companion) or rename_new(sidecar, companion)
+    body, file = hidden / name, folder / name
+    beside = {hidden / target.name: target for target in belongings(file)}
+    here = {one: target for one, target in beside.items() if one.exists()}
+    named = all(_is_same(one, target) or rename_new(one, target) for one, target in here.items())
     if named and (_is_same(body, file) or rename_new(body, file)):
-        sidecar.unlink(missing_ok=True)
-        body.unlink(missing_ok=True)
+        for one in (*here, body):
+            one.unlink(missing_ok=True)
         return file
-    if named:  # the sidecar has its name, but somebody took the audio's meanwhile
-        if sidecar.exists():
-            companion.unlink()
-        else:
-            companion.rename(sidecar)
-    content = read_sidecar(sidecar)
+    _take_back(hidden, beside)  # somebody took a name meanwhile
     other = _free_name(folder, body.stem, body.suffix)
+    sidecar, *companions = beside
+    content = read_sidecar(sidecar)
     content["clip"] |= {"name": other}
     write_down(hidden / (other + SIDECAR_ENDING), sidecar_text(content))
+    for one in companions:
+        if one.exists():
+            one.rename((hidden / other).with_suffix(one.suffix))
     body.rename(hidden / other)
     sidecar.unlink()
     return _appear(hidden, other)
+
+
+def _take_back(hidden: Path, beside: Mapping[Path, Path]) -> None:
+    """Takes out of sight what went with a clip that could not appear; what is somebody else's stays."""
+    sidecar, target = next(iter(beside.items()))
+    ours = sidecar if sidecar.exists() else target
+    companions = COMPANIONS if "midi" in read_sidecar(ours) else ()
+    for one, target in beside.items():
+        if one.exists():
+            if _is_same(one, target):
+                target.unlink()
+        elif target.exists() and (one == sidecar or one.suffix in companions):  # it was renamed, not linked
+            target.rename(one)
 
 
 def _is_same(one: Path, other: Path) -> bool:
@@ -262,7 +300,8 @@ def _is_same(one: Path, other: Path) -> bool:
 
 
 @contextlib.contextmanager
-def _storage_errors(folder: Path) -> Iterator[None]:
+def storage_errors(folder: Path) -> Iterator[None]:
+    """The system's errors as StorageError, which names the folder and says what is wrong with it."""
     try:
         yield
     except StorageError:

@@ -15,6 +15,7 @@ from acestep.hearing.attack import LATEST_S, freed, loop_attack
 from acestep.hearing.groove import BEATS_S, Attacks
 from acestep.hearing.measure import Measurement
 from acestep.hearing.onsets import mono, onset_curve, pick_onsets
+from acestep.hearing.singles import Single
 from acestep.music.aim import Aim
 from acestep.music.grid import SAMPLE_RATE_HZ, Grid
 from acestep.music.key import Key
@@ -24,6 +25,8 @@ from acestep.sound.loudness import seam_error
 from acestep.sound.seam import cut_loop, smooth_seam, start_moved
 from acestep.sound.stretch import ATTACK_S, TRANSPOSED_ATTACK_S, paste_attacks, stretch, warp
 
+# Chosen by hand where nothing else is said; `python -m tests.benchmarks.fit` prints what comes of them:
+# beat error, key, seam and sharpness of loops whose truth is known.
 IN_PLACE_S = 0.010  # a start nearer than this to where it belongs is left alone: attacks are heard no finer …
 IN_PLACE_LED_S = 0.002  # … where something leads into it, moving it costs nothing
 BODY_IN_PLACE_S = 0.003  # and this near by the starts of its attacks, which are told more finely
@@ -31,16 +34,16 @@ BEGINS_S = 0.005  # a part's first attack is placed where a sixteenth of its con
 BETTER = 0.1  # in agreement of the attacks: a part is stretched only for that
 STEADY_S = 0.012  # … and so is a tempo that is off by no more than this over the whole clip
 WHOLE_LOOP = 0.006  # a file this near (relative) to whole bars is taken to be a loop
-MIN_TEMPO_CONFIDENCE = 0.08
+MIN_TEMPO_CONFIDENCE = 0.08  # below, a tempo is no ground to change anything
 MIN_DOWNBEAT_CONFIDENCE = 0.5  # likelier than not
-TUNING_TOLERANCE_CENTS = 15.0
+TUNING_TOLERANCE_CENTS = 15.0  # a tuning nearer to A = 440 Hz than this is left as it is
 KEY_MARGIN = 1.5  # another key must be this much likelier (logarithm) before anything is transposed …
 FIFTH_MARGIN = 4.0  # … and this much when it is a fifth away: such keys share six of seven tones
-CLICK = 1.0
+CLICK = 1.0  # of `seam_error`: as much movement as the loop's own
 CLICK_TO_TOUCH = 2.0  # what is in place is left alone unless its seam really clicks
-MAX_STRETCH = 1.35
+MAX_STRETCH = 1.35  # what needs more is left as it is: stretching is heard then
 HIGH_BANDS = 5  # from 1.6 kHz up
-PLACINGS = 3
+PLACINGS = 3  # a soft attack is read better once it is near its place; each looks again
 PLACED_S = 0.0005  # behind the first sample: where a clip's first attack is put
 STRUCK = 0.15  # rise there that only percussion has, relative to the strongest onsets
 
@@ -64,7 +67,7 @@ class Fit:
     """A fitted clip [C, N], N exactly the grid's, with what was measured before and after."""
 
     audio: np.ndarray
-    verdict: str  # good, poor, untouched, unsure, unmeasured (see `Errors.verdict`), off
+    verdict: str  # good, poor, untouched, unsure, unmeasured (see `Errors.verdict`), off, single
     before: Measurement
     after: Measurement
     changes: tuple[str, ...]
@@ -72,6 +75,7 @@ class Fit:
     downbeat_error_ms: float | None  # negative is early
     key_match: str | None  # same key, same notes, other
     level: Level | None = None
+    hit: Single | None = None  # what a one-shot is
 
     def turned(self, gain_db: float) -> "Fit":
         """The clip at another level, with all that is said of its level."""

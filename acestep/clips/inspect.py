@@ -6,6 +6,7 @@ Reads only.
 import argparse
 import dataclasses
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,16 @@ from typing import Any
 import numpy as np
 
 from acestep.clips.clip import write_file
-from acestep.clips.companion import bass_line, clip_midi
+from acestep.clips.companion import clip_midi
+from acestep.clips.score import clip_score
 from acestep.clips.verdict import judge
-from acestep.errors import InvalidRequest
-from acestep.hearing.groove import straighten
+from acestep.drawing.marks import shades
+from acestep.drawing.plot import dress
+from acestep.drawing.sound import HIGH_HZ, LOW_HZ, picture
+from acestep.drawing.style import colour
+from acestep.errors import InvalidRequest, StorageError
+from acestep.files import appearing
 from acestep.hearing.measure import Measurement, measure
-from acestep.hearing.onsets import mono
 from acestep.music.aim import Aim
 from acestep.music.grid import Grid, bars_in_words
 from acestep.sound.audio import load_audio, probe
@@ -27,8 +32,10 @@ from acestep.sound.riff import chunks_and_notes
 from acestep.sources.claim import Claim, claimed, sidecar_of
 
 PLOT_WIDTH_IN, PLOT_HEIGHT_IN = 14, 7
-SPECTROGRAM_DB = 80.0
-MEASURED_S = 600.0
+PICTURES = (".png", ".jpg", ".webp", ".svg", ".pdf")
+PLOT_COLUMNS = 1300  # about one for each pixel of the plot's width
+PLOT_PITCHES_HZ = (50, 100, 200, 500, 1000, 2000, 5000, 10_000)
+MEASURED_S = 600.0  # of a file that is measured: memory grows with it
 ONLY_BEGINNING = f"longer than {MEASURED_S / 60:g} minutes: only the beginning was measured"
 LABELS_UP_TO = 33  # bars that still get a number each
 
@@ -83,51 +90,57 @@ def _described(path: Path) -> tuple[dict[str, Any], np.ndarray, Measurement, Cla
 
 def plot(path: str | Path, out_png: str | Path) -> None:
     """Draws the waveform with its bars and beats, and a spectrogram, into a PNG file."""
+    _require_picture(Path(out_png))
     _, audio, measured, claim = _described(Path(path))
     _draw(audio, measured, claim, Path(path).name, Path(out_png))
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `acestep inspect`."""
-    parser.add_argument("file", help="an audio file (WAV, AIFF, FLAC, MP3, OGG)")
-    parser.add_argument("--json", action="store_true", help="everything as JSON")
-    parser.add_argument("--midi", metavar="OUT.mid", help="also write tempo, key, bars and the bass line")
-    parser.add_argument("--plot", metavar="OUT.png", help="also draw waveform, bars and spectrogram")
-
-
 def run(args: argparse.Namespace) -> int:
-    """Carries `acestep inspect` out; errors are raised."""
-    for out in (args.midi, args.plot):
-        if out and not Path(out).parent.is_dir():
-            raise InvalidRequest(
-                f"the folder {Path(out).parent} does not exist: make it, or name another file"
-            )
-    found, audio, measured, claim = _described(Path(args.file))
+    """Carries `acestep inspect` out (server/cli has its options); errors are raised."""
+    for out in filter(None, (args.midi, args.plot)):
+        require_place(out)
+    if args.midi and args.midi.exists():
+        raise StorageError(f"{args.midi} exists, and nothing is ever overwritten: name another file")
+    if args.plot:
+        _require_picture(args.plot)
+    found, audio, measured, claim = _described(args.file)
     if args.json:
         print(json.dumps(found, indent=1, ensure_ascii=False))
     else:
         print("\n".join(_lines(found)))
     if args.midi:
-        _write_midi(Path(args.midi), audio, measured, claim)
+        _write_midi(args.midi, audio, measured, claim)
         print(f"written: {args.midi}", file=sys.stderr)
     if args.plot:
-        _draw(audio, measured, claim, Path(args.file).name, Path(args.plot))
+        _draw(audio, measured, claim, args.file.name, args.plot)
         print(f"drawn: {args.plot}", file=sys.stderr)
     return 0
 
 
+def require_place(out: Path) -> None:
+    """Measuring takes a while: what cannot be written is said before it."""
+    if not out.parent.is_dir():
+        raise InvalidRequest(f"the folder {out.parent} does not exist: make it, or name another file")
+    if out.is_dir():
+        raise InvalidRequest(f"{out} is a folder: name a file in it")
+    if not os.access(out.parent, os.W_OK | os.X_OK):
+        raise StorageError(f"the folder {out.parent} cannot be written to: name a file in another")
+
+
+def _require_picture(out: Path) -> None:
+    if out.suffix and out.suffix.lower() not in PICTURES:
+        raise InvalidRequest(f"cannot draw into {out}: expected a name that ends in {', '.join(PICTURES)}")
+
+
 def _write_midi(out: Path, audio: np.ndarray, measured: Measurement, claim: Claim | None) -> None:
     """The companion file; the grid is the file's own or the one that was heard."""
-    rate_hz = measured.sample_rate_hz
     if claim is None:
         if measured.bpm is None:
             raise InvalidRequest("no beat was heard, so there is no tempo to write into a MIDI file")
         bpm = round(measured.bpm, 3)
         claim = Claim(Aim(Grid(bpm, bars=max(0.25, round(measured.duration_s * bpm / 60 / 4 * 4) / 4))), None)
-    grid, tempo_map = claim.grid, claim.aim.tempo_map
-    if tempo_map is not None:
-        audio = straighten(audio, grid, tempo_map, rate_hz)
-    write_file(out, clip_midi(grid, measured.key, bass_line(audio, grid, rate_hz), tempo_map))
+    score = clip_score(audio, claim.aim, measured.key, sample_rate_hz=measured.sample_rate_hz)
+    write_file(out, clip_midi(claim.aim, measured.key, score))
 
 
 def _lines(found: dict[str, Any]) -> list[str]:
@@ -194,32 +207,47 @@ def _or_unknown(value: float | None, unit: str, sign: str = "") -> str:
     return "unknown" if value is None else f"{value:{sign}g} {unit}"
 
 
-def _draw(audio: np.ndarray, measured: Measurement, claim: Claim | None, title: str, out: Path) -> None:
+def _draw(audio: np.ndarray, measured: Measurement, claim: Claim | None, name: str, out: Path) -> None:
+    """Waveform with its grid above the spectrogram, in the colours of the page's dark theme."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    rate_hz = measured.sample_rate_hz
     figure = Figure(figsize=(PLOT_WIDTH_IN, PLOT_HEIGHT_IN), layout="constrained")
     FigureCanvasAgg(figure)
-    top, bottom = figure.subplots(2, 1, sharex=True)
-    points = max(1, audio.shape[1] // 4000)
-    whole = audio[:, : audio.shape[1] // points * points].reshape(audio.shape[0], -1, points)
-    times = np.arange(whole.shape[1]) * points / rate_hz
-    top.fill_between(times, whole.min(axis=(0, 2)), whole.max(axis=(0, 2)), color="#4472a8", linewidth=0)
+    top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(2, 3))
+    dress(figure)
+    rate_hz, end_s = measured.sample_rate_hz, audio.shape[1] / measured.sample_rate_hz
+    drawn = picture([audio.T], audio.shape[1], rate_hz, PLOT_COLUMNS)
+    times_s = (np.arange(len(drawn.lows)) + 0.5) * end_s / len(drawn.lows)
+    top.fill_between(times_s, drawn.lows, drawn.highs, color=colour("wave-played-rms"), linewidth=0)
     _draw_grid(top, measured, claim)
-    top.set_title(title)
+    figure.suptitle(_figures(name, measured), color=colour("ink"), fontsize=13, x=0.01, ha="left")
     top.set_ylabel("level")
-    level, edges_s, edges_hz = _spectrogram(audio, rate_hz)
-    bottom.pcolormesh(edges_s, edges_hz, level, cmap="magma", vmin=-SPECTROGRAM_DB, vmax=0)
-    bottom.set_yscale("log")
-    bottom.set_ylim(40, rate_hz / 2)
+    top.set_ylim(-1, 1)
+    # one row of the picture for each step of the axis, which is as logarithmic as its pitches are
+    extent = (0.0, end_s, float(np.log2(LOW_HZ)), float(np.log2(HIGH_HZ)))
+    bottom.imshow(
+        shades(drawn.brightness), origin="lower", aspect="auto", extent=extent, interpolation="bilinear"
+    )
+    pitches = [hz for hz in PLOT_PITCHES_HZ if LOW_HZ <= hz <= min(HIGH_HZ, rate_hz / 2)]
+    bottom.set_yticks(
+        np.log2(pitches).tolist(), [f"{hz:g}" if hz < 1000 else f"{hz / 1000:g}k" for hz in pitches]
+    )
     bottom.set_ylabel("Hz")
     bottom.set_xlabel("s")
     bottom.set_xlim(0, measured.duration_s)
     try:
-        figure.savefig(out, dpi=100)
+        with appearing(out) as hidden:
+            figure.savefig(hidden, dpi=100, format=out.suffix.lower().removeprefix(".") or "png")
     except (OSError, ValueError) as error:
         raise InvalidRequest(f"cannot draw into {out}: {error}") from error
+
+
+def _figures(name: str, measured: Measurement) -> str:
+    """The title: the file, and what was heard in it."""
+    tempo = "no beat" if measured.bpm is None else f"{measured.bpm:.2f} bpm"
+    level = "silent" if measured.lufs is None else f"{measured.lufs:.1f} LUFS"
+    return f"{name}  ·  {tempo}  ·  {measured.key or 'no key'}  ·  {level}"
 
 
 def _draw_grid(axes: Any, measured: Measurement, claim: Claim | None) -> None:
@@ -234,21 +262,16 @@ def _draw_grid(axes: Any, measured: Measurement, claim: Claim | None) -> None:
         return
     if len(beats) <= 20 * LABELS_UP_TO:
         for beat in beats:
-            axes.axvline(beat, color="#888888", linewidth=0.4)
+            axes.axvline(beat, color=colour("wave-bar"), linewidth=0.4)
     for number, bar in enumerate(bars):
-        axes.axvline(bar, color="#c03030", linewidth=1.0)
+        axes.axvline(bar, color=colour("soft"), linewidth=1.0)
         if len(bars) <= LABELS_UP_TO:
-            axes.text(bar, 0.98, f" {number + 1}", transform=axes.get_xaxis_transform(), va="top", fontsize=8)
-
-
-def _spectrogram(audio: np.ndarray, rate_hz: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Level in dB below the loudest [bins, frames] with the edges of its cells."""
-    size = 2048
-    samples = np.pad(mono(audio), (size // 2, size // 2))
-    hop = max(256, len(samples) // 1200)
-    frames = np.lib.stride_tricks.sliding_window_view(samples, size)[::hop]
-    magnitude = np.abs(np.fft.rfft(frames * np.hanning(size).astype(np.float32), axis=1)).T
-    level = 20 * np.log10(magnitude / max(float(magnitude.max()), 1e-9) + 1e-9)
-    edges_s = (np.arange(level.shape[1] + 1) - 0.5) * hop / rate_hz
-    edges_hz = (np.arange(level.shape[0] + 1) - 0.5).clip(0.25) * rate_hz / size
-    return level, edges_s, edges_hz
+            axes.text(
+                bar,
+                0.98,
+                f" {number + 1}",
+                transform=axes.get_xaxis_transform(),
+                va="top",
+                fontsize=8,
+                color=colour("ink"),
+            )

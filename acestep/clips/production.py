@@ -2,18 +2,24 @@
 
 import dataclasses
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from acestep.checkpoints.fingerprint import heard, origin, versions
+from acestep.checkpoints.fingerprint import heard, versions
 from acestep.checkpoints.memory import CHOICES
 from acestep.clips.again import Made
+from acestep.clips.batches import batches
 from acestep.clips.choose import Rank, rank, refuse_silence
-from acestep.clips.clip import Clip, Staging, clip_stem
+from acestep.clips.clip import Clip, Finished, clip_stem, write
+from acestep.clips.companion import clip_midi
 from acestep.clips.fit import Fit, Hints, fit, moved
+from acestep.clips.oneshot import loop_prompt, one_shot_stem, single_hit, single_sound, told
+from acestep.clips.place import Place, Standing
+from acestep.clips.score import clip_score, part_of
 from acestep.clips.verdict import OTHER_KEY, Errors
 from acestep.errors import Cancelled, PoorFit, UnreadableAudio
 from acestep.model.pace import Progress
@@ -21,7 +27,7 @@ from acestep.music.aim import Aim
 from acestep.music.grid import SAMPLE_RATE_HZ, bars_in_words
 from acestep.music.key import Key
 from acestep.music.tempo_map import TempoMap
-from acestep.request import MAX_SEED, MOVED_TASKS, GenerateRequest
+from acestep.request import MAX_SEED, MOVED_TASKS, ONE_SHOT, GenerateRequest
 from acestep.sound.audio import require_sound, source_notes
 from acestep.sound.encode import encode, mp3_headroom_db
 from acestep.sound.limiter import CEILING_DB, Level, levelled, limited_inside
@@ -35,7 +41,6 @@ from acestep.version import __version__
 if TYPE_CHECKING:
     from acestep.model.cascade import Cascade, Take
 
-MAX_BATCH = 16  # takes made in one call; fixed, so that a sidecar's batch can be made again
 FIT_SHARE = 0.1  # of the progress bar
 
 
@@ -54,7 +59,8 @@ def produce(
     Nothing is written before every clip is made, and nothing remains when `cancelled` says so. Raises what
     `generate` raises, PoorFit for a strict request that does not fit, StorageError for the folder.
     """
-    return _Production(cascade, request.seeded(), Path(folder), job).run(on_progress, on_audio, cancelled)
+    made = Production(cascade, request.seeded(), job)
+    return write(made.clips(on_progress, on_audio, cancelled), Path(folder), cancelled)
 
 
 def reproduce(
@@ -70,59 +76,81 @@ def reproduce(
 
     Raises InvalidRequest if the checkpoint, an adapter or the audio it was made from has changed.
     """
+    again = again_from(sidecar, cascade, job)
+    return write(again.clips(on_progress, None, cancelled), Path(folder), cancelled)[0]
+
+
+def again_from(sidecar: Mapping[str, Any] | str | Path, cascade: "Cascade", job: str = "") -> "Production":
+    """The production of a clip that is made again from its sidecar."""
     made = Made.from_sidecar(read_sidecar(sidecar) if isinstance(sidecar, str | Path) else sidecar)
-    production = _Production(cascade, made.request, Path(folder), job, made)
-    return production.run(on_progress, None, cancelled)[0]
+    place = None
+    if made.idea:
+        place = Place.from_sidecar(made.idea, made.request, cascade.codec.sample_rate_hz)
+    return Production(cascade, made.request, job, made, place=place)
 
 
-class _Production:
-    """One request on its way. For a clip that is made again, only its take."""
+class Production:
+    """One request on its way. For a clip that is made again, only its take; with `only`, only those takes:
+    they are made as among the others, so parts of a job may be made on several machines.
+    """
 
     def __init__(
         self,
         cascade: "Cascade",
         request: GenerateRequest,
-        folder: Path,
         job: str,
         made: Made | None = None,
+        only: range | None = None,
+        place: Place | None = None,
     ) -> None:
         assert request.seed is not None
-        self.cascade, self.folder, self.job, self.made = cascade, folder, job, made
+        self.cascade, self.job, self.made = cascade, job, made
+        self.only = range(request.takes) if only is None else only
+        self.place = place  # in an idea, which has met its context already
         self.agreed: tuple[str, ...] = ()  # what of the grid is the context's
-        if made is None:
+        if made is None and place is None:
             require_sound(request.reference, "a reference")
             require_sound(request.context, "a context")
-        if made is None or request.open:  # a clip that was made is made again, whatever its context says now
+        if (
+            made is None and place is None
+        ) or request.open:  # a clip that was made is made again, whatever its context says now
             request, self.agreed = agreed(request)
         self.request, self.grid = _named(request, cascade), request.grid
-        self.started = time.time()
+        self.started = place.started_s if place else time.time()
         self.heard = heard(self.request)
         if made:
             made.refuse_changes(cascade)
         self.reference = _reference(request) if request.candidates > 1 else None
         self.time_reference = _time_reference(request)
         self.context = read_context(request)
+        if place is not None and self.context is not None:  # the parts' own files tell no tempo map
+            self.context = dataclasses.replace(self.context, downbeat_s=place.downbeat_s)
 
-    def run(
+    def clips(
         self,
         on_progress: Callable[[Progress], None] | None,
         on_audio: Callable[[int, int, np.ndarray], None] | None,
         cancelled: Callable[[], bool] | None,
-    ) -> list[Clip]:
-        """Generate, fit and choose batch by batch; then write."""
-        per_batch = max(1, MAX_BATCH // self.request.candidates)
-        batches = [
-            range(first, min(first + per_batch, self.request.takes))
-            for first in range(0, self.request.takes, per_batch)
-        ]
+    ) -> Iterator[Finished]:
+        """Generate, fit and choose; then the clips, in order of take."""
+        yield from self.finished(self.choose(on_progress, on_audio, cancelled), cancelled)
+
+    def choose(
+        self,
+        on_progress: Callable[[Progress], None] | None,
+        on_audio: Callable[[int, int, np.ndarray], None] | None,
+        cancelled: Callable[[], bool] | None,
+    ) -> "list[Chosen]":
+        """The takes as they are to be written, generated, fitted and chosen batch by batch."""
+        together = batches(self.request, self.only)
         if self.made:
-            batches = [batch for batch in batches if self.made.take in batch]
-        chosen: list[tuple[int, Take, Fit, list[Rank]]] = []
-        for done, batch in enumerate(batches):
-            report = _scaled(on_progress, done / len(batches), 1 / len(batches))
+            together = [batch for batch in together if self.made.take in batch]
+        chosen: list[Chosen] = []
+        for done, batch in enumerate(together):
+            report = _scaled(on_progress, done / len(together), 1 / len(together))
             chosen += self._batch(batch, report, on_audio, cancelled)
         self._refuse_poor(chosen)
-        return self._write(chosen, cancelled)
+        return chosen
 
     def _batch(
         self,
@@ -130,25 +158,26 @@ class _Production:
         report: Callable[[str, float, float], None],
         on_audio: Callable[[int, int, np.ndarray], None] | None,
         cancelled: Callable[[], bool] | None,
-    ) -> "list[tuple[int, Take, Fit, list[Rank]]]":
+    ) -> "list[Chosen]":
         """The best candidate of each take in the batch."""
         request, each = self.request, self.request.candidates
         assert request.seed is not None
         made = self.cascade.generate(
             dataclasses.replace(
                 request,
+                prompt=loop_prompt(request.prompt) if request.kind == ONE_SHOT else request.prompt,
                 takes=len(takes) * each,
                 candidates=1,
                 seed=(request.seed + takes.start * each) % (MAX_SEED + 1),
             ),
             on_progress=lambda p: report(p.stage, p.fraction * (1 - FIT_SHARE), p.eta_s),
             on_audio=None
-            if on_audio is None
+            if on_audio is None or request.kind == ONE_SHOT  # what is heard meanwhile is not the hit
             else lambda i, start, audio: (
                 on_audio(takes.start + i // each, start, audio) if i % each == 0 else None
             ),
             cancelled=cancelled,
-            **({"plan": self.made.plan} if self.made and self.made.plan else {}),
+            plan=self.made.plan if self.made else None,
         )
         chosen = []
         for position, take in enumerate(takes):
@@ -161,14 +190,29 @@ class _Production:
                 fits.append(self._fit(candidate))
                 share = (position * each + number + 1) / (len(takes) * each)
                 report("fit", 1 - FIT_SHARE + FIT_SHARE * share, 0.0)
-            ranks = rank(fits, [candidate.seed for candidate in candidates], self.reference)
+            seeds = [candidate.seed for candidate in candidates]
+            ranks = rank(fits, seeds, self.reference, self._apart(candidates, fits))
             best = ranks[0].candidate
             refuse_silence(fits[best], candidates[best].seed)
-            chosen.append((take, candidates[best], self._placed(fits[best], candidates[best]), ranks))
+            made_best = candidates[best]
+            chosen.append(Chosen(take, made_best, self._placed(fits[best], made_best), ranks))
         return chosen
 
+    def _apart(self, candidates: "list[Take]", fits: list[Fit]) -> list[float]:
+        """What speaks against each candidate beside the other parts of its idea."""
+        place = self.place
+        if place is None or self.context is None or len(fits) < 2:
+            return []
+        pairs = zip(candidates, fits, strict=True)
+        return [place.standing(place.traits(one.audio, take.sample_rate_hz)).penalty for take, one in pairs]
+
     def _fit(self, take: "Take") -> Fit:
-        """Fitted to the grid, or to the context; what must stay aligned with its source is only measured."""
+        """Fitted to the grid, or to the context; what must stay aligned with its source is only measured.
+
+        Of a one-shot the single hit is cut out instead.
+        """
+        if self.request.kind == ONE_SHOT:
+            return single_hit(take.audio, take.sample_rate_hz, self.request.prompt)
         request, aim = self.request, self._aim(take)
         layer = self.context is None or (request.task in LAYERS and self.context.downbeat_s is not None)
         return fit(
@@ -193,6 +237,8 @@ class _Production:
     def _level(self, audio: np.ndarray, rate_hz: int) -> tuple[np.ndarray, Level]:
         """As loud as was asked for; a part as loud as its context, what stays in place as it is."""
         request, context = self.request, self.context
+        if self.place is not None and request.fit:
+            return levelled(audio, rate_hz, self.place.lufs)
         if context is None and request.loudness_lufs is not None:
             return levelled(audio, rate_hz, request.loudness_lufs)
         if context is not None and request.task in LAYERS and request.fit:
@@ -206,7 +252,7 @@ class _Production:
     def _placed(self, result: Fit, take: "Take") -> Fit:
         """What lies on the straight grid, moved into the swing and onto the tempo map that were asked for."""
         request, context, rate_hz = self.request, self.context, take.sample_rate_hz
-        if not request.fit or request.task not in MOVED_TASKS:
+        if not request.fit or request.task not in MOVED_TASKS or request.kind == ONE_SHOT:
             return result
         swing = context.swing if request.swing is None and context else request.swing
         return moved(
@@ -217,10 +263,16 @@ class _Production:
             level=lambda audio: self._level(audio, rate_hz),
         )
 
-    def _refuse_poor(self, chosen: "list[tuple[int, Take, Fit, list[Rank]]]") -> None:
+    def _refuse_poor(self, chosen: "list[Chosen]") -> None:
         if not self.request.strict:
             return
-        for take, _, result, _ in chosen:
+        for one in chosen:
+            take, result = one.take, one.fit
+            if self.request.kind == ONE_SHOT and result.verdict == "poor":
+                raise PoorFit(
+                    f"take {take + 1} holds no clear single hit of what was asked for: try more candidates, "
+                    "another seed or another prompt, or a request that is not strict"
+                )
             missed = Errors(result.tempo_error_pct, result.downbeat_error_ms, result.key_match).misses()
             if missed:
                 raise PoorFit(
@@ -229,40 +281,37 @@ class _Production:
                     "candidates, another seed, or a request that is not strict"
                 )
 
-    def _write(
-        self, chosen: "list[tuple[int, Take, Fit, list[Rank]]]", cancelled: Callable[[], bool] | None
-    ) -> list[Clip]:
+    def finished(self, chosen: "list[Chosen]", cancelled: Callable[[], bool] | None) -> Iterator[Finished]:
+        """The clips as files that lie nowhere yet."""
         if heard(self.request) != self.heard:
             raise UnreadableAudio("the reference or the context changed while the clip was made: ask again")
         if self.made:
             self.made.refuse_changes(self.cascade)  # adapters are loaded by now
-        with Staging(self.folder) as staging:
-            for take, made, result, ranks in chosen:
-                _stop_if(cancelled)
-                self._stage(staging, take, made, result, ranks)
+        for one in chosen:
             _stop_if(cancelled)
-            return staging.publish()
+            yield self._clip(one)
 
-    def _stage(self, staging: Staging, take: int, made: "Take", result: Fit, ranks: list[Rank]) -> None:
-        request, grid = self.request, self.grid
+    def _clip(self, one: "Chosen") -> Finished:
+        request, grid, place = self.request, self.grid, self.place
+        made, result, one_shot = one.made, one.fit, request.kind == ONE_SHOT
         rate_hz = made.sample_rate_hz
-        checkpoint = origin(self.cascade, request) | {"adapters": made.adapters}  # those it was made with
+        # the adapters of this take: others may have been loaded since
+        checkpoint = self.cascade.origin(request.adapters) | {"adapters": made.adapters}
         if request.format == "mp3":
             ceiling_db = max(CEILING_DB, result.after.true_peak_db or CEILING_DB)
             result = result.turned(mp3_headroom_db(result.audio, rate_hz, ceiling_db))
         audio = result.audio
-        key = _key_on_label(result, self.context.key if self.context else request.key)
-        created = time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(self.started))
+        key = None if one_shot else _key_on_label(result, (self.context or request).key)
         values = Clip(
             name="",
             path="",
             job=self.job,
-            take=take,
+            take=one.take,
             seed=made.seed,
-            bpm=grid.bpm,
-            signature=str(grid.signature),
+            bpm=0.0 if one_shot else grid.bpm,
+            signature="" if one_shot else str(grid.signature),
             key=str(key) if key else "",
-            bars=grid.bars,
+            bars=0.0 if one_shot else grid.bars,
             duration_s=audio.shape[1] / rate_hz,
             samples=audio.shape[1],
             sample_rate_hz=rate_hz,
@@ -273,30 +322,64 @@ class _Production:
             prompt=request.prompt,
             cascade=request.cascade or checkpoint["name"],
             adapters=request.adapters,
-            created=created,
+            created=time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(self.started)),
             lufs=result.after.lufs and round(result.after.lufs, 2),
+            idea=place.idea if place else "",
+            part=place.part if place else "",
         )
-        sidecar = self._sidecar(values, checkpoint, result, ranks)
-        if plan := getattr(made, "plan", None):
-            sidecar["plan"] = plan.to_dict()
-        sidecar["seconds"] = {name: round(value, 3) for name, value in made.seconds.items()}
-        levelling = result.level.notes() if result.level else ()
-        sources = source_notes(request.reference, request.context)
-        sidecar["notes"] = [*made.notes, *levelling, *self.agreed, *sources]
-        on_map = request.tempo_map if request.fit else None
-        sidecar["aim"] = self._aim(made, on_map).to_dict()
-        pitched = key if result.after.key else None  # a host would transpose drums that have a root
-        data = self._musical_data(values, pitched, result.after.lufs)
-        stem = clip_stem(request.prompt, grid, key, take, time.localtime(self.started))
+        sidecar = self._sidecar(values, checkpoint, result, one.ranks) | self._story(one)
+        midi = None
+        if one_shot:
+            if result.hit:
+                sidecar["hit"] = told(result.hit)
+            data = single_sound(
+                request.prompt[:200],
+                result.hit,
+                comment=f"one-shot; fit {values.fit}",
+                created=values.created,
+                extra=_extra(values),
+            )
+        else:
+            aim = self._aim(made, request.tempo_map if request.fit else None)
+            sidecar["aim"] = aim.to_dict()
+            pitched = key if result.after.key else None  # a host would transpose drums that have a root
+            data = self._musical_data(values, pitched, result.after.lufs, one.standing)
+            if request.midi_out:
+                part = part_of(place.part if place else request.track)
+                score = clip_score(audio, aim, key, sample_rate_hz=rate_hz, part=part)
+                midi = clip_midi(aim, key, score)
+                sidecar["midi"] = score.to_dict()
         body = encode(audio, rate_hz, request.format, request.sample_format, data)
-        staging.add(stem, f".{request.format}", body, sidecar)
+        return Finished(self._stem(one, key), f".{request.format}", body, sidecar, midi)
+
+    def _stem(self, one: "Chosen", key: Key | None) -> str:
+        """What the file's name begins with; all of an idea are named alike, so that they lie side by side."""
+        request, when = self.request, time.localtime(self.started)
+        if request.kind == ONE_SHOT:
+            return one_shot_stem(request.prompt, one.fit.hit, one.take, when)
+        if self.place:
+            return clip_stem(self.place.prompt, self.grid, request.key, self.place.part, when)
+        return clip_stem(request.prompt, self.grid, key, f"t{one.take + 1}", when)
+
+    def _story(self, one: "Chosen") -> dict[str, Any]:
+        """How the clip was made, for its sidecar."""
+        made, result, standing = one.made, one.fit, one.standing
+        story: dict[str, Any] = {"plan": made.plan.to_dict()} if made.plan else {}
+        story["seconds"] = {name: round(value, 3) for name, value in made.seconds.items()}
+        levelling = result.level.notes() if result.level else ()
+        sources = source_notes(self.request.reference, self.request.context)
+        beside = standing.notes if standing else ()
+        story["notes"] = [*made.notes, *levelling, *self.agreed, *sources, *beside]
+        if self.place:
+            story["idea"] = self.place.to_dict(standing)
+        return story
 
     def _sidecar(
         self, clip: Clip, checkpoint: dict[str, Any], result: Fit, ranks: list[Rank]
     ) -> dict[str, Any]:
         """Everything needed to make the clip again, and what was measured."""
         fields = dataclasses.asdict(clip)
-        for name in ("path", "sidecar_json"):
+        for name in ("path", "midi", "sidecar_json"):
             del fields[name]
         sidecar = {
             "format": SIDECAR_FORMAT,
@@ -313,7 +396,9 @@ class _Production:
             sidecar["context"] = self.context.to_dict()
         return sidecar
 
-    def _musical_data(self, clip: Clip, key: Key | None, lufs: float | None) -> MusicalData:
+    def _musical_data(
+        self, clip: Clip, key: Key | None, lufs: float | None, standing: Standing | None = None
+    ) -> MusicalData:
         """What the file's chunks say; bars are counted from the context's downbeat when there is one."""
         request, grid = self.request, self.grid
         first_s = (self.context.downbeat_s or 0.0) % grid.bar_s if self.context else 0.0
@@ -329,13 +414,24 @@ class _Production:
             key=str(key) if key else "",
             downbeats=tuple(round(at * clip.sample_rate_hz) for at in bars_s if at < clip.duration_s),
             title=request.prompt[:200],
-            comment=_label(clip),
+            comment="; ".join([_label(clip), *(standing.said if standing else ())]),
             created=clip.created,
             software=f"{SOFTWARE}{__version__}",
             time_reference=self.time_reference,
             lufs=lufs,
-            extra={"SEED": str(clip.seed), "CASCADE": clip.cascade},
+            extra=_extra(clip),
         )
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A take as it is to be written, how its candidates ranked, and how it stands beside its idea's parts."""
+
+    take: int
+    made: "Take"
+    fit: Fit
+    ranks: list[Rank]
+    standing: Standing | None = None
 
 
 def _scaled(
@@ -356,6 +452,10 @@ def _stop_if(cancelled: Callable[[], bool] | None) -> None:
 def _key_on_label(result: Fit, asked: Key | None) -> Key | None:
     """The key on the clip's label: the asked one, or the heard one if the notes are of another key."""
     return asked if asked is not None and result.key_match != OTHER_KEY else result.after.key
+
+
+def _extra(clip: Clip) -> dict[str, str]:
+    return {"SEED": str(clip.seed), "CASCADE": clip.cascade}
 
 
 def _label(clip: Clip) -> str:
@@ -382,11 +482,11 @@ def _time_reference(request: GenerateRequest) -> int:
     return int(start) + round(request.context.start_s * SAMPLE_RATE_HZ) if start else 0
 
 
-def _named(request: GenerateRequest, cascade: Any) -> GenerateRequest:
+def _named(request: GenerateRequest, cascade: "Cascade") -> GenerateRequest:
     """The request with the size that a variant means on this machine, so the clip can be made again where
     "auto" means another.
     """
-    spec = getattr(cascade, "spec", None)
-    if spec is None or request.cascade not in CHOICES or request.cascade == spec.name:
+    name = cascade.spec.name
+    if request.cascade not in CHOICES or request.cascade == name:
         return request
-    return dataclasses.replace(request, cascade=spec.name, stages=request.stages or tuple(cascade.stages))
+    return dataclasses.replace(request, cascade=name, stages=request.stages or tuple(cascade.stages))

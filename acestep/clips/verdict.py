@@ -14,6 +14,7 @@ from acestep.music.aim import Aim
 
 __all__ = ["OTHER_KEY", "SAME_KEY", "SAME_NOTES", "Aim", "Errors", "errors", "judge"]
 
+# What is called good. Chosen by hand; `python -m tests.benchmarks.fit` measures how many clips keep both.
 TEMPO_TOLERANCE_PCT = 0.5
 DOWNBEAT_TOLERANCE_MS = 25.0
 SURE_TEMPO = 0.5  # a part's own tempo is held against it only where it is heard surely

@@ -17,6 +17,7 @@ VERDICTS = {
     "unmeasured": "has no beat and no key to judge by",
     "unsure": "has too few clear attacks to tell how it lies on the beat",
     "off": "left as it was made",
+    "single": "one clear hit",
 }
 
 
@@ -34,6 +35,8 @@ def verdict(clip: "Clip") -> str:
     """How well the clip fits, in a few words."""
     from acestep.clips.verdict import Errors
 
+    if not clip.bpm:
+        return VERDICTS.get(clip.fit, "holds no clear single hit of what was asked for")
     off = Errors(clip.tempo_error_pct, clip.downbeat_error_ms, clip.key_match).misses()
     said = VERDICTS.get(clip.fit, "")
     if not off:
@@ -44,13 +47,18 @@ def verdict(clip: "Clip") -> str:
 def describe(clip: "Clip") -> str:
     """Tempo, key, length, loudness and verdict on one line."""
     lufs = _after(clip.sidecar).get("lufs")
+    loudness = "silent" if lufs is None else f"{lufs:.1f} LUFS"
+    if not clip.bpm:
+        hit = clip.sidecar.get("hit")
+        note = hit.get("note") if isinstance(hit, dict) else None
+        return ", ".join([note or "no note", f"{clip.duration_s:.2f} s", loudness, verdict(clip)])
     signature = "" if clip.signature == "4/4" else f" in {clip.signature}"
     return ", ".join(
         [
             tempo(clip.bpm) + signature,
             clip.key or "no key",
             bars_in_words(clip.bars),
-            "silent" if lufs is None else f"{lufs:.1f} LUFS",
+            loudness,
             verdict(clip),
         ]
     )

@@ -15,6 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO
 
+from acestep.errors import AceStepError
+
 DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 CODES = {
     "invalid_request": BAD_INPUT,
@@ -89,9 +91,8 @@ def expanded(path: str | os.PathLike[str]) -> Path:
 
 def explain(error: Exception) -> tuple[str, str]:
     """(reason, sentence) of any error. What nobody expected is written to a file, named in the sentence."""
-    reason = getattr(type(error), "reason", None)
-    if isinstance(reason, str):  # one of ours, which say themselves what to do
-        return str(getattr(error, "reason", reason)), str(error) or reason
+    if isinstance(error, AceStepError):  # which say themselves what to do
+        return error.reason, str(error) or error.reason
     if isinstance(error, UnicodeEncodeError):
         return "invalid_request", "a text holds bytes that are not text: expected UTF-8"
     if isinstance(error, RecursionError):
@@ -132,7 +133,7 @@ class _Plain:
         try:
             self._stream.write(safe)
         except UnicodeEncodeError:  # a name in bytes that are not text, or a terminal that lacks a letter
-            encoding = getattr(self._stream, "encoding", None) or "utf-8"
+            encoding = self._stream.encoding or "utf-8"
             self._stream.write(safe.encode(encoding, "backslashreplace").decode(encoding))
         return len(text)
 

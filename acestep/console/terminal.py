@@ -27,6 +27,14 @@ def write_plainly() -> None:
             stream.reconfigure(errors=HANDLER)
 
 
+def time_left(eta_s: float) -> str:
+    """`1.3 s left`, `12 min left`, `3 h 5 min left`; "" while no time is known, which is 0."""
+    if eta_s < 100:
+        return f"{eta_s:.1f} s left" if eta_s >= 0.05 else ""
+    hours, minutes = divmod(round(eta_s / 60), 60)
+    return f"{hours} h {minutes} min left" if hours else f"{minutes} min left"
+
+
 class Bar:
     """Progress on stderr: a bar at a terminal; else a line for each new stage and each quarter of the way."""
 
@@ -43,7 +51,7 @@ class Bar:
 
     def show(self, stage: str, fraction: float, eta_s: float = 0.0, detail: str = "") -> None:
         """Brings it up to date: `fraction` 0–1 of the whole, seconds left where they are known."""
-        left = ", ".join(text for text in (detail, f"{eta_s:.1f} s left" if eta_s >= 0.05 else "") if text)
+        left = ", ".join(text for text in (detail, time_left(eta_s)) if text)
         if self._bar is not None:
             self._bar.set_description_str(stage, refresh=False)
             self._bar.unit = left

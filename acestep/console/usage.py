@@ -6,11 +6,13 @@ import re
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeAlias
 
+from acestep.console.command import expanded
 from acestep.console.spelling import number
 
 MISSING = "the following arguments are required: "
+SURELY_MEANT = 0.8  # chosen by hand: "nope" is no "open" (0.75), "enerate" is "generate" (0.93)
 KINDS = {int: "not a whole number", float: "not a number", Path: "not a path"}
 # Words that people try, and what they are called here: the first that a program has is suggested.
 SYNONYMS = {
@@ -37,6 +39,10 @@ def spelled_out(argv: Sequence[str]) -> list[str]:
     if argv and argv[0] == "help":
         return [*argv[1:2], "--help"]
     return ["--version"] if list(argv) == ["version"] else list(argv)
+
+
+# What `add_subparsers` gives: argparse has no public name for it
+Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
 
 
 class Parser(argparse.ArgumentParser):
@@ -106,9 +112,20 @@ class Parser(argparse.ArgumentParser):
         near = close(value, map(str, action.choices)).replace(":", ";", 1)
         raise argparse.ArgumentError(None, f"{_name(action)} {value!r}: expected one of {listed}{near}")
 
+    def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
+        may_be_empty = action.type is maybe_empty or isinstance(action, argparse._SubParsersAction)
+        if not may_be_empty and not all(text.strip() for text in arg_strings):
+            instead = ", or leave it out" if action.option_strings and not action.required else ""
+            raise argparse.ArgumentError(None, f"{_name(action)} is empty: give it a value{instead}")
+        return super()._get_values(action, arg_strings)
+
     def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
         try:
-            return number(arg_string) if action.type is float else super()._get_value(action, arg_string)
+            if action.type is float:
+                return number(arg_string)
+            if action.type is Path:
+                return expanded(arg_string)
+            return super()._get_value(action, arg_string)
         except ValueError:
             raise argparse.ArgumentError(None, f"{_name(action)} {arg_string!r} is {KINDS[float]}") from None
         except argparse.ArgumentError:
@@ -119,6 +136,11 @@ class Parser(argparse.ArgumentParser):
             ) from None
 
 
+def maybe_empty(text: str) -> str:
+    """For argparse: a text for which "" means something. Every other value must have some."""
+    return text
+
+
 def close(word: str, known: Iterable[str]) -> str:
     """`: did you mean X?` for a word that is nearly one of the known ones, else nothing."""
     candidates = {name.lstrip("-"): name for name in known}  # dashes would make all options alike
@@ -126,10 +148,16 @@ def close(word: str, known: Iterable[str]) -> str:
     for meant in SYNONYMS.get(plain, "").split():
         if meant in candidates:
             return f": did you mean {candidates[meant]}?"
-    found = difflib.get_close_matches(plain, candidates, n=1, cutoff=0.6)
+    alike = difflib.get_close_matches(plain, candidates, n=3, cutoff=0.6)
+    # whoever mistypes mostly has the first letter right; else half of a short word is alike by chance
+    found = [name for name in alike if name[:1] == plain[:1] or _alike(plain, name) >= SURELY_MEANT][:1]
     if not found and len(plain) > 1:
         found = [name for name in candidates if name.startswith(plain)][:1]
     return f": did you mean {candidates[found[0]]}?" if found else ""
+
+
+def _alike(word: str, other: str) -> float:
+    return difflib.SequenceMatcher(None, other, word).ratio()
 
 
 def _name(action: argparse.Action) -> str:

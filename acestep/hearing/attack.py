@@ -8,19 +8,21 @@ import numpy as np
 
 from acestep.sound.loudness import seam_error
 
+# Chosen by hand; `python -m tests.benchmarks.first_sound` measures, in its own way, where first attacks lie
+# that are placed by them.
 WINDOW_S = 0.001  # of a level: shorter follows the single swings of a bass
-STEP_S = 0.00025
+STEP_S = 0.00025  # between two levels
 RISE_DB = 12.0  # an attack begins where it comes within this of its peak …
 STEEP_DB, STEEP_S = 4.0, 0.001  # a codec's echo before a hit rises by less
 FOOT_S = 0.003  # no attack is steep for longer
-CRISP_HZ = 400.0
+CRISP_HZ = 400.0  # what lies below is taken out for a crisp level
 OVER_DB = 3.0  # … or leaves what sounds on by this
 CLEAR_DB = 10.0  # a rise by less is no attack whose start could be told
 BEFORE_S = (0.060, 0.018)  # where the level before an attack is read
 HIGH_DB = 6.0  # almost at its peak
 EARLY_S, LATE_S = 0.018, 0.012  # how far from an onset its start and its peak may lie
-QUIETEST_DB = -120.0
-AROUND_S = 0.12
+QUIETEST_DB = -120.0  # of a level: silence
+AROUND_S = 0.12  # what is looked at to either side of a first attack
 MIDDLES_S = (0.010, -0.004)  # of where a first attack is looked for: it is oftener late than early
 LATEST_S = 0.002  # behind the first sample, a start is where it belongs up to here
 FREE_DB = 32.0  # under the attack's peak: what is let through before it
@@ -41,7 +43,8 @@ def levels(audio: np.ndarray, sample_rate_hz: int, *, crisp: bool = False) -> np
     count = int(audio.shape[1] / sample_rate_hz / STEP_S)
     at = np.rint(np.arange(count) * STEP_S * sample_rate_hz).astype(int)
     mean = (sums[at + 2 * half] - sums[at]) / (2 * half)
-    return 10 * np.log10(np.maximum(mean, 10 ** (QUIETEST_DB / 10)))
+    in_db: np.ndarray = 10 * np.log10(np.maximum(mean, 10 ** (QUIETEST_DB / 10)))
+    return in_db
 
 
 def attack_start(level_db: np.ndarray, near_s: float) -> float | None:

@@ -12,16 +12,18 @@ from acestep.hearing.evidence import chances, weights
 from acestep.hearing.onsets import CURVE_RATE_HZ, OnsetCurve, Onsets
 from acestep.music.grid import Signature
 
+# Chosen by hand where nothing else is said; `python -m tests.benchmarks.fit` prints what comes of them
+# of beats and bars. What speaks for a bar is learned (`evidence`).
 STEADY_S = 0.012  # beats that stay this close to a ruler are steady
 SWING_RANGE = (0.44, 0.74)  # where an off-beat eighth may lie within its beat
-NEAR_S = 0.035
+NEAR_S = 0.035  # an onset this near to a beat is on it
 WIDE_S = 0.05  # soft attacks are heard up to this late
 START_S = 0.010  # a start this near to a sixteenth is one (standard deviation)
 WHOLE = 0.003  # a piece whose length is this near (relative) to whole bars is a loop
-MOST_PHASES = 3
-MIN_DENSITY = 0.3
+MOST_PHASES = 3  # of sixteenths that are looked at
+MIN_DENSITY = 0.3  # of the densest phase: where fewer onsets fall is none
 ON_BAR = 2.0  # log odds for a clip made to begin with a bar; with more, a late beat goes unheard
-MIN_ATTACKS = 4
+MIN_ATTACKS = 4  # fewer tell no phase
 AGREEING_S = 0.006  # half of the attacks lie within this: hits do, notes that swell or overlap do not
 TIGHTNESS = 120.0  # how strongly a beat is held to the period, against onset strength of spread 1
 
@@ -178,7 +180,8 @@ def slot_evidence(
     def level(start_s: float, stop_s: float) -> np.ndarray:
         first = np.clip(np.rint(curve.frames(times + start_s)).astype(int), 0, last)
         stop = np.maximum(np.clip(np.rint(curve.frames(times + stop_s)).astype(int), 0, last), first + 1)
-        return (sums[:, stop] - sums[:, first]) / (stop - first)
+        mean: np.ndarray = (sums[:, stop] - sums[:, first]) / (stop - first)
+        return mean
 
     after, before = level(0.01, 2 * slot_s), level(-2 * slot_s, -0.01)
     both = harmony.chroma + harmony.bass
@@ -196,7 +199,8 @@ def slot_evidence(
     )
     folded = np.stack([rows[:, i::slots].mean(axis=1) for i in range(slots)], axis=1)
     folded -= folded.mean(axis=1, keepdims=True)
-    return np.clip(folded / np.maximum(folded.std(axis=1, keepdims=True), 1e-6), -3, 3)
+    features: np.ndarray = np.clip(folded / np.maximum(folded.std(axis=1, keepdims=True), 1e-6), -3, 3)
+    return features
 
 
 def _change(chroma: np.ndarray, frame_s: float, times_s: np.ndarray, reach_s: float) -> np.ndarray:

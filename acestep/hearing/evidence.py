@@ -23,4 +23,5 @@ def weights(name: str) -> np.ndarray:
 def chances(scores: np.ndarray) -> np.ndarray:
     """Softmax."""
     odds = np.exp(scores - scores.max())
-    return odds / odds.sum()
+    shares: np.ndarray = odds / odds.sum()
+    return shares

@@ -19,16 +19,17 @@ from acestep.sound.loudness import seam_error
 from acestep.sound.seam import smooth_seam
 from acestep.sound.stretch import ATTACK_S, paste_attacks, warp
 
+# Chosen by hand, except for BY_CHANCE; the tests of groove play swings and maps that are known.
 AUDIBLE_S = 0.006  # off-beats that would move by less are left alone
 EDGE_S = 0.015  # beats nearer to the clip's ends than this are not moved by themselves
-CLICK = 1.0
+CLICK = 1.0  # of `seam_error`: as much movement as the loop's own
 BEAT_SHARE = 0.2  # of a quarter: onsets this near to one are on it, whatever the swing
 MARGIN_S = 0.3  # on both sides, so that the ends are stretched like the rest
 STEPS = (1 / 4, 1 / 3)  # of a quarter: what attacks may lie on
 BEATS_S = 0.05  # as far from a quarter an attack may be meant for it …
 BEATS_SHARE = 0.1  # … and no farther than this much of one
 AGREEING_S = 0.012  # half of the attacks on quarters lie closer together than this
-MIN_ATTACKS = 4
+MIN_ATTACKS = 4  # fewer tell nothing of a groove
 MIN_AGREEMENT = 0.5  # length of the mean of all directions, each attack a place on a circle of one step
 BY_CHANCE = 3.0  # attacks · agreement²: what is below may be chance in one case of twenty
 

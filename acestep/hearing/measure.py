@@ -20,6 +20,7 @@ from acestep.music.key import Key
 from acestep.sound.audio import repair
 from acestep.sound.loudness import integrated_lufs, seam_error, true_peak_db
 
+# Chosen by hand.
 MIN_BEAT_S = 1.0  # nothing shorter has a tempo
 WILD_DRIFT_PCT = 6.0  # a tempo that moves by more than this is not one number
 

@@ -4,7 +4,8 @@ import numpy as np
 
 from acestep.hearing.onsets import OnsetCurve
 
-MIN_MARGIN = 0.05
+# Chosen by hand.
+MIN_MARGIN = 0.05  # between three and two or four: below, the meter is unsure
 
 
 def estimate_meter(curve: OnsetCurve, bpm: float) -> tuple[int | None, float]:

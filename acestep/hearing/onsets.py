@@ -8,15 +8,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-CURVE_RATE_HZ = 200.0
-WINDOW_S = 1024 / 48_000
+# Chosen by hand where nothing else is said; `python -m tests.benchmarks.fit` prints what comes of them
+# of tempo and downbeat.
+CURVE_RATE_HZ = 200.0  # a frame in 5 ms
+WINDOW_S = 1024 / 48_000  # 21 ms
 LAG_FRAMES = 2  # rise over 10 ms
 LEAD_S = 0.030  # frames begin this long before the first sample, so that an attack at 0 is seen rising
 ATTACK_BIAS_S = 0.0035  # between clicks, whose rise peaks 6 ms early, and played notes, which rise late
-BAND_EDGES_HZ = (0, 100, 200, 400, 800, 1600, 3200, 6400, 16000)
-FRAMES_AT_ONCE = 1024
+BAND_EDGES_HZ = (0, 100, 200, 400, 800, 1600, 3200, 6400, 16000)  # octaves, the last one wider
+FRAMES_AT_ONCE = 1024  # bounds memory
 DYNAMIC_RANGE = 1000.0  # 60 dB below the loudest band counts as silence
-MIN_GAP_S = 0.03
+MIN_GAP_S = 0.03  # two onsets closer than this are one
 MONO_BLOCK = 12_000  # samples over which channels are compared: a quarter of a second
 CANCELLED = 0.05  # of the loudest channel's power: opposites, or nearly
 FAINTEST_ATTACK = 4.0  # of the summed logarithmic rise: below, swelling and beating are not attacks
@@ -33,12 +35,14 @@ class OnsetCurve:
     @property
     def total(self) -> np.ndarray:
         """Rise over all bands, [T]."""
-        return self.bands.sum(axis=0)
+        risen: np.ndarray = self.bands.sum(axis=0)
+        return risen
 
     @property
     def duration_s(self) -> float:
         """Length of the curve."""
-        return self.bands.shape[1] / CURVE_RATE_HZ
+        frames: int = self.bands.shape[1]
+        return frames / CURVE_RATE_HZ
 
     def times_s(self, frames: np.ndarray) -> np.ndarray:
         """Seconds of (fractional) frames."""
@@ -64,7 +68,7 @@ def mono(audio: np.ndarray) -> np.ndarray:
     """[C, N] → [N]: the mean of the channels; the loudest of them wherever the mean cancels out."""
     if audio.ndim == 1:
         return audio
-    mixed = audio.mean(axis=0)
+    mixed: np.ndarray = audio.mean(axis=0)
     whole = -(-mixed.size // MONO_BLOCK) * MONO_BLOCK
     power, mixed_power = (
         np.square(np.pad(part, ((0, 0), (0, whole - mixed.size))))
@@ -75,12 +79,13 @@ def mono(audio: np.ndarray) -> np.ndarray:
     cancels = mixed_power[0] <= CANCELLED * power.max(axis=0, initial=0)
     if not (cancels & (power.max(axis=0, initial=0) > 0)).any():
         return mixed
-    loudest = audio[np.argmax(power.sum(axis=1))]
+    loudest: np.ndarray = audio[np.argmax(power.sum(axis=1))]
     if np.square(mixed).mean() <= CANCELLED * np.square(loudest).mean():
         return loudest
     middles = (np.arange(cancels.size) + 0.5) * MONO_BLOCK  # faded from block to block, not switched
     share = np.interp(np.arange(mixed.size), middles, cancels.astype(np.float32)).astype(mixed.dtype)
-    return mixed + share * (loudest - mixed)
+    mixed += share * (loudest - mixed)
+    return mixed
 
 
 def onset_curve(samples: np.ndarray, sample_rate_hz: int) -> OnsetCurve:
@@ -128,7 +133,8 @@ def _kept_apart(peaks: np.ndarray, heights: np.ndarray, gap: int) -> np.ndarray:
 def _moving_mean(values: np.ndarray, width: int) -> np.ndarray:
     padded = np.pad(values, (width, width), mode="edge")
     sums = np.concatenate([[0.0], np.cumsum(padded, dtype=np.float64)])
-    return ((sums[2 * width + 1 :] - sums[: -2 * width - 1]) / (2 * width + 1))[: len(values)]
+    means: np.ndarray = ((sums[2 * width + 1 :] - sums[: -2 * width - 1]) / (2 * width + 1))[: len(values)]
+    return means
 
 
 def _band_levels(samples: np.ndarray, sample_rate_hz: int) -> Iterator[np.ndarray]:

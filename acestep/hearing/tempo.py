@@ -11,21 +11,23 @@ import numpy as np
 from acestep.hearing.evidence import chances, weights
 from acestep.hearing.onsets import CURVE_RATE_HZ, OnsetCurve, Onsets
 
-RANGE_BPM = (40.0, 240.0)
+# Chosen by hand where nothing else is said; `python -m tests.benchmarks.fit` prints what comes of them
+# of tempi. Which candidate is right is learned from RATIOS and LAGS (`evidence`).
+RANGE_BPM = (40.0, 240.0)  # what is looked for without a hint
 PRIOR_RANGE = (0.78, 1.28)  # a hint is believed to be wrong by at most this factor
 PRIOR_WIDTH = 0.09  # … and usually by less than this (standard deviation of the logarithm)
-SEGMENT_S = 14.0
+SEGMENT_S = 14.0  # what a spectrum is taken over
 GRID_STEP = 0.002  # of the logarithm of the tempo
-PREFERRED_BPM = 110.0
-RATIOS = (0.25, 0.5, 1, 1.5, 2, 3, 4, 8)
-LAGS = (0.5, 1, 1.5, 2, 3, 4, 6, 8)
-MIN_SALIENCE = 0.10
+PREFERRED_BPM = 110.0  # where the logarithm of the tempo counts as 0
+RATIOS = (0.25, 0.5, 1, 1.5, 2, 3, 4, 8)  # of the quarters' rate
+LAGS = (0.5, 1, 1.5, 2, 3, 4, 6, 8)  # of a quarter
+MIN_SALIENCE = 0.10  # a weaker pulse is no tempo
 LAID_CONFIDENCE = 0.25  # of a tempo that no pulse but the asked grid speaks for
 ON_GRID = 4.5  # Rayleigh's z of onsets on the sixteenths asked for: by chance it is larger once in 90 times
 CLOSE_LOOKS = 4  # candidates whose bar is looked at
-PEAK_SHARPNESS = 2.0
+PEAK_SHARPNESS = 2.0  # what scores count for in the softmax
 WHOLE_LOOP = 0.003  # a piece whose length is this near (relative) to whole bars may be a loop
-AS_SHARP = 0.97
+AS_SHARP = 0.97  # of the sharpness heard: onsets that fall this sharply onto a tempo are on it
 ASKED_RANGE = 0.01  # a tempo this near (relative) to the one asked for may be the one asked for
 SUPPORT: dict[
     int, dict[float, float]
@@ -57,11 +59,13 @@ class Pulse:
 
     def at(self, rate_hz: np.ndarray, part: int = 3) -> np.ndarray:
         """Strength of pulses at `rate_hz`; part 0 low, 1 middle, 2 high, 3 all."""
-        return np.interp(rate_hz, self.rates_hz, self.spectra[part], right=0.0)
+        strengths: np.ndarray = np.interp(rate_hz, self.rates_hz, self.spectra[part], right=0.0)
+        return strengths
 
     def repeats(self, lag_s: np.ndarray) -> np.ndarray:
         """How much the curve resembles itself `lag_s` later."""
-        return np.interp(lag_s, self.lags_s, self.echo, right=0.0)
+        likeness: np.ndarray = np.interp(lag_s, self.lags_s, self.echo, right=0.0)
+        return likeness
 
 
 def pulse(curve: OnsetCurve) -> Pulse:

@@ -10,18 +10,20 @@ import numpy as np
 from acestep.hearing.evidence import chances, weights
 from acestep.music.key import Key
 
-ANALYSIS_RATE_HZ = 12_000
+# Chosen by hand where nothing else is said; `python -m tests.benchmarks.fit` prints what comes of them
+# of keys. Which key is right is learned (`evidence`).
+ANALYSIS_RATE_HZ = 12_000  # enough for MELODY_HZ and its partials
 WINDOW = 4096  # 341 ms: semitones apart from about 100 Hz up; interpolation does the rest
-HOP = 1024
+HOP = 1024  # 85 ms
 FRAME_S = HOP / ANALYSIS_RATE_HZ
-FRAMES_AT_ONCE = 256
-BASS_HZ = (38.0, 180.0)
-MELODY_HZ = (180.0, 2000.0)
+FRAMES_AT_ONCE = 256  # bounds memory
+BASS_HZ = (38.0, 180.0)  # about D#1 to F3
+MELODY_HZ = (180.0, 2000.0)  # about F#3 to B6
 FLOOR = 1e-3  # peaks 60 dB below the loudest are not heard
 PROMINENCE = 2.5  # a tone stands out of its surroundings by this factor
-MIN_TONES_PER_S = 6.0
+MIN_TONES_PER_S = 6.0  # fewer peaks are no pitched material
 MIN_PITCHED = 0.95  # of 1.6·coherence + profile match: drums and noise reach 0.65, the plainest music 1.05
-MIN_COHERENCE = 0.12
+MIN_COHERENCE = 0.12  # below, there is no tuning to tell
 
 # Strength of each pitch class above the tonic: Krumhansl and Kessler 1982, as listening tests found it,
 # sharpened towards the scale and the tonic triad, which loops dwell on.
@@ -29,9 +31,11 @@ PROFILES = {
     "major": np.array([6.6, 1.6, 3.5, 1.8, 4.8, 4.1, 1.9, 5.4, 1.8, 3.8, 2.0, 3.0]),
     "minor": np.array([6.6, 1.9, 3.5, 5.2, 1.9, 3.8, 1.9, 5.2, 3.8, 2.0, 3.6, 2.2]),
 }
-CHORD_S = 0.5
+CHORD_S = (
+    0.5  # what one chord is told from; chosen by hand, and the weights in evidence.json were learned with it
+)
 SAME_KEY, SAME_NOTES, OTHER_KEY = "same key", "same notes", "other"
-# Of the tones: partials of fifths and thirds put this much beside a scale that is played alone.
+# Of the tones: partials of fifths and thirds put some beside a scale that is played alone. Chosen by hand.
 SCALE_MARGIN = 0.05
 EXPECTED_BONUS = 1.1  # a key that was asked for is three times as likely as another
 
@@ -154,7 +158,8 @@ def key_scores(chroma: np.ndarray, bass: np.ndarray) -> np.ndarray:
         return np.zeros(24)
     evidence = key_features(chroma, bass)
     rolled = np.stack([np.roll(evidence, -tonic, axis=1).ravel() for tonic in range(12)])
-    return (rolled @ weights("key").T).T.ravel()
+    scores: np.ndarray = (rolled @ weights("key").T).T.ravel()
+    return scores
 
 
 def profile_match(chroma: np.ndarray, bass: np.ndarray) -> float:

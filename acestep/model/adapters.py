@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -62,7 +62,8 @@ class Adapted(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The original layer's output plus every active update's."""
-        result = original = self.base(x)
+        original: Tensor = self.base(x)
+        result = original
         for name, scale in self.active:
             if name in self.updates:
                 result = result + self._added(self.updates[name], x, scale, original)
@@ -84,9 +85,9 @@ class Adapted(nn.Module):
         plain = original if self.base.bias is None else original - self.base.bias
         return (factor - 1) * plain + factor * update.added(x) * amount
 
-    def _apply(self, fn: Any, recurse: bool = True) -> Adapted:
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Adapted:
         """Updates move with the layer."""
-        super()._apply(fn, recurse)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch gives it no types
         for placed in self.updates.values():
             placed.update = placed.update.mapped(fn)
             placed.factors.clear()
@@ -262,14 +263,16 @@ def _shapes(stage: Stage) -> Shapes:
     }
 
 
-def _adapted(transformer: Any, path: str) -> Adapted:
+def _adapted(transformer: nn.Module, path: str) -> Adapted:
     layer = transformer.get_submodule(path)
-    if not isinstance(layer, Adapted):
-        layer = Adapted(layer)
-        _replace(transformer, path, layer)
-    return layer
+    if isinstance(layer, Adapted):
+        return layer
+    assert isinstance(layer, nn.Linear)  # adapters that do not fit were refused before
+    adapted = Adapted(layer)
+    _replace(transformer, path, adapted)
+    return adapted
 
 
-def _replace(transformer: Any, path: str, layer: Any) -> None:
+def _replace(transformer: nn.Module, path: str, layer: nn.Module) -> None:
     parent, _, last = path.rpartition(".")
     setattr(transformer.get_submodule(parent), last, layer)

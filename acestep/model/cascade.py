@@ -178,10 +178,6 @@ class Cascade(Loaded):
             song.check_adapters()
             return song.denoise(range(request.takes), Pace(song.amounts(), {}, cancelled=cancelled))
 
-    def audio_s(self, request: GenerateRequest) -> float:
-        """Seconds of audio a take of this request will have (its grid and a tail)."""
-        return prepare(self, request).outline.duration_s
-
     def load_adapter(self, name_or_path: str | Path) -> str:
         """Load a LoRA, LoKr or LoHa from `adapters` in the home or a path; gives the name that requests use.
 

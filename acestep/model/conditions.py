@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from acestep.errors import CheckpointError
 from acestep.model.modules import (
     AudioDetokenizer,
     AudioTokenizer,
@@ -180,17 +179,6 @@ def condition_states(condition_encoder: ConditionEncoder, words: Words, timbre: 
     mask = torch.ones(words.lyrics.shape[:2], dtype=torch.bool, device=words.lyrics.device)
     lyrics = condition_encoder.lyric_encoder(inputs_embeds=words.lyrics, attention_mask=mask)
     return torch.cat([lyrics, timbre.expand(lyrics.shape[0], -1, -1), text], dim=1)
-
-
-def null_states(condition_encoder: ConditionEncoder) -> Tensor:
-    """The learnt "no condition" [1, 1, D]; attending to it once equals attending to any number of copies."""
-    null = getattr(condition_encoder, "null_condition_emb", None)
-    if null is None:
-        raise CheckpointError(
-            "the condition encoder has no null_condition_emb, which guidance needs: convert the checkpoint "
-            "again from a base or SFT model, or use guidance 1"
-        )
-    return null
 
 
 def chunk_mask(frames: int, channels: int, region: tuple[int, int] | None = None) -> Tensor:

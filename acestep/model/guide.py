@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 BEAT_CHANNELS = 8  # sine, then cosine, of 1/numerator (the bar), 1, 2 and 4 × the beat phase
 KEY_CHANNELS = 24  # one-hot of the tonic, then membership of the scale
+# Of the click, chosen by hand; nothing measures the choice.
 CLICK_LEVEL = {True: 0.16, False: 0.08}  # on the bar, on the other beats
-CLICK_S = 0.05
+CLICK_S = 0.05  # how long it lasts
 TONE_LEVEL, TONE_RISE_S = 0.03, 0.02
 LOWEST_ROOT = 36  # the tonic's MIDI pitch lies in the octave from here
 

@@ -5,7 +5,8 @@ Shapes: T latent frames, C latent channels, N samples.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -58,6 +59,18 @@ class Loaded:
                 if other is not stage and not (resident and self.resident):
                     other.to("cpu")
             stage.to(self.device)
+
+    def origin(self, adapters: Sequence[tuple[str, float]]) -> dict[str, Any]:
+        """Name and hashes of what was loaded, for a sidecar; of the adapters in memory those named."""
+        int8 = any(stage.int8_error is not None for stage in self.stages.values())
+        planner = self.planner
+        return {
+            "name": self.spec.name,
+            **({"int8": True} if int8 else {}),
+            "files": self.files,
+            "adapters": self.adapters.hashes(adapters),
+            **({"planner": {"name": planner.name, "files": planner.files}} if planner else {}),
+        }
 
     def supports(self, task: str) -> bool:
         """Whether this checkpoint can do a task, or take a "reference"."""

@@ -72,12 +72,11 @@ def load_parts(
     """
     kind = choose_dtype(place, dtype)
     with _quiet():
-        text_encoder = _load_text_encoder(spec.text_encoder, kind).to(place)
-        tokenizer = _load_tokenizer(spec.tokenizer)
+        text_encoder = load_text_encoder(spec.text_encoder, kind).to(place)
+        tokenizer = load_tokenizer(spec.tokenizer)
         codec = load_codec(spec.codec)
         codec.to(place)
-        if place.type == "cpu":
-            codec.for_playing()
+        codec.for_playing()
         silence = functools.cache(lambda: silence_of(codec, place))
         stages = {
             stage.name: load_stage(stage, silence, waiting or place, kind, int8)
@@ -146,21 +145,24 @@ def load_model(kind: Any, folder: Path, dtype: torch.dtype, may_miss: tuple[str,
     return model.eval().requires_grad_(False)
 
 
-def _load_text_encoder(folder: Path, dtype: torch.dtype) -> Any:
+def load_text_encoder(folder: Path, dtype: torch.dtype) -> TextEncoder:
+    """The text encoder in a folder, for reading alone. Raises CheckpointError for one that is not whole."""
     from transformers import AutoModel
 
     try:
-        model = AutoModel.from_pretrained(folder, dtype=dtype, use_safetensors=True, **ONLY_DATA)
+        model: TextEncoder = AutoModel.from_pretrained(folder, dtype=dtype, use_safetensors=True, **ONLY_DATA)
     except BROKEN_FILES as error:
         raise CheckpointError(f"the text encoder in {folder} cannot be loaded: {_short(error)}") from error
     return model.eval().requires_grad_(False)
 
 
-def _load_tokenizer(folder: Path) -> Any:
+def load_tokenizer(folder: Path) -> Tokenizer:
+    """The tokenizer in a folder. Raises CheckpointError for one that is not whole."""
     from transformers import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(folder, **ONLY_DATA)
+        tokenizer: Tokenizer = AutoTokenizer.from_pretrained(folder, **ONLY_DATA)
+        return tokenizer
     except BROKEN_FILES as error:
         raise CheckpointError(f"the tokenizer in {folder} cannot be loaded: {_short(error)}") from error
 

@@ -9,6 +9,7 @@ Letters: D width, H heads, E head width.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -104,7 +105,19 @@ class TimeEmbedding(nn.Module):
         raise NotImplementedError
 
 
-class TransformerConfig(Protocol):
+class Config(dict[str, Any]):
+    """What a config.json holds; diffusers gives its keys as attributes too."""
+
+
+class Saved(nn.Module):
+    """A module that can be written in the layout of its library."""
+
+    def save_pretrained(self, folder: Path) -> None:
+        """config.json and model.safetensors."""
+        raise NotImplementedError
+
+
+class TransformerConfig(Config):
     """The sizes of a transformer."""
 
     hidden_size: int
@@ -119,7 +132,7 @@ class TransformerConfig(Protocol):
     model_version: str | None
 
 
-class Transformer(nn.Module):
+class Transformer(Saved):
     """diffusers' AceStepTransformer1DModel."""
 
     config: TransformerConfig
@@ -135,6 +148,49 @@ class Transformer(nn.Module):
     norm_out: Norm
     proj_out_conv: nn.ConvTranspose1d
     scale_shift_table: nn.Parameter  # [1, 2, D]
+
+
+class OobleckConfig(Config):
+    """The sizes of an Oobleck autoencoder."""
+
+    downsampling_ratios: list[int]
+    sampling_rate: int
+    decoder_input_channels: int
+
+
+class Mode(Protocol):
+    """A distribution of latents."""
+
+    def mode(self) -> Tensor:
+        """Its likeliest value [B, C, T]."""
+        ...
+
+
+class OobleckEncoded(Protocol):
+    """What the autoencoder makes of audio."""
+
+    latent_dist: Mode
+
+
+class OobleckDecoded(Protocol):
+    """What the autoencoder makes of latents."""
+
+    sample: Tensor  # [B, 2, N]
+
+
+class Oobleck(nn.Module):
+    """diffusers' AutoencoderOobleck."""
+
+    config: OobleckConfig
+    decoder: nn.Module
+
+    def encode(self, x: Tensor) -> OobleckEncoded:
+        """Audio [B, 2, N] → latents."""
+        raise NotImplementedError
+
+    def decode(self, z: Tensor) -> OobleckDecoded:
+        """Latents [B, C, T] → audio."""
+        raise NotImplementedError
 
 
 class SequenceEncoder(nn.Module):
@@ -156,11 +212,12 @@ class TimbreEncoder(nn.Module):
         raise NotImplementedError
 
 
-class ConditionEncoder(nn.Module):
+class ConditionEncoder(Saved):
     """diffusers' AceStepConditionEncoder."""
 
+    config: Config
     silence_latent: Tensor  # [1, T, C]
-    null_condition_emb: nn.Parameter
+    null_condition_emb: nn.Parameter  # "no condition" [1, 1, D]: attending to it once is as to many copies
     text_projector: nn.Linear
     lyric_encoder: SequenceEncoder
     timbre_encoder: TimbreEncoder
@@ -200,8 +257,16 @@ class Encoded(Protocol):
     last_hidden_state: Tensor
 
 
-class TextEncoder(nn.Module):
+class TextConfig(Protocol):
+    """The sizes of a text encoder."""
+
+    hidden_size: int
+
+
+class TextEncoder(Saved):
     """transformers' encoder of the prompt."""
+
+    config: TextConfig
 
     def __call__(self, *, input_ids: Tensor) -> Encoded:
         """[B, L] → states [B, L, D]."""
@@ -213,10 +278,14 @@ class TextEncoder(nn.Module):
 
 
 class Tokenizer(Protocol):
-    """transformers' tokenizer. What it takes and gives depends on what it is asked for."""
+    """transformers' tokenizer."""
 
     def __call__(self, text: str | list[str], **options: Any) -> Any:
-        """Token ids and masks."""
+        """Token ids and masks, in containers of the kind that the options ask for."""
+        ...
+
+    def save_pretrained(self, folder: Path, /) -> object:
+        """tokenizer.json and tokenizer_config.json."""
         ...
 
     def __len__(self) -> int: ...

@@ -20,7 +20,7 @@ from acestep.music.grid import DURATION_RANGE_S
 from acestep.request import CONTEXT_TASKS, GenerateRequest
 
 NO_LYRICS = ("", "[instrumental]", "[inst]")
-GUIDED_TAIL_S = 0.5
+GUIDED_TAIL_S = 0.5  # made beyond the grid where it is an input: chosen by hand
 WINDOW_OVERLAP = 0.25  # of a window, at least, where clips are longer than the checkpoint was trained on
 
 
@@ -83,6 +83,13 @@ def windows(
 
 def check(request: GenerateRequest, spec: CascadeSpec) -> list[str]:
     """Raise Unsupported or InvalidRequest for what the checkpoint cannot do; notes on what it ignores."""
+    refuse_unable(request, spec)
+    return _left_out(request, spec)
+
+
+def refuse_unable(request: GenerateRequest, spec: CascadeSpec) -> None:
+    """Raise Unsupported or InvalidRequest for what the checkpoint cannot do. Asks for no grid, which a
+    request may leave to its context."""
     if not spec.can(request.task):
         able = ", ".join(spec.supports or ())
         raise Unsupported(f"checkpoint {spec.name} cannot do task {request.task}: it supports {able}")
@@ -98,7 +105,6 @@ def check(request: GenerateRequest, spec: CascadeSpec) -> list[str]:
             f"checkpoint {spec.name} knows no track {', '.join(unknown)}: expected some of "
             f"{', '.join(sorted(spec.tracks))}, several separated by |"
         )
-    return _left_out(request, spec)
 
 
 def track_names(track: str) -> list[str]:

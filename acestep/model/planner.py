@@ -118,7 +118,8 @@ class Planner:
             {"role": "system", "content": f"# Instruction\n{INSTRUCTION}\n\n"},
             {"role": "user", "content": f"# Caption\n{prompt}\n\n# Lyric\n{lyrics or '[Instrumental]'}\n"},
         )
-        return self.tokenizer.apply_chat_template(list(turns), tokenize=False, add_generation_prompt=True)
+        chat = self.tokenizer.apply_chat_template(list(turns), tokenize=False, add_generation_prompt=True)
+        return str(chat)
 
     def _caption(self, text: str, on_token: Callable[[int], None]) -> str:
         """The likeliest continuation up to its end, without tokens that are not text."""
@@ -164,7 +165,8 @@ class Planner:
         return tuple(drawn)
 
     def _ids(self, text: str) -> list[int]:
-        return self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return ids
 
 
 class _Reader:
@@ -182,7 +184,8 @@ class _Reader:
         self.pending = []
         made = self.model(input_ids=unread, past_key_values=self.memory, use_cache=True)
         self.memory = made.past_key_values
-        return made.logits[0, -1].float().cpu()
+        logits: Tensor = made.logits[0, -1]
+        return logits.float().cpu()
 
 
 def code_count(duration_s: float) -> int:

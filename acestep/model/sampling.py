@@ -15,7 +15,8 @@ from torch import Tensor
 from acestep.checkpoints.schedule import Guidance, Leg
 from acestep.model.outline import Outline
 
-# ACE-Step 1.5's guidance for base and SFT checkpoints (upstream apg_guidance.py, diffusers AceStepPipeline)
+# ACE-Step 1.5's guidance for base and SFT checkpoints: both numbers are upstream's (apg_guidance.py), and
+# what diffusers' AceStepPipeline gives to MomentumBuffer and normalized_guidance
 APG_MOMENTUM = -0.75
 APG_NORM_THRESHOLD = 2.5
 

@@ -210,7 +210,7 @@ class Stage:
         """The learnt "no condition", for guidance."""
         return self._branches.get(
             ("null", self.adapted),
-            lambda: self.attendable(conditions.null_states(self.condition_encoder).to(self.like)),
+            lambda: self.attendable(self.condition_encoder.null_condition_emb.to(self.like)),
         )
 
     @torch.no_grad()
@@ -365,7 +365,8 @@ class _Band:
             scaling,
             self.mask.repeat(rows, 1, 1, 1),
         )
-        return out.unflatten(0, (rows, self.blocks)).transpose(1, 2).flatten(2, 3)[:, :, :tokens]
+        joined: Tensor = out.unflatten(0, (rows, self.blocks)).transpose(1, 2).flatten(2, 3)[:, :, :tokens]
+        return joined
 
     def _neighbours(self, x: Tensor, fill: int) -> Tensor:
         """Each block with the one before and after it: [R · blocks, H, 3 · window, E]."""

@@ -35,7 +35,7 @@ class Signature:
             )
 
     @classmethod
-    def parse(cls, text: "str | Signature") -> "Signature":
+    def parse(cls, text: object) -> "Signature":
         """`"6/8"` → Signature(6, 8). Raises InvalidRequest for anything else."""
         if isinstance(text, Signature):
             return text

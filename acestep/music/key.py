@@ -46,7 +46,7 @@ class Key:
             )
 
     @classmethod
-    def parse(cls, text: "str | Key") -> "Key":
+    def parse(cls, text: object) -> "Key":
         """`"F# minor"`, `"f#m"`, `"Gb"` … → Key. Raises InvalidRequest for anything else (`H minor`)."""
         if isinstance(text, Key):
             return text

@@ -63,11 +63,11 @@ class TempoMap:
         except (TypeError, ValueError, OverflowError) as error:
             raise InvalidRequest(
                 f"{value!r:.80} is not a tempo map: expected points like (0, 100, True), (16, 120): quarter, "
-                "bpm, and whether the tempo moves evenly to the next point"
+                "bpm, and whether the tempo glides to the next point"
             ) from error
         return cls(found)
 
-    def to_list(self) -> list[list[Any]]:
+    def to_list(self) -> list[list[float]]:
         """Plain JSON values; `parse` gives the same map back."""
         return [[point.quarters, point.bpm, point.ramp] for point in self.points]
 

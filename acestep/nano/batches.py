@@ -12,8 +12,9 @@ from acestep.nano.data import captions
 from acestep.nano.latents import Example, View
 
 LATENT_RATE_HZ = SpectralCodec.latent_rate_hz
+# Chosen by hand for the embedded model; `acestep nano evaluate` measures what comes of a whole recipe.
 LENGTHS = (64, 128, 200, 256, 384)  # frames; the batch shrinks so that the tokens stay the same
-LENGTH_SHARES = (0.12, 0.33, 0.3, 0.15, 0.1)
+LENGTH_SHARES = (0.12, 0.33, 0.3, 0.15, 0.1)  # of LENGTHS in the draws
 # lego has the rest of the mix as context, pair one other part alone; continue has the first half given
 TASK_SHARES = {"text": 0.5, "lego": 0.1, "pair": 0.2, "complete": 0.05, "repaint": 0.07, "continue": 0.08}
 # (part to make, part that is given): how often, where a loop has both
@@ -23,11 +24,11 @@ PAIRS = {
     ("arp", "chords"): 1, ("pad", "lead"): 1,
 }  # fmt: skip
 CONTINUED_FROM = (0.3, 0.7)  # of the stretch
-REFERENCE_SHARE = 0.35
+REFERENCE_SHARE = 0.35  # of the draws hear a reference
 NULL_SHARE = 0.12  # all of text and reference dropped together: what guidance goes against
-KEY_DROP = 0.15
-META_DROP = 0.25
-CAPTION_DROP = 0.06
+KEY_DROP = 0.15  # of the draws are told no key as input
+META_DROP = 0.25  # of the lines of metas are left open
+CAPTION_DROP = 0.06  # of the draws have no caption
 MIX = "mix"  # what a batch's row of several parts is called
 
 

@@ -6,15 +6,16 @@ and the first velocity of the channels there were is what it was.
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from acestep.model.codec.base import silence_of
 from acestep.model.codec.spectral import SpectralCodec
+from acestep.model.modules import ConditionEncoder, Transformer
 from acestep.nano.checkpoint import (
     ATTACKS,
+    Named,
     NanoConfig,
     NanoModules,
     build_condition_encoder,
@@ -67,7 +68,7 @@ def widened(modules: NanoModules, config: NanoConfig, silence: Tensor) -> NanoMo
     made = NanoModules.__new__(NanoModules)
     nn.Module.__init__(made)
     made.text_encoder = modules.text_encoder
-    made.transformers, made.condition_encoders = nn.ModuleDict(), nn.ModuleDict()
+    made.transformers, made.condition_encoders = Named[Transformer](), Named[ConditionEncoder]()
     for name, old in modules.transformers.items():
         transformer = build_transformer(config, len(old.layers), list(old.layer_types))
         _carry_transformer(old, transformer)
@@ -81,7 +82,7 @@ def widened(modules: NanoModules, config: NanoConfig, silence: Tensor) -> NanoMo
     return made
 
 
-def _carry_transformer(old: Any, new: Any) -> None:
+def _carry_transformer(old: Transformer, new: Transformer) -> None:
     before, values = old.state_dict(), {}
     width, wide = old.config.hidden_size, new.config.hidden_size
     channels, more = old.config.audio_acoustic_hidden_dim, new.config.audio_acoustic_hidden_dim

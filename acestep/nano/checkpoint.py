@@ -20,10 +20,10 @@ the condition encoder's `null_condition_emb`, expanded over the tokens, with gui
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import ItemsView, Iterable, ValuesView
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import torch
 from torch import nn
@@ -32,13 +32,14 @@ from acestep.model.codec.attacks import BANDS, STEPS
 from acestep.model.codec.base import silence_of
 from acestep.model.codec.spectral import CHANNELS, GROUP, SpectralCodec
 from acestep.model.guide import BEAT_CHANNELS, KEY_CHANNELS
-from acestep.model.loading import ONLY_DATA
+from acestep.model.loading import load_text_encoder, load_tokenizer
+from acestep.model.modules import ConditionEncoder, TextEncoder, Tokenizer, Transformer
 from acestep.nano.data.captions import PROMPT_TEMPLATE, TRACK_SYNONYMS
 
 ATTACKS = 16  # channels of the codec that tell where in a frame hits are
 LYRICS = "# Languages\nen\n\n# Lyric\n<|endoftext|>"  # what ACE-Step's format makes of no lyrics
 END, PAD, UNKNOWN = "<|endoftext|>", "<pad>", "<unk>"
-REFERENCE_S = 3.0
+REFERENCE_S = 3.0  # what the timbre encoder hears, a tenth of ACE-Step's 30 s
 STAGES = ("l", "m", "s")
 
 
@@ -78,28 +79,41 @@ TINY = NanoConfig(
 )
 
 
+M = TypeVar("M", bound=nn.Module)
+
+
+class Named(nn.ModuleDict, Generic[M]):
+    """Modules of one kind by name."""
+
+    if TYPE_CHECKING:  # nn.ModuleDict, which does all of it, calls them plain modules
+
+        def __getitem__(self, key: str) -> M: ...
+        def items(self) -> ItemsView[str, M]: ...
+        def values(self) -> ValuesView[M]: ...
+
+
 class NanoModules(nn.Module):
     """Text encoder and, per stage, transformer and condition encoder: all that trains after the codec."""
 
-    text_encoder: Any
-    transformers: Any  # nn.ModuleDict of AceStepTransformer1DModel
-    condition_encoders: Any  # nn.ModuleDict of AceStepConditionEncoder
+    text_encoder: TextEncoder
+    transformers: Named[Transformer]
+    condition_encoders: Named[ConditionEncoder]
 
     def __init__(self, config: NanoConfig, vocabulary: int, names: Iterable[str] = STAGES) -> None:
         super().__init__()
         self.text_encoder = build_text_encoder(config, vocabulary)
-        self.transformers = nn.ModuleDict()
-        self.condition_encoders = nn.ModuleDict()
+        self.transformers = Named()
+        self.condition_encoders = Named()
         for name, layers in zip(names, config.layers, strict=False):
             self.transformers[name] = build_transformer(config, layers)
             self.condition_encoders[name] = build_condition_encoder(config)
 
 
-def build_transformer(config: NanoConfig, layers: int, kinds: list[str] | None = None) -> Any:
+def build_transformer(config: NanoConfig, layers: int, kinds: list[str] | None = None) -> Transformer:
     """A small AceStepTransformer1DModel that takes the guide; `kinds` are its layers' kinds of attention."""
     from diffusers import AceStepTransformer1DModel
 
-    return AceStepTransformer1DModel(
+    made: Transformer = AceStepTransformer1DModel(  # type: ignore[assignment]  # see acestep.model.modules
         hidden_size=config.width,
         intermediate_size=config.feed_forward,
         num_hidden_layers=layers,
@@ -113,14 +127,15 @@ def build_transformer(config: NanoConfig, layers: int, kinds: list[str] | None =
         layer_types=kinds,
         encoder_hidden_size=config.condition_width,
     )
+    return made
 
 
-def build_condition_encoder(config: NanoConfig) -> Any:
+def build_condition_encoder(config: NanoConfig) -> ConditionEncoder:
     """A small AceStepConditionEncoder: one lyric layer, two timbre layers."""
     from diffusers.pipelines.ace_step import AceStepConditionEncoder
 
     width = config.condition_width
-    return AceStepConditionEncoder(
+    made: ConditionEncoder = AceStepConditionEncoder(  # type: ignore[assignment]  # see acestep.model.modules
         hidden_size=width,
         intermediate_size=2 * width,
         text_hidden_dim=config.text_width,
@@ -132,14 +147,15 @@ def build_condition_encoder(config: NanoConfig) -> Any:
         head_dim=32,
         sliding_window=128,
     )
+    return made
 
 
-def build_text_encoder(config: NanoConfig, vocabulary: int) -> Any:
+def build_text_encoder(config: NanoConfig, vocabulary: int) -> TextEncoder:
     """A tiny Qwen3Model, as ACE-Step's text encoder is a Qwen3."""
     from transformers import Qwen3Config, Qwen3Model
 
     width = config.text_width
-    return Qwen3Model(
+    made: TextEncoder = Qwen3Model(  # type: ignore[assignment]  # see acestep.model.modules
         Qwen3Config(
             vocab_size=vocabulary,
             hidden_size=width,
@@ -153,14 +169,16 @@ def build_text_encoder(config: NanoConfig, vocabulary: int) -> Any:
             tie_word_embeddings=False,
         )
     )
+    return made
 
 
-def train_tokenizer(texts: Iterable[str], vocabulary: int) -> Any:
+def train_tokenizer(texts: Iterable[str], vocabulary: int) -> Tokenizer:
     """A lower-casing byte-level BPE: digits stand alone, and any language falls back to bytes."""
-    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+    from tokenizers import Tokenizer as Bpe
+    from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
-    tokenizer = Tokenizer(models.BPE(unk_token=UNKNOWN))
+    tokenizer = Bpe(models.BPE(unk_token=UNKNOWN))
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=True)]
@@ -180,7 +198,7 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int) -> Any:
 
 def describe(
     schedule: dict[str, Any], guidance: dict[str, Any], cuts: tuple[int, int], trained_on: str
-) -> dict:
+) -> dict[str, Any]:
     """The content of cascade.json; `cuts` are the step indices where M and S take over."""
     firsts = (0, *cuts)
     lasts = (*cuts, schedule["steps"])
@@ -208,7 +226,11 @@ def describe(
 
 
 def save_checkpoint(
-    folder: Path, modules: NanoModules, tokenizer: Any, codec: SpectralCodec, description: dict[str, Any]
+    folder: Path,
+    modules: NanoModules,
+    tokenizer: Tokenizer,
+    codec: SpectralCodec,
+    description: dict[str, Any],
 ) -> None:
     """Write everything in half precision, cascade.json last."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -225,19 +247,18 @@ def save_checkpoint(
     (folder / "cascade.json").write_text(text + "\n", encoding="utf-8")
 
 
-def load_checkpoint(folder: Path) -> tuple[NanoModules, Any, SpectralCodec, dict[str, Any]]:
+def load_checkpoint(folder: Path) -> tuple[NanoModules, Tokenizer, SpectralCodec, dict[str, Any]]:
     """(modules, tokenizer, codec, description) in float32, as the recipe's own sampling uses them."""
     from diffusers import AceStepTransformer1DModel
     from diffusers.pipelines.ace_step import AceStepConditionEncoder
-    from transformers import AutoTokenizer, Qwen3Model
 
     description = json.loads((folder / "cascade.json").read_text(encoding="utf-8"))
     modules = NanoModules.__new__(NanoModules)
     nn.Module.__init__(modules)
-    modules.text_encoder = Qwen3Model.from_pretrained(folder / "text_encoder", dtype=torch.float32)
+    modules.text_encoder = load_text_encoder(folder / "text_encoder", torch.float32)
     codec = SpectralCodec.load(folder / "codec")
-    modules.transformers = nn.ModuleDict()
-    modules.condition_encoders = nn.ModuleDict()
+    modules.transformers = Named()
+    modules.condition_encoders = Named()
     for stage in description["stages"]:
         path = folder / stage["path"]
         options = {"torch_dtype": torch.float32, "use_safetensors": True}
@@ -247,7 +268,7 @@ def load_checkpoint(folder: Path) -> tuple[NanoModules, Any, SpectralCodec, dict
         encoder = AceStepConditionEncoder.from_pretrained(path / "condition_encoder", **options)
         encoder.silence_latent = silence_of(codec).expand_as(encoder.silence_latent)
         modules.condition_encoders[stage["name"]] = encoder
-    tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer", **ONLY_DATA)
+    tokenizer = load_tokenizer(folder / "tokenizer")
     return modules.eval(), tokenizer, codec, description
 
 
@@ -269,7 +290,7 @@ def write_untrained(folder: Path, config: NanoConfig | None = None, seed: int = 
     )
 
 
-def _half(module: Any) -> Any:
+def _half(module: M) -> M:
     import copy
 
     return copy.deepcopy(module).half()

@@ -6,6 +6,7 @@ import argparse
 import math
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from acestep.console.command import run
@@ -131,8 +132,8 @@ def _train(arguments: argparse.Namespace) -> int:
     elif arguments.part == "phase-codec":
         print(recipe.publish_phases(work))
     elif arguments.part == "stages":
-        pace = CARRIED if (work / START).exists() else {}
-        stages = StageRecipe(steps=arguments.steps, only=arguments.only, device=device, **pace)
+        pace = CARRIED if (work / START).exists() else StageRecipe()
+        stages = replace(pace, steps=arguments.steps, only=arguments.only, device=device)
         print(recipe.train_stages(work, stages, seconds, arguments.resume))
     else:
         print(publish(work, work / "checkpoint"))

@@ -3,14 +3,15 @@
 import tempfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import soundfile
 
+from acestep.model.cascade import Cascade
+from acestep.model.codec.base import Codec
 from acestep.music.grid import SAMPLE_RATE_HZ
 from acestep.nano import judges
-from acestep.nano.data.compose import compose
+from acestep.nano.data.compose import Loop, compose
 from acestep.nano.data.render import mix, render
 from acestep.nano.data.sounds import Bank
 from acestep.nano.latents import REFERENCE_SEED, encode, frames_of, tiled
@@ -18,6 +19,22 @@ from acestep.nano.rows import Row, share_row
 from acestep.request import AudioRange, GenerateRequest
 
 STAGES: dict[str, tuple[str, ...]] = {"l": ("l",), "l→m": ("l", "m"), "l→m→s": ()}
+
+
+@dataclass
+class Case:
+    """A held-out loop and what is asked for."""
+
+    index: int
+    loop: Loop
+    roles: tuple[str, ...]
+    caption: str
+    request: GenerateRequest
+
+    @property
+    def whole(self) -> bool:
+        """Whether the full mix is asked for."""
+        return len(self.roles) == len(self.loop.parts)
 
 
 @dataclass
@@ -33,9 +50,9 @@ class Comparisons:
 
 
 def compare(
-    cascade: Any,
+    cascade: Cascade,
     bank: Bank,
-    case: Any,
+    case: Case,
     stems: dict[str, np.ndarray],
     made: np.ndarray,
     with_others: bool,
@@ -96,7 +113,7 @@ def _nearest(summary: np.ndarray, others: np.ndarray, scale: np.ndarray) -> floa
     return float(np.linalg.norm((others - summary) / scale, axis=1).min())
 
 
-def _by_stage(cascade: Any, case: Any) -> dict[str, np.ndarray]:
+def _by_stage(cascade: Cascade, case: Case) -> dict[str, np.ndarray]:
     """Summaries of latents made over the same number of steps."""
     made, ear = {}, judges.ear_of(cascade.codec)
     for name, stages in STAGES.items():
@@ -106,18 +123,19 @@ def _by_stage(cascade: Any, case: Any) -> dict[str, np.ndarray]:
     return made
 
 
-def _nearer_reference(cascade: Any, bank: Bank, case: Any, without: np.ndarray) -> bool:
+def _nearer_reference(cascade: Cascade, bank: Bank, case: Case, without: np.ndarray) -> bool:
     """Is the clip with a reference closer to it, in timbre statistics, than the same seed without?"""
     sibling = render(compose(REFERENCE_SEED + case.loop.seed, True, sound_of=case.loop), bank)
     sound = mix({role: sibling[role] for role in case.roles})
     with tempfile.TemporaryDirectory() as folder:
-        made = cascade.generate(replace(case.request, reference=_written(folder, sound)))[0].audio.T
+        asked = replace(case.request, reference=AudioRange(_written(folder, sound)))
+        made = cascade.generate(asked)[0].audio.T
     goal = _summary(sound, case, cascade)
     near, far = (np.linalg.norm(_summary(clip, case, cascade) - goal) for clip in (made, without))
     return bool(near < far)
 
 
-def _fits_context(cascade: Any, bank: Bank, case: Any, stems: dict[str, np.ndarray]) -> bool | None:
+def _fits_context(cascade: Cascade, bank: Bank, case: Case, stems: dict[str, np.ndarray]) -> bool | None:
     """Do onsets and chords of a part made in context agree more with that context than with another one?"""
     if len(stems) < 2:
         return None
@@ -149,16 +167,16 @@ def _written(folder: str, audio: np.ndarray) -> str:
     return str(path)
 
 
-def _summary(clip: np.ndarray, case: Any, cascade: Any) -> np.ndarray:
+def _summary(clip: np.ndarray, case: Case, cascade: Cascade) -> np.ndarray:
     return judges.summary(heard(tiled(clip, frames_of(case.loop)), cascade.codec))
 
 
-def heard(audio: np.ndarray, codec: Any) -> np.ndarray:
+def heard(audio: np.ndarray, codec: Codec) -> np.ndarray:
     """Audio [N, 2] → the judges' frames [S, 64], by way of the codec's latents."""
     return judges.ear_of(codec).frames(encode(audio, codec))
 
 
-def _agreement(clip: np.ndarray, rest: np.ndarray, codec: Any) -> float:
+def _agreement(clip: np.ndarray, rest: np.ndarray, codec: Codec) -> float:
     """Onsets that fall together, plus pitch classes that are shared."""
     count = min(len(clip), len(rest))
     first, second = (heard(audio[:count].astype(np.float32), codec) for audio in (clip, rest))

@@ -12,18 +12,19 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
+from acestep.model.cascade import Cascade
+from acestep.model.codec.base import Codec
 from acestep.model.codec.spectral import SpectralCodec
 from acestep.music.grid import SAMPLE_RATE_HZ, Grid
 from acestep.music.key import Key
 from acestep.nano import judges
-from acestep.nano.comparisons import Comparisons, compare, comparison_rows, heard
+from acestep.nano.comparisons import Case, Comparisons, compare, comparison_rows, heard
 from acestep.nano.data import captions
-from acestep.nano.data.compose import Loop, compose
+from acestep.nano.data.compose import compose
 from acestep.nano.data.render import mix, render
 from acestep.nano.data.sounds import SONIC_PI, Bank
 from acestep.nano.data.styles import STYLE_BY_NAME
@@ -37,22 +38,6 @@ CODEC_SEED = 500_000 + FIRST_SEED
 PER_COMPARISON = 2  # every second case, a whole mix, is compared with a reference and a context
 PER_TAKES = 16  # and every sixteenth by takes
 SHOWN = 24  # cases whose audio is kept for the page
-
-
-@dataclass
-class Case:
-    """A held-out loop and what is asked for."""
-
-    index: int
-    loop: Loop
-    roles: tuple[str, ...]
-    caption: str
-    request: GenerateRequest
-
-    @property
-    def whole(self) -> bool:
-        """Whether the full mix is asked for."""
-        return len(self.roles) == len(self.loop.parts)
 
 
 @dataclass
@@ -108,7 +93,7 @@ def make_case(index: int, bank: Bank) -> tuple[Case, dict[str, np.ndarray]]:
     return Case(index, loop, roles, text, request), stems
 
 
-def hear(clip: np.ndarray, case: Case, codec: Any) -> Heard:
+def hear(clip: np.ndarray, case: Case, codec: Codec) -> Heard:
     """Judge a clip [N, 2] by the case it should be."""
     from acestep.hearing.measure import measure
 
@@ -184,13 +169,11 @@ def evaluate(
     return rows, verdicts
 
 
-_cascade: Any = None  # of this worker process
-_bank: Any = None
+_cascade: Cascade  # of this worker process, from its beginning on
+_bank: Bank
 
 
 def _begin_worker(folder: Path, bank: Path) -> None:
-    from acestep.model.cascade import Cascade
-
     global _cascade, _bank
     torch.set_num_threads(1)
     _cascade, _bank = Cascade.load(folder), Bank(bank)
@@ -214,10 +197,11 @@ def _judge_case(index: int) -> Verdict:
     )  # fmt: skip
 
 
-def generate(cascade: Any, request: GenerateRequest) -> np.ndarray:
+def generate(cascade: Cascade, request: GenerateRequest) -> np.ndarray:
     """A clip of exactly the grid's length, as the cascade makes it [N, 2]."""
     take = cascade.generate(request)[0]
-    return take.audio[:, : request.grid.samples()].T.copy()
+    clip: np.ndarray = take.audio[:, : request.grid.samples()].T.copy()
+    return clip
 
 
 def _held_trip(index: int) -> RoundTrip:
@@ -244,7 +228,7 @@ def sonic_loops(count: int) -> list[Path]:
     return sorted(SONIC_PI.glob("loop_*.flac"))[:count]
 
 
-def round_trip(codec: Any, clip: np.ndarray) -> RoundTrip:
+def round_trip(codec: Codec, clip: np.ndarray) -> RoundTrip:
     """Encode and decode a clip [N, 2]; hits are looked for in the clip itself."""
     clip = clip[: len(clip) // codec.hop * codec.hop]
     made = codec.decode(codec.encode(torch.from_numpy(clip.T.copy())[None]))[0].numpy().T

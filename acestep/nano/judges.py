@@ -11,12 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from acestep.errors import Unsupported
+from acestep.model.codec.base import Codec
 from acestep.model.codec.phase import HOP
 from acestep.model.codec.spectral import GRADING, GROUP, SpectralCodec
 from acestep.music.grid import SAMPLE_RATE_HZ, Grid
 
 RATE_HZ = SAMPLE_RATE_HZ / HOP
-CHANNELS = 64
+CHANNELS = 64  # leading directions that are kept
 
 
 class Ear:
@@ -34,12 +36,19 @@ class Ear:
     def frames(self, latents: np.ndarray | Tensor) -> np.ndarray:
         """Latents [T, C] → [4 T, 64]."""
         features = self._codec.synthesise(torch.as_tensor(latents).float()[None])[0] - self._codec.mean
-        return (features[:, : self._codec.heard] @ self._basis).numpy()
+        found: np.ndarray = (features[:, : self._codec.heard] @ self._basis).numpy()
+        return found
+
+
+def ear_of(codec: Codec) -> Ear:
+    """The codec's ear, made once."""
+    if not isinstance(codec, SpectralCodec):
+        raise Unsupported(f"the judges read a SpectralCodec's latents, not those of {type(codec).__name__}")
+    return _ear(codec)
 
 
 @cache
-def ear_of(codec: SpectralCodec) -> Ear:
-    """The codec's ear, made once."""
+def _ear(codec: SpectralCodec) -> Ear:
     return Ear(codec)
 
 
@@ -57,7 +66,8 @@ def rhythm(frames: np.ndarray, grid: Grid, places: int = 16, channels: int = 8) 
     moved = _moved(frames, channels)
     place = np.round(_bars(frames, grid) * places).astype(int) % places
     mean = _by_place(moved, place, places)
-    return (mean / (mean.mean(0, keepdims=True) + 1e-3)).ravel()
+    profile: np.ndarray = (mean / (mean.mean(0, keepdims=True) + 1e-3)).ravel()
+    return profile
 
 
 def levels(frames: np.ndarray, grid: Grid, places: int = 32, channels: int = 8) -> np.ndarray:
@@ -65,7 +75,8 @@ def levels(frames: np.ndarray, grid: Grid, places: int = 32, channels: int = 8) 
     values = frames[:, :channels].astype(np.float32)
     place = np.floor(_bars(frames, grid) * places).astype(int) % places
     mean = _by_place(values, place, places)
-    return ((mean - mean.mean(0)) / (values.std(0) + 1e-3)).ravel()
+    profile: np.ndarray = ((mean - mean.mean(0)) / (values.std(0) + 1e-3)).ravel()
+    return profile
 
 
 def pulse(frames: np.ndarray, lags: int = 40, channels: int = 8) -> np.ndarray:
@@ -76,7 +87,8 @@ def pulse(frames: np.ndarray, lags: int = 40, channels: int = 8) -> np.ndarray:
     moved = moved - moved.mean(0)
     alike = librosa.autocorrelate(moved, axis=0).sum(1) / np.arange(len(moved), 0, -1)
     wanted = RATE_HZ * np.geomspace(0.12, 2.2, lags)
-    return np.interp(wanted, np.arange(len(moved)), alike / (alike[0] + 1e-6))
+    likeness: np.ndarray = np.interp(wanted, np.arange(len(moved)), alike / (alike[0] + 1e-6))
+    return likeness
 
 
 def features(frames: np.ndarray, grid: Grid) -> np.ndarray:
@@ -100,7 +112,8 @@ def _by_place(values: np.ndarray, place: np.ndarray, places: int) -> np.ndarray:
     """[S, n] → [places, n]: the mean of what falls on each place of the bar."""
     sums = np.zeros((places, values.shape[1]), np.float32)
     np.add.at(sums, place, values)
-    return sums / np.bincount(place, minlength=places).clip(1)[:, None]
+    means: np.ndarray = sums / np.bincount(place, minlength=places).clip(1)[:, None]
+    return means
 
 
 @dataclass
@@ -162,7 +175,8 @@ def onset_curve(frames: np.ndarray) -> np.ndarray:
     """[S] at 100 Hz: how much the leading components move, zero mean, unit length."""
     moved = _moved(frames, 8).sum(1)
     moved = moved - moved.mean()
-    return moved / (np.linalg.norm(moved) + 1e-6)
+    curve: np.ndarray = moved / (np.linalg.norm(moved) + 1e-6)
+    return curve
 
 
 def agreement(curve: np.ndarray, other: np.ndarray) -> float:
@@ -177,4 +191,5 @@ def chroma(audio: np.ndarray, rate_hz: int = 48_000) -> np.ndarray:
     import librosa
 
     made = librosa.feature.chroma_stft(y=audio, sr=rate_hz, hop_length=rate_hz // 2, n_fft=8192)
-    return made / (np.linalg.norm(made, axis=0, keepdims=True) + 1e-6)
+    columns: np.ndarray = made / (np.linalg.norm(made, axis=0, keepdims=True) + 1e-6)
+    return columns

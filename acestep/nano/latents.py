@@ -13,6 +13,7 @@ from torch import Tensor
 
 from acestep.errors import CheckpointError
 from acestep.files import appearing
+from acestep.model.codec.base import Codec
 from acestep.model.codec.spectral import SpectralCodec
 from acestep.music.grid import Grid, Signature
 from acestep.music.key import Key
@@ -20,6 +21,7 @@ from acestep.nano.checkpoint import REFERENCE_S
 from acestep.nano.data.compose import Loop, Part, compose
 from acestep.nano.data.render import mix, render
 from acestep.nano.data.sounds import Bank
+from acestep.training.velocity import half_is_fast
 
 MIN_FRAMES, MAX_FRAMES = 256, 416  # shorter loops go round until they are long enough
 LOOPS_PER_SHARD = 25
@@ -150,9 +152,9 @@ def frames_of(loop: Loop) -> int:
     return int(np.clip(loop.grid.samples() // SpectralCodec.hop, MIN_FRAMES, MAX_FRAMES))
 
 
-def encode(audio: np.ndarray, codec: SpectralCodec) -> Tensor:
+def encode(audio: np.ndarray, codec: Codec) -> Tensor:
     """Audio [N, 2] → latents [T, C]."""
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast("cpu", torch.bfloat16, enabled=half_is_fast("cpu")):
         return codec.encode(torch.from_numpy(np.ascontiguousarray(audio.T))[None])[0].float()
 
 

@@ -8,6 +8,7 @@ stages that work below it took it out again, guided by the piece's own caption, 
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -27,7 +28,7 @@ from acestep.nano.data.prepare import changed, save_whole
 from acestep.nano.data.render import mix, render
 from acestep.nano.data.sounds import Bank
 from acestep.nano.network import conditions
-from acestep.training.velocity import Velocity
+from acestep.training.velocity import Conditions, Velocity
 
 LOOPS_PER_SHARD = 20
 FIRST_SEED = 3_000_000  # of loops that nothing else is made of
@@ -36,6 +37,9 @@ HOP = SpectralCodec.hop
 SCALE = 16384  # of a stored sample: changed pieces may exceed full scale
 LEVELS = (0.12, 0.6)  # of the noise a piece passes the stages from
 CHANGED_SHARE = 0.25  # of pieces at another level, speed or tone, which no caption tells of: left as encoded
+
+
+Given: TypeAlias = dict[str, list[tuple[Conditions, Tensor]]]  # by stage: condition and context
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,7 @@ class Passage:
 
         return follow(x, way, slope, lambda: torch.zeros_like(x))[0]
 
-    def _given(self, loop: Loop, roles: tuple[str, ...], frames: int, random: np.random.Generator) -> dict:
+    def _given(self, loop: Loop, roles: tuple[str, ...], frames: int, random: np.random.Generator) -> Given:
         """For each stage (condition, context), as asked and without."""
         pitched = any(role not in ("drums", "percussion") for role in roles)
         rate = self.codec.latent_rate_hz

@@ -14,7 +14,7 @@ import torch
 
 from acestep.model.codec.base import silence_of
 from acestep.model.codec.spectral import SpectralCodec
-from acestep.model.loading import ONLY_DATA
+from acestep.model.loading import load_text_encoder, load_tokenizer
 from acestep.nano import WEIGHTS
 from acestep.nano.carry import START, carry_over
 from acestep.nano.checkpoint import LYRICS, NanoConfig, build_text_encoder, train_tokenizer
@@ -28,7 +28,7 @@ from acestep.nano.train_phase import PhaseRecipe, train_phase, with_phases
 from acestep.nano.train_stages import StageRecipe, StageTraining, caption_texts, log_line
 from acestep.nano.train_text import TextRecipe, train_text
 
-SAVE_EVERY_S = 300
+SAVE_EVERY_S = 300  # what a stop costs at most
 TEXT_STEPS_PER_MINUTE = 20  # of a whole run; a minute of one core makes 200
 WORDS_SEED = 20_000  # of loops whose names alone are read: held-out instruments are words a user may type
 
@@ -73,12 +73,9 @@ def train_stages(work: Path, recipe: StageRecipe, seconds: float, resume: bool =
     """Train the stages `recipe.only` names (all for ""), and keep `work/NAME.pt`; returns the step
     reached.
     """
-    from transformers import AutoTokenizer, Qwen3Model
-
-    tokenizer = AutoTokenizer.from_pretrained(
-        needed(work / "tokenizer", "train WORK --part text"), **ONLY_DATA
-    )
-    encoder = Qwen3Model.from_pretrained(needed(work / "text_encoder", "train WORK --part text"))
+    tokenizer = load_tokenizer(needed(work / "tokenizer", "train WORK --part text"))
+    words = needed(work / "text_encoder", "train WORK --part text")
+    encoder = load_text_encoder(words, torch.float32)
     latents = needed(work / "latents", "train WORK --part latents")
     codec = fitted_codec(work)
     silence = silence_of(codec)[0, 0].clone()

@@ -20,10 +20,11 @@ from acestep.nano.checkpoint import ATTACKS
 from acestep.nano.data.compose import compose
 from acestep.nano.data.render import mix, render
 from acestep.nano.data.sounds import Bank
-from acestep.nano.states import read_state, write_state
+from acestep.nano.states import State, read_state, write_state
+from acestep.training.velocity import half_is_fast
 
 MEL_BANDS = 128  # librosa's default, which the evaluation measures with
-MEL_FLOOR = 1e-5
+MEL_FLOOR = 1e-5  # power added before the logarithm: silence
 CODEC = "codec0"  # of a work folder: the codec that latents are made with
 ATTACKS_SEED = 4_000_000  # of loops that nothing else is made of
 
@@ -43,7 +44,7 @@ class CodecRecipe:
     mel_weight: float = 1.5
     stereo_weight: float = 0.15
     seed: int = 0
-    bfloat16: bool = True
+    bfloat16: bool | None = None  # None: where it is faster
     device: str = "cpu"
 
     def rate_at(self, step: int) -> float:
@@ -63,6 +64,7 @@ class CodecTraining:
         self.features = features
         self.shards = open_features(features)
         self.device = torch.device(recipe.device)
+        self.half = half_is_fast(self.device) if recipe.bfloat16 is None else recipe.bfloat16
         self.codec = codec.to(self.device).train().requires_grad_()
         # `fused` is the same arithmetic in one pass over the weights
         self.optimizer = torch.optim.AdamW(
@@ -92,7 +94,7 @@ class CodecTraining:
             group["lr"] = self.recipe.rate_at(self.step)
         amount = torch.from_numpy(random.random((len(target), 1, 1), dtype=np.float32)) * self.recipe.noise
         latents = self.codec.analyse(target) + (amount * noise).to(self.device)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.bfloat16):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
             correction = self.codec.correction(latents)
         made = self.codec.synthesise(latents)[..., : self.codec.heard] + correction.float()
         loss = self._loss(made, target)
@@ -104,7 +106,7 @@ class CodecTraining:
         self.loss = float(loss.detach()) if self.step < 50 else 0.98 * self.loss + 0.02 * float(loss.detach())
         return self.loss
 
-    def state(self) -> dict:
+    def state(self) -> State:
         """Everything `restore` needs."""
         return {
             "codec": self.codec.state_dict(),
@@ -113,7 +115,7 @@ class CodecTraining:
             "loss": self.loss,
         }
 
-    def restore(self, state: dict) -> None:
+    def restore(self, state: State) -> None:
         """Go on exactly where `state` was taken."""
         self.codec.load_state_dict(state["codec"])
         self.optimizer.load_state_dict(state["optimizer"])

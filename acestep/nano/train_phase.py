@@ -15,9 +15,10 @@ from acestep.model.codec.phase_network import TURN
 from acestep.model.codec.spectral import GROUP, SpectralCodec
 from acestep.nano.pairs import HOP as LATENT_HOP
 from acestep.nano.pairs import open_pairs, pieces_of
-from acestep.nano.states import read_state, write_state
+from acestep.nano.states import State, read_state, write_state
+from acestep.training.velocity import half_is_fast
 
-SAVE_EVERY_S = 120
+SAVE_EVERY_S = 120  # what a stop costs at most
 SAMPLE_ROWS = 4000  # that the network's scaling is taken from
 
 
@@ -35,7 +36,7 @@ class PhaseRecipe:
     passed: float = 0.55  # of the batch: latents that went through the stages
     loudness: float = 0.35  # a difference counts by its two magnitudes to this power
     seed: int = 0
-    bfloat16: bool = True
+    bfloat16: bool | None = None  # None: where it is faster
     device: str = "cpu"
 
     def rate_at(self, step: int) -> float:
@@ -53,6 +54,7 @@ class PhaseTraining:
         torch.manual_seed(recipe.seed)
         self.recipe, self.pairs = recipe, pairs
         self.device = torch.device(recipe.device)
+        self.half = half_is_fast(self.device) if recipe.bfloat16 is None else recipe.bfloat16
         self.codec = codec.to(self.device)
         self.margin = codec.margin
         self.network = codec.new_phase_network().to(self.device)
@@ -123,7 +125,7 @@ class PhaseTraining:
             levels, long = levels[:, first:last], long[:, first:last]
             near = slice(self.margin * LATENT_HOP - 4 * HOP, -self.margin * LATENT_HOP + 4 * HOP)
             spectrum = spectra(audio[:, near])[:, 4:-4]
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.bfloat16):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
             turn, delay = self.network(levels, long)
         return phase_errors(turn, delay, spectrum, self.recipe.loudness)
 
@@ -137,7 +139,7 @@ class PhaseTraining:
         self.network.load_state_dict(now)
         return [float(torch.stack(part).mean()) for part in zip(*found, strict=True)]
 
-    def state(self) -> dict:
+    def state(self) -> State:
         """Everything `restore` needs."""
         return {
             "network": self.network.state_dict(),
@@ -148,7 +150,7 @@ class PhaseTraining:
             "losses": self.losses,
         }
 
-    def restore(self, state: dict) -> None:
+    def restore(self, state: State) -> None:
         """Go on exactly where `state` was taken."""
         self.network.load_state_dict(state["network"])
         self.mean = {name: value.to(self.device) for name, value in state["mean"].items()}

@@ -10,19 +10,20 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from acestep.model.codec.spectral import CHANNELS, GRADING
+from acestep.model.modules import ConditionEncoder, TextEncoder, Tokenizer, Transformer
 from acestep.nano.batches import Batch, draw_batch
-from acestep.nano.checkpoint import STAGES, NanoConfig, NanoModules, build_transformer
+from acestep.nano.checkpoint import STAGES, Named, NanoConfig, NanoModules, build_transformer
 from acestep.nano.latents import Example
 from acestep.nano.network import conditions
 from acestep.nano.running import Running
-from acestep.training.velocity import Velocity, half_copy
+from acestep.nano.states import State
+from acestep.training.velocity import Velocity, half_copy, half_is_fast
 
 # blocks of the shared transformer that become a stage, and the noise levels it is trained on; the levels
 # reach a little beyond the hand-over so that neither side meets an input it has never seen
@@ -33,8 +34,9 @@ PASS = {
     "m": 0.0,
     "s": -0.9,
 }  # how much of x the velocity is, for white data in the stage's interval
+# Chosen by hand for the embedded model; `acestep nano evaluate` measures what comes of a whole recipe.
 ATTACK_WEIGHT = 2.0  # of a channel for attacks, beside a component's median of 1
-ANCHOR = 24.0
+ANCHOR = 24.0  # what stands in the constant channel of a token
 CHANNEL_POWER = 0.5  # of the components' deviation: what is heard most is learned first
 SHARES: dict[str, float] = {"l": 0.45, "m": 0.32, "s": 0.23}
 
@@ -52,7 +54,8 @@ class StageRecipe:
     ema: float = 0.99
     seed: int = 0
     only: str = ""  # after the split: train these stages only ("l", "ms"), so that each can have its process
-    bfloat16: bool = True  # compute in a half-precision copy; weights and optimizers stay in single precision
+    bfloat16: bool | None = None  # compute in a half-precision copy (None: where that is faster); weights and
+    # optimizers stay in single precision
     device: str = "cpu"  # of what is computed; batches are drawn on the CPU, and a state goes on anywhere
 
     def rate_factor(self, step: int) -> float:
@@ -65,7 +68,7 @@ class StageRecipe:
 
 
 # goes on from finished weights, for as long as there is time
-CARRIED: dict[str, Any] = {"rate": 5e-4, "warmup": 200, "hold": 2000, "ema": 0.998}
+CARRIED = StageRecipe(rate=5e-4, warmup=200, hold=2000, ema=0.998)
 
 
 class StageTraining:
@@ -78,15 +81,16 @@ class StageTraining:
         recipe: StageRecipe,
         config: NanoConfig,
         examples: list[Example],
-        tokenizer: Any,
+        tokenizer: Tokenizer,
         silence: Tensor,
-        text_encoder: Any = None,
+        text_encoder: TextEncoder | None = None,
         start: dict[str, Tensor] | None = None,
     ) -> None:
         """`start` are the stages' first weights; they are drawn by lot where there are none."""
         torch.manual_seed(recipe.seed)
         self.recipe, self.config, self.tokenizer = recipe, config, tokenizer
         self.device = torch.device(recipe.device)
+        self.half = half_is_fast(self.device) if recipe.bfloat16 is None else recipe.bfloat16
         self.examples, self.silence = examples, silence
         self.modules = NanoModules(config, len(tokenizer), names=("l",))
         if text_encoder is not None:
@@ -151,7 +155,7 @@ class StageTraining:
         self._begin()
         self.averaged = averaged
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         """Everything `restore` needs."""
         return {
             "modules": self.modules.state_dict(),
@@ -163,7 +167,7 @@ class StageTraining:
             "split": self.split,
         }
 
-    def restore(self, state: dict[str, Any]) -> None:
+    def restore(self, state: State) -> None:
         """Go on exactly where `state` was taken."""
         if state["split"] and not self.split:
             self.part()
@@ -227,15 +231,17 @@ class StageTraining:
         self.running.add(stage, t.cpu().numpy(), seen, batch.parts, batch.tasks)
         if wrong.shape[-1] > CHANNELS:
             self.running.note(f"attacks {stage}", float(wrong[..., CHANNELS:].detach().mean()))
-        return errors.mean()
+        loss: Tensor = errors.mean()
+        return loss
 
     def _worker(self) -> NanoModules:
         """The modules that compute: themselves, or their half-precision copy with today's weights."""
-        if not self.recipe.bfloat16:
+        if not self.half:
             return self.modules
         if self.copy is None:
             self.copy = half_copy(self.modules)
         with torch.no_grad():
+            # one call for all parameters, as torch's optimizers make it; it has no public name
             torch._foreach_copy_(list(self.copy.parameters()), list(self.modules.parameters()))
         self.copy.zero_grad(set_to_none=True)
         return self.copy
@@ -250,6 +256,7 @@ class StageTraining:
         with torch.no_grad():
             mean: list[Tensor] = list(self.averaged.parameters())
             now: list[Tensor] = list(self.modules.parameters())
+            # as torch.optim.swa_utils averages; it has no public name
             torch._foreach_lerp_(mean, now, 1 - decay)
 
 
@@ -258,7 +265,8 @@ def split_stages(shared: NanoModules, config: NanoConfig) -> NanoModules:
     modules = NanoModules.__new__(NanoModules)
     nn.Module.__init__(modules)
     modules.text_encoder = copy.deepcopy(shared.text_encoder)
-    modules.transformers, modules.condition_encoders = nn.ModuleDict(), nn.ModuleDict()
+    modules.transformers = Named[Transformer]()
+    modules.condition_encoders = Named[ConditionEncoder]()
     source = shared.transformers["l"]
     for name in STAGES:
         depth = blocks_of(name, source)
@@ -274,7 +282,7 @@ def split_stages(shared: NanoModules, config: NanoConfig) -> NanoModules:
     return modules
 
 
-def blocks_of(stage: str, shared: Any) -> tuple[int, ...]:
+def blocks_of(stage: str, shared: Transformer) -> tuple[int, ...]:
     """The blocks of the shared transformer that are the stage's."""
     return tuple(index for index in DEPTH[stage] if index < len(shared.layers))
 
@@ -295,7 +303,7 @@ def _calm(modules: NanoModules) -> None:
         nn.init.normal_(encoder.timbre_encoder.special_token, std=0.02)
 
 
-def _pass_through(transformer: Any, gain: float) -> None:
+def _pass_through(transformer: Transformer, gain: float) -> None:
     """The first 192 channels of a token are its noisy values, and the output reads them back times
     `gain`.
 
@@ -313,9 +321,12 @@ def _pass_through(transformer: Any, gain: float) -> None:
             frame, channel = divmod(index, channels)
             into[index, into.shape[1] - channels + channel, frame] = 1.0
             out[index, channel, frame] = gain * root
-        transformer.proj_in_conv.bias.zero_()
-        transformer.proj_in_conv.bias[-1] = ANCHOR
-        transformer.proj_out_conv.bias.zero_()
+        into_bias, out_bias = transformer.proj_in_conv.bias, transformer.proj_out_conv.bias
+        assert into_bias is not None  # diffusers builds both layers with one
+        assert out_bias is not None
+        into_bias.zero_()
+        into_bias[-1] = ANCHOR
+        out_bias.zero_()
         transformer.scale_shift_table.zero_()
 
 

@@ -5,13 +5,13 @@ Some thousand steps on text alone cost little, and the stages then meet words th
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from acestep.model.modules import TextEncoder, Tokenizer
 from acestep.nano.data import captions
 from acestep.nano.data.compose import ROLES, Loop
 from acestep.nano.data.sounds import INSTRUMENTS
@@ -39,7 +39,7 @@ class Reader(nn.Module):
     to.
     """
 
-    def __init__(self, text_encoder: Any) -> None:
+    def __init__(self, text_encoder: TextEncoder) -> None:
         super().__init__()
         self.encoder = text_encoder
         width = 2 * text_encoder.config.hidden_size
@@ -61,7 +61,9 @@ class Reader(nn.Module):
         return {name: head(torch.cat([mean, last], -1)) for name, head in self.heads.items()}
 
 
-def train_text(text_encoder: Any, tokenizer: Any, loops: list[Loop], recipe: TextRecipe) -> dict[str, float]:
+def train_text(
+    text_encoder: TextEncoder, tokenizer: Tokenizer, loops: list[Loop], recipe: TextRecipe
+) -> dict[str, float]:
     """Train in place; returns the accuracy of the last batches by label. The encoder ends on the CPU."""
     torch.manual_seed(recipe.seed)
     reader = Reader(text_encoder).to(recipe.device).train()

@@ -25,6 +25,7 @@ from acestep.sound.surround import fold_note, fold_weights, speakers
 MAX_READ_S = 900.0  # longest stretch held in memory: 15 min of stereo float32 are 345 MB
 MAX_RATE_HZ = 768_000
 BLOCK_FRAMES = 65_536
+LOOP_S = 0.005  # how far a loop's length may be off where several sound together
 SILENT_PEAK = 10 ** (-70 / 20)  # of full scale: the noise of 16 bits reaches no further
 LOUDEST = 1_000.0  # full scale is 1; what is above 60 dB more is no sound but other numbers
 
@@ -85,7 +86,8 @@ def source_notes(*sources: AudioRange | None) -> tuple[str, ...]:
     A file that was deleted since it was read has no notes: a finished clip does not fail for a note.
     """
     notes = []
-    for file in dict.fromkeys(Path(source.path).expanduser() for source in sources if source is not None):
+    named = (one for source in sources if source is not None for one in source.sources)
+    for file in dict.fromkeys(Path(one.path).expanduser() for one in named):
         try:
             notes += [f"{file.name}: {note}" for note in probe(file).notes]
         except UnreadableAudio:
@@ -100,6 +102,18 @@ def require_sound(source: AudioRange | None, what: str) -> None:
     """
     if source is None:
         return
+    first_silent: UnreadableAudio | None = None
+    for one in source.sources:  # of several that sound together, one is enough
+        try:
+            _require_sound(one, what)
+            return
+        except UnreadableAudio as error:
+            first_silent = first_silent or error
+    assert first_silent is not None
+    raise first_silent
+
+
+def _require_sound(source: AudioRange, what: str) -> None:
     info = probe(expanded(source.path))
     first, last = _frames(info, source.start_s, source.end_s)
     if any(np.abs(block).max(initial=0.0) > SILENT_PEAK for block in _blocks(info, first, last, [])):
@@ -132,11 +146,47 @@ def read_audio(
     sample_rate_hz: int = SAMPLE_RATE_HZ,
     max_s: float = MAX_READ_S,
 ) -> np.ndarray:
-    """`[2, N]` float32: the file, or the part of it from `start_s` to `end_s` (or the range's own)."""
+    """`[2, N]` float32: the file, or the part of it from `start_s` to `end_s` (or the range's own).
+
+    Files that sound together are summed, each from its own start; one that is a whole number of times
+    shorter than the longest is a loop and goes on to its end.
+    """
     if isinstance(source, AudioRange):
+        if source.plus:
+            return summed(
+                [read_audio(one, sample_rate_hz=sample_rate_hz, max_s=max_s) for one in source.sources],
+                round(LOOP_S * sample_rate_hz),
+            )
         start_s, end_s = source.start_s, source.end_s
         source = expanded(source.path)
     return load_audio(source, start_s, end_s, sample_rate_hz=sample_rate_hz, max_s=max_s).samples
+
+
+def summed(sounds: list[np.ndarray], near: int) -> np.ndarray:
+    """The sum of sounds [2, N] that begin together, as long as the longest. A shorter one goes round where it
+    fits into that a whole number of times, but for `near` samples a round."""
+    length = max(sound.shape[1] for sound in sounds)
+    total = np.zeros((2, length), np.float32)
+    for sound in sounds:
+        rounds = round(length / sound.shape[1])
+        if rounds > 1 and abs(length / rounds - sound.shape[1]) <= near:
+            sound = np.tile(sound, (1, rounds + 1))
+        sound = sound[:, :length]
+        total[:, : sound.shape[1]] += sound
+    return total
+
+
+def duration_s(source: AudioRange) -> float:
+    """How long a range sounds, as far as its file reaches; of files that sound together, the longest.
+
+    0 or less where nothing is there. Raises UnreadableAudio.
+    """
+    longest = -np.inf
+    for one in source.sources:
+        there_s = probe(expanded(one.path)).duration_s
+        end_s = there_s if one.end_s is None else min(one.end_s, there_s)
+        longest = max(longest, end_s - one.start_s)
+    return float(longest)
 
 
 def load_audio(

@@ -10,7 +10,7 @@ import numpy as np
 
 from acestep.errors import InvalidRequest
 from acestep.sound.loudness import true_peak_db
-from acestep.sound.riff import MIDDLE_C, MusicalData, pcm24, wav_bytes
+from acestep.sound.riff import MusicalData, pcm24, wav_bytes
 from acestep.sound.tags import flac_tagged, id3_tag
 
 BASC_VERSION = 1
@@ -93,8 +93,15 @@ def _basc(data: MusicalData) -> bytes:
     if data.root is not None:
         scale = SCALE_MINOR if data.key.endswith("minor") else SCALE_MAJOR
     beats = max(1, round(data.quarters * data.denominator / 4))
-    root = MIDDLE_C + (data.root or 0)
-    values = (BASC_VERSION, beats, root, scale, data.numerator, data.denominator, 1 if data.loop else 0)
+    values = (
+        BASC_VERSION,
+        beats,
+        data.root_note,
+        scale,
+        data.numerator,
+        data.denominator,
+        1 if data.loop else 0,
+    )
     return struct.pack(">IIHHHHH", *values) + bytes(66)
 
 
@@ -111,9 +118,7 @@ def _markers(data: MusicalData, samples: int) -> bytes:
 
 def _instrument(data: MusicalData) -> bytes:
     play = LOOP_FORWARD if data.loop else 0
-    return struct.pack(
-        ">bbbbbbhhhhhhh", MIDDLE_C + (data.root or 0), 0, 0, 127, 1, 127, 0, play, 1, 2, 0, 0, 0
-    )
+    return struct.pack(">bbbbbbhhhhhhh", data.root_note, 0, 0, 127, 1, 127, 0, play, 1, 2, 0, 0, 0)
 
 
 def _by_libsndfile(audio: np.ndarray, sample_rate_hz: int, container: str, subtype: str) -> bytes:

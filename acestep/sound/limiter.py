@@ -9,17 +9,18 @@ import numpy as np
 
 from acestep.sound.loudness import integrated_lufs, true_peaks
 
+# Chosen by hand where no standard is named; the tests hold ceiling and loudness.
 CEILING_DB = -1.0  # true peak, as streaming services and EBU R 128 want it
 MARGIN_DB = 0.3  # under the ceiling: a gain that moves makes peaks between samples of its own
 AHEAD_S = 0.0015  # the gain is down this long before the peak
-RELEASE_S = 0.060
+RELEASE_S = 0.060  # time constant of letting go
 BLOCK_S = 0.0005  # of the gain
 MOST_BETWEEN = 2.0  # a peak between samples is higher than them by less than this
 MOST_LIMITED_DB = 15.0  # a clip that would need more is left quieter
-MOST_GAIN_DB = 40.0
-NEAR_LU = 0.2
-AUDIBLE_DB = 6.0
-ROUNDS = 5
+MOST_GAIN_DB = 40.0  # of a quiet clip: beyond, it is noise that is turned up
+NEAR_LU = 0.2  # a loudness this near is reached
+AUDIBLE_DB = 6.0  # from here on a note tells of peaks held back
+ROUNDS = 5  # limiting changes the loudness, which is then set again
 SPLICE_S = 0.02  # at the edges of a new region, which are mostly what is around it
 
 

@@ -10,8 +10,9 @@ import numpy as np
 from acestep.music.grid import SAMPLE_RATE_HZ
 
 MIN_LOUDNESS_S = 0.4  # one gating block of ITU-R BS.1770
+# Of a seam, chosen by hand; `python -m tests.benchmarks.fit` prints the clicks of fitted loops.
 SEAM_WINDOW = 64  # samples: 1.3 ms at 48 kHz
-SEAM_REACH_S = 0.05
+SEAM_REACH_S = 0.05  # heard to either side of the joint
 # A click is as short as its band allows; what is as loud just beside it is an attack.
 SEAM_BANDS = (
     ((0.0, 400.0), 0.003),
@@ -22,7 +23,7 @@ SEAM_BANDS = (
 FAINT = 10 ** (-66 / 20)  # of the loudest sample: a burst below is drowned
 QUIET = 1e-4  # −80 dB: below, there is nothing to hear a click in
 OVERSAMPLING = 4  # ITU-R BS.1770-4, annex 2
-PEAK_CHUNK = 2400
+PEAK_CHUNK = 2400  # samples that are oversampled together
 CHUNKS_AT_ONCE = 64  # 10 MB when oversampled
 PEAK_EDGE = 64  # samples the resampler's filter is given on either side
 
@@ -76,7 +77,8 @@ def true_peaks(audio: np.ndarray, block: int, above: float) -> np.ndarray:
             alone[..., PEAK_EDGE + total - at * chunk :] = 0
         place = slice(at * per_chunk, (at + 1) * per_chunk)
         peaks[place] = np.maximum(peaks[place], _between(alone, per_chunk)[0])
-    return peaks[: -(-total // block)]
+    found: np.ndarray = peaks[: -(-total // block)]
+    return found
 
 
 def _between(pieces: np.ndarray, blocks: int) -> np.ndarray:
@@ -127,12 +129,14 @@ def _in_band(audio: np.ndarray, band_hz: tuple[float, float], sample_rate_hz: in
     low, high = band_hz[0], min(band_hz[1], 0.49 * sample_rate_hz)
     kind, edges = ("lowpass", high) if low == 0 else ("bandpass", (low, high))
     sections = scipy.signal.butter(2, edges, kind, fs=sample_rate_hz, output="sos")
-    return np.abs(scipy.signal.sosfilt(sections, audio, axis=1)).max(axis=0)
+    louder: np.ndarray = np.abs(scipy.signal.sosfilt(sections, audio, axis=1)).max(axis=0)
+    return louder
 
 
 def _bursts(band: np.ndarray, window: int) -> np.ndarray:
     count = len(band) // window
-    return band[: count * window].reshape(count, window).max(axis=1)
+    bursts: np.ndarray = band[: count * window].reshape(count, window).max(axis=1)
+    return bursts
 
 
 def _bend(audio: np.ndarray) -> float:

@@ -25,7 +25,8 @@ MAX_CHUNK_BYTES = 1 << 24  # of metadata; anything larger is not ours to read
 
 @dataclass(frozen=True)
 class MusicalData:
-    """What a DAW can know about a clip. `bpm` in quarter notes; positions in samples."""
+    """What a DAW can know about a clip. `bpm` in quarter notes, 0 for a sound without a tempo; positions in
+    samples. A sound that is one note has that `note`, other music a `root`."""
 
     bpm: float
     numerator: int
@@ -33,6 +34,7 @@ class MusicalData:
     quarters: int
     loop: bool = True
     root: int | None = None  # pitch class, 0 = C; None: unpitched
+    note: int | None = None  # MIDI, 60 is middle C
     key: str = ""
     downbeats: tuple[int, ...] = ()
     title: str = ""
@@ -42,6 +44,15 @@ class MusicalData:
     time_reference: int = 0  # samples from the timeline's start
     lufs: float | None = None
     extra: dict[str, str] = field(default_factory=dict)  # more names and values, for iXML
+
+    @property
+    def root_note(self) -> int:
+        """The MIDI note at which a sampler plays the sound as it is."""
+        return MIDDLE_C + (self.root or 0) if self.note is None else self.note
+
+    @property
+    def pitched(self) -> bool:
+        return self.root is not None or self.note is not None
 
 
 def wav_bytes(audio: np.ndarray, sample_rate_hz: int, sample_format: str, data: MusicalData) -> bytes:
@@ -96,16 +107,16 @@ def _text(value: str, size: int) -> bytes:
 
 
 def _acid(data: MusicalData) -> bytes:
-    flags = (ACID_STRETCH if data.loop else ACID_ONE_SHOT) | (ACID_ROOT_SET if data.root is not None else 0)
-    root = MIDDLE_C + (data.root or 0)
+    flags = (ACID_STRETCH if data.loop else ACID_ONE_SHOT) | (ACID_ROOT_SET if data.pitched else 0)
     meter = (data.denominator, data.numerator)  # in this order
-    return struct.pack("<IHHfIHHf", flags, root, 0x8000, 0.0, data.quarters, *meter, data.bpm)
+    return struct.pack("<IHHfIHHf", flags, data.root_note, 0x8000, 0.0, data.quarters, *meter, data.bpm)
 
 
 def _smpl(data: MusicalData, rate_hz: int, samples: int) -> bytes:
-    root = MIDDLE_C + (data.root or 0)
     loops = struct.pack("<6I", 0, 0, 0, samples - 1, 0, 0) if data.loop else b""
-    return struct.pack("<9I", 0, 0, round(1e9 / rate_hz), root, 0, 0, 0, 1 if loops else 0, 0) + loops
+    return (
+        struct.pack("<9I", 0, 0, round(1e9 / rate_hz), data.root_note, 0, 0, 0, 1 if loops else 0, 0) + loops
+    )
 
 
 def _cue(positions: Sequence[int]) -> bytes:
@@ -132,7 +143,7 @@ def _info(data: MusicalData) -> bytes:
         (b"ICRD", data.created[:10]),
         (b"ISFT", data.software),
         (b"IKEY", data.key),
-        (b"IBPM", f"{data.bpm:.10g}"),
+        (b"IBPM", f"{data.bpm:.10g}" if data.bpm else ""),
     )
     return b"INFO" + b"".join(_chunk(name, text.encode("utf-8") + b"\0") for name, text in entries if text)
 
@@ -154,11 +165,10 @@ def _bext(data: MusicalData) -> bytes:
 
 def _ixml(data: MusicalData, rate_hz: int) -> bytes:
     low, high = data.time_reference & 0xFFFFFFFF, data.time_reference >> 32
-    user = {
-        "BPM": f"{data.bpm:.10g}",
-        "TIME_SIGNATURE": f"{data.numerator}/{data.denominator}",
-        "KEY": data.key,
-    }
+    user = {"KEY": data.key}
+    if data.bpm:
+        signature = f"{data.numerator}/{data.denominator}"
+        user = {"BPM": f"{data.bpm:.10g}", "TIME_SIGNATURE": signature, **user}
     values = "".join(f"<{name}>{escape(str(value))}</{name}>" for name, value in (user | data.extra).items())
     return (
         '<?xml version="1.0" encoding="UTF-8"?>\n<BWFXML><IXML_VERSION>1.61</IXML_VERSION>'

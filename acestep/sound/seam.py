@@ -5,15 +5,16 @@ Audio is [C, N] float32.
 
 import numpy as np
 
-FADE_S = 0.012
-SEARCH_S = 0.060
-SMOOTH_S = 0.006
-TAIL_S = 1.5
-SPLICE_FADE_S = 0.008
+# Chosen by hand; `python -m tests.benchmarks.fit` prints the clicks of loops that are cut by them.
+FADE_S = 0.012  # of the joint
+SEARCH_S = 0.060  # where the best joint is looked for
+SMOOTH_S = 0.006  # what is bent to meet the other side
+TAIL_S = 1.5  # of what rings on behind the end, at most
+SPLICE_FADE_S = 0.008  # at the ends of a first sound that is moved
 SPLICE_BEFORE_S = (-0.060, -0.005)  # around a first sound that is moved by itself: where it is entered …
 SPLICE_BEHIND_S = (0.015, 0.080)  # … and left; the fastest sixteenth comes after that
 BULGE = 1.0  # of the peak: what meeting a slope may add on the way, at most
-TILT_PEAK = 4 / 27
+TILT_PEAK = 4 / 27  # the most that x² (1 − x) reaches
 NEW_ONSET = 1.6  # of the energy: what grows by more is a new attack, not a tail
 
 

@@ -5,13 +5,14 @@ Audio is [C, N] float32; `factor` is new length over old.
 
 import numpy as np
 
+# Chosen by hand; `python -m tests.benchmarks.fit` prints how sharp hits stay.
 PAD_S = 0.25  # context on both sides, so that edges are as good as the middle
 ATTACK_S = 0.045  # kept from the original behind every onset …
 TRANSPOSED_ATTACK_S = 0.012  # … when its pitch changes: too short to hear another pitch in
 ATTACK_LEAD_S = 0.004  # … and before it
-FADE_S = 0.006
+FADE_S = 0.006  # into and out of a kept attack
 SEED = 0  # the stretcher's own noise must be the same every time
-JOINT_S = 0.010
+JOINT_S = 0.010  # where two pieces of different stretch meet
 
 
 def stretch(

@@ -25,9 +25,9 @@ def tag_values(data: MusicalData) -> dict[str, str]:
     """Names and values as Vorbis comments spell them."""
     values = {
         "TITLE": data.title,
-        "BPM": f"{data.bpm:.10g}",
+        "BPM": f"{data.bpm:.10g}" if data.bpm else "",
         "INITIALKEY": short_key(data.key),
-        "TIME_SIGNATURE": f"{data.numerator}/{data.denominator}",
+        "TIME_SIGNATURE": f"{data.numerator}/{data.denominator}" if data.bpm else "",
         "COMMENT": data.comment,
         "DATE": data.created[:10],
         "ENCODER": data.software,
@@ -73,7 +73,9 @@ def id3_tag(data: MusicalData) -> bytes:
     """An ID3v2.4 tag: title, tempo (whole, as TBPM must be, and exact), key, comment, the rest as TXXX."""
     values = tag_values(data)
     frames = _frame(b"TIT2", values.pop("TITLE", ""))
-    frames += _frame(b"TBPM", str(round(data.bpm))) + _frame(b"TKEY", values.get("INITIALKEY", ""))
+    frames += _frame(b"TBPM", str(round(data.bpm)) if data.bpm else "") + _frame(
+        b"TKEY", values.get("INITIALKEY", "")
+    )
     frames += _frame(b"TDRC", values.pop("DATE", "")) + _frame(b"TSSE", values.pop("ENCODER", ""))
     if comment := values.pop("COMMENT", ""):
         body = bytes([UTF_8]) + b"eng\0" + comment.encode("utf-8")

@@ -16,16 +16,17 @@ from acestep.hearing.measure import Measurement
 from acestep.music.grid import BARS_RANGE, BPM_RANGE, DURATION_RANGE_S, Grid, Signature
 from acestep.music.tempo_map import TempoMap
 from acestep.request import AudioRange, GenerateRequest
-from acestep.sound.audio import probe
+from acestep.sound.audio import duration_s, probe
 from acestep.sound.labels import read_labels
 from acestep.sound.riff import read_chunks
 from acestep.sources.claim import by_sidecar, sidecar_of
 from acestep.sources.context import LAYERS, heard
 
+# Chosen by hand; nothing measures the choice.
 SURE_TEMPO = 0.5  # confidence from which a tempo that was heard is believed
 OVERRULES = 0.8  # confidence from which the ear is believed against request and file together
 CLEARER = 0.1  # in confidence
-SURE_METER = 0.6
+SURE_METER = 0.6  # confidence from which a meter that was heard is believed
 HEARD_AS = {3: Signature(3, 4), 4: Signature(), 6: Signature(6, 8)}
 SAME_TEMPO = 0.005  # relative; two tempi closer than this are one, told with different precision
 WORTH_SAYING = 0.0005  # relative; from here on a deviation from the context is a note
@@ -63,12 +64,11 @@ class _Meeting:
     def __init__(self, request: GenerateRequest, context: AudioRange) -> None:
         self.request, self.context = request, context
         self.name = Path(context.path).name
-        info = probe(context.path)
-        end_s = info.duration_s if context.end_s is None else min(context.end_s, info.duration_s)
-        self.duration_s = end_s - context.start_s
+        self.duration_s = duration_s(context)
         if self.duration_s <= 0:
             raise UnreadableAudio(
-                f"{self.name} lasts {info.duration_s:.2f} s: nothing starts at {context.start_s:g} s"
+                f"{self.name} lasts {probe(context.path).duration_s:.2f} s: nothing starts at "
+                f"{context.start_s:g} s"
             )
         self.claims = list(_claims(Path(context.path).expanduser()))
         self.notes: list[str] = []
@@ -81,6 +81,7 @@ class _Meeting:
             request = self._on_the_contexts_map(request)
         if request.tempo_map is None:
             request = replace(request, bpm=self._tempo())
+            self._refuse_other_tempi(request.bpm)
         request = replace(request, bars=self._bars(request))
         if request.tempo_map is not None:
             self._follows(request)
@@ -150,6 +151,16 @@ class _Meeting:
             return self._tempo_left_open(claim, found, measured)
         self._compare(asked, claim, found, measured.tempo_confidence)
         return asked
+
+    def _refuse_other_tempi(self, bpm: float | None) -> None:
+        """Raise InvalidRequest if a file that is to sound together with the context says another tempo."""
+        for one in self.context.plus:
+            claim = next((claim for claim in _claims(Path(one.path).expanduser()) if claim.bpm), None)
+            if bpm and claim and claim.firm and claim.bpm and not self._same(bpm, claim.bpm):
+                raise InvalidRequest(
+                    f"{Path(one.path).name} is at {claim.bpm:g} bpm by its {claim.source}, {self.name} at "
+                    f"{_neat(bpm):g} bpm: files that sound together as a context need one tempo"
+                )
 
     def _pulse(self, expected: float | None) -> tuple[float | None, Measurement]:
         """The tempo that is clearly heard, or None; and the measurement.

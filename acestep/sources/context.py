@@ -4,7 +4,7 @@ A file that says where its bars begin and which key it has is believed, because 
 context is measured once and known by its content.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -25,12 +25,13 @@ from acestep.sound.loudness import integrated_lufs
 from acestep.sources.claim import Claim, claim_of
 
 LAYERS = ("lego", "complete")  # tasks whose result is played together with the context
-SURE_KEY = 0.6
-SURE_BEAT = 0.3
+# Chosen by hand; nothing measures the choice.
+SURE_KEY = 0.6  # confidence from which a key that was heard is believed
+SURE_BEAT = 0.3  # confidence of the tempo from which a downbeat that was heard is believed
 NEAR_TEMPO = 0.02  # relative
 SAME_TEMPO = 0.0005  # relative: a file that says its grid is believed where it is the one asked for
-ANALYSED_S = 60.0
-MAX_GAIN_DB = 12.0
+ANALYSED_S = 60.0  # of a context that is listened to
+MAX_GAIN_DB = 12.0  # a part is turned up or down by no more
 QUIETEST_LUFS = -45.0  # a context below this is no level to match
 
 
@@ -118,8 +119,8 @@ def heard(
 
 def content_of(source: AudioRange) -> str:
     """The hash of the file that a range is of; "" if there is none (reading it then says so)."""
-    file = Path(source.path).expanduser()
-    return file_hash(file) if file.is_file() else ""
+    files = [Path(one.path).expanduser() for one in source.sources]
+    return " ".join(file_hash(file) if file.is_file() else "" for file in files)
 
 
 def read_as_known(
@@ -142,7 +143,7 @@ def _heard(
     end_s = source.start_s + ANALYSED_S
     if source.end_s is not None:
         end_s = min(end_s, source.end_s)
-    audio = read_as_known(AudioRange(source.path, source.start_s, end_s), content)
+    audio = read_as_known(replace(source, end_s=end_s), content)[:, : round(ANALYSED_S * SAMPLE_RATE_HZ)]
     if tempo_map is not None:
         assert grid is not None
         audio = straighten(audio, grid, tempo_map)

@@ -11,8 +11,10 @@ Shapes: B examples, T latent frames, C latent channels, L condition tokens, D a 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import json
+import math
 import shutil
 import sys
 from collections.abc import Callable
@@ -30,7 +32,7 @@ from acestep.console import command
 from acestep.console.terminal import Bar
 from acestep.console.usage import Parser
 from acestep.errors import AlreadyExists, CheckpointError, InvalidRequest
-from acestep.files import appearing_folder
+from acestep.files import appearing_folder, write_whole
 from acestep.home import home, make_private
 from acestep.model import conditions
 from acestep.model.loading import choose_device
@@ -38,14 +40,15 @@ from acestep.model.modules import ConditionEncoder, Transformer
 from acestep.model.sampling import Momentum, guided
 from acestep.training.distill_material import Batch, Material
 from acestep.training.distill_recipe import Recipe
+from acestep.training.memory import Memory, activation_bytes, available_bytes, sharing, trained_bytes
 from acestep.training.pruning import begin_from, smaller_config
 from acestep.training.velocity import Conditions, Velocity
+from acestep.typed_json import fault_of
 
 if TYPE_CHECKING:
     from acestep.model.cascade import Cascade
     from acestep.model.stage import Stage
 
-PARTS = ("transformer", "condition_encoder")
 HELD_OUT = 4  # batches that are never trained on, for the error that is printed
 
 
@@ -58,18 +61,23 @@ class Student(nn.Module):
     def __init__(self, teacher: Stage, width: float, depth: float) -> None:
         super().__init__()
         self.timbre_token = teacher.timbre_token
-        for name in PARTS:
-            part = getattr(teacher, name)
-            kinds = {"layer_types": part.layer_types} if hasattr(part, "layer_types") else {}
-            config = smaller_config({**part.config, **kinds}, width, depth)
-            if name == "transformer":  # it learns the guided velocity: nobody needs to guide it again
-                config |= {"is_turbo": True, "model_version": "turbo"}
-            module = type(part)(**config).float()
-            begin_from(module, part)
-            setattr(self, name, module)
-        encoder = self.condition_encoder
+        large = teacher.transformer
+        config = smaller_config({**large.config, "layer_types": large.layer_types}, width, depth)
+        # it learns the guided velocity: nobody needs to guide it again
+        config |= {"is_turbo": True, "model_version": "turbo"}
+        self.transformer = type(large)(**config).float()
+        begin_from(self.transformer, large)
+        listener = teacher.condition_encoder
+        encoder = type(listener)(**smaller_config(listener.config, width, depth)).float()
+        begin_from(encoder, listener)
+        self.condition_encoder = encoder
         encoder.null_condition_emb.requires_grad_(False)
         encoder.timbre_encoder.special_token.requires_grad_(self.timbre_token)
+
+    @property
+    def parts(self) -> dict[str, Transformer | ConditionEncoder]:
+        """What is saved, by the names of the folders."""
+        return {"transformer": self.transformer, "condition_encoder": self.condition_encoder}
 
     def forward(self, x: Tensor, t: Tensor, context: Tensor, batch: Batch) -> Tensor:
         """Velocity at x [B, T, C], t [B], for the batch's words and references."""
@@ -95,17 +103,21 @@ class Teacher:
         velocity = Velocity(stage.transformer)
         given = condition_states(stage.condition_encoder, batch, stage.timbre_token, like.dtype)
         known = x.to(like), t.to(like), context.to(like)
-        asked = velocity(known[0], known[1], given.states, known[2], condition_mask=given.mask).float()
+        asked: Tensor = velocity(
+            known[0], known[1], given.states, known[2], condition_mask=given.mask
+        ).float()
         pushed = torch.tensor([self.guidance.applies(float(level)) for level in t], device=asked.device)
         if not pushed.any():
             return asked.to(x)
-        null = conditions.null_states(stage.condition_encoder).to(like)
+        null = stage.condition_encoder.null_condition_emb.to(like)
         free = velocity(known[0], known[1], null.expand(len(x), -1, -1), known[2]).float()
         result = guided(asked, free, self.guidance, Momentum())
         return torch.where(pushed[:, None, None], result, asked).to(x)
 
 
-def condition_states(encoder: Any, batch: Batch, timbre_token: bool, dtype: torch.dtype) -> Conditions:
+def condition_states(
+    encoder: ConditionEncoder, batch: Batch, timbre_token: bool, dtype: torch.dtype
+) -> Conditions:
     """Every example's condition [B, L, D], filled up to the longest, and which tokens are there [B, L]."""
     device = encoder.silence_latent.device
     rows = []
@@ -131,10 +143,12 @@ class Distillation:
         self.recipe, self.folder = recipe, folder
         self.chosen: Chosen = parse_stage(f"teacher={recipe.teacher}")
         kind = choose_device(device).type
-        claim(folder, recipe)
         half = kind == "cuda"
         self.accelerator = Accelerator(cpu=kind == "cpu", mixed_precision="bf16" if half else "no")
-        place = str(self.accelerator.device)
+        with self.accelerator.main_process_first():  # of several, one begins the run …
+            claim(folder, recipe, self.accelerator.num_processes)
+        # several processes call a CPU cpu:0
+        place = "cpu" if self.accelerator.device.type == "cpu" else str(self.accelerator.device)
         source = self.chosen.source
         self.cascade: Cascade = Cascade.load(source.folder, stages=(self.chosen.stage.name,), device=place)
         stage = self.cascade.stages[self.chosen.stage.name]
@@ -148,11 +162,12 @@ class Distillation:
         trained = [weight for weight in student.parameters() if weight.requires_grad]
         optimizer = torch.optim.AdamW(trained, lr=recipe.rate, betas=(0.9, 0.95), weight_decay=0.01)
         self.student, self.optimizer = self.accelerator.prepare(student, optimizer)
-        self.material = Material(recipe, self.chosen, self.cascade, self.teacher, folder)
+        with self.accelerator.main_process_first():  # … and encodes the audio
+            self.material = Material(recipe, self.chosen, self.cascade, self.teacher, folder)
         self.step = 0
         self._held: list[tuple[Tensor, Tensor, Batch, Tensor]] = []
-        if (folder / "state").is_dir():
-            self._resume()
+        if states := self._states():
+            self._resume(states[-1])
 
     def train(
         self, *, save_every: int = 500, on_step: Callable[[int, float], None] | None = None
@@ -171,19 +186,41 @@ class Distillation:
 
     def train_step(self) -> float:
         """One step; gives its loss: the squared error of the velocity."""
+        recipe, accelerator = self.recipe, self.accelerator
         for group in self.optimizer.param_groups:
-            group["lr"] = self.recipe.rate_at(self.step)
-        processes, own = self.accelerator.num_processes, self.accelerator.process_index
-        x, t, batch, wanted = self.material.draw(self.step * processes + own)
-        with self.accelerator.autocast():
-            made = self.student(x, t, self.material.context(x), batch)
-        loss = (made.float() - wanted).square().mean()
+            group["lr"] = recipe.rate_at(self.step)
         self.optimizer.zero_grad()
-        self.accelerator.backward(loss)
-        self.accelerator.clip_grad_norm_(self.student.parameters(), 1.0)
+        total = torch.zeros((), device=accelerator.device)
+        for micro in range(recipe.accumulate):
+            # numbered over all processes: N of them learn what one does that adds N times as many up
+            number = (self.step * recipe.accumulate + micro) * accelerator.num_processes
+            x, t, batch, wanted = self.material.draw(number + accelerator.process_index)
+            more = micro < recipe.accumulate - 1
+            with accelerator.no_sync(self.student) if more else contextlib.nullcontext():
+                with accelerator.autocast():
+                    made = self.student(x, t, self.material.context(x), batch)
+                loss = (made.float() - wanted).square().mean() / recipe.accumulate
+                accelerator.backward(loss)
+            total += loss.detach()
+        accelerator.clip_grad_norm_(self.student.parameters(), 1.0)
         self.optimizer.step()
         self.step += 1
-        return float(loss.detach())
+        return float(accelerator.reduce(total, "mean"))
+
+    @property
+    def memory(self) -> Memory:
+        """What a step takes in each process, estimated."""
+        student = self.accelerator.unwrap_model(self.student)
+        numbers = sum(weight.numel() for weight in student.parameters())
+        teacher = self.teacher.stage
+        at_rest = [*teacher.transformer.parameters(), *teacher.condition_encoder.parameters()]
+        number_bytes = 2 if self.accelerator.mixed_precision == "bf16" else 4
+        config = student.transformer.config
+        return Memory(
+            weights=sum(weight.numel() * weight.element_size() for weight in at_rest),
+            trained=trained_bytes(numbers, self.accelerator.num_processes),
+            activations=activation_bytes(config, self.material.frames, self.recipe.batch, number_bytes),
+        )
 
     @torch.no_grad()
     def error(self) -> float:
@@ -194,16 +231,15 @@ class Distillation:
         for x, t, batch, wanted in self._held:
             made = self.student(x, t, self.material.context(x), batch).float()
             off, size = off + float((made - wanted).square().sum()), size + float(wanted.square().sum())
-        return (off / size) ** 0.5
+        return math.sqrt(off / size)
 
     def export(self, name: str, out: Path, error: float) -> Path:
         """Write the student as a cascade of one stage; codec and text encoder are the teacher's, by path."""
         if out.exists():
             raise AlreadyExists(f"{out} is there already: choose another --name or remove it")
-        student = self.accelerator.unwrap_model(self.student)
+        student: Student = self.accelerator.unwrap_model(self.student)
         with appearing_folder(out) as hidden:
-            for part in PARTS:
-                module = getattr(student, part)
+            for part, module in student.parts.items():
                 module.save_pretrained(hidden / "stages" / "s" / part)
             text = json.dumps(self._description(name, out, error), indent=2, ensure_ascii=False) + "\n"
             (hidden / "cascade.json").write_text(text, encoding="utf-8")
@@ -238,32 +274,44 @@ class Distillation:
         }
 
     def _save(self, record: dict[str, Any]) -> None:
-        """The state of the run, whole or not at all: the last good one stays until the new one is written."""
-        self.accelerator.wait_for_everyone()
-        fresh, state = self.folder / ".state", self.folder / "state"
-        self.accelerator.save_state(str(fresh))
-        if self.accelerator.is_main_process:
-            (fresh / "step.json").write_text(json.dumps({"step": self.step}))
-            (self.folder / "log.json").write_text(json.dumps(record))
-            shutil.rmtree(state, ignore_errors=True)
-            fresh.rename(state)
+        """The state of the run in a folder of its own, which appears whole; then those before it go."""
+        from accelerate.utils import broadcast_object_list
+
+        main = self.accelerator.is_main_process
+        before = self._states()
+        if main:  # first, since a state that has come to the end needs its error
+            write_whole(self.folder / "log.json", json.dumps(record).encode())
+        place = self.folder / f"state-{self.step:09}"
+        with appearing_folder(place) if main else contextlib.nullcontext() as hidden:
+            (shared,) = broadcast_object_list([str(hidden)])
+            self.accelerator.save_state(shared)
+            if hidden is not None:
+                (hidden / "step.json").write_text(json.dumps({"step": self.step}))
+            self.accelerator.wait_for_everyone()
+        if main:
+            for state in before:
+                shutil.rmtree(state)
         self.accelerator.wait_for_everyone()
 
-    def _resume(self) -> None:
+    def _states(self) -> list[Path]:
+        """The folders with a state, the newest last: more than one where a run was stopped while it saved."""
+        return sorted(self.folder.glob("state*"))
+
+    def _resume(self, state: Path) -> None:
         try:
-            self.step = json.loads((self.folder / "state" / "step.json").read_text())["step"]
-            self.accelerator.load_state(str(self.folder / "state"))
+            self.step = json.loads((state / "step.json").read_text(encoding="utf-8"))["step"]
+            self.accelerator.load_state(str(state))
         except (OSError, ValueError, KeyError, RuntimeError) as error:
             raise CheckpointError(
-                f"{self.folder / 'state'} cannot be continued: {error}; remove it to begin anew"
+                f"{state} cannot be continued: {fault_of(error)}; remove it to begin anew"
             ) from error
 
 
-def claim(folder: Path, recipe: Recipe) -> None:
+def claim(folder: Path, recipe: Recipe, processes: int) -> None:
     """The run's folder is this recipe's; InvalidRequest says what differs from the run that is in it."""
-    file, values = folder / "recipe.json", dataclasses.asdict(recipe)
+    file, values = folder / "recipe.json", dataclasses.asdict(recipe) | {"processes": processes}
     if file.is_file():
-        before = json.loads(file.read_text(encoding="utf-8"))
+        before = {"accumulate": 1, "processes": 1} | json.loads(file.read_text(encoding="utf-8"))
         other = [f"{key} {before.get(key)!r}" for key in values if before.get(key) != values[key]]
         if other:
             raise InvalidRequest(
@@ -271,7 +319,7 @@ def claim(folder: Path, recipe: Recipe) -> None:
             )
         return
     folder.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(values, indent=2), encoding="utf-8")
+    write_whole(file, json.dumps(values, indent=2).encode())
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -289,7 +337,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "width": "of the teacher's widths",
         "depth": "of the teacher's layers",
         "steps": "training steps",
-        "batch": "examples a step and process",
+        "batch": "examples at once, in each process",
+        "accumulate": "batches added up for a step",
         "seconds": "length of an example",
         "rate": "learning rate",
         "warmup": "steps to reach it",
@@ -314,8 +363,11 @@ def run(args: argparse.Namespace) -> int:
 
     bar = Bar(quiet=not training.accelerator.is_main_process)
 
-    for sentence in training.material.skipped:
-        print(f"acestep distill: left out: {sentence}", file=sys.stderr)
+    if training.accelerator.is_main_process:
+        device = training.accelerator.device
+        needs = training.memory.told(sharing(device), available_bytes(device), device)
+        for sentence in (*(f"left out: {sentence}" for sentence in training.material.skipped), needs):
+            print(f"acestep distill: {sentence}", file=sys.stderr)
 
     def show(step: int, loss: float) -> None:
         bar.show("training", step / recipe.steps, detail=f"step {step} of {recipe.steps}, loss {loss:.4f}")

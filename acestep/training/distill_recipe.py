@@ -17,6 +17,7 @@ class Recipe:
     depth: float = 0.75
     steps: int = 20_000
     batch: int = 8
+    accumulate: int = 1  # batches added up for a step
     seconds: float = 30.0
     rate: float = 2e-4  # of AdamW
     warmup: int = 500
@@ -32,7 +33,7 @@ class Recipe:
             ("rate", 0, 1),
         ):
             ranges.number(name, getattr(self, name), low, high)
-        for name, most in (("steps", 10**8), ("batch", 4096)):
+        for name, most in (("steps", 10**8), ("batch", 4096), ("accumulate", 4096)):
             ranges.whole(name, getattr(self, name), 1, most)
 
     def rate_at(self, step: int) -> float:

@@ -21,7 +21,7 @@ def norm(
 ) -> Tensor:
     """x / rms(x) · factor + shift over the last dimension, then turned by `rope` (x is [B, S, H, E])."""
     if x.device.type == "cpu":
-        result: Tensor = _Norm.apply(x, eps, factor, shift, rope)
+        result: Tensor = _Norm.apply(x, eps, factor, shift, rope)  # type: ignore[no-untyped-call]  # torch gives it no types
         return result
     normed = functional.rms_norm(x.float(), (x.shape[-1],), None, eps)
     return _placed(normed, factor, shift, rope).to(x.dtype)
@@ -35,7 +35,7 @@ def attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, sc
             query, key, value, attn_mask=mask, scale=scaling, enable_gqa=grouped
         )
     if query.dtype is torch.bfloat16 and max(query.shape[2], key.shape[2]) <= DENSE_UP_TO and not grouped:
-        result: Tensor = _Attention.apply(query, key, value, mask, scaling)
+        result: Tensor = _Attention.apply(query, key, value, mask, scaling)  # type: ignore[no-untyped-call]  # torch gives it no types
         return result
     found = functional.scaled_dot_product_attention(  # the CPU's kernel is faster in single precision
         query.float(), key.float(), value.float(), attn_mask=mask, scale=scaling, enable_gqa=grouped
@@ -45,7 +45,7 @@ def attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, sc
 
 def gated(gate: Tensor, up: Tensor) -> Tensor:
     """silu(gate) · up."""
-    result: Tensor = _Gated.apply(gate, up)
+    result: Tensor = _Gated.apply(gate, up)  # type: ignore[no-untyped-call]  # torch gives it no types
     return result
 
 
@@ -108,6 +108,7 @@ class _Attention(torch.autograd.Function):
         (gradient,) = gradients
         for_value = weights.transpose(-1, -2) @ gradient
         for_weights = gradient @ value.transpose(-1, -2)
+        # what autograd itself calls; it has no public name, and by hand it takes another tensor of this size
         for_scores = torch._softmax_backward_data(for_weights, weights, -1, weights.dtype)
         for_query = (for_scores @ key).mul_(ctx.scaling)
         for_key = (for_scores.transpose(-1, -2) @ query).mul_(ctx.scaling)

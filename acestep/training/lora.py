@@ -68,6 +68,7 @@ class LowRank(nn.Module):
             lengths = nn.Parameter(base.weight.detach().float().norm(dim=1))
             self.lora_magnitude_vector = nn.ParameterDict({"weight": lengths})
         self.dora = shape.dora
+        self.train(base.training)  # one that is put on to be measured drops nothing
 
     @property
     def weight(self) -> Tensor:
@@ -84,7 +85,9 @@ class LowRank(nn.Module):
         down, up = self.lora_A.weight, self.lora_B.weight
         dropping = self.training and self.lora_dropout.p > 0
         if not self.dora and not dropping:
-            result: Tensor = _LowRank.apply(x, self.weight, self.bias, down, up, self.scaling)
+            result: Tensor = _LowRank.apply(  # type: ignore[no-untyped-call]  # torch gives it no types
+                x, self.weight, self.bias, down, up, self.scaling
+            )
             return result
         original: Tensor = self.base_layer(x)
         heard: Tensor = self.lora_dropout(x)
@@ -100,7 +103,8 @@ class LowRank(nn.Module):
             plain = functional.linear(heard, self.weight)
         else:
             plain = original if self.bias is None else original - self.bias
-        return original + ((factor - 1) * plain + factor * added).to(x.dtype)
+        bent: Tensor = original + ((factor - 1) * plain + factor * added).to(x.dtype)
+        return bent
 
 
 class _LowRank(torch.autograd.Function):

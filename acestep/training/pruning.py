@@ -7,17 +7,18 @@ copied (after Samragh et al. 2023, Weight subcloning, without its ordering by im
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 SCALED = ("hidden_size", "intermediate_size", "encoder_hidden_size")
 LAYERS = ("num_hidden_layers",)  # an encoder keeps its few layers
 CHUNKS = 6  # time_proj gives shift, scale and gate, twice, one after the other
 
 
-def smaller_config(config: Any, width: float, depth: float) -> dict[str, Any]:
+def smaller_config(config: Mapping[str, Any], width: float, depth: float) -> dict[str, Any]:
     """A diffusers config with widths and heads times `width`, layers times `depth`; heads keep their size.
 
     S is M with 0.625 and 0.75.
@@ -48,15 +49,15 @@ def kept_layers(have: int, wanted: int) -> list[int]:
     return [round(i * (have - 1) / (wanted - 1)) for i in range(wanted)]
 
 
-def begin_from(student: Any, teacher: Any) -> None:
+def begin_from(student: nn.Module, teacher: nn.Module) -> None:
     """Fill the student's parameters and buffers from the teacher's, as far as its tensors reach."""
-    source = teacher.state_dict()
-    layers = kept_layers(_layers(teacher), _layers(student)) if hasattr(teacher, "layers") else []
+    source, targets = teacher.state_dict(), student.state_dict()
+    layers = kept_layers(_layers(source), _layers(targets))
     with torch.no_grad():
-        for name, target in student.state_dict().items():
+        for name, target in targets.items():
             head, _, rest = name.partition(".")
             number, _, inner = rest.partition(".")
-            if head == "layers" and layers:
+            if head == "layers":
                 name = f"layers.{layers[int(number)]}.{inner}"
             target.copy_(_corner(source[name], target, ".time_proj." in f".{name}"))
 
@@ -71,5 +72,6 @@ def _corner(given: Tensor, target: Tensor, chunked: bool) -> Tensor:
     return part
 
 
-def _layers(model: Any) -> int:
-    return len(model.layers)
+def _layers(state: Mapping[str, Tensor]) -> int:
+    """How many layers a model has itself, not in a part of it."""
+    return len({name.split(".")[1] for name in state if name.startswith("layers.")})

@@ -71,9 +71,10 @@ class Entry:
         return "\n".join([*lines, self.note])
 
 
-def adapters() -> list[Entry]:
-    """Every adapter in home, by name. A broken one is listed with what is wrong."""
-    return [_listed(name, path) for name, path in adapter_files.available().items()]
+def adapters(home: Path | None = None) -> list[Entry]:
+    """Every adapter in a home (the user's), by name. A broken one is listed with what is wrong."""
+    here = adapter_files.available(adapter_files.adapters_folder(home))
+    return [_listed(name, path) for name, path in here.items()]
 
 
 def _listed(name: str, path: Path) -> Entry:
@@ -83,9 +84,9 @@ def _listed(name: str, path: Path) -> Entry:
         return Entry(name, path, [], note=f"broken: {type(error).__name__}: {error}")
 
 
-def find(name: str) -> Entry:
-    """One adapter by name or path. Raises NotFound or AdapterError."""
-    path = adapter_files.find(name)
+def find(name: str, home: Path | None = None) -> Entry:
+    """One adapter by its name in a home (the user's), or by path. Raises NotFound or AdapterError."""
+    path = adapter_files.find(name, adapter_files.adapters_folder(home))
     entry = _entry(path.stem if path.is_file() else path.name, path)
     if not entry.stages:
         raise AdapterError(entry.note)
@@ -152,9 +153,9 @@ def stage_adapter(file: AdapterFile, updates: dict[str, Low], base: str = "") ->
     return StageAdapter(weights, rank, alpha, dora, file.trigger, base)
 
 
-def export(name: str, out: Path, format_: str, stage: str = "") -> Path:
+def export(name: str, out: Path, format_: str, stage: str = "", home: Path | None = None) -> Path:
     """Write an adapter for another program. One file or folder is one stage's, except for zip."""
-    entry = find(name)
+    entry = find(name, home)
     if out.exists():
         raise AlreadyExists(f"{out} exists already: choose another place")
     if format_ == "zip":
@@ -200,10 +201,11 @@ def _chosen(file: AdapterFile, stage: str) -> str | None:
     return next(iter(file.stages))
 
 
-def bring_in(path: Path, name: str = "", base: str = "", stage: str = "") -> Entry:
-    """Copy an adapter from elsewhere into home, in our spelling, checked; its own file stays as it is.
+def bring_in(path: Path, name: str = "", base: str = "", stage: str = "", home: Path | None = None) -> Entry:
+    """Copy an adapter from elsewhere into a home (the user's), in our spelling, checked.
 
-    With `base`, it must fit that cascade. Raises AdapterError, AlreadyExists or NotFound.
+    Its own file stays as it is. With `base`, it must fit that cascade. Raises AdapterError, AlreadyExists or
+    NotFound.
     """
     if not path.exists():
         raise NotFound(f"{path} does not exist: expected an adapter's folder or a safetensors file")
@@ -211,28 +213,29 @@ def bring_in(path: Path, name: str = "", base: str = "", stage: str = "") -> Ent
     name = name or file.name
     if not NAME_PATTERN.fullmatch(name):
         raise InvalidRequest(f"name {name!r} cannot be used: choose one with --name")
-    target = adapter_files.adapters_folder() / name
+    target = adapter_files.adapters_folder(home) / name
     if target.exists() or target.with_suffix(".safetensors").exists():
         raise AlreadyExists(f"adapter {name!r} exists already: choose another with --name")
     if base:
-        _require_fit(path, base)
+        _require_fit(path, base, home)
     stages = dict(file.stages)
     if stage:
         stages = {stage: file.stages[_chosen(file, stage if stage in file.stages else "")]}
-    make_private(users_home(), "adapters")
+    make_private(home or users_home(), "adapters")
     write_folder(target, lambda temporary: write_adapter(file, stages, temporary, name, base))
-    return replace(find(name), left_out=file.left_out)
+    return replace(find(name, home), left_out=file.left_out)
 
 
-def remove(name: str) -> Path:
-    """Delete an adapter in home; gives the path that was deleted. Also a broken one. Raises NotFound.
+def remove(name: str, home: Path | None = None) -> Path:
+    """Delete an adapter, also a broken one, in a home (the user's); gives its path. Raises NotFound.
 
     It goes at once: no file of it is left where a running daemon would find half an adapter.
     """
-    here = adapter_files.available()
+    folder = adapter_files.adapters_folder(home)
+    here = adapter_files.available(folder)
     if name not in here:
         raise NotFound(
-            f"no adapter {name!r} in {adapter_files.adapters_folder()}: "
+            f"no adapter {name!r} in {folder}: "
             + (f"here are {', '.join(here)}" if here else "none is there yet")
         )
     path = here[name]
@@ -278,7 +281,7 @@ def _metadata(file: AdapterFile, base: str) -> dict[str, str]:
     return {"trigger_words": file.trigger, "base_model": base}
 
 
-def _require_fit(path: Path, base: str) -> None:
+def _require_fit(path: Path, base: str, home: Path | None) -> None:
     from acestep.model.cascade import Cascade
 
-    Cascade.load(base, device="cpu").load_adapter(path)
+    Cascade.load(base, device="cpu", home=home).load_adapter(path)

@@ -25,31 +25,36 @@ from lora_studio.adapters.library import Entry, find, write_adapter
 from lora_studio.config import NAME_PATTERN
 from lora_studio.files import write_folder
 
-SMALL_BYTES = 1 << 30
+SMALL_BYTES = 1 << 30  # of weights: up to here float32 costs little
 Scaled = Sequence[tuple[str, float]]
 
 
-def merge_adapters(wanted: Scaled, name: str) -> Entry:
+def merge_adapters(wanted: Scaled, name: str, home: Path | None = None) -> Entry:
     """One adapter that does what several do together at these scales; its rank is the sum of theirs."""
     if not NAME_PATTERN.fullmatch(name):
         raise InvalidRequest(f"name {name!r} cannot be used: choose another with --name")
-    target = adapter_files.adapters_folder() / name
+    target = adapter_files.adapters_folder(home) / name
     if target.exists():
         raise AlreadyExists(f"there is an adapter {name!r} already: choose another with --name")
-    files = [(adapter_files.read_adapter(adapter_files.find(one)), scale) for one, scale in wanted]
-    bases = {base for one, _ in wanted if (base := find(one).base)}
-    stages = {key: _joined(parts, wanted) for key, parts in _by_stage(files, bases).items()}
+    files = _read(wanted, home)
+    bases = {base for one, _ in wanted if (base := find(one, home).base)}
+    stages = {key: _joined(parts, wanted) for key, parts in _by_stage(files, bases, home).items()}
     triggers = ", ".join(dict.fromkeys(file.trigger for file, _ in files if file.trigger))
     merged = AdapterFile(
         name, Path(" + ".join(f"{one}:{scale:g}" for one, scale in wanted)), stages, triggers
     )
     base = bases.pop() if len(bases) == 1 else ""
     write_folder(target, lambda temporary: write_adapter(merged, stages, temporary, name, base))
-    return find(name)
+    return find(name, home)
+
+
+def _read(wanted: Scaled, home: Path | None) -> list[tuple[AdapterFile, float]]:
+    folder = adapter_files.adapters_folder(home)
+    return [(adapter_files.read_adapter(adapter_files.find(one, folder)), scale) for one, scale in wanted]
 
 
 def _by_stage(
-    files: Sequence[tuple[AdapterFile, float]], bases: set[str]
+    files: Sequence[tuple[AdapterFile, float]], bases: set[str], home: Path | None
 ) -> dict[str | None, list[tuple[Updates, float]]]:
     """What acts on each stage. Beside ones for named stages, one for any goes where their base has it."""
     keys = {key for file, _ in files for key in file.stages}
@@ -57,7 +62,7 @@ def _by_stage(
         base = next(iter(bases), "nano")
         if len(bases) > 1:
             raise AdapterError(f"these adapters are for different cascades ({', '.join(sorted(bases))})")
-        shapes = _shapes(checkpoint.read_spec(checkpoint.find(base)))
+        shapes = _shapes(checkpoint.read_spec(checkpoint.find(base, home), home))
         placed: list[tuple[Mapping[Any, Updates], float]] = [
             (fitting(file, shapes)[0], scale) for file, scale in files
         ]
@@ -94,12 +99,12 @@ def _joined(parts: Sequence[tuple[Updates, float]], wanted: Scaled) -> Updates:
     return joined
 
 
-def merge_into_base(wanted: Scaled, base: str, folder: Path) -> Path:
+def merge_into_base(wanted: Scaled, base: str, folder: Path, home: Path | None = None) -> Path:
     """A copy of a cascade whose weights have the adapters built in, at these scales."""
     if folder.exists():
         raise AlreadyExists(f"{folder} exists already: choose another place")
-    files = [(adapter_files.read_adapter(adapter_files.find(one)), scale) for one, scale in wanted]
-    source = checkpoint.find(base or find(wanted[0][0]).base or "nano")
+    files = _read(wanted, home)
+    source = checkpoint.find(base or find(wanted[0][0], home).base or "nano", home)
     write_folder(folder, lambda temporary: _merged_copy(source, files, wanted, temporary))
     return folder
 

@@ -39,7 +39,7 @@ _CODES = re.compile(r"[\s0-9a-f+\-/.:,#|]*", re.IGNORECASE)  # iTunes' numbers, 
 _KEY_AND_ENERGY = re.compile(r"\s*(0?[1-9]|1[0-2])[abdm]\b[\s\-–/|]*(energy)?\s*\d*\s*", re.IGNORECASE)
 # what our own clips say of how they fit; their title is the prompt
 _OWN_LABEL = re.compile(r"\d+(\.\d+)? bpm \d+/\d+; .*\bfit \w+")
-MIN_CHARS = 9
+MIN_CHARS = 9  # of a text: a shorter one is no caption
 
 
 def is_own_label(comment: str) -> bool:
@@ -59,7 +59,7 @@ def is_caption(comment: str) -> bool:
     )
 
 
-MAX_SIDECAR_BYTES = 100_000
+MAX_SIDECAR_BYTES = 100_000  # a longer text is no caption
 _TAGGED = re.compile(
     r"<(CAPTION|LYRICS|BPM|KEYSCALE|TIMESIGNATURE|GENRE|LANGUAGE|CUSTOM_TAG)>(.*?)(?=</?[A-Z_]+>|\Z)", re.S
 )

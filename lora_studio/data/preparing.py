@@ -19,8 +19,9 @@ from lora_studio.data.scan import Found, Group, Scan, scan
 from lora_studio.data.segments import Limits, Seen, Segment, cut, is_loop, is_silent
 from lora_studio.data.sound import UNPITCHED, Heard, Survey, key_on, listen, read_piece, survey
 
+# Chosen by hand.
 SAID_AT_LEAST = 0.6  # how sure a source must be of a tempo for another to contradict it
-SAME_TEMPO = 0.005
+SAME_TEMPO = 0.005  # relative: two tempi closer than this are one
 BY_LENGTH = 0.98  # above a tag alone
 BY_BEATS = "beats in tags"
 NOT_LOOKED_AT = "not looked at: the time was up"

@@ -1,58 +1,45 @@
-"""One HTML page on a data set: what was found, what was skipped and why, and what it looks like.
+"""One HTML page on a data set: what was found, what was skipped and why, how it sounds and looks.
 
-Self-contained (images are inlined, no scripts).
+Self-contained: pictures and the beginnings of files are inside, and there are no scripts.
 """
 
-import base64
 import html
-import io
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
+from acestep.drawing import marks, sound, style
 from acestep.errors import UnreadableAudio
+from acestep.music.grid import SAMPLE_RATE_HZ
 from lora_studio.data.dataset import Dataset, Sample
-from lora_studio.data.sound import FRAME_S, survey
+from lora_studio.data.sound import read_piece
 from lora_studio.files import write_atomically
 
-MAX_PICTURES = 60
-MAX_ROWS = 2000
-_CSS = """
-body{font:15px/1.5 system-ui,sans-serif;max-width:1100px;margin:2rem auto;padding:0 1rem;
-color:#1c2026;background:#fff}
-@media(prefers-color-scheme:dark){body{color:#e4e7eb;background:#14171b}th,td{border-color:#333!important}}
-table{border-collapse:collapse;width:100%}
-th,td{text-align:left;padding:.25rem .6rem;border-bottom:1px solid #ddd;vertical-align:top}
-img{max-width:100%}
-.pair{display:grid;grid-template-columns:1fr 1fr;gap:1rem}
-"""
+MAX_PICTURES = 60  # in a report, which a browser has to open
+HEARD_S = 10.0  # of a file in its player: 60 of them are about 8 MB
+TEMPO_STEP = 10  # bpm in one bar of the chart
+UNSURE = 0.6  # confidence below which a tempo is counted as unsure
 
 
 def write_report(dataset: Dataset, path: Path) -> None:
     """Write the page atomically."""
     used = dataset.used()
-    parts = [
-        "<!doctype html><html lang=en><meta charset=utf-8>",
-        f"<title>{html.escape(dataset.name)}: data set</title><style>{_CSS}</style>",
+    body = [
         f"<h1>{html.escape(dataset.name)}</h1>",
         _summary(dataset),
-        _histograms(used),
+        f'<div class="charts">{_tempi(used)}{_keys(used)}</div>',
         _skipped(dataset),
         _notes(dataset),
         _files(dataset),
-        _pictures(dataset),
-        "</html>",
+        _sounds(dataset),
     ]
-    write_atomically(path, "\n".join(parts).encode("utf-8"))
+    write_atomically(path, style.document(f"{dataset.name}: data set", body).encode("utf-8"))
 
 
 def _summary(dataset: Dataset) -> str:
     used = dataset.used()
     songs = {sample.song for sample in used if sample.song}
     stems = Counter(sample.stem or "no stem named" for sample in used)
-    unsure = [s for s in used if s.sources.get("bpm", {}).get("confidence", 0) < 0.6]
+    unsure = [s for s in used if s.sources.get("bpm", {}).get("confidence", 0) < UNSURE]
     rows = [
         ("Files used", f"{len(used)}, of them {len(dataset.used('held_out'))} held out for validation"),
         ("Audio", f"{dataset.seconds / 60:.1f} minutes in {sum(len(s.segments) for s in used)} segments"),
@@ -62,27 +49,22 @@ def _summary(dataset: Dataset) -> str:
         ("Skipped", str(len(dataset.skipped))),
         ("Unsure of the tempo", str(len(unsure))),
     ]
-    return _table(("", ""), rows)
-
-
-def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    header = "".join(f"<th>{html.escape(cell)}" for cell in head) if any(head) else ""
-    body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}" for cell in row) for row in rows[:MAX_ROWS])
-    more = f"<p>… and {len(rows) - MAX_ROWS} more." if len(rows) > MAX_ROWS else ""
-    return f"<table><tr>{header}{body}</table>{more}"
+    return style.table(("", ""), rows)
 
 
 def _skipped(dataset: Dataset) -> str:
     if not dataset.skipped:
-        return "<h2>Skipped</h2><p>Nothing."
-    return "<h2>Skipped</h2>" + _table(("File", "Why"), [(s.path, s.reason) for s in dataset.skipped])
+        return "<h2>Skipped</h2><p>Nothing.</p>"
+    return "<h2>Skipped</h2>" + style.table(("File", "Why"), [(s.path, s.reason) for s in dataset.skipped])
 
 
 def _notes(dataset: Dataset) -> str:
     if not dataset.notes:
         return ""
     return (
-        "<h2>Notes</h2><ul>" + "".join(f"<li>{html.escape(note)}" for note in dataset.notes[:500]) + "</ul>"
+        "<h2>Notes</h2><ul>"
+        + "".join(f"<li>{html.escape(note)}</li>" for note in dataset.notes[:500])
+        + "</ul>"
     )
 
 
@@ -101,7 +83,7 @@ def _files(dataset: Dataset) -> str:
         for s in dataset.samples
     ]
     head = ("File", "Tempo", "Key", "Signature", "Song / stem", "Segments", "Part", "Caption")
-    return "<h2>Files</h2>" + _table(head, rows)
+    return "<h2>Files</h2>" + style.table(head, rows)
 
 
 def _sure(text: str, sample: Sample, name: str) -> str:
@@ -111,55 +93,44 @@ def _sure(text: str, sample: Sample, name: str) -> str:
     return f"{text} ({source['from']}, {source.get('confidence', 0):.0%})"
 
 
-def _histograms(used: list[Sample]) -> str:
-    tempi = [sample.bpm for sample in used if sample.bpm]
+def _tempi(used: list[Sample]) -> str:
+    """How many files are in each range of tempi, from the slowest to the fastest."""
+    begins = Counter(int(sample.bpm // TEMPO_STEP) * TEMPO_STEP for sample in used if sample.bpm)
+    spread = range(min(begins), max(begins) + 1, TEMPO_STEP) if begins else ()
+    counts = {f"{begin}–{begin + TEMPO_STEP}": begins[begin] for begin in spread}
+    return marks.bars("Tempo in bpm", counts, "no tempo found")
+
+
+def _keys(used: list[Sample]) -> str:
     keys = Counter(sample.keyscale for sample in used if sample.keyscale)
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(10, 2.8), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    if tempi:
-        left.hist(tempi, bins=np.arange(min(tempi) // 5 * 5, max(tempi) + 10, 5).tolist(), color="#3b6ea5")
-    left.set(title="Tempo", xlabel="bpm", ylabel="files")
-    right.bar(list(keys), list(keys.values()), color="#a5563b")
-    right.set(title="Key", ylabel="files")
-    right.tick_params(axis="x", rotation=90, labelsize=7)
-    return f"<h2>Tempo and key</h2>{_image(figure)}"
+    return marks.bars("Key", dict(keys.most_common()), "no keys found")
 
 
-def _pictures(dataset: Dataset) -> str:
-    parts = []
-    for sample in dataset.used()[:MAX_PICTURES]:
-        try:
-            found = survey(dataset.path_of(sample))
-        except (UnreadableAudio, OSError):
-            continue
-        parts.append(f"<div><b>{html.escape(sample.audio_path)}</b>{_picture(sample, found.bands)}</div>")
-    return f"<h2>How they look</h2><div class=pair>{''.join(parts)}</div>"
+def _sounds(dataset: Dataset) -> str:
+    used = dataset.used()
+    cards = [_card(dataset, sample) for sample in used[:MAX_PICTURES]]
+    more = f", of {len(used)} files the first {MAX_PICTURES}" if len(used) > MAX_PICTURES else ""
+    told = f"Players have the first {HEARD_S:g} seconds{more}. Lines are where segments begin."
+    return f'<h2>How they sound</h2><p class="soft">{told}</p><div class="cards">{"".join(cards)}</div>'
 
 
-def _picture(sample: Sample, bands: np.ndarray) -> str:
-    """Level over time with the segments' borders, above energy per octave."""
-    from matplotlib.figure import Figure
-
-    step = max(1, len(bands) // 800)
-    bands = bands[: len(bands) // step * step].reshape(-1, step, bands.shape[1]).max(axis=1)
-    levels = np.sqrt(np.power(10.0, bands / 10).sum(axis=1))
-    seconds = np.arange(len(bands)) * FRAME_S * step
-    figure = Figure(figsize=(5, 2.2), layout="constrained")
-    top, bottom = figure.subplots(2, 1, sharex=True)
-    top.fill_between(seconds, levels, -levels, color="#3b6ea5", linewidth=0)
-    for segment in sample.segments:
-        top.axvline(segment.start_s, color="#a5563b", linewidth=0.8)
-    top.set_yticks([])
-    bottom.imshow(
-        bands.T, origin="lower", aspect="auto", vmin=-80, vmax=0, extent=(0, float(seconds[-1] + 0.05), 0, 8)
+def _card(dataset: Dataset, sample: Sample) -> str:
+    """A file to hear and to see, or why that is not possible."""
+    path, name = dataset.path_of(sample), html.escape(sample.audio_path)
+    known = (
+        f"{sample.bpm:g} bpm" if sample.bpm else "",
+        sample.keyscale,
+        sample.stem,
+        f"{sample.duration:.1f} s",
     )
-    bottom.set(yticks=[], xlabel="seconds")
-    return _image(figure, dpi=70)
-
-
-def _image(figure: "object", dpi: int = 90) -> str:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi)  # type: ignore[attr-defined]
-    return f'<img alt="" src="data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}">'
+    line = html.escape(" · ".join(filter(None, known)))
+    try:
+        picture = sound.picture_of(path)
+        heard = read_piece(path, 0.0, min(HEARD_S, picture.duration_s))
+    except (UnreadableAudio, OSError) as error:
+        return f'<div class="card"><h3>{name}</h3><p>{html.escape(str(error))}</p></div>'
+    begins = [segment.start_s for segment in sample.segments]
+    return (
+        f'<div class="card"><h3>{name}</h3><p class="soft">{line}</p>{marks.wave(picture, begins)}'
+        f"{marks.spectrum(picture)}{marks.player(heard, SAMPLE_RATE_HZ)}</div>"
+    )

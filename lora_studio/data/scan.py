@@ -25,7 +25,7 @@ from lora_studio.data.names import read_part
 from lora_studio.data.sound import AUDIO_SUFFIXES
 
 SEPARATORS = (",", ";", "\t", "|")
-MAX_TABLE_BYTES = 64 << 20
+MAX_TABLE_BYTES = 64 << 20  # of a file of unknown origin
 
 
 def table_rows(path: Path, names: Iterable[str]) -> list[tuple[int, dict[str, Any]]]:
@@ -146,9 +146,9 @@ MANIFESTS = (
     "metadata.csv",
     "key_bpm.csv",
 )
-MAX_FILES = 200_000
+MAX_FILES = 200_000  # a folder with more is hardly meant
 SAME_LENGTH_S = 0.75  # stems of one song end together, give or take an exported tail
-SAME_LENGTH_PART = 0.02
+SAME_LENGTH_PART = 0.02  # or so much of their length
 
 
 @dataclass
@@ -318,8 +318,10 @@ def _aligned(song: str, members: list[Found], stems: dict[str, str], notes: list
         aligned = []
     for file in members:
         if file not in aligned:
-            notes.append(
+            note = (
                 f"{file.relative} lasts {file.seconds:.1f} s and the other stems of “{song}” {usual:.1f} s: "
                 "it is used alone, not as a part of the song"
             )
+            if note not in notes:  # the same members are looked at once by song and once by folder
+                notes.append(note)
     return aligned

@@ -15,15 +15,16 @@ from acestep.hearing.onsets import mono
 from acestep.music.grid import Signature
 from lora_studio.data.sound import FRAME_S, Floats, Survey
 
-SILENT_PEAK_DB = -60.0
-SILENT_BELOW_LOUDEST_DB = 45.0
+# Chosen by hand; the tests hold them on sounds made by arithmetic.
+SILENT_PEAK_DB = -60.0  # no frame below this sounds …
+SILENT_BELOW_LOUDEST_DB = 45.0  # … nor one this much below the loudest of its file
 MIN_ACTIVE = 0.08  # a segment with less than this part of its frames sounding teaches silence
-MIN_SEGMENT_S = 0.5
-LOOP_TOLERANCE_S = 0.03
+MIN_SEGMENT_S = 0.5  # a shorter one teaches nothing
+LOOP_TOLERANCE_S = 0.03  # around whole bars, for a file to be a loop
 SAME_LEVELS_DB = 3.0  # candidates; believed only after the audio itself is compared
-SAME_CORRELATION = 0.98
-SLICES = 32
-MAX_COMPARED = 2
+SAME_CORRELATION = 0.98  # of the audio itself: two segments that correlate so are one
+SLICES = 32  # of a segment whose levels are compared
+MAX_COMPARED = 2  # nearest candidates, whose audio is compared
 THINNED = 6  # 8 kHz are enough to tell sounds apart, and six times cheaper
 
 

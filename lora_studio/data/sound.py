@@ -19,10 +19,10 @@ from acestep.sound.audio import audio_blocks, probe, read_audio
 
 AUDIO_SUFFIXES = (".wav", ".wave", ".aif", ".aiff", ".flac", ".mp3", ".ogg", ".oga", ".opus")
 FRAME_S = 0.05  # one column of band levels
-BLOCK_S = 2.0
-MAX_SECONDS = 36_000.0
+BLOCK_S = 2.0  # read at once
+MAX_SECONDS = 36_000.0  # ten hours: what is longer is no song
 BAND_EDGES_HZ = (0, 120, 250, 500, 1000, 2000, 4000, 8000, 20_000)  # octaves, about an ear's resolution
-FLOOR_DB = -90.0
+FLOOR_DB = -90.0  # of a level: silence
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 
@@ -101,7 +101,7 @@ def _band_levels(block: Floats, step: int, weights: Floats) -> Floats:
     return np.asarray(np.maximum(10 * np.log10(np.maximum(power, 1e-9)), FLOOR_DB), dtype=np.float32)
 
 
-LISTEN_S = 60.0
+LISTEN_S = 60.0  # of a file that tempo and key are heard in
 UNPITCHED = ("drums", "percussion", "fx")
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from acestep.errors import CheckpointError
 from lora_studio.files import write_tensors
 
-KEPT = 2
+KEPT = 2  # states of a run: one may be broken by a stop
 GROUPS = ("weights", "average", "best", "moment1", "moment2")
 
 

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -25,6 +25,9 @@ from lora_studio.training.checkpoints import RunState
 from lora_studio.training.listening import Audition, OnStage
 from lora_studio.training.planning import CARE, Budget, agreed
 
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
 
 @dataclass
 class Run:
@@ -36,7 +39,7 @@ class Run:
     dataset: Dataset
     cascade: Cascade
     library: ExampleSet
-    accelerator: Any
+    accelerator: "Accelerator"
     budget: Budget
     audition: Audition
     states: dict[str, RunState] = field(default_factory=dict)
@@ -128,8 +131,8 @@ def summary(run: Run) -> dict[str, Any]:
         "base": run.cascade.spec.name,
         "trigger": run.config.trigger or run.dataset.custom_tag,
         "stages": run.stages,
-        "files": len(run.dataset.used()),
-        "held_out": len(run.dataset.used("held_out")),
+        "trained_files": len(run.dataset.used("train")),
+        "held_out_files": len(run.dataset.used("held_out")),
         "audio_seconds": sum(numbers["audio_seconds"] for numbers in run.stages.values()),
         "seconds": sum(numbers["seconds"] for numbers in run.stages.values()),
         "device": str(run.cascade.device),
@@ -146,6 +149,7 @@ def fill(run: Run, folder: Path, summary: dict[str, Any], on_stage: OnStage | No
     results.plot_losses(run.states, folder / "loss.png")
     (folder / "README.md").write_text(results.card(config, run.dataset, summary), encoding="utf-8")
     _check_and_preview(run, folder, on_stage)
+    (folder / "card.html").write_text(results.page(config, folder, summary), encoding="utf-8")
 
 
 def write_weights(run: Run, folder: Path, summary: dict[str, Any] | None = None) -> None:

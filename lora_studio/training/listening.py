@@ -11,13 +11,13 @@ import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from acestep.hearing.measure import measure
 from acestep.hearing.onsets import mono
-from acestep.model.cascade import Cascade
+from acestep.model.cascade import Cascade, Take
 from acestep.music.key import Key
 from acestep.request import GenerateRequest
 from lora_studio.config import TrainConfig
@@ -25,11 +25,15 @@ from lora_studio.data.dataset import Dataset
 from lora_studio.training import results
 from lora_studio.training.planning import CARE, HEARD, PREVIEWED, Budget, agreed
 
-STRENGTHS = (1.0, 0.7, 0.5, 0.4, 0.3)
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+# Chosen by hand; `python -m tests.benchmarks.lora --quality` measures tempo and key of what comes out.
+STRENGTHS = (1.0, 0.7, 0.5, 0.4, 0.3)  # strongest first
 TRIES = 3  # at most: they are halved each time
 UNHEARD = 0.5  # what is kept where there was no time to listen: what short trainings usually keep
-KEY_HZ = (60.0, 1000.0)
-TEMPO_ERROR = 0.005
+KEY_HZ = (60.0, 1000.0)  # where the tones of a key are looked for
+TEMPO_ERROR = 0.005  # relative: `acestep.clips.verdict` calls as much good
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,7 @@ def hear(
 ) -> Kept | None:
     """What is kept at a strength (0: without the adapter); None: the time was up before all was heard."""
     adapters = ((adapter, strength),) if strength else ()
-    takes: list[Any] = []
+    takes: list[Take] = []
     for request in requests:
         if over():
             return None
@@ -112,7 +116,7 @@ def in_other_keys(requests: Sequence[GenerateRequest], count: int) -> list[Gener
     return made
 
 
-def _kept(strength: float, requests: Sequence[GenerateRequest], takes: Sequence[Any]) -> Kept:
+def _kept(strength: float, requests: Sequence[GenerateRequest], takes: Sequence[Take]) -> Kept:
     in_key, in_tempo = [], []
     for request, take in zip(requests, takes, strict=True):
         audio = take.audio[:, : request.grid.samples(take.sample_rate_hz)]
@@ -157,7 +161,7 @@ def hold(
     dataset: Dataset,
     config: TrainConfig,
     budget: Budget,
-    accelerator: Any,
+    accelerator: "Accelerator",
     on_stage: OnStage | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> Audition:

@@ -9,7 +9,7 @@ hardly ever draw the noisiest ones – of the levels between 0.8 and 1 one in fi
 first stage settles what a clip sounds like. Uniform numbers go in and noise levels come out, so that a step
 can be repeated exactly.
 
-**Memory** is estimated from shapes, and kept honest by a test that measures.
+**Memory** is estimated from shapes (`acestep.training.memory`).
 """
 
 import math
@@ -17,17 +17,24 @@ import shlex
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import Tensor
 
 from acestep.clips.wording import count
 from acestep.errors import InvalidRequest, OutOfMemory
+from acestep.model.modules import Transformer
 from acestep.training.lora import LoraShape
+from acestep.training.memory import GB, Memory, activation_bytes, available_bytes, sharing, trained_bytes
 from lora_studio.config import TrainConfig
 
-# Shares of the whole. What is not used goes to training.
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+T = TypeVar("T")
+# Shares of the time that is given, chosen by hand; what is not used goes to training. A run measures its own
+# steps and plans by those.
 LOOKED_AT = 0.25  # by then the folder has been looked at …
 ENCODED = 0.4  # … and its audio encoded
 HEARD = 0.25  # for all clips that are made to judge the adapter by
@@ -62,13 +69,14 @@ class Budget:
         return math.inf if self.seconds is None else share * self.seconds
 
 
-def agreed(accelerator: Any, value: Any) -> Any:
+def agreed(accelerator: "Accelerator", value: T) -> T:
     """The first process's value, in all of them: their clocks differ, and all must do the same."""
     if accelerator.num_processes == 1:
         return value
     from accelerate.utils import broadcast_object_list
 
-    return broadcast_object_list([value])[0]
+    told: T = broadcast_object_list([value])[0]
+    return told
 
 
 def left_out(files: int, segments: int, data: str) -> str:
@@ -137,28 +145,9 @@ def _normal_cdf(x: float) -> float:
     return 0.5 * (1 + math.erf(x / math.sqrt(2)))
 
 
-# A block keeps about this many [tokens, width] tensors for its backward pass, counted on diffusers' block:
-# norms, modulated inputs, queries, keys, values, attention, residuals; plus 4 of the MLP's width.
-KEPT_WIDTHS = 16
-KEPT_FEED_FORWARDS = 4
 RESERVE = 0.9  # of free memory; the rest is fragmentation and everybody else's
 HALF_BYTES = 2  # of a number in bfloat16
-TRAINED_COPIES = 5  # weights, gradient, two moments, average: all float32
-
-
-@dataclass(frozen=True)
-class Memory:
-    """Bytes a stage's training takes, by part."""
-
-    weights: int
-    copy: int  # of the weights in half precision, where training computes in one
-    adapter: int
-    activations: int
-
-    @property
-    def total(self) -> int:
-        """All of it."""
-        return self.weights + self.copy + self.adapter + self.activations
+AVERAGE_COPIES = 1  # of what is trained: the average that is kept
 
 
 @dataclass(frozen=True)
@@ -179,67 +168,91 @@ def shape_of(config: TrainConfig) -> LoraShape:
 
 
 def estimate(
-    transformer: Any,
+    transformer: Transformer,
     config: TrainConfig,
     frames: int,
     batch_size: int,
     checkpointing: bool,
     half: bool = False,
+    processes: int = 1,
 ) -> Memory:
     """Memory of one training step on `frames` latent frames; `half`: computed in bfloat16."""
-    settings = transformer.config
     one = next(iter(transformer.parameters()))
     weights = sum(p.numel() * p.element_size() for p in transformer.parameters())
     copied = half and one.dtype is not torch.bfloat16
-    copy = sum(p.numel() for p in transformer.parameters()) * HALF_BYTES if copied else 0
-    number = HALF_BYTES if half else one.element_size()
-    tokens = batch_size * -(-frames // settings.patch_size)
-    block = (
-        tokens
-        * (KEPT_WIDTHS * settings.hidden_size + KEPT_FEED_FORWARDS * settings.intermediate_size)
-        * number
+    return Memory(
+        weights=weights,
+        trained=trained_bytes(shape_of(config).size(transformer), processes, AVERAGE_COPIES),
+        activations=activation_bytes(
+            transformer.config, frames, batch_size, HALF_BYTES if half else one.element_size(), checkpointing
+        ),
+        copy=sum(p.numel() for p in transformer.parameters()) * HALF_BYTES if copied else 0,
     )
-    layers = settings.num_hidden_layers
-    if checkpointing:
-        activations = block + layers * tokens * settings.hidden_size * number
-    else:
-        activations = layers * block
-    adapter = shape_of(config).size(transformer) * 4 * TRAINED_COPIES
-    return Memory(weights, copy, adapter, activations)
 
 
-def available_bytes(device: torch.device) -> int:
-    """Memory that is free on the device now."""
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
-    import psutil
-
-    return int(psutil.virtual_memory().available)
-
-
-def fit(transformer: Any, config: TrainConfig, frames: int, examples: int, half: bool = False) -> Fit:
+def fit(
+    transformer: Transformer,
+    config: TrainConfig,
+    frames: int,
+    examples: int,
+    half: bool = False,
+    *,
+    processes: int = 1,
+    sharing: int = 1,
+) -> Fit:
     """Batch size and checkpointing that fit; raises OutOfMemory saying what to change when nothing does.
 
-    The weights are on the device already and do not count against what is free; their copy (`half`) does.
+    `processes` train together, and `sharing` of them share the device's memory. The weights are on the device
+    already and do not count against what is free; their copy (`half`) does.
     """
     device = next(iter(transformer.parameters())).device
     free = available_bytes(device)
-    room = int(free * RESERVE)
+    room = int(free * RESERVE) // sharing
     wanted = min(config.batch_size or (8 if frames < 2000 else 4), max(1, examples))
     sizes = [wanted] if config.batch_size else [size for size in (8, 4, 2, 1) if size <= wanted] or [1]
     choices = [False, True] if config.gradient_checkpointing is None else [config.gradient_checkpointing]
     smallest = None
     for checkpointing in choices:
         for size in sizes:
-            memory = estimate(transformer, config, frames, size, checkpointing, half)
-            if memory.total - memory.weights <= room:
+            memory = estimate(transformer, config, frames, size, checkpointing, half, processes)
+            if memory.more <= room:
                 return Fit(size, checkpointing, memory, free)
             smallest = memory
     assert smallest is not None
+    each = f" in each of {sharing} processes" if sharing > 1 else ""
     raise OutOfMemory(
-        f"training needs about {smallest.total / 1e9:.1f} GB and {free / 1e9:.1f} GB are free on {device}: "
-        f"{_advice(config, frames)}"
+        f"training needs about {smallest.total / GB:.1f} GB{each} and {free / GB:.1f} GB are free on "
+        f"{device}: {_advice(config, frames)}"
     )
+
+
+def fit_for_all(
+    accelerator: "Accelerator",
+    transformer: Transformer,
+    config: TrainConfig,
+    frames: int,
+    examples: int,
+    half: bool,
+) -> Fit:
+    """`fit` as the first process finds it, in all of them: each would see other memory free."""
+    accelerator.wait_for_everyone()  # until all have loaded what they need
+    found: Fit | OutOfMemory
+    try:
+        found = fit(
+            transformer,
+            config,
+            frames,
+            examples,
+            half,
+            processes=accelerator.num_processes,
+            sharing=sharing(accelerator.device),
+        )
+    except OutOfMemory as error:
+        found = error
+    found = agreed(accelerator, found)
+    if isinstance(found, OutOfMemory):
+        raise found
+    return found
 
 
 def _advice(config: TrainConfig, frames: int) -> str:

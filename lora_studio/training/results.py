@@ -1,5 +1,6 @@
-"""What a finished run leaves beside the weights: loss curves, a model card, previews, and the effect."""
+"""What a finished run leaves beside the weights: loss curves, cards, previews, and the effect."""
 
+import html
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from acestep.drawing import marks, sound, style
+from acestep.drawing.plot import dress
 from acestep.model.cascade import Cascade
 from acestep.model.stage import Stage
 from acestep.music.grid import Grid
@@ -20,8 +23,8 @@ from lora_studio.training.checkpoints import RunState
 from lora_studio.training.planning import shape_of
 from lora_studio.training.stage_run import Pair, mean_loss
 
-PREVIEW_SEED = 1000
-EFFECT_PAIRS = 8
+PREVIEW_SEED = 1000  # of the first clip before and after
+EFFECT_PAIRS = 8  # of the held-out pairs, whose velocities with and without the adapter are compared
 
 
 def plot_losses(states: dict[str, RunState], path: Path) -> None:
@@ -35,15 +38,15 @@ def plot_losses(states: dict[str, RunState], path: Path) -> None:
         losses = np.array(state.losses)
         window = max(1, len(losses) // 50)
         smooth = np.convolve(losses, np.ones(window) / window, mode="valid") if len(losses) else losses
-        axes.plot(np.arange(1, len(losses) + 1), losses, color="#9db7d5", linewidth=0.6, label="training")
-        axes.plot(
-            np.arange(window, window + len(smooth)), smooth, color="#3b6ea5", label="training, smoothed"
-        )
+        shade = style.colour("wave-peak"), style.colour("wave-rms")
+        axes.plot(np.arange(1, len(losses) + 1), losses, color=shade[0], linewidth=0.6, label="training")
+        axes.plot(np.arange(window, window + len(smooth)), smooth, color=shade[1], label="training, smoothed")
         steps, values = zip(*state.validations, strict=True)
-        axes.plot(steps, values, "o-", color="#a5563b", label="held-out files, fixed pairs")
-        axes.axhline(state.base_loss, color="#888", linestyle=":", label="base model")
+        axes.plot(steps, values, "o-", color=style.colour("accent"), label="held-out files, fixed pairs")
+        axes.axhline(state.base_loss, color=style.colour("soft"), linestyle=":", label="base model")
         axes.set(title=f"stage {name}", xlabel="step", ylabel="loss")
-        axes.legend(fontsize=7)
+        axes.legend(fontsize=7, facecolor=style.colour("raised"), labelcolor=style.colour("ink"))
+    dress(figure)
     figure.savefig(path, format="png", dpi=110)
 
 
@@ -138,19 +141,18 @@ def card(config: TrainConfig, dataset: Dataset, summary: dict[str, Any]) -> str:
         for name, s in summary["stages"].items()
     )
     trigger = f"Trigger word: `{config.trigger}` – put it into the prompt.\n" if config.trigger else ""
-    used, held_out = dataset.used(), len(dataset.used("held_out"))
     kind = ", DoRA" if config.dora else ""
     return f"""# {config.name}
 
-A LoRA adapter for ACE-Step (`{summary["base"]}`), trained on {len(used)} files
-({dataset.seconds / 60:.1f} minutes of audio) from “{dataset.name}”.
+A LoRA adapter for ACE-Step (`{summary["base"]}`), trained on {summary["trained_files"]} files
+({dataset.seconds / 60:.1f} minutes of audio with those held out) from “{dataset.name}”.
 {trigger}
 | stage | parameters | steps | held-out loss, base | with adapter | better by | effect on velocity |
 |---|---|---|---|---|---|---|
 {stages}
 
 Rank {config.rank}, alpha {config.resolved_alpha:g}, layers: {config.targets}{kind}.
-{held_out} files were held out; losses are over the same noise and noise levels each time.
+{summary["held_out_files"]} files were held out; losses are over the same noise and noise levels each time.
 {_strength(summary)}Trained for {summary["seconds"] / 60:.1f} minutes on {summary["device"]},
 {summary["audio_seconds"]:,.0f} seconds of audio seen.
 
@@ -160,11 +162,49 @@ Rank {config.rank}, alpha {config.resolved_alpha:g}, layers: {config.targets}{ki
 acestep generate "{summary.get("prompt") or config.trigger or dataset.name}" --adapter "{config.name}:1.0"
 ```
 
-`<stage>/` holds the PEFT adapter, `<stage>.comfyui.safetensors` and `<stage>.diffusers.safetensors` the same
+`card.html` has the previews to hear. `<stage>/` holds the PEFT adapter,
+`<stage>.comfyui.safetensors` and `<stage>.diffusers.safetensors` the same
 weights in those programs' spelling. `previews/` holds clips with and without, made from the same seed.
 
 The audio it was trained on decides who may use it and for what: that is for its owner to say.
 """
+
+
+def page(config: TrainConfig, folder: Path, summary: dict[str, Any]) -> str:
+    """card.html of the adapter: its previews to hear and see before and after, its figures and curves."""
+    head = ("stage", "parameters", "steps", "held-out loss, base", "with adapter", "effect on velocity")
+    rows = [
+        (name, f"{s['parameters']:,}", str(s["steps"]), f"{s['base_loss']:.4f}", f"{s['loss']:.4f}",
+         f"{s['effect']:.1%}")
+        for name, s in summary["stages"].items()
+    ]  # fmt: skip
+    trigger = f" Trigger word: {summary['trigger']}." if summary["trigger"] else ""
+    told = (
+        f"A LoRA adapter for ACE-Step ({summary['base']}), trained on {summary['trained_files']} files, "
+        f"{summary['held_out_files']} held out.{trigger}"
+    )
+    body = [f"<h1>{html.escape(config.name)}</h1>", f"<p>{html.escape(told)}</p>"]
+    clips = [_preview_card(folder, path) for path in sorted((folder / "previews").glob("*_before.wav"))]
+    if clips:
+        body += ["<h2>Before and after, from the same seed</h2>", *clips]
+    body += [
+        "<h2>Training</h2>",
+        style.table(head, rows),
+        '<div class="card"><img src="loss.png" alt="Loss of each stage over its steps"></div>',
+    ]
+    return style.document(config.name, body)
+
+
+def _preview_card(folder: Path, before: Path) -> str:
+    cards = []
+    for path in (before, before.with_name(before.name.replace("_before", "_after"))):
+        picture = sound.picture_of(path)
+        word = path.stem.partition("_")[2]
+        cards.append(
+            f'<div class="card"><h3>{word}</h3>{marks.wave(picture)}{marks.spectrum(picture)}'
+            f'<audio controls preload="none" src="{path.relative_to(folder).as_posix()}"></audio></div>'
+        )
+    return f'<div class="cards">{"".join(cards)}</div>'
 
 
 def _strength(summary: dict[str, Any]) -> str:

@@ -3,12 +3,13 @@
 A run that is killed goes on from its last state and ends with the same numbers as one that was not.
 """
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import Tensor
@@ -23,8 +24,12 @@ from lora_studio.training import checkpoints
 from lora_studio.training.checkpoints import RunState
 from lora_studio.training.planning import NoiseLevels, agreed, shape_of
 
-VALIDATION_BATCH = 8
-TIMED_STEPS = 3
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+T = TypeVar("T")
+VALIDATION_BATCH = 8  # bounds memory
+TIMED_STEPS = 3  # whose length plans the rest
 VALIDATIONS = 12  # in a run, about
 VALIDATING_SHARE = 0.25  # of a stage's time, at most
 MEASURINGS = 3.5  # validations: loss and effect of what was trained, and again of what is kept
@@ -76,7 +81,7 @@ class StageRun:
         config: TrainConfig,
         plan: TrainingPlan,
         folder: Path,
-        accelerator: Any,
+        accelerator: "Accelerator",
     ) -> None:
         self._began = time.monotonic()
         self._validation_s = 0.0  # what one takes
@@ -228,31 +233,43 @@ class StageRun:
     def _out_of_time(self) -> bool:
         return self.plan.minutes is not None and self._left_s() < self._validation_s
 
-    def _agreed(self, value: Any) -> Any:
+    def _agreed(self, value: T) -> T:
         return agreed(self.accelerator, value)
 
     def _gradients(self, step: int) -> tuple[float, float]:
-        """Loss and seconds of audio of one optimizer step's examples, gradients added up."""
-        total, heard = 0.0, 0.0
-        ranks = self.accelerator.num_processes
-        for micro in range(self.config.accumulate):
-            first = (step * self.config.accumulate + micro) * ranks
+        """Loss and seconds of audio of one optimizer step's examples, gradients added up.
+
+        The batches of a step are numbered over all processes, so that N of them learn what one does that adds
+        N times as many batches up: same examples, noise, dropout and loss.
+        """
+        ranks, accumulate = self.accelerator.num_processes, self.config.accumulate
+        total, heard = torch.zeros((), device=self.device), 0.0
+        for micro in range(accumulate):
+            first = (step * accumulate + micro) * ranks
             chosen = [self.order.batch(first + rank) for rank in range(ranks)]
             rank = self.accelerator.process_index
-            batch = self.library.batch(self.stage, chosen[rank]).to(self.device)
-            loss = self._loss(batch, generator("step", self.config.seed, self.stage.name, first + rank))
-            self.accelerator.backward(loss / self.config.accumulate)
-            total += float(loss.detach()) / self.config.accumulate
+            if self.config.dropout:  # dropout draws from torch's own generator
+                name = ("dropout", self.config.seed, self.stage.name, first + rank)
+                torch.manual_seed(generator(*name).initial_seed())
+            with self._summing(micro < accumulate - 1):
+                batch = self.library.batch(self.stage, chosen[rank]).to(self.device)
+                random = generator("step", self.config.seed, self.stage.name, first + rank)
+                loss = self._loss(batch, random)
+                self.accelerator.backward(loss / accumulate)
+            total += loss.detach() / accumulate
             heard += sum(example.seconds for examples in chosen for example in examples)
-        return total, heard
+        return float(self.accelerator.reduce(total, "mean")), heard
+
+    def _summing(self, more: bool) -> contextlib.AbstractContextManager[None]:
+        """While `more` batches of the step are to come, the processes keep their gradients to themselves."""
+        return self.accelerator.no_sync(self.velocity) if more else contextlib.nullcontext()
 
     def step(self) -> tuple[float, float]:
         """One optimizer step after `begin()`; gives its loss and gradient norm. `train()` calls it."""
         state, config = self.state, self.config
         for group in self.optimizer.param_groups:
             group["lr"] = rate_at(state.step, state.total_steps, config, self.peak_rate)
-        if config.dropout:  # dropout draws from torch's own generator
-            torch.manual_seed(generator("dropout", config.seed, self.stage.name, state.step).initial_seed())
+        if config.dropout:
             self.net.train()
         loss, heard = self._gradients(state.step)
         self.net.train(False)
@@ -349,7 +366,9 @@ def fixed_pairs(examples: list[Example], count: int, levels: NoiseLevels, seed: 
 
 
 @torch.no_grad()
-def mean_loss(velocity: Any, library: ExampleSet, stage: Stage, pairs: Sequence[Pair]) -> float:
+def mean_loss(
+    velocity: Callable[..., Tensor], library: ExampleSet, stage: Stage, pairs: Sequence[Pair]
+) -> float:
     """Mean loss over fixed pairs."""
     total = 0.0
     for start in range(0, len(pairs), VALIDATION_BATCH):
@@ -361,16 +380,19 @@ def mean_loss(velocity: Any, library: ExampleSet, stage: Stage, pairs: Sequence[
     return total / len(pairs)
 
 
-def velocity_loss(velocity: Any, batch: Batch, t: Tensor, noise: Tensor, condition: Tensor) -> Tensor:
+def velocity_loss(
+    velocity: Callable[..., Tensor], batch: Batch, t: Tensor, noise: Tensor, condition: Tensor
+) -> Tensor:
     """Mean over audio frames of (v − (noise − x0))²."""
     level = t[:, None, None]
     noisy = level * noise + (1 - level) * batch.latents
     found = velocity(noisy, t, condition, batch.context, batch.frame_mask, batch.condition_mask)
-    error = (found.float() - (noise - batch.latents)).square().mean(dim=2)
+    error: Tensor = (found.float() - (noise - batch.latents)).square().mean(dim=2)
     if batch.frame_mask is None:
         return error.mean()
     share = batch.frame_mask / batch.frame_mask.sum(dim=1, keepdim=True)
-    return (error * share).sum(dim=1).mean()
+    mean: Tensor = (error * share).sum(dim=1).mean()
+    return mean
 
 
 def rate_for(width: int) -> float:

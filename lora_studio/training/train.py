@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -22,11 +22,12 @@ from acestep.checkpoints import checkpoint
 from acestep.checkpoints.schedule import legs
 from acestep.console.command import expanded
 from acestep.errors import AlreadyExists, InvalidRequest
-from acestep.home import home as users_home
 from acestep.home import make_private
 from acestep.model.cascade import Cascade
 from acestep.model.loading import choose_device
 from acestep.model.stage import Stage
+from acestep.training.memory import sharing
+from acestep.training.velocity import half_is_fast
 from lora_studio.adapters.formats import StageAdapter
 from lora_studio.config import TrainConfig
 from lora_studio.data.cache import key_of
@@ -40,6 +41,9 @@ from lora_studio.training.finishing import Run
 from lora_studio.training.listening import OnStage, hold
 from lora_studio.training.planning import ENCODED, LOOKED_AT, Budget, agreed, left_out, levels_for
 from lora_studio.training.stage_run import StageRun, Tick, TrainingPlan
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 OnTick = Callable[[Tick], None]
 
@@ -69,10 +73,9 @@ def on_board(folder: Path, on_tick: OnTick | None) -> OnTick | None:
 log = logging.getLogger(__name__)
 
 DEFAULT_BASE = "nano"
-DEFAULT_CPU_MINUTES = 8.0
+DEFAULT_CPU_MINUTES = 8.0  # where no limit is given: chosen by hand
 DEFAULT_AUDIO_SECONDS = 85_000.0  # FIELD: where a study found convergence, in audio seen and not in epochs
 BASE_CONDITION_DROPOUT = 0.15  # ACE-Step 1.5's own, for base and SFT
-_FAST_HALF = ("avx512_bf16", "amx_bf16")  # x86; elsewhere it has not been measured
 # Settings that do not change what the weights become.
 _INCIDENTAL = (
     "save_every_s", "previews", "preview_bars", "tensorboard", "resume", "strength", "min_effect", "home",
@@ -102,7 +105,7 @@ def train(
     steps. `began` (`time.monotonic()`) is where the minutes count from, if that was before the call.
     Raises AceStepError; a run that was stopped or failed leaves its last checkpoint and no adapter.
     """
-    home = expanded(config.home) if config.home else users_home()
+    home = config.home_folder
     target, folder = home / "adapters" / config.name, home / "lora" / config.name
     if target.exists():
         raise AlreadyExists(
@@ -146,7 +149,12 @@ def _minutes(config: TrainConfig, device: torch.device) -> float | None:
 
 
 def _material(
-    config: TrainConfig, folder: Path, home: Path, accelerator: Any, budget: Budget, on_stage: OnStage | None
+    config: TrainConfig,
+    folder: Path,
+    home: Path,
+    accelerator: "Accelerator",
+    budget: Budget,
+    on_stage: OnStage | None,
 ) -> tuple[Dataset, Cascade, ExampleSet, list[str]]:
     """Data, base and encoded examples, as many as there is time for; and what is to be said of it.
 
@@ -176,7 +184,7 @@ def _material(
     return dataset, cascade, library, [*lost, note] if note else lost
 
 
-def _accelerator(config: TrainConfig) -> Any:
+def _accelerator(config: TrainConfig) -> "Accelerator":
     from accelerate import Accelerator
 
     device = choose_device(config.device)
@@ -190,15 +198,17 @@ def _half_precision(config: TrainConfig, device: torch.device) -> bool:
     """Whether to compute in bfloat16: as told, else wherever the device multiplies it faster."""
     if config.precision != "auto":
         return config.precision == "bfloat16"
-    if device.type != "cpu":
-        return True
-    able = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-    return any(able.get(name) for name in _FAST_HALF)
+    return half_is_fast(device)
+
+
+def _base(config: TrainConfig) -> checkpoint.CascadeSpec:
+    home = config.home_folder
+    return checkpoint.read_spec(checkpoint.find(config.base or DEFAULT_BASE, home), home)
 
 
 def _limits(config: TrainConfig) -> Limits:
     """Segment lengths: as configured, but no longer than the base was trained on."""
-    longest_s = checkpoint.read_spec(checkpoint.find(config.base or DEFAULT_BASE)).max_s
+    longest_s = _base(config).max_s
     if longest_s is None or longest_s >= config.longest_s:
         return config.limits
     return dataclasses.replace(config.limits, longest_s=longest_s)
@@ -230,13 +240,19 @@ def _telling(on_stage: OnStage | None, what: str) -> Callable[[int, int, str], N
     return lambda done, total, detail: on_stage(what, done, total, detail)
 
 
-def _load(config: TrainConfig, accelerator: Any) -> Cascade:
+def _load(config: TrainConfig, accelerator: "Accelerator") -> Cascade:
     """The base; on a CPU in single precision, as it plays there, whatever the training computes in."""
     device: torch.device = accelerator.device
     half = device.type != "cpu" and _half_precision(config, device)
     dtype = torch.bfloat16 if half else torch.float32
     place = "cpu" if device.type == "cpu" else str(device)  # several processes call it cpu:0
-    return Cascade.load(config.base or DEFAULT_BASE, stages=config.stages, device=place, dtype=dtype)
+    return Cascade.load(
+        config.base or DEFAULT_BASE,
+        stages=config.stages,
+        device=place,
+        dtype=dtype,
+        home=config.home_folder,
+    )
 
 
 def _train_stage(
@@ -250,7 +266,7 @@ def _train_stage(
     """Train one stage, keep its best weights, measure their effect, and take them off again."""
     config, ends = run.config, time.monotonic() + stage_s
     run.library.prepare_stage(stage, _telling(on_stage, f"words for stage {stage.name}"))
-    plan = _plan(run, stage, ends)
+    plan = _plan(run, stage, ends, on_stage)
     one = StageRun(stage, run.library, config, plan, run.folder / f"stage-{stage.name}", run.accelerator)
     try:
         state = one.train(on_tick, cancelled)
@@ -284,7 +300,7 @@ def _train_stage(
     )  # fmt: skip
 
 
-def _plan(run: Run, stage: Stage, ends: float) -> TrainingPlan:
+def _plan(run: Run, stage: Stage, ends: float, on_stage: OnStage | None) -> TrainingPlan:
     """What "auto" and None mean for this stage, which is to be over at `ends`; budgets are shared evenly."""
     config, spec = run.config, run.cascade.spec
     way = {leg.stage: leg.sigmas for leg in legs(spec.plans())}
@@ -298,7 +314,12 @@ def _plan(run: Run, stage: Stage, ends: float) -> TrainingPlan:
     if config.minutes is None and seconds is None and config.steps is None:
         seconds = DEFAULT_AUDIO_SECONDS
     half = _half_precision(config, stage.like.device)
-    chosen = planning.fit(stage.transformer, config, longest, len(run.library.examples), half)
+    chosen = planning.fit_for_all(
+        run.accelerator, stage.transformer, config, longest, len(run.library.examples), half
+    )
+    if on_stage:
+        needs = chosen.memory.told(sharing(stage.like.device), chosen.available, stage.like.device)
+        on_stage("memory", 1, 1, f"stage {stage.name}, batches of {chosen.batch_size}: {needs}")
     settings = {name: value for name, value in config.to_dict().items() if name not in _INCIDENTAL}
     identity = key_of(
         settings,
@@ -326,7 +347,7 @@ def _plan(run: Run, stage: Stage, ends: float) -> TrainingPlan:
 
 def forget(config: TrainConfig) -> None:
     """Drop the checkpoints of an unfinished run of this name."""
-    home = expanded(config.home) if config.home else users_home()
+    home = config.home_folder
     (home / "lora" / config.name / "dataset.json").unlink(missing_ok=True)
     for folder in (home / "lora" / config.name).glob("stage-*"):
         shutil.rmtree(folder, ignore_errors=True)

@@ -5,19 +5,20 @@ Gradio is imported only after the flags were read.
 
 import argparse
 import contextlib
-import importlib.util
 import os
 import secrets
 import socket
 import sys
 import webbrowser
 from collections.abc import Sequence
+from pathlib import Path
 
 from acestep.console.command import port, run
 from acestep.console.usage import Parser
+from plugin_bridge.web.options import add_daemon, certificate, lacks
 
 PORT = 7960
-NEEDED = ("gradio", "uvicorn", "wsproto")
+NEEDED = ("gradio", "uvicorn", "wsproto", "mcp", "jsonschema")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -26,17 +27,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _web(arguments: argparse.Namespace) -> int:
-    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
-    if missing:
-        print(
-            f"acestep web: the page needs {', '.join(missing)}, which are not installed. Install them with:\n"
-            f"  {sys.executable} -m pip install {' '.join(missing)}",
-            file=sys.stderr,
-        )
+    if lacks("acestep web: the page", NEEDED):
         return 1
+    from plugin_bridge.web.guard import origin
     from plugin_bridge.web.keys import check_tls
 
-    check_tls(arguments.certificate, arguments.private_key)
+    check_tls(str(arguments.certificate or ""), str(arguments.private_key or ""))
+    arguments.daemon_certificate = certificate(arguments)
+    arguments.allow_origin = [origin(url) for url in arguments.allow_origin]
     listener = _listen(arguments.host, arguments.port)
     if listener is None:
         return 1
@@ -50,22 +48,21 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--port", type=port, default=PORT, help=f"port to serve on, default {PORT}; 0: a free one"
     )
-    parser.add_argument(
-        "--daemon",
-        default="",
-        metavar="HOST:PORT",
-        help="the daemon, default ACESTEP_ADDRESS, else 127.0.0.1:50551",
-    )
-    parser.add_argument("--no-start", action="store_true", help="do not start a daemon when none runs")
-    parser.add_argument(
-        "--samples", default="", metavar="DIR", help="samples folder of a daemon started here"
-    )
+    add_daemon(parser)
+    parser.add_argument("--samples", type=Path, metavar="DIR", help="samples folder of a daemon started here")
     parser.add_argument("--osc-port", type=port, default=None, help="OSC port of a daemon started here")
+    parser.add_argument(
+        "--allow-origin",
+        action="append",
+        default=[],
+        metavar="URL",
+        help="a web page elsewhere that may use the REST API, with the token (repeatable)",
+    )
     parser.add_argument("--open", action="store_true", help="open the page in the browser")
     parser.add_argument(
-        "--certificate", default="", metavar="FILE", help="serve by https with this certificate"
+        "--certificate", type=Path, metavar="FILE", help="serve by https with this certificate"
     )
-    parser.add_argument("--private-key", default="", metavar="FILE", help="the certificate's key")
+    parser.add_argument("--private-key", type=Path, metavar="FILE", help="the certificate's key")
     return parser
 
 
@@ -92,7 +89,8 @@ def _serve(arguments: argparse.Namespace, listener: socket.socket) -> int:
     from acestep.home import home
     from plugin_bridge.calls import Target
 
-    target = Target.find(arguments.daemon)  # before what takes seconds to load
+    # before what takes seconds to load
+    target = Target.find(arguments.daemon, certificate=arguments.daemon_certificate)
     import uvicorn
 
     from plugin_bridge.web.app import create_app
@@ -118,7 +116,15 @@ def _serve(arguments: argparse.Namespace, listener: socket.socket) -> int:
     served = listener.getsockname()[1]
     shown = f"[{arguments.host}]" if ":" in arguments.host else arguments.host
     address = f"{scheme}://{shown}:{served}/?token="
-    app = create_app(address=target.address, hosts=hosts, token=token, ticket=ticket, own=own)
+    app = create_app(
+        address=target.address,
+        hosts=hosts,
+        token=token,
+        ticket=ticket,
+        own=own,
+        origins=arguments.allow_origin,
+        certificate=arguments.daemon_certificate,
+    )
     config = uvicorn.Config(
         app,
         log_level="warning",
@@ -144,7 +150,7 @@ def _serve(arguments: argparse.Namespace, listener: socket.socket) -> int:
 def _daemon_arguments(arguments: argparse.Namespace, address: str) -> list[str]:
     given = ["--grpc-port", address.rpartition(":")[2]]
     if arguments.samples:
-        given += ["--samples", arguments.samples]
+        given += ["--samples", str(arguments.samples.absolute())]
     if arguments.osc_port is not None:
         given += ["--osc-port", str(arguments.osc_port)]
     return given
@@ -152,7 +158,7 @@ def _daemon_arguments(arguments: argparse.Namespace, address: str) -> list[str]:
 
 def _unused(arguments: argparse.Namespace) -> str:
     """The given flags that are for a daemon of the page's own."""
-    given = {"--samples": arguments.samples or None, "--osc-port": arguments.osc_port}
+    given = {"--samples": arguments.samples, "--osc-port": arguments.osc_port}
     return " and ".join(name for name, value in given.items() if value is not None)
 
 

@@ -67,6 +67,11 @@ class OwnDaemon:
             "command": " ".join(["acestep", "serve", *self.arguments]),
         }
 
+    @property
+    def last_words(self) -> str:
+        """The last line it printed."""
+        return self._lines[-1] if self._lines else "it said nothing"
+
     def stop(self) -> None:
         """Ends it: asks first, then insists."""
         process = self._process

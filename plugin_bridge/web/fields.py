@@ -4,10 +4,12 @@ The fields are the settings in `protos.table`, but for those that the browser dr
 adapters. Whether a value makes sense is decided by the daemon. Loads no Gradio.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping
 from typing import Any
 
-from acestep.console.spelling import number, tempo_text
+from acestep.console.spelling import number, tempo_points, tempo_text
+from plugin_bridge.errors import BridgeError, InvalidRequest
 from protos.setting import Setting
 from protos.table import SETTINGS
 
@@ -20,7 +22,47 @@ SIGNATURES = [
 THE_DAEMONS = ("the daemon's", "")
 OFF = "off"  # what is typed or chosen where a setting is to be off, not left to the daemon
 DRAWN = ("audio", "region", "adapters")  # kinds that the browser shows and sends by itself
+# What the daemon's sentences call the settings. "tempo map" is looked for before "tempo".
+NAMED = {
+    "tempo map": "tempo_map",
+    "tempo": "bpm",
+    "time signature": "signature",
+    **{one.name: one.name for one in SETTINGS},
+}
 FORM = {one.name: one for one in SETTINGS if one.kind not in DRAWN and "page" not in one.without}
+
+
+# What an empty field shows: an example, or what the daemon takes then.
+PLACEHOLDERS = {
+    "prompt": "dusty breakbeat, upright bass, vinyl crackle",
+    "bpm": "120",
+    "bars": "4",
+    "seed": "random",
+    "swing": "the context's",
+    "track": "drums",
+    "tempo_map": "0 100 ramp, 16 120",
+    "steps": "its own",
+    "guidance": "its own",
+    "lyrics": "[verse] …",
+}
+UNITS = {"bpm": "BPM", "bars": "bars", "loudness_lufs": "LUFS"}
+
+
+class WrongField(InvalidRequest):
+    """A field holds what cannot be read; `field` is the setting's name."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+def field_of(error: BridgeError) -> str:
+    """The setting that an error is about: the daemon's sentences begin with it. "" where it is none."""
+    if isinstance(error, WrongField):
+        return error.field
+    if error.reason != InvalidRequest.reason:
+        return ""
+    return next((NAMED[said] for said in NAMED if re.match(rf"{said}\b", error.message)), "")
 
 
 def is_fader(setting: Setting) -> bool:
@@ -41,8 +83,7 @@ DEFAULTS: dict[str, Any] = {
     "takes": "2",  # the first thing people want of a page is something to compare
     "lock": False,  # whether the seed is to be kept
 }
-NAMES = tuple(DEFAULTS)
-# What is typed as text, since Gradio's own field for numbers cannot be empty: it holds 0.
+# What is typed as text: an empty field is left to the daemon, which a number could not say.
 TYPED = tuple(name for name, one in FORM.items() if one.kind in ("number", "whole") and not is_fader(one))
 
 
@@ -55,10 +96,18 @@ def choices(name: str) -> list[tuple[str, str]]:
     return named if setting.default else [("by what is given", ""), *named]
 
 
-def options_of(values: dict[str, Any], client: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+def placeholder(setting: Setting) -> str:
+    """What the field shows while it is empty."""
+    known = (
+        f"{setting.default:g}" if setting.kind in ("number", "whole") and setting.default is not None else ""
+    )
+    return PLACEHOLDERS.get(setting.name, known)
+
+
+def options_of(values: Mapping[str, Any], client: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     """The prompt and the settings the Python client takes: what is left empty is left to the daemon.
 
-    Raises ValueError: a field's text is not a number.
+    Raises WrongField: a field's text is not a number, or no text at all.
     """
     options: dict[str, Any] = {}
     for name, setting in FORM.items():
@@ -72,27 +121,34 @@ def options_of(values: dict[str, Any], client: dict[str, Any]) -> tuple[str, dic
         options.pop("bpm", None)  # the map has the tempi, and `bpm` would be its mean
     for name in ("reference", "context"):
         if client.get(name):
-            options[name] = _span(client[name])
+            options[name] = _span(name, client[name])
     if "context" in options and options.get("task") == "repaint":
-        options |= _repaint(options["context"], client["context"].get("part"))
-    adapters = {str(name): float(scale) for name, scale in (client.get("adapters") or {}).items()}
-    if adapters:
+        options |= _repaint(options["context"], _part(client["context"].get("part")))
+    if adapters := _scales(client.get("adapters")):
         options["adapters"] = adapters
-    return str(values.get("prompt") or ""), options
+    return _text(FORM["prompt"], values.get("prompt")), options
 
 
 def _option(setting: Setting, value: Any) -> Any:
     """A field's value as a setting; None where it says nothing."""
     if setting.kind == "switch":
         return (None if value in ("", None) else value == "on") if setting.default is None else bool(value)
-    if is_fader(setting):
-        return float(value)
     if setting.kind == "names":
-        return [str(one) for one in value] or None
-    text = str(value if value is not None else "").strip()
-    if not text:
+        if not isinstance(value, list | tuple) or not all(isinstance(one, str) for one in value):
+            raise WrongField(setting.name, f"{setting.name} is {value!r:.60}: expected a list of names")
+        return list(value) or None
+    text = _text(setting, value)
+    if not text.strip():
         return None
-    return _number(setting, text) if setting.name in TYPED else text
+    if setting.kind == "tempi":
+        return _tempi(setting, text.strip())
+    return _number(setting, text.strip()) if setting.kind in ("number", "whole") else text.strip()
+
+
+def _text(setting: Setting, value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int | float | None):
+        raise WrongField(setting.name, f"{setting.name} is {value!r:.60}: expected text")
+    return str(value if value is not None else "")
 
 
 def _number(setting: Setting, typed: str) -> float:
@@ -102,19 +158,62 @@ def _number(setting: Setting, typed: str) -> float:
         return int(typed) if setting.kind == "whole" else number(typed)
     except ValueError:
         kind = "a whole number" if setting.kind == "whole" else "a number such as 92.5"
-        raise ValueError(f"{setting.name} {typed!r} is not {kind}") from None
+        raise WrongField(setting.name, f"{setting.name} {typed!r:.40} is not {kind}") from None
 
 
-def _span(picked: dict[str, Any]) -> tuple[str, float, float | None]:
-    end_s = picked.get("end_s")
-    return str(picked["path"]), float(picked.get("start_s") or 0), None if end_s is None else float(end_s)
+def _tempi(setting: Setting, typed: str) -> str:
+    try:
+        tempo_points(typed)
+    except ValueError as error:
+        raise WrongField(setting.name, str(error)) from None
+    return typed
 
 
-def _repaint(picked: tuple[str, float, float | None], part: Sequence[float | None] | None) -> dict[str, Any]:
+def _span(name: str, picked: Any) -> tuple[str, float, float | None]:
+    path = picked.get("path") if isinstance(picked, dict) else None
+    if not isinstance(path, str) or not path:
+        raise WrongField(name, f"{name} is {picked!r:.60}: expected a path, and where it starts and ends")
+    return path, _seconds(name, picked.get("start_s")) or 0.0, _seconds(name, picked.get("end_s"))
+
+
+def _part(picked: Any) -> tuple[float, float | None] | None:
+    if not picked:
+        return None
+    if not isinstance(picked, list | tuple) or len(picked) != 2:
+        raise WrongField(
+            "context", f"the part {picked!r:.60} is not possible: expected start and end in seconds"
+        )
+    return _seconds("context", picked[0]) or 0.0, _seconds("context", picked[1])
+
+
+def _seconds(name: str, value: Any) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise WrongField(name, f"{value!r:.40} is no place in the {name}: expected seconds")
+    return float(value)
+
+
+def _scales(chosen: Any) -> dict[str, float]:
+    """Each adapter with how strongly it is used."""
+    if chosen and not isinstance(chosen, dict):
+        raise WrongField("adapters", f"adapters is {chosen!r:.60}: expected names with numbers")
+    scales = {}
+    for name, scale in (chosen or {}).items():
+        if isinstance(scale, bool) or not isinstance(scale, int | float):
+            raise WrongField(
+                "adapters", f"the strength {scale!r:.40} of adapter {name!r:.40} is not a number"
+            )
+        scales[name] = float(scale)
+    return scales
+
+
+def _repaint(
+    picked: tuple[str, float, float | None], part: tuple[float, float | None] | None
+) -> dict[str, Any]:
     """The picked range is made anew, of the whole file or of the `part` that an earlier request took."""
     path, start_s, end_s = picked
-    from_s, to_s = part or (0.0, None)
-    begin_s = float(from_s or 0)
+    begin_s, to_s = part or (0.0, None)
     changed: dict[str, Any] = {"context": (path, begin_s, to_s)}
     if end_s is not None:
         changed["repaint_s"] = (start_s - begin_s, end_s - begin_s)
@@ -151,3 +250,19 @@ def _typed(name: str, value: Any) -> Any:
     if value is None:
         return ""
     return f"{value:.12g}" if isinstance(value, float) else str(value)
+
+
+def picked_of(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Reference, context and adapters of a request, as a sidecar holds it, the way the browser sends them."""
+    reference, context = (_range(request.get(name)) for name in ("reference", "context"))
+    region = request.get("repaint_s")
+    if context and isinstance(region, list | tuple) and len(region) == 2:
+        begin_s, end_s = context["start_s"], context["end_s"]
+        context |= {"start_s": begin_s + region[0], "end_s": begin_s + region[1], "part": [begin_s, end_s]}
+    return {"reference": reference, "context": context, "adapters": dict(request.get("adapters") or ())}
+
+
+def _range(audio: Any) -> dict[str, Any] | None:
+    if not isinstance(audio, Mapping) or not audio.get("path"):
+        return None
+    return {"path": audio["path"], "start_s": audio.get("start_s") or 0.0, "end_s": audio.get("end_s")}

@@ -9,6 +9,7 @@ import ssl
 import stat
 from pathlib import Path
 
+from acestep.files import write_new
 from plugin_bridge.errors import InvalidRequest, StorageError
 
 TOKEN_FILE = "page-token"  # in the home; the same at every start, so that an open page stays open
@@ -18,18 +19,14 @@ def read_or_create_token(file: Path) -> str:
     """The token in `file`, made (mode 0600) where there is none. Raises StorageError, or InvalidRequest for a
     file that others can read."""
     try:
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        pass
+        if not file.exists():
+            write_new(file, f"{secrets.token_urlsafe(24)}\n".encode(), private=True)
     except OSError as error:
         raise StorageError(f"the page's token {file} cannot be made ({error.strerror})") from error
-    else:
-        with os.fdopen(descriptor, "w") as opened:
-            opened.write(secrets.token_urlsafe(24) + "\n")
     try:
         _require_private(file, "the page's token")
-        token = file.read_text("utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
+        token = file.read_text("utf-8", "replace").strip()
+    except OSError as error:
         raise StorageError(f"the page's token {file} cannot be read ({error}): delete it") from error
     if len(token) < 16 or not token.isascii() or not token.replace("-", "").replace("_", "").isalnum():
         raise InvalidRequest(f"the page's token {file} is damaged: delete it, and a new one is made")

@@ -12,9 +12,11 @@ from typing import Any
 
 from plugin_bridge import words
 from plugin_bridge.errors import BridgeError, Cancelled, Interrupted, NotFound, Unavailable
+from plugin_bridge.web.fields import field_of
 from plugin_bridge.web.files import ClipFiles
 from plugin_bridge.web.live import RETRY_S, Feed, Message, clip_fields
 
+TOLD = ("id", "job", "state", "prompt", "seed", "fraction", "stage", "eta_s", "reason", "message", "field")
 RUNS_KEPT = 60
 RUNS_PER_TAB = 12
 PREVIEW_BYTES = 64 * 1024 * 1024  # of one run, all takes together
@@ -66,6 +68,7 @@ class Run:
     eta_s: float = 0.0
     reason: str = ""
     message: str = ""
+    field: str = ""  # the setting that `message` is about, where one is known
     clips: list[words.Clip] = dataclasses.field(default_factory=list)
     previews: dict[int, Preview] = dataclasses.field(default_factory=dict)
 
@@ -82,8 +85,7 @@ class Run:
 
     def fields(self) -> Message:
         """For the browser."""
-        names = ("id", "job", "state", "prompt", "seed", "fraction", "stage", "eta_s", "reason", "message")
-        told: Message = {name: getattr(self, name) for name in names}
+        told: Message = {name: getattr(self, name) for name in TOLD}
         told["takes"] = self.options.get("takes") or 1
         told["grid"] = {
             name: self.options[name] for name in ("bpm", "signature", "bars") if name in self.options
@@ -223,6 +225,7 @@ class Runs:
 
     def _end(self, run: Run, state: str, error: BridgeError) -> None:
         run.state, run.reason, run.message = state, error.reason, error.message
+        run.field = field_of(error)
         self._tell(run)
 
     def _tell(self, run: Run) -> None:

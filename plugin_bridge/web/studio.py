@@ -5,6 +5,7 @@ One run at a time for all tabs.
 
 import asyncio
 import contextlib
+import hashlib
 import json
 import os
 import signal
@@ -16,6 +17,7 @@ from typing import Any
 from acestep.console.command import expanded
 from plugin_bridge.errors import Busy, InvalidRequest, NotFound, StorageError
 from plugin_bridge.programs import program
+from plugin_bridge.web.files import write_wav
 from plugin_bridge.web.live import Feed, Message
 
 LINES_KEPT = 200
@@ -23,6 +25,7 @@ TICKS_KEPT = 4_000
 TELL_EVERY_S = 0.25
 STOP_S = 20.0
 EXIT_STOPPED = 130
+HEARD_AS_THEY_ARE = (".wav", ".mp3", ".flac", ".ogg")  # by every browser
 OPTIONS = ("minutes", "trigger", "base", "stages", "rank", "learning-rate", "targets")  # flags of train
 
 
@@ -36,6 +39,7 @@ class Studio:
         self._told_at = 0.0
         self._reports = tempfile.TemporaryDirectory(prefix="acestep-train-")
         self.arguments: list[str] = []
+        self._sources: dict[str, Path] = {}  # what may be listened to, by the name it has in the data set
         self._begin("idle")
 
     def _begin(self, kind: str) -> None:
@@ -85,6 +89,8 @@ class Studio:
             raise InvalidRequest("the adapter has no name: expected a few letters or digits")
         flags = [text for flag, value in options.items() if value for text in (f"--{flag}", value)]
         flags += ["--restart"] if restart else []
+        if self._feed.status is not None and self._feed.bridge.target.is_local:
+            flags += ["--home", self._feed.status.home]  # where this daemon looks for adapters
         await self._start("train", ["train", _folder(folder), "--name", name.strip(), *flags])
 
     async def _start(self, kind: str, arguments: list[str]) -> None:
@@ -92,9 +98,6 @@ class Studio:
             raise Busy(f"lora_studio is at work ({self.kind}): stop it first, or wait")
         self._begin(kind)
         self.arguments = arguments
-        env = {**os.environ, "PYTHONUNBUFFERED": "1"}
-        if self._feed.status is not None and self._feed.bridge.target.is_local:
-            env["ACESTEP_HOME"] = self._feed.status.home  # where this daemon looks for adapters
         self._process = await asyncio.create_subprocess_exec(
             program("lora_studio"),
             *arguments,
@@ -102,7 +105,7 @@ class Studio:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
-            env=env,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
             limit=1 << 22,
         )
         self._reading = asyncio.create_task(self._read(self._process))
@@ -151,10 +154,18 @@ class Studio:
             self.progress = told
         elif event == "dataset":
             self.dataset = told
+            root = Path(str(told.get("root") or ""))
+            self._sources = {one["path"]: root / one["path"] for one in told.get("samples") or ()}
         elif event == "done":
             self.result = told
         elif event == "error":
             self.error = str(told.get("message") or told.get("reason") or "")
+
+    async def ended(self, within_s: float) -> bool:
+        """Waits that long for the end; whether it came."""
+        if self._reading is not None:
+            await asyncio.wait({self._reading}, timeout=within_s)
+        return self._reading is None or self._reading.done()
 
     async def stop(self) -> None:
         """Asks the command to stop at its next checkpoint; the same run goes on from there."""
@@ -182,6 +193,24 @@ class Studio:
         if name not in self._files():
             raise NotFound(f"no file {name!r} in the adapter's folder")
         return Path(self.result["folder"]) / name
+
+    async def source(self, name: str) -> Path:
+        """A file of the folder that was looked at, in a format that browsers decode. Raises NotFound."""
+        if name not in self._sources:
+            raise NotFound(f"no file {name!r} in the folder that was looked at")
+        path = self._sources[name]
+        if path.suffix.lower() in HEARD_AS_THEY_ARE:
+            return path
+        wav = Path(self._reports.name) / f"{hashlib.sha256(str(path).encode()).hexdigest()[:16]}.wav"
+        if not wav.is_file():
+            await asyncio.to_thread(write_wav, path, wav)
+        return wav
+
+    def adapter_files(self) -> list[Path]:
+        """The finished adapter: its weights, and what the page shows of it."""
+        folder = Path(str(self.result.get("folder") or os.devnull))
+        weights = sorted(folder.glob("*.safetensors")) if folder.is_dir() else []
+        return [*weights, *(folder / name for name in self._files())]
 
     def _files(self) -> list[str]:
         folder = Path(str(self.result.get("folder") or os.devnull))

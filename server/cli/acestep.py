@@ -8,6 +8,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from acestep import __version__
@@ -15,9 +16,9 @@ from acestep.console.command import run
 from acestep.console.terminal import write_plainly
 from acestep.console.usage import Parser, spelled_out
 from acestep.errors import OutOfMemory
-from server import config as configuration
 from server.cli.brought import brought
 from server.cli.config_flags import add_config, config_of
+from server.config import OPTIONS
 
 if TYPE_CHECKING:
     from server.config import Config
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 DELEGATED = {
     "nano": "the recipe of the embedded cascade: data, train, evaluate",
     "web": "the page in the browser: generate, listen, keep, train",
+    "mcp": "tools for assistants that speak MCP, over stdin and stdout",
     "pull": "fetch a published checkpoint",
     "convert": "convert a checkpoint in ACE-Step's original layout",
     "distill": "train a smaller stage to do what a larger one does",
@@ -80,39 +82,82 @@ def parser(prog: str = "acestep") -> Parser:
     serve.add_argument(
         "--resume", action="store_true", help="rerun the jobs that a crash or stop interrupted"
     )
-    add_config(serve, configuration.FIELDS)
+    add_config(serve, OPTIONS)
     serve.set_defaults(run=_serve)
 
     from server.cli import daemon as cli_daemon
     from server.cli import files as cli_files
     from server.cli import generate as cli_generate
+    from server.cli import packs as cli_packs
     from server.cli import words as cli_words
+    from server.cli.batch import command as cli_batch
 
     generate = commands.add_parser("generate", help="make clips, through a running daemon or in this process")
     cli_generate.add_arguments(generate)
     add_config(generate, ("home", "samples", "host", "grpc_port", "device", "precision", "planner"))
     generate.set_defaults(run=cli_generate.run)
 
+    batch = commands.add_parser(
+        "batch", help="make the clips of a file of requests, through a running daemon"
+    )
+    cli_batch.add_arguments(batch)
+    add_config(batch, ("home", "host", "grpc_port"))
+    batch.set_defaults(run=cli_batch.run)
+
     models = commands.add_parser("models", help="list the cascades on this machine")
     models.add_argument("--json", action="store_true", help="print JSON")
     add_config(models, ("home", "host", "grpc_port"))
     models.set_defaults(run=_models)
 
-    inspect = commands.add_parser(
-        "inspect", help="show tempo, key, bars, chunks and sidecar of an audio file"
-    )
-    inspect.add_argument("file", metavar="FILE", help="the audio file")
-    inspect.add_argument("--json", action="store_true", help="print JSON")
-    inspect.add_argument("--midi", metavar="OUT.mid", help="write tempo, key, bars and the bass line")
-    inspect.add_argument("--plot", metavar="OUT.png", help="draw waveform with bar grid, and spectrogram")
-    inspect.set_defaults(run=_inspect)
-
+    _add_listeners(commands)
     cli_daemon.add_commands(commands)
     cli_files.add_commands(commands)
+    cli_packs.add_commands(commands)
     cli_words.add_commands(commands)
     for name, doc in DELEGATED.items():
         commands.add_parser(name, help=doc, add_help=False)
     return made
+
+
+def _add_listeners(commands: "argparse._SubParsersAction[Parser]") -> None:
+    """What is heard in a file: its figures, its notes."""
+    inspect = commands.add_parser(
+        "inspect", help="show tempo, key, bars, chunks and sidecar of an audio file"
+    )
+    inspect.add_argument("file", type=Path, metavar="FILE", help="the audio file")
+    inspect.add_argument("--json", action="store_true", help="print JSON")
+    inspect.add_argument(
+        "--midi",
+        type=Path,
+        metavar="OUT.mid",
+        help="write tempo, key, bars and the notes; `acestep midi` says more",
+    )
+    inspect.add_argument(
+        "--plot", type=Path, metavar="OUT.png", help="draw waveform with bar grid, and spectrogram"
+    )
+    inspect.set_defaults(run=_inspect)
+
+    midi = commands.add_parser("midi", help="write the notes of an audio file into a MIDI file")
+    midi.add_argument("file", type=Path, metavar="FILE", help="the audio file")
+    midi.add_argument(
+        "--out",
+        type=Path,
+        metavar="OUT.mid",
+        help="the MIDI file (default: FILE's name with .mid, beside it)",
+    )
+    midi.add_argument(
+        "--quantise",
+        type=float,
+        default=1.0,
+        metavar="0–1",
+        help="how far notes move to the grid (default 1)",
+    )
+    midi.add_argument("--bpm", type=float, help="the tempo, where it is known (default: the file's own)")
+    midi.add_argument(
+        "--hear", choices=("auto", "drums", "notes"), default="auto", help="drums, notes, or both (default)"
+    )
+    midi.add_argument("--json", action="store_true", help="print JSON")
+    midi.set_defaults(run=_midi)
 
 
 def _serve(arguments: argparse.Namespace) -> int:
@@ -173,6 +218,12 @@ def _print_variants(config: "Config") -> None:
         size = f"{published / 1e6:,.0f} M" if published < 1e9 else f"{published / 1e9:.1f} B"
         where = ", ".join(here[name]) or f"not here: {memory.how_to_get(name)}"
         print(f"  {name:5} {size:>7}  {needs:22} {where}")
+
+
+def _midi(arguments: argparse.Namespace) -> int:
+    from acestep.clips import transcribe
+
+    return transcribe.run(arguments)
 
 
 def _inspect(arguments: argparse.Namespace) -> int:

@@ -1,36 +1,41 @@
 """The daemon's settings on command lines: as flags, and what they come to."""
 
 import argparse
-from collections.abc import Sequence
-from typing import Any
+import os
+from collections.abc import Iterable
 
-from server import config as configuration
+from msgspec import inspect
+
+from acestep.console.usage import maybe_empty
+from server.config import OPTIONS, Config, load
 
 
-def add_config(parser: argparse.ArgumentParser, names: Sequence[str] | dict[str, Any]) -> None:
+def add_config(parser: argparse.ArgumentParser, names: Iterable[str]) -> None:
     """The settings of config.toml as flags; unset ones leave file and environment alone."""
     group = parser.add_argument_group(
         "settings (flags win over ACESTEP_* in the environment, that over config.toml in home)"
     )
     for name in names:
-        item = configuration.FIELDS[name]
-        flag, doc = f"--{name.replace('_', '-')}", item.metadata["doc"].replace("%", "%%")
-        if isinstance(item.default, bool):
-            group.add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=doc)
-        elif isinstance(item.default, tuple):
-            group.add_argument(flag, action="append", metavar="X", help=f"{doc} (may be repeated)")
+        option = OPTIONS[name]
+        said = option.expected + (f"; default {option.default}" if option.default else "")
+        doc = f"{option.help} ({said})".replace("%", "%%")
+        if isinstance(option.plain_kind, inspect.BoolType):
+            doc = option.help.replace("%", "%%")
+            group.add_argument(option.flag, action=argparse.BooleanOptionalAction, default=None, help=doc)
+        elif isinstance(option.plain_kind, inspect.VarTupleType):
+            doc = f"{doc[:-1]}; may be repeated)"
+            group.add_argument(option.flag, action="append", metavar="X", help=doc)
         else:
-            shown = (
-                ""
-                if item.default in (None, "") or name in ("home", "samples")
-                else f" (default {item.default})"
-            )
-            group.add_argument(flag, metavar="X", help=doc + shown)
+            kind = maybe_empty if option.may_be_empty else str
+            group.add_argument(option.flag, type=kind, metavar="X", help=doc)
 
 
-def config_of(arguments: argparse.Namespace) -> tuple[configuration.Config, dict[str, Any]]:
-    """The settings with this command's flags over them, and the flags that were given."""
+def config_of(arguments: argparse.Namespace) -> tuple[Config, dict[str, object]]:
+    """The settings with this command's flags over them, and what was named by hand: the flags that were
+    given, and the home also where ACESTEP_HOME names it."""
     values = vars(arguments)
-    flags = {name: values[name] for name in configuration.FIELDS if values.get(name) is not None}
-    config = configuration.load(flags)
+    flags = {name: values[name] for name in OPTIONS if values.get(name) is not None}
+    config = load(flags)
+    if os.environ.get(OPTIONS["home"].variable):
+        flags.setdefault("home", str(config.home))
     return config, flags

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from acestep.clips.wording import count
 from acestep.console.command import one_line
+from acestep.console.usage import Commands
 from acestep.errors import InvalidRequest, StorageError, Unavailable
 from server.config import Config
 
 if TYPE_CHECKING:
+    from protos.acestep.v1 import acestep_pb2 as pb
     from server.cli.remote import Remote
 
 STOP_S = 20.0  # a daemon that has not ended by then is stuck
@@ -22,7 +24,7 @@ CONNECTION = ("home", "host", "grpc_port")
 NO_DAEMON = "no daemon runs here: start it with `acestep serve`"
 
 
-def add_commands(commands: Any) -> None:
+def add_commands(commands: Commands) -> None:
     """The four commands with their flags."""
     from server.cli.config_flags import add_config
 
@@ -66,7 +68,8 @@ def _status(arguments: argparse.Namespace) -> int:
         print(NO_DAEMON)
         print(f"clips     {config.samples}\nhome      {config.home}")
     else:
-        running = f"{status.running_job} runs, " if status.running_job else ""
+        names = ", ".join(status.running_jobs)
+        running = f"{names} {'run' if len(status.running_jobs) > 1 else 'runs'}, " if names else ""
         loaded = "loaded" if status.loaded else "not loaded yet"
         print(f"daemon    {status.version}, for {_duration(status.uptime_s)}")
         print(f"ports     gRPC {status.grpc_port}, OSC {status.osc_port}")
@@ -74,7 +77,24 @@ def _status(arguments: argparse.Namespace) -> int:
         print(f"jobs      {running}{count(status.queued, 'job')} waiting")
         print(f"memory    {status.memory_bytes / 1e9:.1f} GB")
         print(f"clips     {status.samples_folder}\nhome      {status.home}")
+        if status.HasField("cluster"):
+            _print_cluster(status.cluster)
     return 0 if status else 1
+
+
+def _print_cluster(cluster: "pb.Cluster") -> None:
+    """The nodes, and what each of their replicas does."""
+    print(f"cluster   {cluster.address}, {len(cluster.replicas)} of {cluster.wanted} replicas")
+    if cluster.note:
+        print(f"          {cluster.note}")
+    for node in cluster.nodes:
+        print(
+            f"node      {node.name} at {node.address}: {count(node.cpus, 'core')}, {count(node.gpus, 'GPU')}"
+        )
+        for replica in cluster.replicas:
+            if replica.node == node.name:
+                does = f"makes {replica.job}" if replica.job else replica.state
+                print(f"  {replica.name}  {replica.device}, {replica.cascade or 'no cascade yet'}, {does}")
 
 
 def _duration(seconds: float) -> str:
@@ -91,7 +111,7 @@ def _stop(arguments: argparse.Namespace) -> int:
     status = remote.status()
     remote.close()
     process = _process(config)
-    if process is None or Path(status.home) != config.home:
+    if process is None or Path(status.home).resolve() != config.home.resolve():
         raise InvalidRequest(
             f"the daemon that answers has its home in {status.home}: stop it with `acestep stop --home` and "
             "that folder, on its own machine"
@@ -159,12 +179,13 @@ def _left(config: Config, limit: int) -> list[Any]:
     """The jobs of a daemon that no longer runs: what it had not finished was interrupted."""
     from server.grpc import wire
     from server.jobs.job import JobState
-    from server.jobs.journal import Journal
+    from server.jobs.journal import at_rest
 
     file = config.home / "jobs.sqlite"
     if not file.exists():
         return []
-    found = [wire.job_to_proto(record) for record in Journal(file).newest(limit)]
+    with at_rest(file) as journal:
+        found = [wire.job_to_proto(record) for record in journal.newest(limit)]
     for job in found:
         if not JobState(job.state).ended:
             job.state, job.reason = JobState.INTERRUPTED, "interrupted"

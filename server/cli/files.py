@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from acestep.console.usage import Commands
 from acestep.errors import InvalidRequest, NotFound, Unavailable
 from server.cli.brought import brought
 
@@ -28,15 +29,15 @@ SHELLS = ("bash", "zsh", "tcsh")
 COMPLETED = ("acestep", "lora_studio", "plugin-bridge")  # entry points of `acestep.parsers`
 
 
-def add_commands(commands: Any) -> None:
+def add_commands(commands: Commands) -> None:
     """The three commands with their flags."""
     play = commands.add_parser("play", help="play an audio file")
-    play.add_argument("file", metavar="FILE", help="the audio file")
+    play.add_argument("file", type=Path, metavar="FILE", help="the audio file")
     play.add_argument("--loop", action="store_true", help="again and again, until Ctrl-C")
     play.set_defaults(run=_play)
     opened = commands.add_parser("open", help="show the samples folder, or a file's, in the file manager")
     opened.add_argument(
-        "file", metavar="FILE", nargs="?", help="a file or folder (default: the samples folder)"
+        "file", type=Path, metavar="FILE", nargs="?", help="a file or folder (default: the samples folder)"
     )
     opened.set_defaults(run=_open)
     from server.cli.config_flags import add_config
@@ -51,7 +52,7 @@ def add_commands(commands: Any) -> None:
 
 
 def _play(arguments: argparse.Namespace) -> int:
-    file = Path(arguments.file).expanduser().absolute()
+    file: Path = arguments.file.absolute()
     if not file.is_file():
         raise NotFound(f"{file} is not there: expected an audio file")
     from acestep.sound.audio import probe
@@ -88,7 +89,7 @@ def _run(command: Sequence[str]) -> None:
 
 def _open(arguments: argparse.Namespace) -> int:
     if arguments.file:
-        path = Path(arguments.file).expanduser().absolute()
+        path: Path = arguments.file.absolute()
         if not path.exists():
             raise NotFound(f"{path} is not there: expected a file or a folder")
     else:

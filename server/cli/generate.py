@@ -1,6 +1,7 @@
 """`acestep generate`: flags to a request, through a running daemon or in this process, to paths on stdout."""
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import signal
@@ -12,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from acestep.checkpoints.memory import CHOICES
 from acestep.clips.wording import count, describe, verdict
-from acestep.console.command import expanded
 from acestep.console.terminal import Bar
+from acestep.console.usage import maybe_empty
 from acestep.errors import InvalidRequest
 from acestep.request import SETTINGS, GenerateRequest
 from acestep.settings import GROUPS
@@ -21,6 +22,7 @@ from server.cli import options
 
 if TYPE_CHECKING:
     from acestep.clips.clip import Clip
+    from protos.acestep.v1 import acestep_pb2 as pb
     from server.cli.remote import Remote
     from server.config import Config
     from server.jobs.job import Job
@@ -35,11 +37,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     groups = {name: parser.add_argument_group(name) for name in GROUPS}
     for setting in SETTINGS.values():
         if setting.name == "prompt":
-            parser.add_argument("prompt", nargs="?", help="what it should sound like, in words")
+            parser.add_argument(
+                "prompt", type=maybe_empty, nargs="?", help="what it should sound like, in words"
+            )
         elif "command" not in setting.without:
             options.add(groups[setting.group], setting)
     music, run_group, out = groups["music"], groups["run"], groups["file"]
-    music.add_argument("--midi", metavar="FILE.mid", help="follow this file's tempo map, signature and key")
+    music.add_argument(
+        "--midi", type=Path, metavar="FILE.mid", help="follow this file's tempo map, signature and key"
+    )
     music.add_argument(
         "--midi-bar", type=int, metavar="N", help="which bar of the MIDI file to begin at (default 1)"
     )
@@ -52,10 +58,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     run_group.add_argument(
         "--from",
         dest="sidecar",
+        type=Path,
         metavar="CLIP.wav.json",
         help="make that clip again; other options given beside it change it",
     )
-    out.add_argument("--out", metavar="FOLDER", help="where the clips go (default: the samples folder)")
+    out.add_argument(
+        "--out", type=Path, metavar="FOLDER", help="where the clips go (default: the samples folder)"
+    )
     out.add_argument("--json", action="store_true", help="print all that is known of the clips as JSON")
     out.add_argument("--quiet", action="store_true", help="no progress bar, and only the paths")
     out.add_argument("--local", action="store_true", help="in this process, even if a daemon runs")
@@ -68,7 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     config, flags = config_of(arguments)
     request, only_take, made = wanted(arguments)
-    folder = str(expanded(arguments.out).absolute()) if arguments.out else ""
+    folder = str(arguments.out.absolute()) if arguments.out else ""
     remote = _daemon(config, flags, arguments.local)
     bar = Bar(arguments.quiet)
     try:
@@ -89,12 +98,14 @@ def run(arguments: argparse.Namespace) -> int:
             remote.close()
     _print(clips, arguments)
     _warn(clips, arguments)
+    for idea in dict.fromkeys(clip.idea for clip in clips if clip.idea):
+        print(f"acestep: idea {idea}: --idea {idea} with --redo or --parts goes on with it", file=sys.stderr)
     for note in dict.fromkeys(note for clip in clips for note in clip.sidecar.get("notes", ())):
         print(f"acestep: {note}", file=sys.stderr)
     return 0
 
 
-def _daemon(config: "Config", flags: Mapping[str, Any], local: bool) -> "Remote | None":
+def _daemon(config: "Config", flags: Mapping[str, object], local: bool) -> "Remote | None":
     """The daemon that is to do the work, None for this process; refuses flags that would then do nothing."""
     if local:
         given = [flag for name, flag in ADDRESS.items() if name in flags]
@@ -113,7 +124,7 @@ def _daemon(config: "Config", flags: Mapping[str, Any], local: bool) -> "Remote 
     return remote
 
 
-def _refuse_daemons_own(config: "Config", flags: Mapping[str, Any], remote: "Remote") -> None:
+def _refuse_daemons_own(config: "Config", flags: Mapping[str, object], remote: "Remote") -> None:
     """Raises InvalidRequest for a setting given by hand that a running daemon was not started with."""
     given = [name for name in DAEMONS_OWN if name in flags]
     if not given:
@@ -122,6 +133,8 @@ def _refuse_daemons_own(config: "Config", flags: Mapping[str, Any], remote: "Rem
     runs_with = {"samples": status.samples_folder, "device": status.device}
     for name in given:
         asked, runs = str(getattr(config, name)), runs_with.get(name, "")
+        if name == "samples":  # one folder may have several names
+            asked, runs = str(config.samples.resolve()), str(Path(runs).resolve())
         if asked == "auto" or (runs and asked in (runs, runs.partition(":")[0])):  # cuda runs on cuda:0
             continue
         now = f" (now {runs})" if runs else ""
@@ -132,19 +145,17 @@ def _refuse_daemons_own(config: "Config", flags: Mapping[str, Any], remote: "Rem
         )
 
 
-def wanted(arguments: argparse.Namespace) -> tuple[GenerateRequest, int | None, dict[str, Any]]:
+def wanted(arguments: argparse.Namespace) -> tuple[GenerateRequest, int | None, dict[str, object]]:
     """The request; and when a clip is made again unchanged, the one take of it to make, and its sidecar."""
     given = _given(arguments)
-    if arguments.sidecar == "":
-        raise InvalidRequest("--from is empty: expected the clip's sidecar, CLIP.wav.json")
     if not arguments.sidecar:
-        if "prompt" not in given:
+        if "prompt" not in given and "idea" not in given:
             raise InvalidRequest("no prompt: say in words what it should sound like, or use --from")
-        return GenerateRequest(**given), None, {}
+        return GenerateRequest(**{"prompt": "", **given}), None, {}
     from acestep.clips.clip import Clip
     from acestep.sources.sidecar import read_sidecar
 
-    file = Path(arguments.sidecar)
+    file: Path = arguments.sidecar
     sidecar = read_sidecar(file)
     clip = Clip.from_sidecar(sidecar, file.with_name(file.name.removesuffix(".json")))
     try:
@@ -171,7 +182,7 @@ def _given(arguments: argparse.Namespace) -> dict[str, Any]:
     values: dict[str, Any] = {}
     if arguments.midi:
         bar = 1 if arguments.midi_bar is None else arguments.midi_bar
-        values |= _from_midi(Path(arguments.midi), bar, arguments.bars or DEFAULT_BARS)
+        values |= _from_midi(arguments.midi, bar, arguments.bars or DEFAULT_BARS)
     elif arguments.midi_bar is not None:
         raise InvalidRequest("--midi-bar needs --midi FILE.mid")
     given = options.given(arguments)
@@ -197,7 +208,9 @@ def _from_midi(path: Path, bar: int, bars: float) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _message(request: GenerateRequest, folder: str, only_take: int | None, made: dict[str, Any]) -> Any:
+def _message(
+    request: GenerateRequest, folder: str, only_take: int | None, made: dict[str, object]
+) -> "pb.GenerateRequest":
     from server.grpc import wire
 
     message = wire.request_to_proto(request)
@@ -207,7 +220,7 @@ def _message(request: GenerateRequest, folder: str, only_take: int | None, made:
     return message
 
 
-def _through_daemon(remote: Any, message: Any, bar: Bar) -> "Iterator[Clip]":
+def _through_daemon(remote: "Remote", message: "pb.GenerateRequest", bar: Bar) -> "Iterator[Clip]":
     from server.grpc import wire
 
     for event in remote.generate(message):
@@ -229,22 +242,49 @@ def _here(config: "Config", job: "Job", bar: Bar) -> "list[Clip]":
         if audio is not None:  # said before a model is loaded
             probe(audio.path)
             require_sound(None if job.made else audio, what)
-    from server.jobs.worker import make_clips
+    from acestep.adapters import files as adapters
+    from acestep.clips.idea import Delivery, Idea
+    from server.jobs.engine import AceStep
     from server.models import models_for
 
+    models = models_for(config)
+    if request.idea:  # as a daemon does it: what cannot be is said before a model is loaded
+        job.request = request = Idea.of(request, _on_disk(config, job)).adopted(request)
+    models.check(request)
+    for name, _ in request.adapters:
+        adapters.find(name, adapters.adapters_folder(config.home))
     bar.show("loading", 0.0, 0.0)
     cancelled = threading.Event()
     before = signal.signal(signal.SIGINT, lambda *_: cancelled.set())
     try:
-        cascade = models_for(config).use(request.cascade)
+        cascade = models.use(request.cascade)
         if config.variant or request.cascade in CHOICES or config.precision != "auto":
             for note in cascade.notes:
                 print(f"acestep: {note}", file=sys.stderr)
-        return make_clips(
-            cascade, job, lambda p: bar.show(p.stage, p.fraction, p.eta_s), None, cancelled.is_set
+        return AceStep(config).produce(
+            cascade,
+            job,
+            lambda p: bar.show(p.stage, p.fraction, p.eta_s),
+            None,
+            cancelled.is_set,
+            Delivery(lambda clip: None, lambda idea: _on_disk(config, job)),
         )
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def _on_disk(config: "Config", job: "Job") -> "list[Clip]":
+    """The clips in the folders where those of an idea can be, and in the trash."""
+    from acestep.clips.clip import Clip
+    from acestep.errors import AceStepError
+    from server.library import scan
+
+    found = []
+    for file, _ in scan.clips([job.folder, config.samples, config.trash]):
+        with contextlib.suppress(AceStepError):
+            clip = Clip.load(file)
+            found.append(dataclasses.replace(clip, trashed=file.is_relative_to(config.trash)))
+    return found
 
 
 def _print(clips: "Iterable[Clip]", arguments: argparse.Namespace) -> None:

@@ -4,10 +4,11 @@ What a value may be is checked by the request; here only the kind of value is re
 """
 
 import argparse
+from pathlib import Path
 from typing import Any
 
-from acestep.console.command import expanded
-from acestep.console.spelling import number
+from acestep.console.spelling import number, scaled
+from acestep.console.usage import maybe_empty
 from acestep.errors import InvalidRequest
 from acestep.request import SETTINGS
 from acestep.settings import (
@@ -26,6 +27,7 @@ from acestep.settings import (
     Whole,
 )
 
+MAY_BE_EMPTY = ("lyrics",)  # beside --from: without them
 SHOWN: dict[type, str] = {
     Whole: "N",
     TimeSignature: "N/D",
@@ -36,6 +38,9 @@ SHOWN: dict[type, str] = {
 }
 
 
+TAKEN = ("midi",)  # here it names a file to read: see `generate`
+
+
 def add(group: Any, setting: Setting) -> None:
     """The option of a setting, in a group of an argparse parser."""
     flag, kind, doc = f"--{setting.flag}", setting.kind, setting.help
@@ -43,8 +48,9 @@ def add(group: Any, setting: Setting) -> None:
         doc = f"{doc} ({kind.expected})"
     doc = doc.replace("%", "%%")
     names = [flag]
-    if setting.osc.replace("_", "-") != setting.flag:  # OSC's name as well, the usual one last
-        names.insert(0, f"--{setting.osc.replace('_', '-')}")
+    spoken = setting.osc.replace("_", "-")
+    if spoken not in (setting.flag, *TAKEN):  # OSC's name as well, the usual one last
+        names.insert(0, f"--{spoken}")
     more: dict[str, Any] = {"dest": setting.name, "help": doc, "default": None}
     shown = SHOWN.get(type(kind), "TEXT")
     if isinstance(kind, Switch):
@@ -63,20 +69,23 @@ def add(group: Any, setting: Setting) -> None:
             *names, action="append", metavar=shown, **{**more, "help": f"{doc} May be repeated."}
         )
     elif isinstance(kind, AudioFile):
-        group.add_argument(*names, metavar="FILE", **more)
+        if kind.several:
+            more |= {"action": "append", "help": f"{doc} Given again: files that sound together."}
+        group.add_argument(*names, type=Path, metavar="FILE", **more)
         for end, doc in (("start", "from this second of it"), ("end", "to this second of it")):
             group.add_argument(
                 f"{flag}-{end}", dest=f"{setting.name}_{end}", type=float, metavar="S", help=doc
             )
     else:
-        group.add_argument(*names, metavar=shown, **more)
+        of_text = maybe_empty if setting.name in MAY_BE_EMPTY else str
+        group.add_argument(*names, type=of_text, metavar=shown, **more)
 
 
 def given(arguments: argparse.Namespace) -> dict[str, Any]:
     """The request's fields for the options that were given. Raises InvalidRequest, naming the option."""
     values = {}
     for setting in SETTINGS.values():
-        value = getattr(arguments, setting.name, None)
+        value = vars(arguments).get(setting.name)  # a setting may be left out here
         if isinstance(setting.kind, AudioFile):
             value = _audio(setting, value, arguments)
         if value is not None:
@@ -90,13 +99,17 @@ def _read(setting: Setting, value: Any) -> Any:
     if _has_off(setting):
         return _number_or_off(setting, value)
     if isinstance(setting.kind, AdapterScales):
-        return tuple(_adapter(setting, text) for text in value)
+        return tuple(_adapter(text) for text in value)
     if isinstance(setting.kind, Region):
         return tuple(value)
     return value
 
 
-def _audio(setting: Setting, path: str | None, arguments: argparse.Namespace) -> dict[str, Any] | None:
+def _audio(
+    setting: Setting, given: Path | list[Path] | None, arguments: argparse.Namespace
+) -> dict[str, Any] | None:
+    files: list[Path | None] = [*given] if isinstance(given, list) else [given]
+    path, *others = files
     start_s = getattr(arguments, f"{setting.name}_start")
     end_s = getattr(arguments, f"{setting.name}_end")
     if path is None:
@@ -105,9 +118,8 @@ def _audio(setting: Setting, path: str | None, arguments: argparse.Namespace) ->
                 f"--{setting.flag}-start and --{setting.flag}-end need --{setting.flag} FILE"
             )
         return None
-    # Empty stays empty, which the request refuses; Path("") would be the current folder.
-    absolute = str(expanded(path).absolute()) if path.strip() else path
-    return {"path": absolute, "start_s": start_s or 0.0, "end_s": end_s}
+    plus = [{"path": str(one.absolute())} for one in others if one is not None]
+    return {"path": str(path.absolute()), "start_s": start_s or 0.0, "end_s": end_s, "plus": plus}
 
 
 def _has_off(setting: Setting) -> bool:
@@ -126,13 +138,8 @@ def _number_or_off(setting: Setting, text: str) -> float | None:
         ) from None
 
 
-def _adapter(setting: Setting, text: str) -> tuple[str, float]:
-    name, colon, scale = text.rpartition(":")
-    if not colon:
-        return text, 1.0
+def _adapter(text: str) -> tuple[str, float]:
     try:
-        return name, number(scale)
-    except ValueError:
-        raise InvalidRequest(
-            f"--{setting.flag} {text!r}: expected NAME or NAME:SCALE, for example dusty:0.8"
-        ) from None
+        return scaled(text)
+    except ValueError as error:
+        raise InvalidRequest(str(error)) from None

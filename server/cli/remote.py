@@ -10,7 +10,7 @@ import grpc
 
 from acestep.errors import Cancelled, InvalidRequest, Unavailable
 from plugin_bridge import calls
-from plugin_bridge.client import Connection
+from plugin_bridge.client import Connection, Events
 from protos import WIRE_VERSION, speaks_ours
 from protos.acestep.v1 import acestep_pb2 as pb
 from server.config import Config
@@ -26,10 +26,11 @@ class Remote:
         self._connection = connection
 
     @classmethod
-    def find(cls, config: Config, flags: Mapping[str, Any]) -> "Remote | None":
+    def find(cls, config: Config, flags: Mapping[str, object]) -> "Remote | None":
         """The daemon these settings lead to; None when none answers there.
 
-        With a home given by hand only that home's daemon counts; an address given by hand has to answer.
+        With a home given by hand (`--home`, ACESTEP_HOME) only that home's daemon counts; an address given by
+        hand has to answer.
         Raises Unavailable for one that does not, and for a daemon that speaks another version of the wire.
         """
         by_hand = bool(flags.get("host")) or flags.get("grpc_port") is not None
@@ -58,7 +59,7 @@ class Remote:
             if by_hand:
                 raise Unavailable(
                     f"the daemon at {target} has its home in {status.home}, not in {config.home}: leave out "
-                    f"--home, or {_given(flags)}"
+                    f"--home (or ACESTEP_HOME), or {_given(flags)}"
                 )
             return None  # the port that this home's daemon had is another's by now
         if not speaks_ours(status.wire_version):
@@ -101,6 +102,15 @@ class Remote:
             if call is not None:
                 call.cancel()
 
+    def start(self, request: pb.GenerateRequest) -> Events:
+        """The same for any thread, as what the Python client reads; ending the call cancels the job."""
+        return Events(self._connection.stream("Generate", request), self._connection.target.address)
+
+    def watch(self, job: str) -> Events:
+        """A job's events from its beginning on; ending the call leaves the job alone."""
+        request = pb.WatchJobRequest(job=job)
+        return Events(self._connection.stream("WatchJob", request), self._connection.target.address)
+
     def jobs(self, limit: int) -> list[pb.Job]:
         """The newest jobs."""
         return list(self._connection.unary("ListJobs", pb.ListJobsRequest(limit=limit)).jobs)
@@ -120,7 +130,7 @@ class Remote:
         self._connection.close()
 
 
-def _given(flags: Mapping[str, Any]) -> str:
+def _given(flags: Mapping[str, object]) -> str:
     """The flags of the address that were given, in words."""
     named = {"--host": flags.get("host"), "--grpc-port": flags.get("grpc_port")}
     return " and ".join(name for name, value in named.items() if value is not None)
@@ -135,7 +145,7 @@ def _token(config: Config) -> str:
     return token
 
 
-def _address(config: Config, flags: Mapping[str, Any]) -> tuple[str, int]:
+def _address(config: Config, flags: Mapping[str, object]) -> tuple[str, int]:
     """Flags first, then what a running daemon wrote down, then the settings."""
     host, port = config.host, config.grpc_port
     announced = _announced(config)

@@ -6,13 +6,14 @@ Anything may be typed; these are the words whose sound it has heard.
 import argparse
 import json
 import textwrap
-from typing import Any
+
+from acestep.console.usage import Commands
 
 WIDTH = 100  # characters a line
 NAMES = 20  # of them for what stands at the beginning
 
 
-def add_commands(commands: Any) -> None:
+def add_commands(commands: Commands) -> None:
     """The command with its flags."""
     words = commands.add_parser("words", help="list the styles, parts and instruments that nano understands")
     words.add_argument("--all", action="store_true", help="also the other names of each, and the moods")

@@ -82,7 +82,7 @@ class GrpcServer:
                 taken_message("gRPC", "tcp", config.host, config.grpc_port, error, "--grpc-port")
             ) from None
         try:
-            if config.tls_cert is None and is_loopback(config.host):
+            if config.tls_cert is None and config.tls_key is None and is_loopback(config.host):
                 port = self._server.add_insecure_port(address)
             else:
                 port = self._server.add_secure_port(address, _credentials(config))
@@ -97,6 +97,14 @@ class GrpcServer:
 
 def _credentials(config: Config) -> grpc.ServerCredentials:
     tls = config.home / "tls"
+    if config.tls_cert is not None and config.tls_key is None:
+        raise InvalidRequest(
+            f"tls_cert {config.tls_cert} has no key beside it: set tls_key to the certificate's private key"
+        )
+    if config.tls_cert is None and config.tls_key is not None:
+        raise InvalidRequest(
+            f"tls_key {config.tls_key} has no certificate beside it: set tls_cert to the key's certificate"
+        )
     if config.tls_cert is None or config.tls_key is None:
         raise InvalidRequest(
             f"gRPC on {config.host} can be reached from other machines and needs TLS: set tls_cert and "

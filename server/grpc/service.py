@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn, TypeAlias, TypeVar
 
 import grpc
 
@@ -22,13 +22,14 @@ from server import logs
 from server.grpc import wire
 from server.grpc.quotas import address
 from server.jobs.events import Accepted, ClipWritten, Done, Event, Failed, Hub, Inbox, Progress
-from server.jobs.intake import Intake
+from server.jobs.intake import Intake, Order
 from server.jobs.job import Job, JobState
 from server.jobs.journal import JobRecord, Journal
 from server.jobs.uploads import MAX_CHUNK_BYTES
 from server.jobs.worker import Worker
 from server.library import catalogue
-from server.library.index import ClipLibrary, Search
+from server.library.index import ClipLibrary
+from server.library.search import Search
 from server.security import RateLimit, is_owner
 
 MAX_LISTED_SIDECAR = 64 << 10  # a longer one would make a listing too large for its caller
@@ -36,9 +37,12 @@ UPLOAD_GRACE_S, UPLOAD_BYTES_PER_S = 30.0, 16 << 10  # no upload takes longer th
 DOWNLOAD_CHUNK_BYTES = 256 * 1024
 MAX_LISTED_JOBS = 1_000
 log = logs.get("grpc")
+Asked = TypeVar("Asked")
+Answer = TypeVar("Answer")
+_Method: TypeAlias = Callable[["DaemonService", Asked, grpc.ServicerContext], Answer]
 
 
-def abort(context: grpc.ServicerContext, error: AceStepError) -> None:
+def abort(context: grpc.ServicerContext, error: AceStepError) -> NoReturn:
     """Ends a call with an error: its status, its sentence, and its reason in the trailing metadata."""
     trailing = [(REASON_KEY, error.reason), *([(JOB_KEY, error.job)] if error.job else [])]
     context.set_trailing_metadata(tuple(trailing))
@@ -50,11 +54,11 @@ def _fault(error: Exception) -> AceStepError:
     return AceStepError(f"a fault inside the daemon ({type(error).__name__}: {error}): see its log")
 
 
-def _answered(method: Callable[..., Any]) -> Callable[..., Any]:
+def _answered(method: _Method[Asked, Answer]) -> _Method[Asked, Answer]:
     """Turns our errors into a status code with the reason in the trailing metadata."""
 
     @functools.wraps(method)
-    def call(self: "DaemonService", request: Any, context: grpc.ServicerContext) -> Any:
+    def call(self: "DaemonService", request: Asked, context: grpc.ServicerContext) -> Answer:
         try:
             return method(self, request, context)
         except AceStepError as error:
@@ -66,11 +70,11 @@ def _answered(method: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def _streamed(method: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
+def _streamed(method: _Method[Asked, Iterator[Answer]]) -> _Method[Asked, Iterator[Answer]]:
     """The same for calls with a stream of answers."""
 
     @functools.wraps(method)
-    def call(self: "DaemonService", request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
+    def call(self: "DaemonService", request: Asked, context: grpc.ServicerContext) -> Iterator[Answer]:
         try:
             yield from method(self, request, context)
         except AceStepError as error:
@@ -123,7 +127,7 @@ class DaemonService(acestep_pb2_grpc.DaemonServicer):
             leave.append(self._hub.listen(inbox))
 
         try:
-            job = self._intake.submit(
+            order = Order(
                 wanted,
                 client=request.client or context.peer(),
                 folder=request.folder,
@@ -131,8 +135,8 @@ class DaemonService(acestep_pb2_grpc.DaemonServicer):
                 only_take=request.only_take if request.HasField("only_take") else None,
                 made=wire.made_from_proto(request),
                 by_owner=self._by_owner(context),
-                before_queueing=follow,
             )
+            job = self._intake.submit(order, follow)
             self._inboxes.add(inbox)
 
             def ended() -> None:
@@ -203,18 +207,23 @@ class DaemonService(acestep_pb2_grpc.DaemonServicer):
             return [*self._recorded_clips(record), _end(record)], True
         events: list[Event] = [Accepted(job.id, 0, job.request.seed or 0)]
         if job.finished:
-            events += [ClipWritten(job.id, clip) for clip in job.clips]
+            renamed = self._library.renamed()
+            events += [ClipWritten(job.id, renamed.get((job.id, clip.path), clip)) for clip in job.clips]
             return [*events, _end(JobRecord.of(job))], True
+        events += [ClipWritten(job.id, clip) for clip in list(job.clips)]
         if job.stage:
             events.append(Progress(job.id, job.stage, job.fraction, job.eta_s))
         return events, False
 
     def _recorded_clips(self, record: JobRecord) -> Iterator[Event]:
+        renamed = self._library.renamed()
         for path in record.clips:
             try:
-                yield ClipWritten(record.id, self._library.get(path))
+                clip = renamed.get((record.id, path)) or self._library.get(path)
             except NotFound:  # trashed or deleted since
                 continue
+            if clip.job == record.id:  # and its name not given to another one
+                yield ClipWritten(record.id, clip)
 
     @_answered
     def GetStatus(self, request: pb.GetStatusRequest, context: grpc.ServicerContext) -> pb.Status:
@@ -229,7 +238,13 @@ class DaemonService(acestep_pb2_grpc.DaemonServicer):
             JobRecord.of(alive[record.id]) if record.id in alive else record
             for record in self._journal.newest(limit)
         ]
-        return pb.ListJobsResponse(jobs=[wire.job_to_proto(record) for record in records])
+        renamed = self._library.renamed()
+        jobs = [wire.job_to_proto(record) for record in records]
+        for job in jobs:
+            job.clips[:] = [
+                renamed[job.id, path].path if (job.id, path) in renamed else path for path in job.clips
+            ]
+        return pb.ListJobsResponse(jobs=jobs)
 
     @_answered
     def CancelJob(self, request: pb.CancelJobRequest, context: grpc.ServicerContext) -> pb.Job:
@@ -295,6 +310,7 @@ class DaemonService(acestep_pb2_grpc.DaemonServicer):
             since=request.since,
             starred=request.starred,
             trashed=request.trashed,
+            idea=request.idea,
             limit=request.limit,
         )
         clips = [wire.clip_to_proto(clip) for clip in self._library.search(query)]
@@ -312,6 +328,14 @@ class DaemonService(acestep_pb2_grpc.DaemonServicer):
         return wire.clip_to_proto(self._library.star(request.name, request.starred))
 
     @_answered
+    def RenameClip(self, request: pb.RenameClipRequest, context: grpc.ServicerContext) -> pb.Clip:
+        return wire.clip_to_proto(self._library.rename(request.name, request.new_name))
+
+    @_answered
+    def TagClip(self, request: pb.TagClipRequest, context: grpc.ServicerContext) -> pb.Clip:
+        return wire.clip_to_proto(self._library.tag(request.name, request.tags))
+
+    @_answered
     def TrashClip(self, request: pb.ClipName, context: grpc.ServicerContext) -> pb.Clip:
         return wire.clip_to_proto(self._library.move_to_trash(request.name))
 
@@ -320,7 +344,9 @@ class DaemonService(acestep_pb2_grpc.DaemonServicer):
         return wire.clip_to_proto(self._library.restore(request.name))
 
     @_answered
-    def ListCascades(self, request: Any, context: grpc.ServicerContext) -> pb.ListCascadesResponse:
+    def ListCascades(
+        self, request: pb.ListCascadesRequest, context: grpc.ServicerContext
+    ) -> pb.ListCascadesResponse:
         return catalogue.cascades(self._intake.models)
 
     @_answered
@@ -338,7 +364,9 @@ class DaemonService(acestep_pb2_grpc.DaemonServicer):
         return catalogue.cascade(models, name)
 
     @_answered
-    def ListAdapters(self, request: Any, context: grpc.ServicerContext) -> pb.ListAdaptersResponse:
+    def ListAdapters(
+        self, request: pb.ListAdaptersRequest, context: grpc.ServicerContext
+    ) -> pb.ListAdaptersResponse:
         return self._adapters()
 
     @_answered
@@ -359,7 +387,7 @@ class DaemonService(acestep_pb2_grpc.DaemonServicer):
     def _adapter(self, name: str) -> pb.Adapter:
         return next((item for item in self._adapters().adapters if item.name == name), pb.Adapter(name=name))
 
-    def _wait(self, context: grpc.ServicerContext, function: Callable[[], Any]) -> None:
+    def _wait(self, context: grpc.ServicerContext, function: Callable[[], object]) -> None:
         """Has the worker do something, and waits as long as the caller does."""
         future = self._worker.call(function)
 

@@ -50,7 +50,7 @@ def _from_wire(setting: Setting, message: pb.GenerateRequest) -> Any:
         case AudioFile():
             if not message.HasField(setting.proto):
                 return _UNSET
-            return AudioRange(value.path, value.start_s, value.end_s if value.HasField("end_s") else None)
+            return _audio_range(value)
         case Region():
             return (value.start_s, value.end_s) if message.HasField(setting.proto) else _UNSET
         case AdapterScales():
@@ -60,6 +60,16 @@ def _from_wire(setting: Setting, message: pb.GenerateRequest) -> Any:
         case Tempi():
             return [(point.quarters, point.bpm, point.ramp) for point in value] or _UNSET
     return value or _UNSET  # texts, of which proto does not tell whether they are set
+
+
+def _audio_range(message: pb.AudioRange) -> AudioRange:
+    end_s = message.end_s if message.HasField("end_s") else None
+    return AudioRange(message.path, message.start_s, end_s, tuple(map(_audio_range, message.plus)))
+
+
+def _audio_message(audio: AudioRange) -> pb.AudioRange:
+    plus = [_audio_message(one) for one in audio.plus]
+    return pb.AudioRange(path=audio.path, start_s=audio.start_s, end_s=audio.end_s, plus=plus)
 
 
 def request_to_proto(request: GenerateRequest) -> pb.GenerateRequest:
@@ -78,7 +88,7 @@ def _to_wire(setting: Setting, value: Any, message: pb.GenerateRequest) -> None:
     field = getattr(message, setting.proto)
     match setting.kind:
         case AudioFile():
-            field.CopyFrom(pb.AudioRange(path=value.path, start_s=value.start_s, end_s=value.end_s))
+            field.CopyFrom(_audio_message(value))
         case Region():
             field.CopyFrom(pb.Region(start_s=value[0], end_s=value[1]))
         case AdapterScales():
@@ -96,7 +106,7 @@ def _to_wire(setting: Setting, value: Any, message: pb.GenerateRequest) -> None:
             setattr(message, setting.proto, value)
 
 
-MADE = ("plan", "checkpoint", "heard")  # of a sidecar: what `only_take` is to be made by again
+MADE = ("plan", "checkpoint", "heard", "idea")  # of a sidecar: what `only_take` is to be made by again
 
 
 def made_to_json(sidecar: Mapping[str, Any]) -> str:
@@ -104,7 +114,7 @@ def made_to_json(sidecar: Mapping[str, Any]) -> str:
     return json.dumps({name: sidecar[name] for name in MADE if name in sidecar})
 
 
-def made_from_proto(message: pb.GenerateRequest) -> dict[str, Any]:
+def made_from_proto(message: pb.GenerateRequest) -> dict[str, object]:
     """The same in the daemon. Raises InvalidRequest for what is none."""
     if not message.made_json:
         return {}
@@ -132,6 +142,7 @@ def clip_from_proto(message: pb.Clip) -> Clip:
         unset = item.has_presence and not message.HasField(item.name)
         values[item.name] = None if unset else getattr(message, item.name)
     values["adapters"] = tuple((use.name, use.scale) for use in message.adapters)
+    values["tags"] = tuple(message.tags)
     return Clip(**values)
 
 

@@ -4,8 +4,9 @@ import queue
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from acestep.clips.clip import Clip
 from server import logs
 
 if TYPE_CHECKING:
@@ -47,10 +48,10 @@ class Audio:
 
 @dataclass(frozen=True)
 class ClipWritten:
-    """A finished clip lies in its folder. `clip` is an `acestep.clips.clip.Clip`."""
+    """A finished clip lies in its folder."""
 
     job: str
-    clip: Any
+    clip: Clip
 
 
 @dataclass(frozen=True)
@@ -108,12 +109,10 @@ class Hub:
 class Inbox:
     """Events kept for one slow listener. When it falls far behind, progress and audio are dropped first."""
 
-    _CLOSED = object()
-
     def __init__(self, job: str | None = None, audio: bool = False):
         self.job = job
         self.audio = audio
-        self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Event | None] = queue.SimpleQueue()  # None: closed
 
     def __call__(self, event: Event) -> None:
         """Takes an event of its job (or of all jobs when it has none)."""
@@ -127,9 +126,8 @@ class Inbox:
 
     def close(self) -> None:
         """Makes `next` return None once all before it is read."""
-        self._queue.put(self._CLOSED)
+        self._queue.put(None)
 
     def next(self) -> Event | None:
         """Waits for the next event; None when closed."""
-        item = self._queue.get()
-        return None if item is self._CLOSED else item
+        return self._queue.get()

@@ -1,13 +1,13 @@
 """From a request of any sender to a queued job: everything that can be refused is refused here, at once.
 
-Checks paths, audio, names of cascades and adapters.
+Checks paths, audio, names of cascades and adapters, and whether the cascade can do what is asked.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
+from acestep.clips.idea import Idea, Ideas
 from acestep.console.usage import close
 from acestep.errors import InvalidRequest, NotFound, StorageError, UnreadableAudio
 from acestep.request import AudioRange, GenerateRequest
@@ -24,6 +24,19 @@ MAX_REFERENCE_S = 900.0  # longest stretch of audio that one request may name
 log = logs.get("intake")
 
 
+@dataclasses.dataclass(frozen=True)
+class Order:
+    """A request as a door hands it on: who asks, and how the clips are to reach them."""
+
+    request: GenerateRequest
+    client: str
+    folder: str = ""  # where the clips go; "" is the samples folder
+    stream_audio: bool = False
+    only_take: int | None = None  # make just this take of the batch again …
+    made: Mapping[str, object] = dataclasses.field(default_factory=dict)  # … as the sidecar tells
+    by_owner: bool = False  # the daemon's own user asks, who may name any file and folder
+
+
 class Intake:
     """The one door to the queue."""
 
@@ -36,6 +49,7 @@ class Intake:
         *,
         samples: Path,
         adapters: Path,
+        ideas: Ideas = lambda idea: (),
     ):
         self.queue = queue
         self.folders = folders
@@ -44,23 +58,13 @@ class Intake:
         self._samples_disk = Disk(samples)
         self.models = models
         self.adapters = adapters
+        self._ideas = ideas
 
-    def submit(
-        self,
-        request: GenerateRequest,
-        *,
-        client: str,
-        folder: str = "",
-        stream_audio: bool = False,
-        only_take: int | None = None,
-        made: dict[str, Any] | None = None,
-        by_owner: bool = False,
-        before_queueing: Callable[[Job], None] = lambda job: None,
-    ) -> Job:
-        """Checks the request and queues it as a job. `before_queueing` sees the job before any event does.
-
-        `by_owner`: the daemon's own user asks, who may name any file and folder.
-        """
+    def submit(self, order: Order, before_queueing: Callable[[Job], None] = lambda job: None) -> Job:
+        """Checks the order and queues it as a job. `before_queueing` sees the job before any event does."""
+        request, only_take, by_owner = order.request, order.only_take, order.by_owner
+        if request.idea:
+            request = Idea.of(request, self._ideas(request.idea)).adopted(request)
         checked = dataclasses.replace(
             request,
             reference=self.check_audio(request.reference, by_owner=by_owner),
@@ -69,19 +73,20 @@ class Intake:
         self.check_cascade(checked.cascade)
         for name, _ in checked.adapters:
             self.check_adapter(name)
+        self.models.check(checked)
         if only_take is not None and not only_take < checked.takes:
             raise InvalidRequest(
                 f"only_take {only_take} is not one of {checked.takes} takes: they count from 0"
             )
-        where = self.check_folder(folder, by_owner=by_owner)
+        where = self.check_folder(order.folder, by_owner=by_owner)
         disk = self._samples_disk if where == self.samples else Disk(where)
         job = Job(
             checked,
             where,
-            client[:200],
-            stream_audio=stream_audio,
+            order.client[:200],
+            stream_audio=order.stream_audio,
             only_take=only_take,
-            made=made or {},
+            made=dict(order.made),
             disk=disk,
         )
         before_queueing(job)
@@ -93,6 +98,10 @@ class Intake:
         """The same range with its path resolved; raises for what is forbidden, missing or unreadable."""
         if audio is None:
             return None
+        if audio.plus:
+            first, *others = (self.check_audio(one, by_owner=by_owner) for one in audio.sources)
+            assert first is not None
+            return dataclasses.replace(first, plus=tuple(one for one in others if one is not None))
         if audio.path.startswith(PREFIX):
             path = self.uploads.path(audio.path)
         else:

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from acestep.clips.clip import Clip
 from acestep.request import GenerateRequest
 from server.library.places import Disk
 
@@ -61,13 +62,13 @@ class Job:
     id: str = field(default_factory=new_job_id)
     stream_audio: bool = False
     only_take: int | None = None  # make just this take of the batch again
-    made: dict[str, Any] = field(default_factory=dict)  # from its sidecar: plan, checkpoint, heard
+    made: dict[str, object] = field(default_factory=dict)  # from its sidecar: plan, checkpoint, heard
     state: JobState = JobState.QUEUED
     created: datetime = field(default_factory=lambda: datetime.now(UTC))
     stage: str = ""
     fraction: float = 0.0
     eta_s: float = 0.0
-    clips: list[Any] = field(default_factory=list)  # acestep.clips.clip.Clip
+    clips: list[Clip] = field(default_factory=list)
     reason: str = ""
     message: str = ""
     cancelling: threading.Event = field(default_factory=threading.Event)

@@ -7,16 +7,18 @@ until it is in; the room for that is taken beforehand, so a full disk cannot ref
 
 import contextlib
 import json
+import shutil
 import sqlite3
+import tempfile
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from acestep import typed_json
 from acestep.errors import AceStepError, InvalidRequest, NotFound, StorageError
+from acestep.music.parts import read_parts
 from acestep.request import GenerateRequest
 from acestep.typed_json import Fields
 from server import logs
@@ -85,7 +87,9 @@ class JobRecord:
         if self.only_take is not None:
             return 1
         try:
-            return int(_fields(self.request_json).get("takes", 1))
+            fields = _fields(self.request_json)
+            parts = sum(len(read_parts(name, fields.get(name) or "")) for name in ("parts", "redo"))
+            return parts + 1 if parts else int(fields.get("takes", 1))  # the mix is one more
         except (InvalidRequest, TypeError, ValueError):
             return 1
 
@@ -140,9 +144,12 @@ class _Late:
 
 
 class Journal:
-    """Jobs in `path`. Raises StorageError where the file cannot be written; `keep` never does."""
+    """Jobs in `path`. Raises StorageError where the file cannot be written; `keep` never does.
 
-    def __init__(self, path: Path):
+    A damaged file is set aside and a new one begun; without `mend` it is refused.
+    """
+
+    def __init__(self, path: Path, mend: bool = True):
         self.path = path
         self._lock = threading.Lock()
         self._notes = Notes(path.with_name(path.name + ".late"))
@@ -150,7 +157,7 @@ class Journal:
         self._late: dict[str, _Late] = {}
         self._closing = threading.Event()
         self._retrying: threading.Thread | None = None
-        self._db, _ = database.open_database(path, _MIGRATIONS, _PROBE, BUSY_S)
+        self._db, _ = database.open_database(path, _MIGRATIONS, _PROBE, BUSY_S, mend)
         self._read_late()
 
     def record(self, job: Job) -> None:
@@ -310,7 +317,7 @@ class Journal:
             with contextlib.suppress(sqlite3.Error):
                 self._db.close()
 
-    def _rows(self, where: str, values: tuple[Any, ...]) -> list[JobRecord]:
+    def _rows(self, where: str, values: tuple[object, ...]) -> list[JobRecord]:
         rows = self._db.execute(
             f"SELECT id, client, state, created, folder, request, clips, reason, message, only_take,"
             f" (SELECT made FROM made WHERE job = jobs.id) AS made FROM jobs {where}",
@@ -335,6 +342,25 @@ class Journal:
 
     def _errors(self) -> contextlib.AbstractContextManager[None]:
         return database.errors("job journal", self.path)
+
+
+@contextlib.contextmanager
+def at_rest(path: Path) -> Iterator[Journal]:
+    """The journal of a daemon that does not run: a copy, so that whoever reads it changes nothing.
+
+    Raises StorageError for a damaged one.
+    """
+    with tempfile.TemporaryDirectory(prefix="acestep-jobs-") as folder:
+        copy = Path(folder) / path.name
+        for ending in ("", "-wal", ".late"):
+            with contextlib.suppress(FileNotFoundError):
+                shutil.copyfile(path.with_name(path.name + ending), copy.with_name(copy.name + ending))
+        try:
+            journal = Journal(copy, mend=False)
+        except StorageError as error:
+            raise StorageError(str(error).replace(str(copy), str(path))) from error
+        with contextlib.closing(journal):
+            yield journal
 
 
 def _fields(text: str) -> Fields:

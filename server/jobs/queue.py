@@ -10,8 +10,8 @@ import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
 
+from acestep.clips.clip import Clip
 from acestep.errors import Busy, NotFound, Unavailable
 from server.jobs.events import Accepted, Audio, ClipWritten, Done, Event, Failed, Hub, Progress
 from server.jobs.job import MOVES, Ending, Job, JobState
@@ -23,7 +23,8 @@ class JobQueue:
     """At most `limit` waiting jobs, `limit_per_client` of one sender; senders are served in turns.
 
     `record` writes a new job down or raises; `keep` writes a change down, in the end, and never raises.
-    Neither is called under the queue's lock: a slow disk holds up nobody who only asks.
+    Neither is called under the queue's lock: a slow disk holds up nobody who only asks. `at_once` says how
+    many jobs may run side by side now; it is called under the lock.
     """
 
     def __init__(
@@ -33,10 +34,12 @@ class JobQueue:
         limit: int = 64,
         limit_per_client: int = 32,
         keep: Callable[[Job], None] | None = None,
+        at_once: Callable[[], int] = lambda: 1,
     ):
         self._hub = hub
         self._record = record
         self._keep = keep or record
+        self._at_once = at_once
         self.limit = limit
         self.limit_per_client = limit_per_client
         self._entering: list[Job] = []  # being recorded
@@ -45,7 +48,7 @@ class JobQueue:
         self._jobs: OrderedDict[str, Job] = OrderedDict()
         self._changed = threading.Condition()
         self._closed = False
-        self.running: Job | None = None
+        self.running: tuple[Job, ...] = ()  # in the order in which they began
 
     def submit(self, job: Job) -> int:
         """Queues the job, recorded before it is acknowledged; how many jobs are before it.
@@ -88,7 +91,7 @@ class JobQueue:
             raise Busy(f"{own} jobs of {job.client} are waiting, and no more may: cancel some or wait")
 
     def _enter(self, job: Job) -> int:
-        position = self.waiting_count + (self.running is not None)
+        position = self.waiting_count + (len(self.running) if self._is_full() else 0)
         self._waiting.setdefault(job.client, deque()).append(job)
         self._jobs[job.id] = job
         self._forget_old()
@@ -96,7 +99,7 @@ class JobQueue:
         return position
 
     def _move(
-        self, job: Job, to: Ending, clips: Iterable[Any] = (), only_from: JobState | None = None
+        self, job: Job, to: Ending, clips: Iterable[Clip] = (), only_from: JobState | None = None
     ) -> bool:
         """Gives a job its next state: checked, written down, told, in this order.
 
@@ -111,23 +114,24 @@ class JobQueue:
                 raise AssertionError(f"job {job.id} is {job.state} and cannot become {to.state}")
             self._leave_line(job, served=starts)
             job.state, job.reason, job.message = to
-            job.clips = list(clips)
+            paths = {clip.path for clip in job.clips}
+            news = [clip for clip in clips if clip.path not in paths]  # the others were delivered
+            job.clips += news
             if starts:
-                self.running = job
+                self.running = (*self.running, job)
             elif to.state is JobState.DONE:
                 job.fraction = 1.0
-            elif self.running is not job:
+            elif job not in self.running:
                 job.cancelling.set()
         try:
             self._keep(job)
         finally:
             with job.telling:
-                for event in _news(job) if job.announced else ():
+                for event in _news(job, news) if job.announced else ():
                     self._hub.publish(event)
             if job.finished:
                 with self._changed:
-                    if self.running is job:
-                        self.running = None
+                    self.running = tuple(one for one in self.running if one is not job)
                     self._changed.notify_all()
         return True
 
@@ -158,6 +162,14 @@ class JobQueue:
             if not job.finished:
                 self._hub.publish(event)
 
+    def deliver(self, job: Job, clip: Clip) -> None:
+        """A clip of a job that runs on: written down, then told. It stays, however the job ends."""
+        with self._changed:
+            job.clips.append(clip)
+        self._keep(job)
+        with job.telling:
+            self._hub.publish(ClipWritten(job.id, clip))
+
     def run_soon(self, errand: Callable[[], None]) -> None:
         """Has the worker's thread call `errand` before the next job: loading and unloading of models."""
         with self._changed:
@@ -186,14 +198,14 @@ class JobQueue:
                     return self._errands.popleft()
                 if self._closed:
                     return None
-                if self._waiting:
+                if self._waiting and not self._is_full():
                     return next(iter(self._waiting.values()))[0]
                 left = None if deadline is None else deadline - time.monotonic()
                 if left is not None and left <= 0:
                     return None
                 self._changed.wait(left)
 
-    def finish(self, job: Job, ending: Ending, clips: Iterable[Any] = ()) -> bool:
+    def finish(self, job: Job, ending: Ending, clips: Iterable[Clip] = ()) -> bool:
         """The job that ran has ended: written down, then told, then the next one's turn.
 
         False, and nothing happens, where it had ended before.
@@ -238,7 +250,15 @@ class JobQueue:
     def wait_idle(self, timeout_s: float) -> bool:
         """Waits until no job runs; False if one still does."""
         with self._changed:
-            return self._changed.wait_for(lambda: self.running is None, timeout_s)
+            return self._changed.wait_for(lambda: not self.running, timeout_s)
+
+    def look_again(self) -> None:
+        """More jobs may run at once than before: whoever waits for that looks again."""
+        with self._changed:
+            self._changed.notify_all()
+
+    def _is_full(self) -> bool:
+        return len(self.running) >= self._at_once()
 
     def get(self, job_id: str) -> Job:
         """The job of that id. Raises NotFound."""
@@ -274,8 +294,8 @@ class JobQueue:
             del self._jobs[job_id]
 
 
-def _news(job: Job) -> Sequence[Event]:
-    """What everybody is told when a job has come to the state it is in."""
+def _news(job: Job, clips: Sequence[Clip]) -> Sequence[Event]:
+    """What everybody is told when a job has come to the state it is in, with the last of its clips."""
     if job.state is JobState.DONE:
-        return [*(ClipWritten(job.id, clip) for clip in job.clips), Done(job.id, len(job.clips))]
+        return [*(ClipWritten(job.id, clip) for clip in clips), Done(job.id, len(job.clips))]
     return [Failed(job.id, job.reason, job.message)] if job.finished else []

@@ -42,7 +42,8 @@ def recover(journal: Journal, library: ClipLibrary, queue: JobQueue, resume: boo
             log.info("job_was_done", job=record.id, clips=len(clips))
             continue
         for clip in clips:  # part of a job is no result; whoever wants it finds it in the trash
-            _put_away(library, clip)
+            if not clip.idea:  # but a part of an idea was delivered, and others can be added
+                _put_away(library, clip)
         if resume:
             _make_again(queue, record)
 

@@ -1,5 +1,7 @@
 """The one thread that owns the model: takes jobs in turn, produces their clips, tells the queue how it went.
 
+Where the models are on other machines, the jobs run side by side, each in a thread that only waits for them.
+
 The only place that catches every exception: a job that fails must not take the daemon with it.
 """
 
@@ -7,57 +9,50 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
+from acestep.clips.clip import Clip
+from acestep.clips.idea import Delivery, Ideas
 from acestep.errors import AceStepError, Cancelled, Interrupted, OutOfMemory, StorageError
-from acestep.music.grid import SAMPLE_RATE_HZ
 from server import logs
+from server.jobs.engine import Engine
 from server.jobs.events import Audio
 from server.jobs.job import Ending, Job, JobState
 from server.jobs.queue import JobQueue
 from server.library.places import Disk
 from server.models import Models
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from acestep.model.pace import Progress
+
 PROGRESS_INTERVAL_S = 0.05  # between two progress events of one stage
 T = TypeVar("T")
 log = logs.get("worker")
 
 
-def make_clips(cascade: Any, job: Job, on_progress: Any, on_audio: Any, cancelled: Any) -> list[Any]:
-    """The real path of a request: `acestep.clips.production`, imported when first used."""
-    from acestep.clips.production import produce, reproduce
-
-    if job.only_take is not None:
-        made = job.made | {"request": job.request.to_dict(), "clip": {"take": job.only_take}}
-        kept = reproduce(made, cascade, job.folder, on_progress=on_progress, cancelled=cancelled, job=job.id)
-        return [kept]
-    return produce(
-        cascade,
-        job.request,
-        job.folder,
-        on_progress=on_progress,
-        on_audio=on_audio,
-        cancelled=cancelled,
-        job=job.id,
-    )
-
-
 class Worker:
-    """Runs jobs one after the other until the queue is closed and empty."""
+    """Runs jobs one after the other, or side by side where the engine does, until the queue is closed and
+    empty."""
 
     def __init__(
         self,
         queue: JobQueue,
         models: Models,
+        engine: Engine,
         *,
         idle_unload_s: float = 0.0,
-        produce: Callable[..., list[Any]] = make_clips,
+        ideas: Ideas = lambda idea: (),
     ):
         self._queue = queue
+        self._ideas = ideas
         self._models = models
         self._idle_unload_s = idle_unload_s
-        self._produce = produce
+        self._engine = engine
         self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
+        self._beside: list[threading.Thread] = []
 
     def start(self) -> None:
         """Starts the thread; the default cascade is loaded before the first job."""
@@ -65,11 +60,12 @@ class Worker:
         self._thread.start()
 
     def join(self, timeout_s: float) -> bool:
-        """Waits for the end of the thread; False if it goes on. One that was never started has ended."""
-        if self._thread.ident is None:
-            return True
-        self._thread.join(timeout_s)
-        return not self._thread.is_alive()
+        """Waits for the end of all threads; False if one goes on. One that was never started has ended."""
+        until = time.monotonic() + timeout_s
+        started = [thread for thread in (self._thread, *self._beside) if thread.ident is not None]
+        for thread in started:
+            thread.join(max(0.0, until - time.monotonic()))
+        return not any(thread.is_alive() for thread in started)
 
     def call(self, function: Callable[[], T]) -> "Future[T]":
         """Has `function` called in the worker's thread, between jobs: loading and unloading.
@@ -84,7 +80,7 @@ class Worker:
             try:
                 future.set_result(function())
             except Exception as error:  # noqa: BLE001 (handed to the caller, who waits for it)
-                future.set_exception(_as_ours(error))
+                future.set_exception(as_ours(error))
 
         self._queue.run_soon(errand)
         future.add_done_callback(lambda done: self._queue.forget(errand) if done.cancelled() else None)
@@ -95,7 +91,7 @@ class Worker:
             loaded = self._models.cascade is not None
             item = self._queue.take(self._idle_unload_s if self._idle_unload_s and loaded else None)
             if isinstance(item, Job):
-                self._run_job(item)
+                self._begin(item)
             elif item is not None:
                 item()
             elif self._queue.closed:
@@ -103,13 +99,18 @@ class Worker:
             elif loaded:
                 self._models.unload()
 
+    def _begin(self, job: Job) -> None:
+        if not self._engine.side_by_side:
+            self._run_job(job)
+            return
+        thread = threading.Thread(target=self._run_job, args=(job,), name=f"job {job.id}", daemon=True)
+        self._beside = [*(other for other in self._beside if other.is_alive()), thread]
+        thread.start()
+
     def _warm_up(self) -> None:
         try:
             self._models.use()
-            if self._produce is make_clips:
-                from acestep.clips.fit import warm_up
-
-                warm_up()
+            self._engine.warm_up()
         except Exception as error:  # noqa: BLE001 (each job that needs it says so again)
             log.error("cascade_not_loaded", cascade=self._models.default, error=str(error))
 
@@ -124,11 +125,11 @@ class Worker:
         self._queue.finish(job, Ending(JobState.DONE), clips)
         log.info("job_done", job=job.id, clips=len(clips), seconds=round(time.monotonic() - started, 3))
 
-    def _make(self, job: Job) -> list[Any]:
+    def _make(self, job: Job) -> list[Clip]:
         if job.cancelling.is_set():
             raise Cancelled("cancelled before it started")
         cascade = self._models.use(job.request.cascade)
-        reporter = _Reporter(job, self._queue, cascade)
+        reporter = _Reporter(job, self._queue, cascade.codec.sample_rate_hz)
         on_audio = reporter.audio if job.stream_audio else None
         disk = job.disk or Disk(job.folder)
 
@@ -137,10 +138,11 @@ class Worker:
             return job.cancelling.is_set()
 
         cancelled()
-        return self._produce(cascade, job, reporter.progress, on_audio, cancelled)
+        delivery = Delivery(lambda clip: self._queue.deliver(job, clip), self._ideas)
+        return self._engine.produce(cascade, job, reporter.progress, on_audio, cancelled, delivery)
 
     def _fail(self, job: Job, error: Exception) -> None:
-        ours = _as_ours(error)
+        ours = as_ours(error)
         if isinstance(ours, Cancelled):
             ending = job.stopped
         else:
@@ -154,26 +156,26 @@ class Worker:
 class _Reporter:
     """Turns the engine's callbacks of one job into events, not more often than somebody can look."""
 
-    def __init__(self, job: Job, queue: JobQueue, cascade: Any):
+    def __init__(self, job: Job, queue: JobQueue, rate_hz: int):
         self._job = job
         self._queue = queue
-        self._rate_hz = int(getattr(getattr(cascade, "codec", None), "sample_rate_hz", SAMPLE_RATE_HZ))
+        self._rate_hz = rate_hz
         self._last_s = 0.0
 
-    def progress(self, progress: Any) -> None:
-        """Called with an `acestep.model.cascade.Progress`."""
+    def progress(self, progress: "Progress") -> None:
+        """Called at every step of the model."""
         now = time.monotonic()
         tell = progress.stage != self._job.stage or now - self._last_s >= PROGRESS_INTERVAL_S
         if tell:
             self._last_s = now
-        self._queue.report(self._job, progress.stage, float(progress.fraction), float(progress.eta_s), tell)
+        self._queue.report(self._job, progress.stage, progress.fraction, progress.eta_s, tell)
 
-    def audio(self, take: int, start_sample: int, samples: Any) -> None:
+    def audio(self, take: int, start_sample: int, samples: "NDArray[np.float32]") -> None:
         """Called with a decoded window [C, N]."""
         self._queue.tell(self._job, Audio(self._job.id, take, start_sample, self._rate_hz, samples))
 
 
-def _as_ours(error: BaseException) -> AceStepError:
+def as_ours(error: BaseException) -> AceStepError:
     """The error in our own tree; what is not ours is `internal`, except memory and disk."""
     if isinstance(error, AceStepError):
         return error

@@ -30,21 +30,22 @@ FAULTS = (AceStepError, OSError, ValueError, TypeError, LookupError, AttributeEr
 
 def cascades(models: Models) -> pb.ListCascadesResponse:
     """All cascades on this machine, and the loaded one if it was named by its path; each fails alone."""
-    from acestep.checkpoints.checkpoint import available, listed
+    from acestep.checkpoints.checkpoint import abilities, available, listed
 
     home = models.home
     device, memory = device_memory()
-    spec = getattr(models.cascade, "spec", None)
+    cascade = models.cascade
     found = pb.ListCascadesResponse()
     for name, folder in available(home).items():
         try:
-            loaded = folder == spec.folder if spec else name == models.loaded_name
+            loaded = cascade is not None and folder == cascade.spec.folder
             found.cascades.append(_cascade(listed(name, folder, home), home, loaded, device, memory))
         except FAULTS as error:
             found.unreadable.append(_unreadable(name, folder, error))
-    if models.cascade is not None and not any(item.loaded for item in found.cascades):
-        stages = list(models.cascade.stages)
-        found.cascades.add(name=models.loaded_name, loaded=True, stages=stages, fits=True)
+    if cascade is not None and not any(item.loaded for item in found.cascades):
+        stages = list(cascade.stages)
+        able = abilities(cascade.spec)
+        found.cascades.add(name=models.loaded_name, loaded=True, stages=stages, supports=able, fits=True)
     return found
 
 
@@ -182,7 +183,5 @@ def _loaded_adapters(models: Models) -> dict[str, tuple[str, ...]]:
     if models.cascade is None:
         return {}
     adapters = models.cascade.adapters
-    paths = getattr(adapters, "paths", {})
-    return {
-        name: on for name, on in dict(adapters.loaded).items() if name not in paths or paths[name].exists()
-    }
+    paths = adapters.paths
+    return {name: on for name, on in dict(adapters.loaded).items() if paths[name].exists()}

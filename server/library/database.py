@@ -32,22 +32,28 @@ Migration = Sequence[str | Column]
 
 
 def open_database(
-    path: Path, migrations: Sequence[Migration], probe: str, busy_s: float = BUSY_S
+    path: Path, migrations: Sequence[Migration], probe: str, busy_s: float = BUSY_S, mend: bool = True
 ) -> tuple[sqlite3.Connection, bool]:
     """The database at `path` with all `migrations`, and whether it is begun anew; its rows have names.
 
     `probe` is a query that only a database of ours answers. One that is damaged or of another make is kept
-    beside as `NAME.broken`, and an empty one takes its place. Raises StorageError where none can be used:
-    locked, full, forbidden, or of a newer version of this program.
+    beside as `NAME.broken`, and an empty one takes its place; without `mend` it is refused. Raises
+    StorageError where none can be used: locked, full, forbidden, or of a newer version of this program.
     """
     try:
         return _opened(path, migrations, probe, busy_s), False
     except sqlite3.Error as error:
+        # SQLite's code is only there where SQLite itself raised the error
         foreign = getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_ERROR  # other tables or columns
         if not is_damage(error) and not foreign and not path.is_dir():
             full = getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL
             do = "make room on its disk" if full else "is it open in another program?"
             raise StorageError(f"{path} cannot be used ({error}): {do}") from error
+        if not mend:
+            raise StorageError(
+                f"{path} is damaged ({error}): the next `acestep serve` keeps it as {path.name}.broken and "
+                "begins a new one; until then it stays as it is"
+            ) from error
         kept = set_aside(path)
         log.error("database_set_aside", file=str(path), kept_as=str(kept), error=str(error))
     with errors("database", path):

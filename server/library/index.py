@@ -1,8 +1,8 @@
-"""The index of all clips (SQLite in home): search, stars, trash. The files and their sidecars are the truth.
+"""The index of all clips (SQLite in home): search, stars, tags, names, trash.
 
-Anything in the index can be rebuilt from the sidecars; stars and the way back from the trash are therefore
-written there too. A move is noted in the index before it begins, and one that was cut short is ended by the
-next `refresh`.
+The files and their sidecars are the truth. Anything in the index can be rebuilt from the sidecars; stars,
+tags, first names and the way back from the trash are therefore written there too. A move is noted in the
+index before it begins, and one that was cut short is ended by the next `refresh`.
 """
 
 import contextlib
@@ -13,27 +13,25 @@ import secrets
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from acestep import typed_json
-from acestep.clips.clip import Clip, belongings
-from acestep.errors import AceStepError, AlreadyExists, InvalidRequest, NotFound
-from acestep.music.key import Key
+from acestep.clips.clip import MIDI_ENDING, Clip, belongings
+from acestep.errors import AceStepError, AlreadyExists, InvalidRequest, NotFound, StorageError
+from acestep.request import FORMATS
 from acestep.sources.sidecar import MAX_SIDECAR_BYTES, SIDECAR_ENDING, read_sidecar, sidecar_text
 from server import logs
-from server.library import database, moves
+from server.library import database, moves, naming
 from server.library.scan import Unreadable, clips, is_ordinary, stamp
+from server.library.search import MAX_LIMIT, Search
 
-DEFAULT_LIMIT = 200
-MAX_LIMIT = 5_000
 MAX_UNREADABLE = 100  # named in one answer
 NO_FILE = "{} is a pipe, a socket, a device or a folder: expected an audio file"
 log = logs.get("library")
 _PROBE = (
-    "SELECT c.path, name, words, bpm, key, adapters, created, starred, trashed, stamp, c.sidecar, target"
-    " FROM clips c, folders f, moves LIMIT 1"
+    "SELECT c.path, name, words, bpm, key, adapters, created, starred, trashed, stamp, c.sidecar, written_as,"
+    " idea, target FROM clips c, folders f, moves LIMIT 1"
 )
 _MIGRATIONS: tuple[database.Migration, ...] = (
     (
@@ -48,22 +46,16 @@ _MIGRATIONS: tuple[database.Migration, ...] = (
         "CREATE TABLE IF NOT EXISTS moves (source TEXT PRIMARY KEY, target TEXT NOT NULL,"
         " sidecar TEXT NOT NULL)",
     ),
+    (  # the path that its job wrote a clip to, whatever it is called now
+        database.Column("clips", "written_as", "TEXT NOT NULL DEFAULT ''"),
+        "UPDATE clips SET written_as = path WHERE written_as = ''",
+        "CREATE INDEX IF NOT EXISTS clips_renamed ON clips (written_as) WHERE path != written_as",
+    ),
+    (
+        database.Column("clips", "idea", "TEXT NOT NULL DEFAULT ''"),
+        "CREATE INDEX IF NOT EXISTS clips_of_ideas ON clips (idea) WHERE idea != ''",
+    ),
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Search:
-    """What to look for; unset values do not narrow the search."""
-
-    words: str = ""  # all of them in prompt or name
-    bpm_min: float | None = None
-    bpm_max: float | None = None
-    key: str = ""
-    adapter: str = ""
-    since: str = ""  # ISO 8601
-    starred: bool = False
-    trashed: bool = False
-    limit: int = 0
 
 
 class ClipLibrary:
@@ -187,28 +179,23 @@ class ClipLibrary:
         """Clips that match, newest first."""
         if self._stale:
             self.refresh()
-        where = ["trashed = ?"]
-        values: list[Any] = [int(query.trashed)]
-        for word in query.words.lower().split():
-            where.append("words LIKE ? ESCAPE '\\'")
-            values.append("%" + word.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%")
-        for condition, value in (
-            ("bpm >= ?", query.bpm_min),
-            ("bpm <= ?", query.bpm_max),
-            ("key = ?", str(Key.parse(query.key).sharp) if query.key else None),
-            ("adapters LIKE ?", f'%"{query.adapter}"%' if query.adapter else None),
-            ("created >= ?", query.since or None),
-            ("starred = ?", 1 if query.starred else None),
-        ):
-            if value is not None:
-                where.append(condition)
-                values.append(value)
-        limit = min(query.limit or DEFAULT_LIMIT, MAX_LIMIT)
+        where, values = query.conditions()
         rows = self._run(
-            f"SELECT sidecar, path FROM clips WHERE {' AND '.join(where)}"
-            " ORDER BY created DESC, name DESC LIMIT ?",
-            (*values, limit),
+            f"SELECT sidecar, path FROM clips WHERE {where} ORDER BY created DESC, name DESC LIMIT ?",
+            (*values, query.most),
         )
+        return self._readable(rows)
+
+    def of_idea(self, idea: str) -> list[Clip]:
+        """All clips of an idea as the files say now, those in the trash included."""
+        self.refresh()
+        return [
+            clip
+            for trashed in (False, True)
+            for clip in self.search(Search(idea=idea, trashed=trashed, limit=MAX_LIMIT))
+        ]
+
+    def _readable(self, rows: Iterable[sqlite3.Row]) -> list[Clip]:
         found = []
         for row in rows:
             with contextlib.suppress(InvalidRequest):  # written by a version that minded less
@@ -216,8 +203,15 @@ class ClipLibrary:
         return found
 
     def file(self, name: str) -> Path:
-        """The audio of a clip, with all links resolved: the file to open. Raises ForbiddenPath."""
-        return self._inside(Path(self.get(name).path))
+        """The file of a clip's name, or of its MIDI file's, with all links resolved. Raises ForbiddenPath."""
+        if not name.endswith(MIDI_ENDING):
+            return self._inside(Path(self.get(name).path))
+        for ending in FORMATS:
+            with contextlib.suppress(NotFound):
+                clip = self.get(f"{name.removesuffix(MIDI_ENDING)}.{ending}")
+                if clip.midi:
+                    return self._inside(Path(clip.midi))
+        raise NotFound(f"no clip in the library has a MIDI file {name!r:.200}: ask for clips with midi_out")
 
     def get(self, name: str) -> Clip:
         """The clip of that file name or path; the newest where several folders hold the name."""
@@ -245,20 +239,66 @@ class ClipLibrary:
         self._inside(Path(clip.path))  # it may have become a link since it was listed
         return clip
 
+    def renamed(self) -> dict[tuple[str, str], Clip]:
+        """Clips that are called otherwise than their jobs wrote them, by job and the path of then.
+
+        None where the index cannot be read: jobs are listed nevertheless.
+        """
+        query = "SELECT sidecar, path FROM clips WHERE path != written_as AND NOT trashed"
+        try:
+            if self._stale:
+                self.refresh()
+            clips = self._readable(self._run(query))
+        except StorageError as error:
+            log.warning("renamed_clips_unknown", error=str(error))
+            return {}
+        return {(clip.job, str(_written_as(clip))): clip for clip in clips}
+
+    @contextlib.contextmanager
+    def _changing(self, *names: str) -> Iterator[None]:
+        if self._stale:
+            self.refresh()  # first: it leaves alone what somebody changes
+        with self._only_one(*names):
+            yield
+
     def star(self, name: str, starred: bool) -> Clip:
         """Stars a clip, or takes the star away."""
-        with self._only_one(name):
+        return self._change(name, {"starred": starred})
+
+    def tag(self, name: str, tags: Iterable[str]) -> Clip:
+        """Puts these tags in place of those the clip has. Raises InvalidRequest."""
+        return self._change(name, {"tags": naming.tags(tags)})
+
+    def _change(self, name: str, values: dict[str, object]) -> Clip:
+        with self._changing(name):
             clip = self._now(self.get(name))
             file = Path(clip.path)
-            sidecar = moves.changed(clip, {"starred": starred})
+            sidecar = moves.changed(clip, values)
             moves.replace_file(file.with_name(file.name + SIDECAR_ENDING), sidecar_text(sidecar))
             changed = self._load(file)
             self._index(changed)
             return changed
 
+    def rename(self, name: str, new_name: str) -> Clip:
+        """Gives the clip's file another name in its folder, with its sidecar and companions.
+
+        The ending stays. Raises InvalidRequest for what is no file name, AlreadyExists for one that is taken.
+        """
+        new_name = naming.file_name(new_name, self.get(name).name)
+        with self._changing(name, new_name):
+            clip = self._now(self.get(name))
+            source = Path(clip.path)
+            target = source.with_name(new_name)
+            if target == source:
+                return clip
+            self._inside(target)
+            self._refuse_taken(target)
+            sidecar = moves.changed(clip, {"name": new_name}, renamed_from=str(_written_as(clip)))
+            return self._move(source, target, sidecar)
+
     def move_to_trash(self, name: str) -> Clip:
         """Moves the clip, its sidecar and companions into the trash folder."""
-        with self._only_one(name):
+        with self._changing(name):
             clip = self.get(name)
             if clip.trashed:
                 raise InvalidRequest(f"{clip.name} is in the trash already")
@@ -271,16 +311,14 @@ class ClipLibrary:
 
     def restore(self, name: str) -> Clip:
         """Moves a trashed clip back to where it was. Raises AlreadyExists if its name is taken there."""
-        with self._only_one(name):
+        with self._changing(name):
             clip = self._now(self.search_name(name, trashed=True))
             source = Path(clip.path)
             origin = clip.sidecar.get("trashed_from")
             if not isinstance(origin, str) or not Path(origin).is_absolute():
                 raise NotFound(f"the sidecar of {clip.name} does not say where it was: move {source} by hand")
             target = self._inside(Path(origin) / source.name)
-            for file in (target, *belongings(target)):
-                if os.path.lexists(file):
-                    raise AlreadyExists(f"{file} exists, and nothing is overwritten: rename it first")
+            self._refuse_taken(target)
             return self._move(source, target, moves.changed(clip, {"trashed": False}, trashed_from=None))
 
     def close(self) -> None:
@@ -309,14 +347,20 @@ class ClipLibrary:
         except (InvalidRequest, OSError, RuntimeError):  # RuntimeError: links that lead in circles
             return False
 
+    @staticmethod
+    def _refuse_taken(target: Path) -> None:
+        for file in (target, *belongings(target)):
+            if os.path.lexists(file):
+                raise AlreadyExists(f"{file} exists, and nothing is overwritten: choose another name")
+
     def _move(self, source: Path, target: Path, sidecar: dict[str, Any]) -> Clip:
         """Moves a clip, noted before it begins: whatever happens, the next `refresh` ends it."""
         text = sidecar_text(sidecar)
         self._run("INSERT OR REPLACE INTO moves VALUES (?, ?, ?)", (str(source), str(target), text.decode()))
         try:
             moves.move_clip(source, target, text)
-        except AceStepError:
-            if not target.exists():  # nothing has moved yet
+        except AceStepError as error:
+            if moves.nothing_moved(source, target, error):
                 moves.remove_empty(target.parent)
                 self._run("DELETE FROM moves WHERE source = ?", (str(source),))
             raise
@@ -336,7 +380,7 @@ class ClipLibrary:
         """Ends what a killed daemon or a full disk cut short."""
         for row in self._run("SELECT source, target, sidecar FROM moves"):
             source, target, sidecar = row["source"], row["target"], row["sidecar"]
-            with self._only_one(source, wait=False) as mine:
+            with self._only_one(source, target, wait=False) as mine:
                 if not mine or not self._run("SELECT 1 FROM moves WHERE source = ?", (source,)):
                     continue
                 try:
@@ -346,6 +390,8 @@ class ClipLibrary:
                 except NotFound:  # somebody took the audio away meanwhile
                     self._run("DELETE FROM moves WHERE source = ?", (source,))
                 except AceStepError as error:
+                    if moves.nothing_moved(Path(source), Path(target), error):  # and its name is taken now
+                        self._run("DELETE FROM moves WHERE source = ?", (source,))
                     log.warning("move_not_ended", clip=source, error=str(error))
 
     def _now(self, clip: Clip) -> Clip:
@@ -364,10 +410,10 @@ class ClipLibrary:
         file = Path(clip.path)
         seen_at = stamp(file.with_name(file.name + SIDECAR_ENDING)) or 0.0
         self._run(
-            "INSERT OR REPLACE INTO clips VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (str(file), clip.name, f"{clip.prompt} {clip.name}".lower(), clip.bpm, clip.sharp_key,
-             json.dumps([name for name, _ in clip.adapters]), clip.created, int(clip.starred),
-             int(clip.trashed), seen_at, clip.sidecar_json),
+            "INSERT OR REPLACE INTO clips VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (str(file), clip.name, _words(clip), clip.bpm,
+             clip.sharp_key, json.dumps([name for name, _ in clip.adapters]), clip.created, int(clip.starred),
+             int(clip.trashed), seen_at, clip.sidecar_json, str(_written_as(clip)), clip.idea),
         )  # fmt: skip
 
     def _from_row(self, row: sqlite3.Row) -> Clip:
@@ -396,3 +442,16 @@ class ClipLibrary:
                     self._stale = True
                     self._open()
         raise AssertionError
+
+
+def _words(clip: Clip) -> str:
+    """What a search for words looks in."""
+    return " ".join((clip.prompt, clip.name, clip.idea, clip.part, *clip.tags)).lower()
+
+
+def _written_as(clip: Clip) -> Path:
+    """The path that its job wrote a clip to: before it was renamed, and outside of the trash."""
+    first, origin = (clip.sidecar.get(name) for name in ("renamed_from", "trashed_from"))
+    if isinstance(first, str):
+        return Path(first)
+    return Path(origin) / clip.name if isinstance(origin, str) else Path(clip.path)

@@ -13,33 +13,33 @@ from pathlib import Path
 from typing import Any
 
 from acestep.clips.clip import COMPANIONS, Clip
-from acestep.errors import AlreadyExists, NotFound, StorageError
-from acestep.files import hidden_in, rename_new, write_whole
+from acestep.errors import AceStepError, AlreadyExists, NotFound, StorageError
+from acestep.files import flush, hidden_in, rename_new, write_whole
 from acestep.sources.sidecar import SIDECAR_ENDING
 
 
 class Turns:
-    """One change of a clip at a time: its file name stays the same wherever it moves."""
+    """One change of a clip at a time: its file name stays the same wherever it moves, or it holds both."""
 
     def __init__(self) -> None:
         self._changing = threading.Condition()
         self._in_hand: set[str] = set()  # file names
 
     @contextlib.contextmanager
-    def __call__(self, name: str, wait: bool = True) -> Iterator[bool]:
-        """Whether the clip of that name or path is the caller's now; False only without `wait`."""
-        key = Path(name).name
+    def __call__(self, *names: str, wait: bool = True) -> Iterator[bool]:
+        """Whether the clips of these names or paths are the caller's now; False only without `wait`."""
+        keys = {Path(name).name for name in names}
         with self._changing:
-            if key in self._in_hand and not wait:
+            if not (wait or keys.isdisjoint(self._in_hand)):
                 yield False
                 return
-            self._changing.wait_for(lambda: key not in self._in_hand)
-            self._in_hand.add(key)
+            self._changing.wait_for(lambda: keys.isdisjoint(self._in_hand))  # all at once, or none
+            self._in_hand |= keys
         try:
             yield True
         finally:
             with self._changing:
-                self._in_hand.discard(key)
+                self._in_hand -= keys
                 self._changing.notify_all()
 
 
@@ -57,6 +57,11 @@ def move_clip(source: Path, target: Path, sidecar: bytes) -> None:
             _move_file(source.with_suffix(ending), target.with_suffix(ending))
         replace_file(target.with_name(target.name + SIDECAR_ENDING), sidecar)
         source.with_name(source.name + SIDECAR_ENDING).unlink(missing_ok=True)
+
+
+def nothing_moved(source: Path, target: Path, error: AceStepError) -> bool:
+    """Whether a move that failed with `error` had not begun: its name is free, or is somebody else's."""
+    return not target.exists() or (isinstance(error, AlreadyExists) and source.exists())
 
 
 def replace_file(file: Path, content: bytes) -> None:
@@ -94,6 +99,7 @@ def _copy_new(source: Path, target: Path) -> bool:
     hidden = hidden_in(target.parent)
     try:
         shutil.copy2(source, hidden)
+        flush(hidden)  # the source goes next
         return rename_new(hidden, target)
     finally:
         hidden.unlink(missing_ok=True)
@@ -109,7 +115,7 @@ def _errors(what: str) -> Iterator[None]:
         raise StorageError(f"{what} ({error.strerror or error})") from error
 
 
-def changed(clip: Clip, changes: dict[str, Any], **outer: Any) -> dict[str, Any]:
+def changed(clip: Clip, changes: dict[str, object], **outer: object) -> dict[str, Any]:
     """The clip's sidecar with other values; those that are None are taken out."""
     sidecar = clip.sidecar
     sidecar["clip"] = {**sidecar["clip"], **changes}

@@ -27,7 +27,7 @@ JUMP = 0.2  # intervals this far off, several in a row, are another tempo and no
 JUMP_POINTS = 5
 MIN_POINTS = 4
 BURST = 0.35  # of the mean interval: what comes so soon behind another came together with it
-ROUND_WITHIN = 0.15
+ROUND_WITHIN = 0.15  # of a tempo's last digit, the most that is rounded away; chosen by hand
 CC_ON = 64
 log = logs.get("midi")
 
@@ -168,7 +168,9 @@ class Trigger:
 
     def matches(self, message: Any) -> bool:
         """Whether a message is this note or controller going down."""
-        if self.channel is not None and getattr(message, "channel", -2) + 1 != self.channel:
+        if (
+            self.channel is not None and getattr(message, "channel", -2) + 1 != self.channel
+        ):  # clocks have none
             return False
         if self.kind == "note":
             on = message.type == "note_on" and message.note == self.number and message.velocity > 0

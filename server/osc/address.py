@@ -5,9 +5,9 @@ Plain matching.
 
 import re
 from collections.abc import Iterable
-from typing import Any
 
 from acestep.errors import InvalidRequest
+from server.osc.packets import Value
 
 PREFIX = "/acestep/"
 MAX_PATTERN_CHARS = 200
@@ -65,7 +65,7 @@ def _letters(body: str, negated: bool) -> str:
     return expression
 
 
-def pressed(values: tuple[Any, ...]) -> bool | None:
+def pressed(values: tuple[Value, ...]) -> bool | None:
     """What a button sent: True when it went down (1, true, impulse), False when up; None: no button."""
     if len(values) != 1 or not isinstance(values[0], bool | int | float):
         return None

@@ -2,10 +2,9 @@
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Any
 
 from acestep.errors import ForbiddenPath, InvalidRequest
-from server.osc.packets import Message, encode
+from server.osc.packets import Message, Value, encode
 from server.osc.session import Address
 from server.osc.socket import OscSocket
 from server.security import is_loopback
@@ -20,7 +19,7 @@ class Monitors:
     def __init__(self) -> None:
         self._asked: OrderedDict[Address, None] = OrderedDict()
 
-    def add(self, sender: Address, values: Sequence[Any]) -> None:
+    def add(self, sender: Address, values: Sequence[Value]) -> None:
         """Tells `sender` from now on. Raises ForbiddenPath for another machine."""
         if values:
             raise InvalidRequest(f"/acestep/monitor has {len(values)} values: expected none")

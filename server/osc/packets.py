@@ -7,7 +7,7 @@ writing is python-osc's.
 import math
 import struct
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeAlias
 
 from pythonosc.osc_message_builder import OscMessageBuilder
 
@@ -23,12 +23,15 @@ TYPES = "i, f or s"
 _MAX_FLOAT = 3.4028234663852886e38  # the largest of 32 bits
 
 
+Value: TypeAlias = int | float | str | bytes | bool | None
+
+
 @dataclass(frozen=True)
 class Message:
-    """An address and its values: int, float, str, bytes, bool or None."""
+    """An address and its values."""
 
     address: str
-    values: tuple[Any, ...]
+    values: tuple[Value, ...]
 
 
 def parse(datagram: bytes) -> list[Message]:
@@ -73,7 +76,7 @@ def _message(packet: bytes) -> Message:
     tags, at = _text(packet, at)
     if not tags.startswith(","):
         raise IndexError
-    values: list[Any] = []
+    values: list[Value] = []
     for tag in tags[1:]:
         if tag in _NUMBERS:
             values.append(struct.unpack_from(_NUMBERS[tag], packet, at)[0])

@@ -13,12 +13,12 @@ from acestep.version import __version__
 from protos import WIRE_VERSION
 from server import logs
 from server.jobs.events import Accepted, ClipWritten, Done, Event, Failed, Hub, Progress
-from server.jobs.intake import Intake
+from server.jobs.intake import Intake, Order
 from server.jobs.job import Job
 from server.osc.address import PREFIX, is_pattern, matching, pressed
 from server.osc.listeners import Listeners
 from server.osc.monitor import Monitors
-from server.osc.packets import MAX_MESSAGE_BYTES, Message, encode, parse
+from server.osc.packets import MAX_MESSAGE_BYTES, Message, Value, encode, parse
 from server.osc.session import Address, Sessions
 from server.osc.socket import OscSocket
 from server.osc.spelling import MESSAGES, Fields, Spelling, describe, read
@@ -34,10 +34,22 @@ BUTTON_PROMPT = "instrumental loop"  # for a page that never sent one: tempo, ke
 ANSWER_BYTES_PER_S = 256 << 10
 ANSWER_BYTES_AT_ONCE = 64 << 10
 MAX_PACKET_ANSWER_BYTES = 16 << 10
+MAX_NAMED = 8  # of a cluster's replicas, in a state that would be too long
 MAX_REFUSALS = 8  # of the messages in one bundle that are answered one by one
 THIS_MACHINE = "127.0.0.1"
 # What only daemons say. An answer to it could be answered in turn, without end.
-ANSWERS = ("pong", "accepted", "progress", "clip", "done", "cancelled", "error", "state", "heard")
+ANSWERS = (
+    "pong",
+    "accepted",
+    "progress",
+    "clip",
+    "companion",
+    "done",
+    "cancelled",
+    "error",
+    "state",
+    "heard",
+)
 log = logs.get("osc")
 
 
@@ -68,7 +80,7 @@ class OscServer:
         self._socket = OscSocket(address)
         self._thread = threading.Thread(target=self._run, name="osc", daemon=True)
         self._leave = hub.listen(self._tell)
-        self._actions: dict[str, Callable[[Address, Sequence[Any]], None]] = {
+        self._actions: dict[str, Callable[[Address, Sequence[Value]], None]] = {
             "ping": self._ping,
             "session": self._session,
             "generate": self._generate,
@@ -157,10 +169,10 @@ class OscServer:
                 f"{', '.join([*self._actions, *MESSAGES])}"
             )
 
-    def _checked(self, name: str, values: Sequence[Any]) -> Fields:
+    def _checked(self, name: str, values: Sequence[Value]) -> Fields:
         """The fields that a setting's message sets, its files and names looked up."""
         fields = read(PREFIX + name, MESSAGES[name], values)
-        for audio in ("reference", "context"):
+        for audio in ("reference", "context", "context+"):
             if fields.get(audio) is not None:
                 fields[audio] = self._intake.check_audio(fields[audio])
         if fields.get("folder"):
@@ -192,23 +204,22 @@ class OscServer:
         elif name != "cancel" or self._intake.queue.unfinished_of(session.client):
             self._actions[name](sender, ())
 
-    def _ping(self, sender: Address, values: Sequence[Any]) -> None:
+    def _ping(self, sender: Address, values: Sequence[Value]) -> None:
         _expect("/acestep/ping", values)
         self.answer(sender, "/acestep/pong", __version__, WIRE_VERSION)
 
-    def _session(self, sender: Address, values: Sequence[Any]) -> None:
-        _expect("/acestep/session", values, ("s", "name"))
-        self.sessions.name(sender, values[0])
+    def _session(self, sender: Address, values: Sequence[Value]) -> None:
+        self.sessions.name(sender, _text("/acestep/session", values, "name"))
 
-    def _generate(self, sender: Address, values: Sequence[Any]) -> None:
+    def _generate(self, sender: Address, values: Sequence[Value]) -> None:
         if not values or not isinstance(values[0], str):
             raise InvalidRequest(
                 "/acestep/generate: expected s prompt, then pairs of s name and its value; got "
                 + (describe(values[0]) if values else "nothing")
             )
-        session = self.sessions.of(sender)
+        prompt, session = values[0], self.sessions.of(sender)
         tag, values = split_tag(values)
-        request, folder = session.request(values[0], values[1:])
+        request, folder = session.request(prompt, values[1:])
         attended: list[str] = []
 
         def attend(job: Job) -> None:
@@ -216,7 +227,7 @@ class OscServer:
             self._listeners.attend(job.id, sender, tag)
 
         try:
-            self._intake.submit(request, client=session.client, folder=folder, before_queueing=attend)
+            self._intake.submit(Order(request, session.client, folder), attend)
         except AceStepError:
             for job in attended:
                 self._listeners.forget(job)
@@ -230,7 +241,7 @@ class OscServer:
             if not prompt:
                 raise InvalidRequest("a MIDI trigger has no prompt: set midi_prompt, or generate once by OSC")
             request, folder = session.request(prompt)
-            self._intake.submit(request, client=session.client, folder=folder)
+            self._intake.submit(Order(request, session.client, folder))
         except AceStepError as error:
             self._tell_error(error)
 
@@ -251,23 +262,21 @@ class OscServer:
         datagram = encode("/acestep/error", error.reason, str(error)[:MAX_ERROR_CHARS], "")
         self._send_to(self._listeners.subscribers(), datagram)
 
-    def _cancel(self, sender: Address, values: Sequence[Any]) -> None:
+    def _cancel(self, sender: Address, values: Sequence[Value]) -> None:
         queue = self._intake.queue
+        named = _text("/acestep/cancel", values, "job") if values else ""
         if values:
-            _expect("/acestep/cancel", values, ("s", "job"))
-            jobs: list[Job] = [queue.get(values[0])]
+            jobs: list[Job] = [queue.get(named)]
         else:
             jobs = queue.unfinished_of(self.sessions.of(sender).client)
         if not jobs or jobs[0].finished:
-            what = (
-                f"job {values[0]} has ended ({jobs[0].state})" if values else "no job of this session is left"
-            )
+            what = f"job {named} has ended ({jobs[0].state})" if values else "no job of this session is left"
             raise NotFound(f"{what}: nothing to cancel")
         for job in jobs:
             self._listeners.attend(job.id, sender)
             queue.cancel(job.id)
 
-    def _send_state(self, sender: Address, values: Sequence[Any]) -> None:
+    def _send_state(self, sender: Address, values: Sequence[Value]) -> None:
         _expect("/acestep/status", values)
         session = self.sessions.of(sender)
         state = self._status()
@@ -277,9 +286,10 @@ class OscServer:
         text = json.dumps(state)
         if len(text) > MAX_MESSAGE_BYTES - 200:
             state["session"]["settings"] = session.to_dict(longest=200)
+            _shorten(state.get("cluster", {}))
             text = json.dumps(state)
         while len(text) > MAX_MESSAGE_BYTES - 200:
-            for optional in ("jobs", "session", "folders"):
+            for optional in ("jobs", "session", "folders", "cluster"):
                 if state.pop(optional, None) is not None:
                     break
             else:
@@ -287,7 +297,7 @@ class OscServer:
             text = json.dumps(state)
         self.answer(sender, "/acestep/state", text)
 
-    def _subscribe(self, sender: Address, values: Sequence[Any]) -> None:
+    def _subscribe(self, sender: Address, values: Sequence[Value]) -> None:
         target = self._target("/acestep/subscribe", sender, values)
         if self._socket.is_own(target):
             raise InvalidRequest(
@@ -296,17 +306,19 @@ class OscServer:
             )
         self._listeners.subscribe(target, sender)
 
-    def _unsubscribe(self, sender: Address, values: Sequence[Any]) -> None:
+    def _unsubscribe(self, sender: Address, values: Sequence[Value]) -> None:
         target = self._target("/acestep/unsubscribe", sender, values)
         self._monitors.remove(sender)
         self._listeners.unsubscribe(target, sender, named=bool(values))
 
-    def _target(self, what: str, sender: Address, values: Sequence[Any]) -> Address:
+    def _target(self, what: str, sender: Address, values: Sequence[Value]) -> Address:
         """Only the port can be another than the sender's: nobody can have a third machine flooded."""
         if not values:
             return sender
         _expect(what, values, ("i", "port"))
-        port = int(values[0])  # fader pages send whole numbers as floats
+        given = values[0]
+        assert isinstance(given, int | float)
+        port = int(given)  # fader pages send whole numbers as floats
         if not 1 <= port <= 65_535:
             raise InvalidRequest(f"{what}: port {port} is not possible: expected 1–65535")
         return (sender[0], port)
@@ -328,7 +340,10 @@ class OscServer:
             case ClipWritten(clip=clip):
                 error_pct = -1.0 if clip.tempo_error_pct is None else float(clip.tempo_error_pct)
                 musical = (float(clip.bpm), clip.signature, clip.key, float(clip.bars), error_pct)
-                self._send_for(event.job, "/acestep/clip", event.job, clip.path, *musical)
+                of_idea = (clip.idea, clip.part) if clip.idea else ()  # others' messages stay as they were
+                self._send_for(event.job, "/acestep/clip", event.job, clip.path, *musical, *of_idea)
+                if clip.midi:
+                    self._send_for(event.job, "/acestep/companion", event.job, clip.path, clip.midi)
             case Done():
                 self._send_for(event.job, "/acestep/done", event.job, event.clips, last=True)
             case Failed(reason="cancelled"):
@@ -365,5 +380,20 @@ class OscServer:
             self._socket.send(datagram, target)
 
 
-def _expect(what: str, values: Sequence[Any], *arguments: tuple[str, str]) -> None:
+def _shorten(cluster: dict[str, Any]) -> None:
+    """Names only some of many nodes and replicas, and says how many there are."""
+    for name in ("nodes", "replicas"):
+        if len(found := cluster.get(name, ())) > MAX_NAMED:
+            cluster |= {name: found[:MAX_NAMED], f"{name}_in_all": len(found)}
+
+
+def _text(what: str, values: Sequence[Value], name: str) -> str:
+    """The only value of a message that takes one text."""
+    _expect(what, values, ("s", name))
+    text = values[0]
+    assert isinstance(text, str)
+    return text
+
+
+def _expect(what: str, values: Sequence[Value], *arguments: tuple[str, str]) -> None:
     read(what, Spelling(arguments, lambda *_: {}), values)

@@ -6,12 +6,13 @@ A session keeps fields of `GenerateRequest`, which does the validation.
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from acestep.errors import InvalidRequest
 from acestep.request import SETTINGS, AudioRange, GenerateRequest
 from acestep.settings import Region
+from server.osc.packets import Value
 from server.osc.spelling import NAMED, Fields, describe, read
 
 MAX_SESSIONS = 256
@@ -34,20 +35,27 @@ class Session:
         check({name: changed[name] for name in changed if changed[name] is not self.fields.get(name)})
         self.fields = changed
 
-    def request(self, prompt: str, named: Sequence[Any] = ()) -> tuple[GenerateRequest, str]:
+    def request(self, prompt: str, named: Sequence[Value] = ()) -> tuple[GenerateRequest, str]:
         """The request made of prompt, settings and the name-value pairs for this job; and its folder."""
         if len(named) % 2:
             raise InvalidRequest(
                 f"/acestep/generate has {len(named)} values after the prompt: expected pairs"
             )
         here: Fields = {}
+        together: list[AudioRange] = []
         for name, value in zip(named[::2], named[1::2], strict=True):
             if not isinstance(name, str) or name not in NAMED:
                 raise InvalidRequest(
                     f"/acestep/generate: {describe(name)} is not a setting: use one of {', '.join(NAMED)}"
                 )
-            here = merged(here, read(f"/acestep/generate {name}", NAMED[name], [value]))
+            read_here = read(f"/acestep/generate {name}", NAMED[name], [value])
+            if "context+" in read_here:
+                together.append(read_here["context+"])
+            else:
+                here = merged(here, read_here)
         fields = merged(self.fields, _whole_ranges(here, self.fields))
+        for one in together:
+            fields = merged(fields, {"context+": one})
         folder = fields.pop("folder", "")
         request = GenerateRequest(prompt=prompt, **fields)
         self.last_prompt = prompt
@@ -59,7 +67,8 @@ class Session:
 
 
 def merged(old: Fields, new: Fields) -> Fields:
-    """`old` with `new` over it; adapters are added up by name, and the name "" clears them.
+    """`old` with `new` over it; adapters are added up by name, and the name "" clears them; "context+" is one
+    more file that sounds together with the context.
 
     A tempo takes back an older tempo map, which would otherwise have the last word.
     """
@@ -70,7 +79,17 @@ def merged(old: Fields, new: Fields) -> Fields:
         name, scale = result.pop("adapter")
         others = [item for item in old.get("adapters", ()) if item[0] != name]
         result["adapters"] = (*others, (name, scale)) if name else ()
+    if "context+" in result:
+        one = result.pop("context+")
+        first = result.get("context")
+        result["context"] = one if first is None else _joined(first, one)
     return result
+
+
+def _joined(first: AudioRange | str, one: AudioRange) -> AudioRange:
+    """A context and one more file that sounds together with it."""
+    whole = first if isinstance(first, AudioRange) else AudioRange(first)
+    return replace(whole, plus=(*whole.plus, one))
 
 
 def _whole_ranges(here: Fields, session: Fields) -> Fields:
@@ -99,9 +118,9 @@ def check(fields: Fields) -> None:
             SETTINGS[name].read(value)
 
 
-def _plain(value: Any, longest: int | None) -> Any:
+def _plain(value: object, longest: int | None) -> Any:
     if isinstance(value, AudioRange):
-        return {"path": value.path, "start_s": value.start_s, "end_s": value.end_s}
+        return value.to_dict()
     if isinstance(value, tuple | list):
         return [_plain(item, longest) for item in value]
     if value is None or isinstance(value, bool | int | float):

@@ -3,7 +3,6 @@
 import contextlib
 import socket
 import threading
-from typing import Any
 
 from acestep.errors import Unavailable
 from server import logs
@@ -41,7 +40,7 @@ class OscSocket:
                 return datagram, (sender[0], sender[1])
         return None
 
-    def send(self, datagram: bytes, target: Any) -> bool:
+    def send(self, datagram: bytes, target: Address) -> bool:
         """Sends a packet; False, with a line in the log, where this target cannot be sent to."""
         try:
             self._socket.sendto(datagram, target)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from acestep.console.spelling import scaled
 from acestep.errors import InvalidRequest
 from acestep.music.grid import Signature
 from acestep.request import SETTINGS
@@ -24,8 +25,10 @@ from acestep.settings import (
     TimeSignature,
     Whole,
 )
+from server.osc.packets import Value
 
-Fields = dict[str, Any]  # names of GenerateRequest, and "folder"
+Fields = dict[str, Any]  # names of GenerateRequest, "folder", and "context+" for one more file
+TOGETHER = "with"  # one more file for the context
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ def _letter(setting: Setting) -> str:
 def _one(setting: Setting) -> Spelling:
     """A setting of one value."""
 
-    def fields(value: Any) -> Fields:
+    def fields(value: Value) -> Fields:
         if setting.none is not None and value == setting.none:
             return {setting.name: None}
         return {setting.name: value}
@@ -80,6 +83,15 @@ def _audio(setting: Setting) -> Spelling:
         return {setting.name: AudioRange(path, start_s, end_s)}
 
     return Spelling((("s", "path"), ("f", "start_s"), ("f", "end_s")), fields, 2, clears=setting.name)
+
+
+def _together(setting: Setting) -> Spelling:
+    """One more file that sounds together with the setting's."""
+
+    def fields(path: str, start_s: float = 0.0, end_s: float | None = None) -> Fields:
+        return {f"{setting.name}+": AudioRange(path, start_s, end_s)}
+
+    return Spelling((("s", "path"), ("f", "start_s"), ("f", "end_s")), fields, 2)
 
 
 def _region(setting: Setting) -> Spelling:
@@ -105,13 +117,10 @@ def _ends(setting: Setting) -> dict[str, Spelling]:
 
 
 def _split_adapter(text: str) -> Fields:
-    name, colon, scale = text.rpartition(":")
-    if not colon:
-        return {"adapter": (text, 1.0)}
     try:
-        return {"adapter": (name, float(scale))}
-    except ValueError:
-        return {"adapter": (text, 1.0)}
+        return {"adapter": scaled(text)}
+    except ValueError as error:
+        raise InvalidRequest(str(error)) from None
 
 
 def _messages() -> dict[str, Spelling]:
@@ -125,6 +134,8 @@ def _messages() -> dict[str, Spelling]:
             AdapterScales: _adapter,
         }.get(type(setting.kind), _one)
         found[setting.osc] = make(setting)
+        if isinstance(setting.kind, AudioFile) and setting.kind.several:
+            found[TOGETHER] = _together(setting)
     return {**found, "folder": _FOLDER}
 
 
@@ -138,6 +149,10 @@ def _named() -> dict[str, Spelling]:
                     (("s", "path"),), lambda path, to=setting.name: {to: path}, clears=setting.name
                 )
                 found |= {setting.osc: path, **_ends(setting)}
+                if setting.kind.several:
+                    found[TOGETHER] = Spelling(
+                        (("s", "path"),), lambda path, to=setting.name: {f"{to}+": AudioRange(path)}
+                    )
             case Region():
                 found |= _ends(setting)
             case AdapterScales():
@@ -156,7 +171,7 @@ MESSAGES = _messages()
 NAMED = _named()
 
 
-def read(what: str, spelling: Spelling, values: Sequence[Any]) -> Fields:
+def read(what: str, spelling: Spelling, values: Sequence[Value]) -> Fields:
     """The fields that this message sets. Raises InvalidRequest, saying what was expected."""
     arguments = spelling.arguments
     if spelling.clears and list(values) == [""]:
@@ -167,27 +182,28 @@ def read(what: str, spelling: Spelling, values: Sequence[Any]) -> Fields:
     for (kind, name), value in zip(arguments, values, strict=False):
         value = _meant(kind, value)
         if not _TYPES[kind][1](value):
-            raise InvalidRequest(
-                f"{what}: {name} is {describe(value)}: expected {_TYPES[kind][0]} ({spelling.usage})"
-            )
-        if kind == "f":
+            one = (
+                what if len(arguments) == 1 else f"{what}: {name}"
+            )  # a lone value is called as its sender does
+            raise InvalidRequest(f"{one} is {describe(value)}: expected {_TYPES[kind][0]} ({spelling.usage})")
+        if kind == "f" and isinstance(value, int | float):
             value = shortest(value)
         read_values.append(bool(value) if kind == "b" else value)
     return spelling.fields(*read_values)
 
 
-def _meant(kind: str, value: Any) -> Any:
+def _meant(kind: str, value: Value) -> Value:
     """Fader apps send every number as a float, and switches as true and false."""
     if kind in ("i", "b") and isinstance(value, float) and value.is_integer():
         return int(value)
     return int(value) if kind == "b" and isinstance(value, bool) else value
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: Value) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-_TYPES: dict[str, tuple[str, Callable[[Any], bool]]] = {
+_TYPES: dict[str, tuple[str, Callable[[Value], bool]]] = {
     "f": ("a number", _is_number),
     "i": ("a whole number", lambda value: isinstance(value, int) and not isinstance(value, bool)),
     "s": ("text", lambda value: isinstance(value, str)),
@@ -198,7 +214,7 @@ _TYPES: dict[str, tuple[str, Callable[[Any], bool]]] = {
 _SHOWN = {"b": "i"}  # a switch is the number 0 or 1; in OSC itself b is a blob
 
 
-def describe(value: Any) -> str:
+def describe(value: Value) -> str:
     """A value in an error message, short whatever it is."""
     if isinstance(value, str):
         return f"the text {value[:40]!r}"

@@ -5,21 +5,21 @@ gets the answers without one, and so do those who only listen: their messages ne
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 from acestep.errors import InvalidRequest
+from server.osc.packets import Value
 
 NAME = "tag"
 MAX_CHARS = 80
 
 
-def split_tag(values: Sequence[Any]) -> tuple[str, tuple[Any, ...]]:
+def split_tag(values: Sequence[Value]) -> tuple[str, tuple[Value, ...]]:
     """The tag among the values of `/acestep/generate` ("" for none), and the values without it.
 
     Raises InvalidRequest for a tag that is no text, or a long one.
     """
-    kept: list[Any] = list(values[:1])
-    tag: Any = ""
+    kept: list[Value] = list(values[:1])
+    tag: Value = ""
     for at in range(1, len(values), 2):
         pair = values[at : at + 2]
         if pair[0] == NAME and len(pair) == 2:
@@ -34,7 +34,7 @@ def split_tag(values: Sequence[Any]) -> tuple[str, tuple[Any, ...]]:
     return tag, tuple(kept)
 
 
-def tag_of(address: str, values: Sequence[Any]) -> str:
+def tag_of(address: str, values: Sequence[Value]) -> str:
     """The tag of a message that is refused, as far as it has one that can be read."""
     if address != "/acestep/generate":
         return ""

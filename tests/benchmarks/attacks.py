@@ -38,12 +38,12 @@ import sys, time
 from server import daemon
 from server.cli import acestep as cli
 from tests.support.daemons import StandIn, write_short_clip
-engine = StandIn()
-def produce(cascade, job, on_progress, on_audio, cancelled):
-    time.sleep(PAUSE_S)
-    return [write_short_clip(job, take) for take in range(job.request.takes)]
+class Quick(StandIn):
+    def produce(self, cascade, job, on_progress, on_audio, cancelled, delivery):
+        time.sleep(PAUSE_S)
+        return [write_short_clip(job, take) for take in range(job.request.takes)]
 real = daemon.Daemon
-daemon.Daemon = lambda config: real(config, produce=produce, load=engine.load)
+daemon.Daemon = lambda config: real(config, Quick())
 sys.exit(cli.main(["serve", *sys.argv[1:]]))
 """
 broken: list[str] = []

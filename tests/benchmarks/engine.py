@@ -23,6 +23,7 @@ from typing import Any
 
 from tests.benchmarks.agreement import at_level_of, must_agree, run_rounding
 from tests.support.closeness import GUIDED
+from tests.support.stock import audio_s
 
 IMPORT_LIMIT_S = 0.3
 
@@ -100,7 +101,7 @@ def compare(args: argparse.Namespace, turbo: bool, folder: Path) -> None:
     def request(n: int, fresh: bool) -> GenerateRequest:
         return GenerateRequest(prompt=f"dusty breakbeat{n * fresh}", bars=bars, seed=n, steps=steps)
 
-    duration_s = cascade.audio_s(request(0, False))
+    duration_s = audio_s(cascade, request(0, False))
 
     def theirs(n: int, fresh: bool, **options: Any) -> Any:
         return stock(

@@ -23,8 +23,8 @@ import torch
 from diffusers.utils import logging as diffusers_logging
 
 from acestep import Cascade, GenerateRequest
-from acestep.checkpoints.variants import VARIANTS, Variant
 from tests.benchmarks.agreement import at_level_of, must_agree, run_rounding
+from tests.support.variants import VARIANTS, Variant
 
 STEPS = {"l": [0, 3], "m": [3, 6], "s": [6, 8]}
 

@@ -23,7 +23,8 @@ from acestep.nano.data.compose import compose
 from acestep.nano.data.render import mix, render
 from acestep.nano.data.sounds import SONIC_PI, Bank
 from acestep.nano.evaluate import log_mel_error, read_loop
-from acestep.nano.hits import attacks_ms, brightness_db, dropouts_per_s, flatness, hits, level_before
+from acestep.nano.hits import attacks_ms, hits, level_before
+from tests.support.fidelity import brightness_db, dropouts_per_s, flatness
 
 LONGEST_S = 8
 FEWEST_HITS = 3

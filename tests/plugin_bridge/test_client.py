@@ -10,6 +10,8 @@ import pytest
 import plugin_bridge
 from plugin_bridge import calls, errors, settings, words
 from protos.acestep.v1 import acestep_pb2 as pb
+from protos.setting import Setting
+from protos.table import SETTINGS
 
 
 def test_the_package_offers_two_names() -> None:
@@ -95,8 +97,22 @@ def test_a_relative_path_is_made_absolute_because_the_daemon_has_another_working
 
 @pytest.mark.parametrize("wrong", [{"tempo": 120}, {"bpm": "fast"}, {"takes": -1}, {"bars": [1]}])
 def test_a_wrong_setting_is_refused_before_anything_is_sent(wrong: dict[str, object]) -> None:
-    with pytest.raises(errors.InvalidRequest):
+    with pytest.raises(errors.InvalidRequest, match=rf"{next(iter(wrong))}\b.*expected"):
         settings.wire_request("x", wrong)
+
+
+WRONG = {
+    "number": "fast", "whole": 1.5, "text": 5, "choice": 5, "signature": 5, "key": 5, "switch": "maybe",
+    "names": 5, "adapters": 5, "tempi": 5, "region": [1], "audio": 5,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda one: one.name)
+def test_a_value_of_the_wrong_type_is_told_with_the_settings_name(setting: Setting) -> None:
+    wrong = WRONG[setting.kind]
+    prompt, more = (wrong, {}) if setting.name == "prompt" else ("x", {setting.name: wrong})
+    with pytest.raises(errors.InvalidRequest, match=rf"^{setting.name} is .*: expected \w"):
+        settings.wire_request(prompt, more)
 
 
 def test_a_daemon_that_is_down_is_named_with_the_fix() -> None:
@@ -163,3 +179,9 @@ def test_a_downloads_name_never_leads_out_of_the_folder(name: str, tmp_path: Pat
 def test_a_download_without_a_proper_name_is_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(errors.InvalidRequest):
         calls.Download(name, tmp_path)
+
+
+def test_a_file_that_is_no_certificate_is_refused_before_anything_connects(tmp_path: Path) -> None:
+    (tmp_path / "junk.wav").write_bytes(b"RIFF\x00\x00\x00\x00WAVE")
+    with pytest.raises(errors.InvalidRequest, match=r"junk\.wav holds no certificate: expected PEM"):
+        plugin_bridge.Bridge("studio:50551", certificate=tmp_path / "junk.wav")

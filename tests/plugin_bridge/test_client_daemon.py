@@ -121,6 +121,10 @@ def test_unknown_names_are_not_found(bridge: Bridge) -> None:
         with pytest.raises(errors.NotFound):
             call("nobody-has-this")
     with pytest.raises(errors.NotFound):
+        bridge.rename("nobody-has-this", "x")
+    with pytest.raises(errors.NotFound):
+        bridge.tag("nobody-has-this", ["x"])
+    with pytest.raises(errors.NotFound):
         list(bridge.watch("nobody-has-this"))
     with pytest.raises(errors.NotFound):
         bridge.download("nobody-has-this.wav")
@@ -138,6 +142,23 @@ def test_a_clip_can_be_starred_trashed_restored_and_fetched(bridge: Bridge, tmp_
     assert not Path(clip.path).exists()
     assert bridge.restore(clip.name).path == clip.path
     assert Path(clip.path).exists()
+
+
+def test_a_clip_can_be_renamed_and_tagged(bridge: Bridge) -> None:
+    events = bridge.generate("keeper", bars=1)
+    (clip,) = events.clips()
+    assert clip.tags == ()
+    assert bridge.tag(clip.name, ["groove", "late"]).tags == ("groove", "late")
+    renamed = bridge.rename(clip.name, "my keeper")
+    assert (renamed.name, renamed.tags) == ("my keeper.wav", ("groove", "late"))
+    assert bridge.clips("groove keeper") == [renamed]
+    assert [event.clip for event in bridge.watch(events.job) if isinstance(event, ClipReady)] == [renamed]
+    with pytest.raises(errors.InvalidRequest, match="the name"):
+        bridge.rename(renamed.name, "a/b")
+    with pytest.raises(errors.InvalidRequest, match="expected a list"):
+        bridge.tag(renamed.name, "groove")
+    assert bridge.tag(renamed.name, []).tags == ()
+    assert bridge.rename(renamed.name, clip.name).path == clip.path
 
 
 def test_uploaded_audio_serves_as_reference(bridge: Bridge, tmp_path: Path) -> None:
@@ -192,6 +213,8 @@ def test_the_asyncio_client_does_the_same(daemon: Daemon, tmp_path: Path) -> Non
             assert fetched.read_bytes() == Path(clip.path).read_bytes()
             assert (await bridge.star(clip.name)).starred
             assert clip.name in [found.name for found in await bridge.clips("async")]
+            assert (await bridge.tag(clip.name, ["odd"])).tags == ("odd",)
+            assert (await bridge.rename(clip.name, "async keeper")).name == "async keeper.wav"
             with pytest.raises(errors.InvalidRequest):
                 await (await bridge.generate("x", bpm=5)).clips()
             with pytest.raises(errors.NotFound):

@@ -1,8 +1,10 @@
 """Installer, status, doctor and monitor: the folders of three platforms, never over foreign files."""
 
+import hashlib
 import json
 import os
 import re
+import shutil
 import socket
 import threading
 from pathlib import Path
@@ -77,6 +79,7 @@ def test_live_gets_its_script_and_is_told_how_to_start_the_daemon(
     home: Path, capsys: pytest.CaptureFixture
 ) -> None:
     folder = home.parent / "scripts"
+    folder.mkdir()
     assert cli.main(["install", "live", "--folder", str(folder)]) == 0
     names = {path.name for path in (folder / "AceStep").iterdir()}
     assert {"__init__.py", "script.py", "osc.py"} <= names
@@ -88,10 +91,44 @@ def test_live_gets_its_script_and_is_told_how_to_start_the_daemon(
 
 def test_a_dry_run_writes_nothing(home: Path, capsys: pytest.CaptureFixture) -> None:
     folder = home.parent / "scripts"
+    folder.mkdir()
     assert cli.main(["install", "live", "--dry-run", "--folder", str(folder)]) == 0
     assert "would copy" in capsys.readouterr().out
-    assert not folder.exists()
+    assert not list(folder.iterdir())
     assert not home.exists()
+
+
+@pytest.mark.parametrize("target", folders.TARGETS)
+@pytest.mark.parametrize("command", ["install", "uninstall"])
+def test_a_mistyped_folder_is_refused_and_not_made(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture, command: str, target: str
+) -> None:
+    mistyped = tmp_path / "Remote Scirpts"
+    assert cli.main([command, target, "--folder", str(mistyped)]) == 2
+    told = capsys.readouterr().err
+    assert f"there is no folder {mistyped}: expected {folders.MEANT[target]}" in told
+    assert not mistyped.exists()
+
+
+def test_a_folder_is_the_same_wherever_it_is_named_from(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "scripts"
+    folder.mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["install", "reaper", "--folder", "scripts"]) == 0
+    monkeypatch.chdir(folder)
+    assert cli.main(["uninstall", "reaper", "--folder", "."]) == 0
+    assert not list(folder.iterdir())
+
+
+def test_what_lay_in_a_folder_that_is_gone_can_be_forgotten(home: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "scripts"
+    folder.mkdir()
+    assert cli.main(["install", "reaper", "--folder", str(folder)]) == 0
+    shutil.rmtree(folder)
+    assert cli.main(["uninstall", "reaper", "--folder", str(folder)]) == 0
+    assert json.loads((home / "installed.json").read_text()) == {}
 
 
 def test_what_is_installed_can_be_taken_away_without_a_trace(home: Path) -> None:
@@ -166,6 +203,9 @@ def test_the_musicians_settings_stay_when_the_daemons_command_is_added(home: Pat
     (home / "live.json").write_text("{")
     with pytest.raises(BridgeError, match="broken"):
         install.write_live_settings(home, ["acestep"])
+    (home / "live.json").write_bytes(b'{"host": "\xff"}')
+    with pytest.raises(BridgeError, match="it is not UTF-8 text"):
+        install.write_live_settings(home, ["acestep"])
 
 
 def test_built_plugins_go_to_the_folders_of_their_formats(home: Path, tmp_path: Path) -> None:
@@ -184,6 +224,34 @@ def test_built_plugins_go_to_the_folders_of_their_formats(home: Path, tmp_path: 
     assert (user / ".vst3" / "ACE-Step.vst3" / "Contents" / "x86_64-linux" / "ACE-Step.so").is_file()
     assert (user / ".lv2" / "ACE-Step.lv2" / "manifest.ttl").is_file()
     assert os.access(user / ".clap" / "ACE-Step.clap", os.X_OK)
+
+
+def test_plugins_for_another_system_are_not_installed(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    for system, beginning in (("windows", b"MZ\x90\x00"), ("linux", b"\x7fELF")):
+        (tmp_path / "build" / system).mkdir(parents=True)
+        (tmp_path / "build" / system / "ACE-Step.clap").write_bytes(beginning)
+    for platform, folder in (("linux", "linux"), ("win32", "windows")):
+        (one,) = folders.plans("vst", machine(platform, tmp_path), built=tmp_path / "build")
+        assert one.files["ACE-Step.clap"].parent.name == folder
+    with pytest.raises(BridgeError, match="another system"):
+        folders.plans("vst", machine("darwin", tmp_path), built=tmp_path / "build")
+
+
+def test_a_release_whose_files_are_not_those_of_its_sums_is_refused(home: Path, tmp_path: Path) -> None:
+    plugin = tmp_path / "release" / "ACE-Step.clap"
+    plugin.parent.mkdir()
+    plugin.write_bytes(b"plugin")
+    sum_of = hashlib.sha256(b"plugin").hexdigest()
+    (plugin.parent / "SHA256SUMS").write_text(f"{sum_of}  ACE-Step.clap\n")
+    assert len(folders.plans("vst", machine("linux", tmp_path), built=plugin.parent)) == 1
+    plugin.write_bytes(b"plugin, damaged on its way")
+    with pytest.raises(BridgeError, match=r"ACE-Step\.clap .*SHA256SUMS"):
+        folders.plans("vst", machine("linux", tmp_path), built=plugin.parent)
+    (plugin.parent / "SHA256SUMS").write_text(f"{sum_of}  another.clap\n")
+    with pytest.raises(BridgeError, match=r"ACE-Step\.clap .*SHA256SUMS"):
+        folders.plans("vst", machine("linux", tmp_path), built=plugin.parent)
 
 
 def test_without_a_built_plugin_the_fix_is_named(
@@ -212,6 +280,7 @@ def test_a_plugin_built_as_the_readme_says_is_found_without_naming_its_folder(
     assert "cmake --build" in told
     (tmp_path / "build" / "bin").mkdir(parents=True)
     (tmp_path / "build" / "bin" / "AceStepBridge.clap").write_bytes(b"plugin")
+    (tmp_path / "plugins").mkdir()
     assert cli.main(["install", "vst", "--folder", str(tmp_path / "plugins")]) == 0
     assert (tmp_path / "plugins" / "AceStepBridge.clap").read_bytes() == b"plugin"
 

@@ -17,11 +17,12 @@ from acestep.errors import AceStepError, AlreadyExists, InvalidRequest, Unavaila
 from protos.acestep.v1 import acestep_pb2 as pb
 from server import logs
 from server.daemon import Daemon
+from server.jobs.engine import AceStep
 from server.jobs.events import Hub
 from server.jobs.journal import Journal
 from server.jobs.queue import JobQueue
 from server.jobs.worker import Worker
-from server.models import Models
+from server.models import models_for
 from tests.support.daemons import (
     HELD,
     QUICK,
@@ -246,10 +247,11 @@ def test_an_idle_model_is_unloaded_and_comes_back(tmp_path: Path) -> None:
         assert engine.loaded.acquire(timeout=1)
 
 
-def test_an_idle_cascade_leaves_the_memory() -> None:
-    models = Models("nano", "cpu")
+def test_an_idle_cascade_leaves_the_memory(tmp_path: Path) -> None:
+    made = settings(tmp_path)
+    models = models_for(made)
     queue = JobQueue(Hub(), lambda job: None, 1, 1)
-    worker = Worker(queue, models, idle_unload_s=0.05)
+    worker = Worker(queue, models, AceStep(made), idle_unload_s=0.05)
     worker.start()
     loaded = worker.call(lambda: weakref.ref(models.use())).result(timeout=120)
     until = time.monotonic() + WAIT_S

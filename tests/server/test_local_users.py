@@ -20,7 +20,8 @@ from protos.acestep.v1 import acestep_pb2 as pb
 from protos.reasons import MAX_HEADER_BYTES, for_header
 from server import logs
 from server.jobs.job import Job
-from server.library.index import ClipLibrary, Search
+from server.library.index import ClipLibrary
+from server.library.search import Search
 from server.osc.packets import encode
 from server.osc.server import ANSWER_BYTES_AT_ONCE, ANSWER_BYTES_PER_S, MAX_PACKET_ANSWER_BYTES, MAX_REFUSALS
 from server.security import AllowedFolders, private_folder, read_private_key
@@ -169,6 +170,8 @@ def test_a_clip_that_became_a_link_is_neither_served_nor_changed(library: ClipLi
     for act in (
         lambda: library.file(clip.name),
         lambda: library.star(clip.name, True),
+        lambda: library.rename(clip.name, "other"),
+        lambda: library.tag(clip.name, ["a"]),
         lambda: library.move_to_trash(clip.name),
     ):
         with pytest.raises((ForbiddenPath, NotFound)):  # whether or not the library has looked since

@@ -101,10 +101,11 @@ def test_the_token_is_made_once_and_only_its_owner_can_read_it(tmp_path: Path) -
         file.chmod(0o644)
         with pytest.raises(InvalidRequest, match="chmod 600"):
             read_or_create_token(file)
-    file.write_text("short")
     file.chmod(0o600)
-    with pytest.raises(InvalidRequest, match="too short"):
-        read_or_create_token(file)
+    for content, expected in ((b"short", "too short"), (b"\xff" * 40, "damaged")):
+        file.write_bytes(content)
+        with pytest.raises(InvalidRequest, match=expected):
+            read_or_create_token(file)
 
 
 @pytest.mark.parametrize("given_header", ["", "Bearer", "Bearer x", "secret-token", "Bearer sécret"])
@@ -193,3 +194,20 @@ def test_a_token_can_be_demanded_on_this_machine_as_well(tmp_path: Path) -> None
         pytest.raises(grpc.RpcError),
     ):
         generate(acestep_pb2_grpc.DaemonStub(channel), prompt="p")
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"tls_cert": "cert.pem"}, "has no key beside it: set tls_key"),
+        ({"tls_key": "key.pem"}, "has no certificate beside it: set tls_cert"),
+        ({"tls_cert": "gone.pem", "tls_key": "key.pem"}, "gone.pem cannot be read"),
+    ],
+)
+def test_half_of_a_certificate_is_refused_by_what_is_missing(
+    tmp_path: Path, given: dict[str, str], says: str
+) -> None:
+    (tmp_path / "key.pem").touch(mode=0o600)
+    made = settings(tmp_path, **{name: tmp_path / file for name, file in given.items()})
+    with pytest.raises(InvalidRequest, match=says), running(made, StandIn()):
+        pass

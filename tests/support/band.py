@@ -3,10 +3,13 @@
 No soundfonts, no programs from outside, the same samples every time. Arrays are [2, N] float32 at 48 kHz.
 """
 
+from pathlib import Path
+
 import numpy as np
 
 from acestep.music.grid import SAMPLE_RATE_HZ, Grid
 from acestep.music.key import Key
+from acestep.sound.riff import MusicalData, wav_bytes
 
 
 def drums(grid: Grid, tail_s: float = 0.0) -> np.ndarray:
@@ -57,6 +60,16 @@ def pad(key: Key, duration_s: float) -> np.ndarray:
 def shifted(audio: np.ndarray, seconds: float) -> np.ndarray:
     """The loop started `seconds` earlier: its downbeat comes that much later."""
     return np.roll(audio, round(seconds * SAMPLE_RATE_HZ), axis=1)
+
+
+def write_labelled(file: Path) -> Path:
+    """Two bars of the band in A minor at 97.25 BPM, in a WAV whose chunks say so."""
+    data = MusicalData(
+        bpm=97.25, numerator=4, denominator=4, quarters=8, root=9, key="A minor", downbeats=(0,), title="x"
+    )
+    audio = band(Grid(97.25, bars=2), Key.parse("A minor")) * 0.5
+    file.write_bytes(wav_bytes(audio, 48_000, "pcm24", data))
+    return file
 
 
 def _add(out: np.ndarray, at_s: float, sound: np.ndarray) -> None:

@@ -21,21 +21,26 @@ import grpc
 import numpy as np
 import soundfile
 
-from acestep.clips.clip import Clip, remove_clip, write_clip
+from acestep.checkpoints.checkpoint import EMBEDDED
+from acestep.clips.clip import Clip, remove_files
+from acestep.clips.companion import clip_midi
 from acestep.errors import Cancelled
+from acestep.music.aim import Aim
 from acestep.request import GenerateRequest
 from acestep.sources.agreement import agreed
 from protos.acestep.v1 import acestep_pb2 as pb
 from protos.acestep.v1 import acestep_pb2_grpc
 from server import config, logs
 from server.daemon import Daemon
+from server.jobs.engine import Engine
 from server.jobs.job import Job
 from server.osc.packets import encode, parse
+from tests.support.clip_files import write_clip
 
 WAIT_S = 20.0  # only ever reached by a test that fails
 
 
-class StandIn:
+class StandIn(Engine):
     """In place of `acestep.clips.production`: steps that a test holds and releases, short real clips."""
 
     def __init__(self) -> None:
@@ -47,12 +52,44 @@ class StandIn:
         self.fail: Exception | None = None
 
     def load(self, name: str, device: str) -> Any:
-        """In place of a cascade."""
+        """In place of a cascade: what a daemon reads of one."""
         self.loaded.release()
-        return SimpleNamespace(name=name, adapters=SimpleNamespace(loaded={}), device="cpu")
+        adapters: dict[str, tuple[str, ...]] = {}
+        paths: dict[str, Path] = {}
+
+        def load_adapter(path: Path) -> None:
+            adapters[path.name], paths[path.name] = ("m",), path
+
+        def unload_adapter(name: str) -> None:
+            del adapters[name], paths[name]
+
+        return SimpleNamespace(
+            spec=SimpleNamespace(
+                name=name, folder=EMBEDDED.get(name, Path(name)), can=lambda task: True, sings=False
+            ),
+            stages={},
+            codec=SimpleNamespace(sample_rate_hz=48_000),
+            adapters=SimpleNamespace(loaded=adapters, paths=paths),
+            load_adapter=load_adapter,
+            unload_adapter=unload_adapter,
+            device="cpu",
+            is_current=lambda: True,
+        )
+
+    def spec(self, name: str) -> None:
+        """Nothing is known before, so nothing is refused by it."""
+
+    def warm_up(self) -> None:
+        """Nothing is slow the first time."""
 
     def produce(
-        self, cascade: Any, job: Job, on_progress: Any, on_audio: Any, cancelled: Callable[[], bool]
+        self,
+        cascade: Any,
+        job: Job,
+        on_progress: Any,
+        on_audio: Any,
+        cancelled: Callable[[], bool],
+        delivery: Any = None,
     ) -> list[Clip]:
         """Waits while held, then writes a clip per take."""
         self.order.append(job.request.prompt)
@@ -69,7 +106,7 @@ class StandIn:
         for take in range(job.request.takes):
             if cancelled():
                 for clip in clips:
-                    remove_clip(clip)
+                    remove_files(Path(clip.path))
                 raise Cancelled("cancelled")
             clips.append(write_short_clip(job, take))
         return clips
@@ -104,11 +141,16 @@ def write_short_clip(job: Job, take: int) -> Clip:
         adapters=request.adapters,
         created=job.created.isoformat(),
     )
-    fields = {name: value for name, value in vars(values).items() if name not in ("path", "sidecar_json")}
+    fields = {
+        name: value for name, value in vars(values).items() if name not in ("path", "midi", "sidecar_json")
+    }
     measured = {"after": {"lufs": -14.2}}
     sidecar = {"format": 1, "clip": fields, "request": request.to_dict(), "measured": measured}
     stem = f"{job.id}_{request.prompt.replace(' ', '-')[:20]}_t{take + 1}"
-    return write_clip(job.folder, stem, ".wav", body.getvalue(), sidecar)
+    midi = clip_midi(Aim(request.grid), request.key) if request.midi_out else None
+    if midi:
+        sidecar["midi"] = {}
+    return write_clip(job.folder, stem, ".wav", body.getvalue(), sidecar, midi)
 
 
 def settings(folder: Path, **changes: Any) -> config.Config:
@@ -120,8 +162,7 @@ def settings(folder: Path, **changes: Any) -> config.Config:
 @contextlib.contextmanager
 def running(made: config.Config, stand_in: StandIn | None = None, resume: bool = False) -> Iterator[Daemon]:
     """A daemon in this process: with a stand-in for the engine, or the real one."""
-    parts = {"produce": stand_in.produce, "load": stand_in.load} if stand_in else {}
-    daemon = Daemon(made, **parts)  # type: ignore[arg-type]
+    daemon = Daemon(made, stand_in)
     ready = threading.Event()
     failed: list[BaseException] = []
 
@@ -235,6 +276,8 @@ def certify(home: Path, host: str) -> Path:
 class Process:
     """`acestep serve` as its own process, to be killed."""
 
+    start_s = WAIT_S
+
     def __init__(self, made: config.Config, *flags: str, script: str = "") -> None:
         environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
         command = [sys.executable, "-c", script] if script else [sys.executable, "-m", "server.cli", "serve"]
@@ -245,7 +288,7 @@ class Process:
              "--osc-port", "0", *flags],
             env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
-        deadline = time.monotonic() + WAIT_S
+        deadline = time.monotonic() + self.start_s
         while not (made.home / "daemon.json").exists():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 self.process.kill()
@@ -270,7 +313,7 @@ class Process:
     def terminate(self) -> int:
         """SIGTERM, and its exit code."""
         self.process.terminate()
-        self.process.communicate(timeout=WAIT_S)
+        self.process.communicate(timeout=self.start_s)
         return self.process.returncode
 
 
@@ -284,7 +327,7 @@ engine = StandIn()
 if "slow" not in sys.argv[1:]:
     engine.hold.clear()
 real = daemon.Daemon
-daemon.Daemon = lambda config: real(config, produce=engine.produce, load=engine.load)
+daemon.Daemon = lambda config: real(config, engine)
 sys.exit(cli.main(["serve", *[word for word in sys.argv[1:] if word != "slow"]]))
 """
 

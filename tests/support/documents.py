@@ -181,6 +181,7 @@ class Musician:
         end = mido.MetaMessage("end_of_track", time=song.ticks_per_beat * 4 * 24)
         song.tracks.append(mido.MidiTrack([tempo, end]))
         song.save(self.place / "song.mid")
+        (self.place / "requests.jsonl").write_text('{"prompt": "dusty breakbeat", "bars": 1}\n')
         if "clip.wav" not in text:
             return
         asked = 'acestep generate "dusty breakbeat" --bpm 120 --bars 1 --seed 3 --local --quiet --out made'

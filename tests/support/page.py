@@ -18,7 +18,7 @@ class Page:
     def __init__(self, address: str) -> None:
         self.parts = Parts(address)
         app = Starlette(
-            routes=self.parts.routes.all(),
+            routes=self.parts.routes,
             lifespan=self.parts.lifespan,
             exception_handlers={BridgeError: on_error},
         )

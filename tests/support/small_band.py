@@ -6,7 +6,9 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from acestep.checkpoints.fingerprint import fingerprint
 from acestep.errors import Cancelled
+from acestep.model.plan import SongPlan
 from acestep.music.grid import Grid
 from acestep.request import GenerateRequest
 from tests.support.band import band, drums
@@ -24,6 +26,7 @@ class Played:
     notes: tuple = ()
     on_bar: bool = False
     lead: np.ndarray | None = None
+    plan: SongPlan | None = None
     adapters: dict = dataclasses.field(default_factory=dict)
 
 
@@ -34,8 +37,13 @@ class SmallBand:
         self.off = off
         self.batches: list[int] = []
         self.spec = SimpleNamespace(name="small band", folder=folder)
+        self.stages: dict = {}
 
-    def generate(self, request, *, on_progress=None, on_audio=None, cancelled=None):
+    def origin(self, adapters):
+        files = fingerprint(self.spec.folder) if self.spec.folder.exists() else {}
+        return {"name": self.spec.name, "files": files, "adapters": {}}
+
+    def generate(self, request, *, on_progress=None, on_audio=None, cancelled=None, plan=None):
         self.batches.append(request.takes)
         takes = []
         for k in range(request.takes):

@@ -6,9 +6,15 @@ import soundfile
 import torch
 
 from acestep import Cascade, GenerateRequest
+from acestep.model.song import prepare
 from tests.support.closeness import GUIDED, RUN, rounding
 
 STOCK_TASK = {"text": "text2music"}
+
+
+def audio_s(cascade: Cascade, request: GenerateRequest) -> float:
+    """Seconds of audio a take of this request will have (its grid and a tail)."""
+    return prepare(cascade, request).outline.duration_s
 
 
 def stock_latents(pipeline, cascade: Cascade, request: GenerateRequest, **options) -> torch.Tensor:
@@ -18,11 +24,11 @@ def stock_latents(pipeline, cascade: Cascade, request: GenerateRequest, **option
         if source is not None:
             audio[name] = torch.from_numpy(soundfile.read(source.path, dtype="float32")[0].T)
     if "src_audio" in audio:
-        audio["src_audio"] = audio["src_audio"][:, : round(cascade.audio_s(request) * 48_000)]
+        audio["src_audio"] = audio["src_audio"][:, : round(audio_s(cascade, request) * 48_000)]
     return pipeline(
         request.prompt,
         lyrics=request.lyrics,
-        audio_duration=cascade.audio_s(request),
+        audio_duration=audio_s(cascade, request),
         bpm=round(request.grid.bpm),
         keyscale=str(request.key) if request.key else None,
         timesignature=str(request.grid.signature.numerator),

@@ -17,8 +17,10 @@ from torch import Tensor, nn
 
 from acestep.music.grid import SAMPLE_RATE_HZ
 
+# Chosen by hand; nano's shipped weights are trained with them. `python -m tests.benchmarks.round_trip` and
+# `tests.benchmarks.phase` print what becomes of hits.
 STEP = 128  # samples: 2.67 ms
-FFT = 512
+FFT = 512  # 11 ms
 STEPS = 15  # in a latent frame
 EDGES_HZ = (0, 300, 1200, 3000, 7000, SAMPLE_RATE_HZ)
 BANDS = len(EDGES_HZ) - 1
@@ -92,7 +94,8 @@ class Attacks(nn.Module):
         """Latents [B, T, A] → the changes [B, 15 T, K] that are wanted."""
         coefficients = torch.sinh((latents * self.spread + self.centre).clamp(-6, 6)) / CURVE
         changes = coefficients @ self.synthesis + self.mean
-        return _beyond(changes, KEPT).unflatten(2, (STEPS, BANDS)).flatten(1, 2)
+        wanted: Tensor = _beyond(changes, KEPT).unflatten(2, (STEPS, BANDS)).flatten(1, 2)
+        return wanted
 
     def shape(self, audio: Tensor, wanted: Tensor) -> Tensor:
         """Audio [B, 2, S·STEP] with the changes [B, S, K]."""
@@ -139,15 +142,16 @@ def _evened(energy: Tensor, steps: int) -> Tensor:
     """[B, S, K] under a Hann window of `steps`, an odd number; the ends go on as they are."""
     kernel = torch.hann_window(steps + 2, periodic=False, device=energy.device)[1:-1]
     rows = F.pad(energy.transpose(1, 2), (steps // 2, steps // 2), mode="replicate")
-    return F.conv1d(rows.flatten(0, 1)[:, None], (kernel / kernel.sum())[None, None]).unflatten(
-        0, (len(energy), -1)
-    )[:, :, 0].transpose(1, 2)  # fmt: skip
+    even = F.conv1d(rows.flatten(0, 1)[:, None], (kernel / kernel.sum())[None, None])
+    whole: Tensor = even.unflatten(0, (len(energy), -1))
+    return whole[:, :, 0].transpose(1, 2)
 
 
 def _frames(audio: Tensor) -> Tensor:
     """[..., S·STEP] → spectra [..., S, FFT / 2 + 1], each centred on its step."""
     padded = F.pad(audio, (_PAD, _PAD))
-    return torch.fft.rfft(padded.unfold(-1, FFT, STEP) * _window(audio))
+    found: Tensor = torch.fft.rfft(padded.unfold(-1, FFT, STEP) * _window(audio))
+    return found
 
 
 def _audio_of(spectrum: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from acestep.checkpoints.weights import BROKEN_FILES
 from acestep.errors import CheckpointError
@@ -18,6 +18,9 @@ from acestep.typed_json import fault_of
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
+    from torch.nn import Module
+
+    from acestep.model.modules import Oobleck
 
 # The Oobleck decoder sees about 10 latent frames to either side and the encoder about 11 (summed over its
 # dilated kernels), so with this margin the joined windows equal the decoding in one piece.
@@ -36,6 +39,8 @@ class Codec(Protocol):
     def latent_rate_hz(self) -> float: ...
     @property
     def channels(self) -> int: ...
+    @property
+    def hop(self) -> int: ...
 
     def encode(self, audio: Tensor, window: int | None = None) -> Tensor:
         """Audio float32 [B, 2, N] → latents [B, ceil(N / hop), C]; the end is filled up with silence.
@@ -52,7 +57,7 @@ class Codec(Protocol):
         """Move to a device."""
 
     def for_playing(self) -> None:
-        """Get ready to encode and decode only, as fast as it goes on a CPU: nothing trains afterwards."""
+        """Get ready to decode what stages make, as well and as fast as it goes: nothing trains afterwards."""
 
     def save(self, folder: str | Path) -> None:
         """Write the codec so that `load_codec` reads it."""
@@ -61,15 +66,16 @@ class Codec(Protocol):
 class OobleckCodec:
     """diffusers' AutoencoderOobleck with weight norm folded in, the mean instead of a sample, and windows."""
 
-    def __init__(self, autoencoder: Any) -> None:
+    def __init__(self, autoencoder: Oobleck) -> None:
         import math
 
         # made smaller at loading where memory is short; the samples stay the same
         self.window: int | None = OOBLECK_WINDOW
-        self.autoencoder = fold_weight_norm(autoencoder).eval().requires_grad_(False)
+        _fold_weight_norm(autoencoder)
+        self.autoencoder = autoencoder.eval().requires_grad_(False)
         self.hop = math.prod(autoencoder.config.downsampling_ratios)
-        self.sample_rate_hz: int = autoencoder.config.sampling_rate
-        self.channels: int = autoencoder.config.decoder_input_channels
+        self.sample_rate_hz = autoencoder.config.sampling_rate
+        self.channels = autoencoder.config.decoder_input_channels
 
     @property
     def latent_rate_hz(self) -> float:
@@ -114,10 +120,11 @@ class OobleckCodec:
         return self
 
     def for_playing(self) -> None:
-        """Run the decoder in fewer passes over memory; the output is the same to float rounding."""
+        """On a CPU, run the decoder in fewer passes over memory; the output is the same to float rounding."""
         from acestep.model.codec.oobleck import quicken
 
-        quicken(self.autoencoder.decoder)
+        if self._weight.device.type == "cpu":
+            quicken(self.autoencoder.decoder)
 
     def save(self, folder: str | Path) -> None:
         """Write in diffusers' layout; the norms stay folded, with g = ‖v‖ so that the stock class reads
@@ -165,18 +172,16 @@ def silence_of(codec: Codec, device: torch.device | str = "cpu") -> Tensor:
     """What the codec, which is on `device`, makes of silence, away from its edges: [1, 1, C]."""
     import torch
 
-    hop = round(codec.sample_rate_hz / codec.latent_rate_hz)
-    return codec.encode(torch.zeros(1, 2, 64 * hop, device=device))[:, 32:33]
+    return codec.encode(torch.zeros(1, 2, 64 * codec.hop, device=device))[:, 32:33]
 
 
-def fold_weight_norm(module: Any) -> Any:
+def _fold_weight_norm(module: Module) -> None:
     """Replace every weight-normalised weight by its value, in place: it is constant at inference."""
     from torch.nn.utils import remove_weight_norm
 
     for part in module.modules():
-        if hasattr(part, "weight_g"):
+        if any(name == "weight_g" for name, _ in part.named_parameters(recurse=False)):
             remove_weight_norm(part)
-    return module
 
 
 def _windows(total: int, window: int) -> Iterator[tuple[int, int, int, int]]:

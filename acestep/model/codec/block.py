@@ -19,4 +19,5 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[B, T, width] → the same shape."""
         mixed = self.mix_time(x.transpose(1, 2)).transpose(1, 2)
-        return x + self.gain * self.down(F.gelu(self.up(self.norm(mixed))))
+        result: Tensor = x + self.gain * self.down(F.gelu(self.up(self.norm(mixed))))
+        return result

@@ -6,15 +6,13 @@ to float rounding. Shapes: [B, C, N], N samples at a block's rate.
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from diffusers.models.autoencoders.autoencoder_oobleck import (
     OobleckDecoderBlock,
     OobleckResidualUnit,
     Snake1d,
 )
-from torch import Tensor
+from torch import Tensor, nn
 
 PIECE = 4096  # input samples of a block at once; from here on a block's tensors leave the cache
 # What a sample sees to either side through a block's three dilated units: 3 · (1 + 3 + 9)
@@ -37,7 +35,8 @@ class QuickUnit(OobleckResidualUnit):
 
     def forward(self, hidden_state: Tensor) -> Tensor:
         """[B, C, N] → [B, C, N]."""
-        return self.conv2(self.snake2(self.conv1(self.snake1(hidden_state)))).add_(hidden_state)
+        result: Tensor = self.conv2(self.snake2(self.conv1(self.snake1(hidden_state)))).add_(hidden_state)
+        return result
 
 
 class QuickBlock(OobleckDecoderBlock):
@@ -61,15 +60,17 @@ class QuickBlock(OobleckDecoderBlock):
 QUICK = {Snake1d: QuickSnake, OobleckResidualUnit: QuickUnit, OobleckDecoderBlock: QuickBlock}
 
 
-def quicken(decoder: Any) -> Any:
-    """The same decoder, for inference only; weight norm must be folded already."""
+def quicken(decoder: nn.Module) -> None:
+    """Make a decoder quick in place, for inference only; weight norm must be folded already."""
     for module in decoder.modules():
         quick = QUICK.get(type(module))
-        if quick is not None and not (quick is QuickBlock and not _even(module)):
+        if quick is not None and not (isinstance(module, OobleckDecoderBlock) and not _even(module)):
+            # a module in its place would have to take over weights, hooks and device; the classes differ in
+            # `forward` alone. They are no public part of diffusers, so pyproject.toml bounds its version.
             module.__class__ = quick
-    return decoder
 
 
-def _even(block: Any) -> bool:
+def _even(block: OobleckDecoderBlock) -> bool:
     """Whether a block's output is exactly stride times as long as its input (odd strides lose a sample)."""
-    return block.conv_t1.stride[0] % 2 == 0
+    stride: int = block.conv_t1.stride[0]
+    return stride % 2 == 0

@@ -12,13 +12,13 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor
 
-FFT = 2048
-HOP = 480
+FFT = 2048  # samples: 43 ms at 48 kHz
+HOP = 480  # samples: 10 ms
 BINS = FFT // 2 + 1
 EDGE = (FFT - HOP) // 2  # samples a frame reaches beyond its own hop, on either side
 PREFIX = 8  # frames with known phase that a window starts from; a frame overlaps four others
 LOOKAHEAD = 8  # frames after a window that steady its last phases and are made again by the next one
-MOMENTUM = 0.99
+MOMENTUM = 0.99  # of the Griffin-Lim rounds
 
 _BLOCKS = math.ceil(FFT / HOP)
 
@@ -26,7 +26,8 @@ _BLOCKS = math.ceil(FFT / HOP)
 def spectra(audio: Tensor) -> Tensor:
     """Audio [..., N] with N a multiple of HOP → complex spectra [..., N / HOP, F]."""
     padded = torch.nn.functional.pad(audio, (EDGE, EDGE))
-    return torch.fft.rfft(padded.unfold(-1, FFT, HOP) * _window(audio))
+    found: Tensor = torch.fft.rfft(padded.unfold(-1, FFT, HOP) * _window(audio))
+    return found
 
 
 def overlap_add(spectrum: Tensor) -> tuple[Tensor, Tensor]:
@@ -115,7 +116,8 @@ def _add(frames: Tensor) -> Tensor:
     out = padded.new_zeros(*frames.shape[:-2], count + _BLOCKS - 1, HOP)
     for block in range(_BLOCKS):
         out[..., block : block + count, :] += padded[..., block, :]
-    return out.flatten(-2)[..., : count * HOP + 2 * EDGE]
+    audio: Tensor = out.flatten(-2)[..., : count * HOP + 2 * EDGE]
+    return audio
 
 
 def _followed_phases(magnitude: Tensor, known: Tensor | None) -> Tensor:

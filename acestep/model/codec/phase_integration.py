@@ -15,6 +15,7 @@ from torch import Tensor
 
 from acestep.model.codec.phase import BINS, FFT, HOP, audio_of, spectra
 
+# Chosen by hand; `python -m tests.benchmarks.phase` prints what becomes of hits and held notes.
 SUREST = 0.95  # a certainty beyond counts as this
 BIN_WEIGHT = 3.0  # of what ties a frame's bins, over what ties it to the frame before
 HOLD = 1e-6  # how much a bin keeps to its turned phase where nothing tells, relative to the frame's loudest

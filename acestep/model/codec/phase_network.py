@@ -39,7 +39,8 @@ class Patch(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         with torch.autocast(x.device.type, enabled=False):  # on a CPU this gradient is slow in bfloat16
             mixed = self.mix(x.float().permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-        return x + self.gain * self.down(F.relu(self.up(mixed)))
+        result: Tensor = x + self.gain * self.down(F.relu(self.up(mixed)))
+        return result
 
 
 class PhaseNetwork(nn.Module):

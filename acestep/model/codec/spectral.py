@@ -27,21 +27,25 @@ from torch import Tensor, nn
 from acestep.errors import CheckpointError
 from acestep.model.codec.attacks import Attacks, AttackStream
 from acestep.model.codec.block import Block
+from acestep.model.codec.held_tones import REACH, before_hits, without_dips
 from acestep.model.codec.phase import BINS, FFT, HOP, LOOKAHEAD, OverlapStream, spectra, stream_phases
 from acestep.model.codec.phase_integration import PhaseStream
 from acestep.model.codec.phase_network import PhaseNetwork
+from acestep.model.codec.steep_hits import HitStream
 from acestep.model.codec.tones import LONG_BINS, LONG_FFT, with_tones
 from acestep.model.quantise import packed, unpacked
 from acestep.music.grid import SAMPLE_RATE_HZ
 
+# Chosen by hand where nothing else is said; nano's shipped weights are trained with them. What another
+# codec costs is printed by `python -m tests.benchmarks.round_trip`.
 LINEAR_BINS = 128  # up to 3 kHz every bin is its own band: there harmonics must stay apart
 BAND_RATIO = 1.0155  # above, a band is this much wider than the one below
-STEREO_BANDS = 24
+STEREO_BANDS = 24  # of the stereo image
 CHANNELS = 192  # components
 GROUP = 4  # spectra in a latent frame
 TONAL_BANDS, TONAL_WEIGHT = (2, 80), 1.5  # 47 Hz to 1.9 kHz, where keys are heard: how much more they count
-STEREO_WEIGHT = 0.3
-LONG_WEIGHT = 1.0
+STEREO_WEIGHT = 0.3  # of the stereo image among the components
+LONG_WEIGHT = 1.0  # of the long spectra among the components
 SPECTRA_AT_ONCE = 400  # long ones: 13 MB
 PHASE_LOSS, LOSSY_BINS = 0.06, (LINEAR_BINS, 400)  # natural log of amplitude lost to phases, 3 to 9.4 kHz
 FLOOR = 1e-4  # power that counts as silence: -97 dB below a full-scale sine
@@ -126,6 +130,7 @@ class SpectralCodec(nn.Module):
         nn.init.zeros_(self.decoder_out.bias)
         self.phases: PhaseNetwork | None = None
         self.attacks = Attacks(attacks) if attacks else None
+        self._mends = False
         self.register_buffer("_pool", _pooling(edges), persistent=False)
         self.register_buffer("_spread", _interpolation(edges), persistent=False)
         self.register_buffer("_stereo_pool", _pooling(stereo), persistent=False)
@@ -169,7 +174,8 @@ class SpectralCodec(nn.Module):
 
     def analyse(self, features: Tensor) -> Tensor:
         """Features [B, 4 T, K + 48 + L] → components [B, T, P]."""
-        return (features - self.mean).unflatten(1, (-1, GROUP)).flatten(2) @ self.analysis
+        components: Tensor = (features - self.mean).unflatten(1, (-1, GROUP)).flatten(2) @ self.analysis
+        return components
 
     def synthesise(self, latents: Tensor) -> Tensor:
         """Latents [B, T, C], or components alone, → features [B, 4 T, K + 48 + L], as far as those go."""
@@ -203,7 +209,8 @@ class SpectralCodec(nn.Module):
         return torch.cat(list(self.decode_windows(latents)), -1)
 
     def for_playing(self) -> None:
-        """It is ready."""
+        """What is decoded from now on was made by stages: tones are kept from crumbling, hits made steep."""
+        self._mends = True
 
     def decode_windows(self, latents: Tensor, window: int | None = None) -> Iterator[Tensor]:
         """The same audio in pieces [B, 2, n], each as soon as it is final."""
@@ -214,9 +221,11 @@ class SpectralCodec(nn.Module):
             windows = list(itertools.pairwise([*starts, total]))
             spectra_of = self._followed if self.phases is None else self._told
             stream = OverlapStream()
-            shaper = None
+            shaper: AttackStream | HitStream | None = None
             if self.attacks is not None:
                 shaper = AttackStream(self.attacks, latents[..., self.components :])
+            elif self._mends:
+                shaper = HitStream()
             for (_, end), (mid, image) in zip(windows, spectra_of(latents, windows), strict=True):
                 piece, last = stream.push(self._stereo(mid, image), end == total), end == total
                 yield piece if shaper is None else shaper.push(piece, last)
@@ -315,9 +324,20 @@ class SpectralCodec(nn.Module):
         return codec.eval().requires_grad_(False)
 
     def _features_between(self, latents: Tensor, start: int, end: int) -> Tensor:
-        first, last = max(start - self.margin, 0), min(end + self.margin, latents.shape[1])
+        seen = -(-REACH // GROUP) if self._mends else 0
+        near, far = max(start - seen, 0), min(end + seen, latents.shape[1])
+        first, last = max(near - self.margin, 0), min(far + self.margin, latents.shape[1])
         features = self.decode_features(latents[:, first:last].float())
-        return features[:, (start - first) * GROUP : (end - first) * GROUP]
+        features = features[:, (near - first) * GROUP : (far - first) * GROUP]
+        if self._mends:
+            features = self._mended(features)
+        return features[:, (start - near) * GROUP : (end - near) * GROUP]
+
+    def _mended(self, features: Tensor) -> Tensor:
+        """Features [B, S, K + 48 + L] with the dips of tones filled."""
+        level, image, long = features.tensor_split([self.bands, self.heard], -1)
+        hits = before_hits(level[..., LINEAR_BINS:])
+        return torch.cat([without_dips(level, hits), image, without_dips(long, hits)], -1)
 
     def _magnitude(self, level: Tensor) -> Tensor:
         power = (2 * level.clamp(max=LOUDEST)).exp()
@@ -343,7 +363,8 @@ class SpectralCodec(nn.Module):
 
 def _ungrouped(features: Tensor) -> Tensor:
     """[B, T, 4 (K + 48)] → [B, 4 T, K + 48]."""
-    return features.unflatten(-1, (GROUP, -1)).flatten(1, 2)
+    frames: Tensor = features.unflatten(-1, (GROUP, -1)).flatten(1, 2)
+    return frames
 
 
 def _long_levels(audio: Tensor) -> Tensor:

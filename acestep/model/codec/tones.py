@@ -11,7 +11,7 @@ from torch import Tensor
 
 from acestep.model.codec.phase import FFT
 
-LONG_FFT = 8192
+LONG_FFT = 8192  # samples: four times as long as the short ones
 LONG_BINS = (6, 112)  # 35 to 656 Hz
 PROMINENCE = 0.75  # natural log of amplitude: a tone of a long spectrum over what is a short bin away from it
 

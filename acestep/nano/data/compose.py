@@ -26,8 +26,8 @@ from acestep.nano.data.sounds import INSTRUMENTS, KITS
 from acestep.nano.data.styles import STYLE_BY_NAME, STYLES, Style
 
 ROLES = ("drums", "percussion", "bass", "chords", "pad", "lead", "arp")
-MAX_LOOP_S = 17.0
-MIN_LOOP_S = 1.6
+MAX_LOOP_S = 17.0  # a little more than `max_s` of the checkpoint
+MIN_LOOP_S = 1.6  # chosen by hand
 LOCKED_BASS = 0.65  # of basses with a kick beside them play with it
 GUITARS, LOUD_GUITARS = range(24, 29), range(29, 32)  # General MIDI programs
 

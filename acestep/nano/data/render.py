@@ -14,7 +14,7 @@ from acestep.nano.data.parts import Note
 from acestep.nano.data.sounds import NOTE_S, SONIC_HITS, Bank
 from acestep.nano.data.synth import crackle, synth_kit, synth_tone
 
-TARGET_RMS = 0.16
+TARGET_RMS = 0.16  # of a mix: −16 dB of full scale
 LIMIT_FROM, LIMIT = 0.8, 0.97  # louder samples are bent to stay below
 
 _NEIGHBOURS = {"kick2": "kick", "snare2": "snare", "clap": "snare", "rim": "clap", "pedal": "closed", "open": "ride",
@@ -169,7 +169,8 @@ def _effects(audio: np.ndarray, part: Part, loop: Loop, kicks: list[Note], quart
         audio = np.round(audio * steps) / steps
     gain = 0.12 * 10 ** (part.gain_db / 20) / max(_loudness(audio), 1e-4)
     left, right = np.cos((part.pan + 1) * np.pi / 4) * 2**0.5, np.sin((part.pan + 1) * np.pi / 4) * 2**0.5
-    return (audio * np.array([left, right]) * gain).astype(np.float32)
+    placed: np.ndarray = (audio * np.array([left, right]) * gain).astype(np.float32)
+    return placed
 
 
 def _reverb(audio: np.ndarray, random: np.random.Generator) -> np.ndarray:

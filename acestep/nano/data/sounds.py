@@ -9,12 +9,14 @@ they are the codec's test on sounds of other origin.
 
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from acestep.errors import NotFound
+from acestep.files import appearing
 from acestep.music.grid import SAMPLE_RATE_HZ
 
 FLUID = Path("/usr/share/sounds/sf2/FluidR3_GM.sf2")
@@ -205,7 +207,8 @@ class Bank:
             pitch += 12
         while pitch >= high:
             pitch -= 12
-        return self._tones[name][pitch - low].astype(np.float32) / 32768
+        tone: np.ndarray = self._tones[name][pitch - low].astype(np.float32) / 32768
+        return tone
 
     def kit(self, name: str) -> dict[str, np.ndarray]:
         """Hits by name, each float32 [samples, 2]."""
@@ -230,18 +233,15 @@ def build_bank(folder: Path) -> None:
         if not target.exists():
             hits = _record(font, program, list(GM_HITS.values()), HIT_S, drums=True)
             tidy = {hit: _tidy_hit(audio) for hit, audio in zip(GM_HITS, hits, strict=True)}
-            np.savez(
-                target,
-                allow_pickle=False,
-                **{hit: _int16(audio) for hit, audio in tidy.items() if audio is not None},
-            )
+            _write_hits({hit: audio for hit, audio in tidy.items() if audio is not None}, target)
     if not (folder / "sonic.npz").exists():
-        np.savez(
-            folder / "sonic.npz",
-            allow_pickle=False,
-            **{name: _int16(audio) for name, audio in _sonic_hits().items()},
-        )
+        _write_hits(_sonic_hits(), folder / "sonic.npz")
     (folder / "done").touch()
+
+
+def _write_hits(hits: Mapping[str, np.ndarray], target: Path) -> None:
+    with appearing(target) as hidden, hidden.open("wb") as file:
+        np.savez(file, allow_pickle=False, **{name: _int16(audio) for name, audio in hits.items()})
 
 
 def _write_tones(instrument: Instrument, target: Path) -> None:
@@ -257,7 +257,8 @@ def _write_tones(instrument: Instrument, target: Path) -> None:
     )
     notes = notes * (0.1 / max(float(np.median(loudest)), 1e-4))
     peak = np.abs(notes).max((1, 2), keepdims=True)
-    np.save(target, _int16(notes * np.minimum(1, 0.99 / np.maximum(peak, 1e-6))))
+    with appearing(target) as hidden, hidden.open("wb") as file:
+        np.save(file, _int16(notes * np.minimum(1, 0.99 / np.maximum(peak, 1e-6))))
 
 
 def _record(font: str, program: int, pitches: list[int], note_s: float, drums: bool = False) -> np.ndarray:

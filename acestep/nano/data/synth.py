@@ -76,15 +76,18 @@ _WAVES = {
 
 
 def _wave(kind: str, frequency: float, samples: int, phase: float) -> np.ndarray:
-    cycle = (phase + frequency / RATE * np.arange(samples)) % 1.0
+    cycle: np.ndarray = (phase + frequency / RATE * np.arange(samples)) % 1.0
     step = frequency / RATE
+    wave: np.ndarray
     if kind == "sine":
-        return np.sin(2 * np.pi * cycle)
-    if kind == "triangle":
-        return 4 * np.abs(cycle - 0.5) - 1
-    if kind == "saw":
-        return 2 * cycle - 1 - _blep(cycle, step)
-    return np.where(cycle < 0.5, 1.0, -1.0) + _blep(cycle, step) - _blep((cycle + 0.5) % 1.0, step)
+        wave = np.sin(2 * np.pi * cycle)
+    elif kind == "triangle":
+        wave = 4 * np.abs(cycle - 0.5) - 1
+    elif kind == "saw":
+        wave = 2 * cycle - 1 - _blep(cycle, step)
+    else:
+        wave = np.where(cycle < 0.5, 1.0, -1.0) + _blep(cycle, step) - _blep((cycle + 0.5) % 1.0, step)
+    return wave
 
 
 def _blep(cycle: np.ndarray, step: float) -> np.ndarray:
@@ -104,7 +107,8 @@ def _filter_fall(audio: np.ndarray, frequency: float, bright: float, dull: float
     high = sosfilt(butter(2, min(frequency * bright, top), fs=RATE, output="sos"), audio)
     low = sosfilt(butter(2, min(frequency * max(dull, 1.2), top), fs=RATE, output="sos"), audio)
     fall = np.exp(-np.arange(len(audio)) / RATE / decay)
-    return low + (high - low) * fall
+    closing: np.ndarray = low + (high - low) * fall
+    return closing
 
 
 def _kick(random: np.random.Generator) -> np.ndarray:
@@ -158,11 +162,13 @@ def _blip(random: np.random.Generator, base: float, decay: float) -> np.ndarray:
 
 
 def _band(audio: np.ndarray, low_hz: float, high_hz: float) -> np.ndarray:
-    return sosfilt(butter(2, [low_hz, high_hz], "band", fs=RATE, output="sos"), audio)
+    passed: np.ndarray = sosfilt(butter(2, [low_hz, high_hz], "band", fs=RATE, output="sos"), audio)
+    return passed
 
 
 def crackle(random: np.random.Generator, samples: int) -> np.ndarray:
     """Vinyl noise, float32 [samples, 2]: sparse clicks over a soft hiss."""
     clicks = random.standard_normal((samples, 2)) * (random.random((samples, 1)) < 0.0004)
     hiss = random.standard_normal((samples, 2)) * 0.006
-    return lfilter([0.5], [1, -0.5], clicks * 0.25 + hiss, axis=0).astype(np.float32)
+    noise: np.ndarray = lfilter([0.5], [1, -0.5], clicks * 0.25 + hiss, axis=0).astype(np.float32)
+    return noise

@@ -208,7 +208,8 @@ class Daemon:
     def _on_progress(self, args: Args) -> None:
         try:
             job, stage, fraction, eta_s = args[:4]
-            text = f"{stage} {100 * float(fraction):.0f} %, {float(eta_s):.0f} s left"
+            left = f", {float(eta_s):.0f} s left" if float(eta_s) >= 0.5 else ""  # 0: not known yet
+            text = f"{stage} {100 * float(fraction):.0f} %{left}"
         except (ValueError, TypeError):
             return
         if job in self.jobs:

@@ -87,7 +87,8 @@ def _read_json(path: Path) -> tuple[Any, list[str]]:
     except FileNotFoundError:
         return {}, []
     except (OSError, ValueError) as error:
-        return {}, [f"{path.name} cannot be read ({error}): it is ignored"]
+        why = "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else error
+        return {}, [f"{path.name} cannot be read ({why}): it is ignored"]
 
 
 def _same_type(value: Any, like: Any) -> bool:

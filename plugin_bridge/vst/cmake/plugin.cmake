@@ -1,6 +1,9 @@
 # The three plugin formats, from a copy of DPF in the build folder with its faults repaired (cmake/repair_dpf.cmake).
 include(${CMAKE_CURRENT_LIST_DIR}/repair_dpf.cmake)
 acestep_repaired_dpf("${DPF_PATH}" "${CMAKE_BINARY_DIR}/dpf-source")
+# macOS: what a bundle says of itself, for every format
+configure_file("${CMAKE_CURRENT_LIST_DIR}/Info.plist.in"
+  "${CMAKE_BINARY_DIR}/dpf-source/utils/plugin.bundle/Contents/Info.plist" COPYONLY)
 add_subdirectory("${CMAKE_BINARY_DIR}/dpf-source" "${CMAKE_BINARY_DIR}/dpf" EXCLUDE_FROM_ALL)
 
 # DPF 1.6 has the sources of CLAP but no rule for it: the same shape as its rule for VST3.
@@ -35,10 +38,10 @@ else()
   set(DRAG_SOURCE glue/drag_x11.cpp)
 endif()
 
-dpf_add_plugin(AceStepBridge TARGETS vst3 lv2 UI_TYPE cairo MONOLITHIC
+dpf_add_plugin(AceStepBridge TARGETS vst3 lv2 UI_TYPE opengl MONOLITHIC
   FILES_DSP glue/plugin.cpp
   FILES_UI glue/editor.cpp glue/editor_draw.cpp glue/canvas.cpp ${DRAG_SOURCE})
-acestep_build_clap(AceStepBridge dgl-cairo)
+acestep_build_clap(AceStepBridge dgl-opengl)
 target_include_directories(AceStepBridge PUBLIC glue)
 target_link_libraries(AceStepBridge-dsp PUBLIC acestep-core)
 target_link_libraries(AceStepBridge-ui PUBLIC acestep-core)
@@ -49,3 +52,15 @@ endif()
 # our own sources only: DPF's are not ours to change
 set_source_files_properties(glue/plugin.cpp glue/editor.cpp glue/editor_draw.cpp glue/canvas.cpp ${DRAG_SOURCE}
   PROPERTIES COMPILE_OPTIONS "${ACESTEP_GLUE_WARNINGS}")
+
+# Apple's processors run signed code only; a signature without a name needs no account with Apple.
+if(APPLE)
+  foreach(FORMAT vst3 clap lv2)
+    set(SIGNED "${PROJECT_BINARY_DIR}/bin/AceStepBridge.${FORMAT}")
+    if(FORMAT STREQUAL "lv2")  # a folder, no bundle: its binary alone
+      set(SIGNED "$<TARGET_FILE:AceStepBridge-lv2>")
+    endif()
+    add_custom_command(TARGET AceStepBridge-${FORMAT} POST_BUILD
+      COMMAND codesign --force --sign - "${SIGNED}" VERBATIM)
+  endforeach()
+endif()

@@ -3,8 +3,13 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "paths.hpp"
+
 namespace acestep {
-Bridge::Bridge() { project_.instance = random_instance(); }
+Bridge::Bridge() {
+    project_.instance = random_instance();
+    view_.daemon_port = daemon_osc_port();
+}
 
 Bridge::~Bridge() {
     quit_ = true;
@@ -77,7 +82,7 @@ void Bridge::set_prompt(const std::string& text) {
 void Bridge::set_adapter(const std::string& name, double scale) {
     edit([&](Project& project) {
         project.adapter = clean_text(name, 200);
-        project.adapter_scale = std::clamp(scale, 0.0, 4.0);
+        project.adapter_scale = at_most(scale, kMaxAdapterScale);
     });
 }
 void Bridge::generate() {
@@ -116,6 +121,13 @@ void Bridge::clear_capture(CaptureUse use) {
     edit([use](Project& project) { (use == CaptureUse::Reference ? project.reference : project.context).clear(); });
 }
 
+void Bridge::star(const std::string& path, bool starred) {
+    edit([&](Project& project) {
+        for (Clip& clip : project.results)
+            if (clip.path == path) clip.starred = starred;
+    });
+}
+
 void Bridge::remove_result(const std::string& path) {
     edit([&path](Project& project) {
         std::erase_if(project.results, [&path](const Clip& clip) { return clip.path == path; });
@@ -124,7 +136,7 @@ void Bridge::remove_result(const std::string& path) {
 }
 
 void Bridge::reveal(const std::string& path) {
-    post([path] { show_in_folder(path); });
+    post([path] { show_in_folder(path_of(path)); });
 }
 
 void Bridge::start_daemon() {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -16,6 +17,7 @@
 #include "launch.hpp"
 #include "link.hpp"
 #include "project.hpp"
+#include "sketch.hpp"
 #include "udp.hpp"
 
 namespace acestep {
@@ -33,6 +35,7 @@ struct View {
     std::vector<PreviewLoader::Column> waveform;  // of the selected result
     double waveform_bars = 0.0;
     std::int64_t waveform_frames = 0;  // at the host's rate, as preview_position counts
+    std::map<std::string, Sketch> sketches;  // of the results, by path, as they are drawn one by one
     HostTime host;
     bool has_host_time = false;
 };
@@ -70,6 +73,7 @@ public:
     void stop_capture();
     void clear_capture(CaptureUse use);
     void select(const std::string& path);
+    void star(const std::string& path, bool starred);
     void remove_result(const std::string& path);  // from the list; the file stays
     void reveal(const std::string& path);
     void start_daemon();
@@ -89,6 +93,7 @@ private:
     void collect(Link& link);
     void finish_capture(const CaptureRange& range, CaptureUse use);
     void load_preview();
+    void sketch_a_result();
     void publish_view(const Link& link);
 
     // set while audio does not run, read by it

@@ -1,4 +1,5 @@
-// Starts the daemon as a program of its own, and shows a file in the system's file browser.
+// Starts the daemon as a program of its own, and shows a file in the system's file browser: launch_posix.cpp,
+// launch_windows.cpp.
 #pragma once
 
 #include <filesystem>
@@ -12,6 +13,10 @@ namespace acestep {
 // a command in a project file would let whoever sends a song run programs.
 std::vector<std::string> daemon_command();
 std::vector<std::string> split_command(const std::string& text);
+
+// What is said when it did not start, and when it ended (with the last line of its output).
+std::string cannot_start(const std::string& program, const std::string& why);
+std::string daemon_ended(const std::filesystem::path& log);
 
 class DaemonProcess {
 public:

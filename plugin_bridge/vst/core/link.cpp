@@ -64,17 +64,17 @@ void Link::receive(const OscMessage& message, double now_s) {
     if (!job) return;  // not one of ours
     if (address == "/acestep/progress") {
         job->stage = clean_text(message.text(1).value_or(""), 100);
-        job->fraction = std::clamp(message.number(2).value_or(0.0), 0.0, 1.0);
+        job->fraction = at_most(message.number(2).value_or(0.0), 1.0);
         job->eta_s = std::max(0.0, message.number(3).value_or(0.0));
     } else if (address == "/acestep/clip") {
         Clip clip;
         clip.job = job->id;
         clip.prompt = job->prompt;
         clip.path = clean_text(message.text(1).value_or(""), 4096);
-        clip.bpm = message.number(2).value_or(0.0);
+        clip.bpm = at_most(message.number(2).value_or(0.0), kMaxClipBpm);
         clip.signature = clean_text(message.text(3).value_or(""), 20);
         clip.key = clean_text(message.text(4).value_or(""), 20);
-        clip.bars = message.number(5).value_or(0.0);
+        clip.bars = at_most(message.number(5).value_or(0.0), kMaxClipBars);
         clip.tempo_error_pct = message.number(6).value_or(0.0);
         if (clip.path.empty()) return;
         ++job->clips;

@@ -2,21 +2,19 @@
 
 #include <cstdlib>
 #include <ctime>
-#include <string_view>
+
+#ifdef _WIN32
+#include <windows.h>
+#endif
 
 namespace acestep {
 namespace {
 
 constexpr std::uint16_t kDefaultOscPort = 9127;
 
-std::string environment(const char* name) {
-    const char* value = std::getenv(name);
-    return value ? value : "";
-}
-
 std::filesystem::path user_home() {
 #ifdef _WIN32
-    return environment("USERPROFILE");
+    return path_of(environment("USERPROFILE"));
 #else
     const std::string home = environment("HOME");
     return home.empty() ? "/" : home;
@@ -36,18 +34,37 @@ std::string short_number(double value) {
 
 }  // namespace
 
+std::filesystem::path path_of(std::string_view text) { return std::u8string(text.begin(), text.end()); }
+
+std::string text_of(const std::filesystem::path& path) {
+    const std::u8string text = path.u8string();
+    return {text.begin(), text.end()};
+}
+
+std::string environment(const char* name) {
+#ifdef _WIN32
+    const std::wstring wide = path_of(name).wstring();
+    std::wstring value(32768, L'\0');  // the longest there can be
+    value.resize(GetEnvironmentVariableW(wide.c_str(), value.data(), static_cast<DWORD>(value.size())));
+    return text_of(value);
+#else
+    const char* value = std::getenv(name);
+    return value ? value : "";
+#endif
+}
+
 std::filesystem::path daemon_home() {
     if (const std::string home = environment("ACESTEP_HOME"); !home.empty()) {
-        if (home == "~" || home.starts_with("~/")) return user_home() / home.substr(home.size() > 1 ? 2 : 1);
-        return std::filesystem::absolute(home);
+        if (home == "~" || home.starts_with("~/")) return user_home() / path_of(home.substr(home.size() > 1 ? 2 : 1));
+        return std::filesystem::absolute(path_of(home));
     }
 #if defined(_WIN32)
-    return std::filesystem::path(environment("LOCALAPPDATA")) / "acestep";
+    return path_of(environment("LOCALAPPDATA")) / "acestep";
 #elif defined(__APPLE__)
     return user_home() / "Library/Application Support/acestep";
 #else
     const std::string data = environment("XDG_DATA_HOME");
-    return (data.empty() ? user_home() / ".local/share" : std::filesystem::path(data)) / "acestep";
+    return (data.empty() ? user_home() / ".local/share" : path_of(data)) / "acestep";
 #endif
 }
 

@@ -4,8 +4,14 @@
 
 #include <filesystem>
 #include <string>
+#include <string_view>
 
 namespace acestep {
+
+// Every text of ours is UTF-8. Windows takes narrow text for one of a code page, so paths go through these.
+std::filesystem::path path_of(std::string_view text);
+std::string text_of(const std::filesystem::path& path);
+std::string environment(const char* name);  // "" unless set
 
 std::filesystem::path daemon_home();
 std::filesystem::path captures_folder();  // home/captures: the daemon always allows it in requests

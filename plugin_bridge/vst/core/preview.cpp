@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "paths.hpp"
+
 namespace acestep {
 namespace {
 
@@ -15,8 +17,8 @@ constexpr float kFadeStep = 1.0f / 256.0f;
 PreviewLoader::PreviewLoader(const std::filesystem::path& path, double bars, int host_rate_hz)
     : reader_(path), resampler_(reader_.sample_rate_hz(), host_rate_hz), waveform_(kColumns) {
     frames_ = Resampler::length(reader_.frames(), reader_.sample_rate_hz(), host_rate_hz);
-    if (frames_ < 1) throw std::runtime_error(path.filename().string() + ": is empty");
-    if (frames_ > kMaxPreviewFrames) throw std::runtime_error(path.filename().string() + ": is too long to preview");
+    if (frames_ < 1) throw std::runtime_error(text_of(path.filename()) + ": is empty");
+    if (frames_ > kMaxPreviewFrames) throw std::runtime_error(text_of(path.filename()) + ": is too long to preview");
     owned_ = std::make_unique<PreviewClip>(frames_, bars);
     clip_ = owned_.get();
 }
@@ -30,6 +32,8 @@ void PreviewLoader::step() {
         const float mono = 0.5f * (piece_[2 * i] + piece_[2 * i + 1]);
         c.low = std::min(c.low, mono);
         c.high = std::max(c.high, mono);
+        c.squares += mono * mono;
+        ++c.frames;
     }
     done_ = got < kPieceFrames;
     resampled_.clear();

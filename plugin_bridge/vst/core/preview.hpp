@@ -4,6 +4,7 @@
 #pragma once
 
 #include <atomic>
+#include <cmath>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -35,7 +36,9 @@ private:
 class PreviewLoader {
 public:
     struct Column {
-        float low = 0.0f, high = 0.0f;
+        float low = 0.0f, high = 0.0f, squares = 0.0f;
+        int frames = 0;
+        float level() const { return frames > 0 ? std::sqrt(squares / static_cast<float>(frames)) : 0.0f; }  // root mean square
     };
     static constexpr std::size_t kColumns = 640;
 
@@ -77,7 +80,7 @@ private:
     void play(float* const* out, std::uint32_t from, std::uint32_t to, float level) noexcept;
 
     std::atomic<PreviewClip*> published_{nullptr}, hazard_{nullptr}, adopted_{nullptr};
-    std::unique_ptr<PreviewClip> owner_;                     // of what is published
+    std::unique_ptr<PreviewClip> owner_;  // of what is published
     std::vector<std::unique_ptr<PreviewClip>> retired_;
     std::atomic<std::int64_t> shown_position_{-1};
 

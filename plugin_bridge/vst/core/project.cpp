@@ -55,7 +55,7 @@ void read_line(std::string_view name, std::string_view value, Project& project) 
     if (name == "instance") project.instance = clean_text(unescape(value), 64);
     else if (name == "prompt") project.prompt = clean_text(unescape(value), kMaxPromptBytes);
     else if (name == "adapter") project.adapter = clean_text(unescape(value), 1000);
-    else if (name == "adapter_scale") project.adapter_scale = number_value(value, 1.0);
+    else if (name == "adapter_scale") project.adapter_scale = at_most(number_value(value, 1.0), kMaxAdapterScale);
     else if (name == "reference") project.reference = clean_text(unescape(value), 4096);
     else if (name == "context") project.context = clean_text(unescape(value), 4096);
     else if (name == "selected") project.selected = clean_text(unescape(value), 4096);
@@ -68,9 +68,10 @@ void read_line(std::string_view name, std::string_view value, Project& project) 
         clip.prompt = clean_text(unescape(fields[2]), kMaxPromptBytes);
         clip.signature = clean_text(unescape(fields[3]), 20);
         clip.key = clean_text(unescape(fields[4]), 20);
-        clip.bpm = number_value(fields[5], 0.0);
-        clip.bars = number_value(fields[6], 0.0);
+        clip.bpm = at_most(number_value(fields[5], 0.0), kMaxClipBpm);
+        clip.bars = at_most(number_value(fields[6], 0.0), kMaxClipBars);
         clip.tempo_error_pct = number_value(fields[7], 0.0);
+        clip.starred = fields.size() > 8 && fields[8] == "starred";  // songs of before stars have eight fields
         project.results.push_back(std::move(clip));
     }
 }
@@ -106,7 +107,7 @@ std::string encode_project(const Project& project) {
     for (const Clip& clip : project.results)
         line("result", escape(clip.job) + '\t' + escape(clip.path) + '\t' + escape(clip.prompt) + '\t' + escape(clip.signature) +
                            '\t' + escape(clip.key) + '\t' + plain_number(clip.bpm) + '\t' + plain_number(clip.bars) + '\t' +
-                           plain_number(clip.tempo_error_pct));
+                           plain_number(clip.tempo_error_pct) + (clip.starred ? "\tstarred" : ""));
     return out;
 }
 
@@ -124,6 +125,8 @@ std::string plain_number(double value) {
     const auto end = std::to_chars(buffer.data(), buffer.data() + buffer.size(), value).ptr;
     return {buffer.data(), end};
 }
+
+double at_most(double value, double most) { return value > 0.0 ? std::min(value, most) : 0.0; }
 
 std::string random_instance() {
     std::random_device source;

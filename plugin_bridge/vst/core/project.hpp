@@ -11,10 +11,12 @@ namespace acestep {
 
 inline constexpr std::size_t kMaxPromptBytes = 2000;
 inline constexpr std::size_t kMaxResults = 200;
+inline constexpr double kMaxAdapterScale = 4.0;
 
 struct Clip {
     std::string job, path, prompt, signature, key;
     double bpm = 0.0, bars = 0.0, tempo_error_pct = 0.0;
+    bool starred = false;
     bool operator==(const Clip&) const = default;
 };
 
@@ -35,6 +37,10 @@ std::string random_instance();
 
 // Shortest decimal that reads back as `value`, whatever the locale.
 std::string plain_number(double value);
+
+// The most that a clip can have: its numbers come from songs and the network, and are drawn.
+inline constexpr double kMaxClipBars = 4096.0, kMaxClipBpm = 2000.0;
+double at_most(double value, double most);  // of what is not a number, or below 0: 0
 
 // Valid UTF-8 without control characters (line breaks stay), at most `max_bytes`.
 std::string clean_text(std::string_view text, std::size_t max_bytes);

@@ -6,6 +6,8 @@
 #include <string>
 #include <system_error>
 
+#include "paths.hpp"
+
 namespace acestep {
 namespace {
 
@@ -34,7 +36,7 @@ float sample_at(const char* bytes, std::uint16_t format, std::uint16_t bits) {
 }
 
 [[noreturn]] void refuse(const std::filesystem::path& path, const std::string& why) {
-    throw std::runtime_error(path.filename().string() + ": " + why);
+    throw std::runtime_error(text_of(path.filename()) + ": " + why);
 }
 
 }  // namespace
@@ -60,7 +62,7 @@ void write_wav(const std::filesystem::path& path, std::span<const float> interle
     put<std::uint32_t>(head, data_bytes);
 
     std::filesystem::create_directories(path.parent_path());
-    const auto temporary = path.parent_path() / ("." + path.filename().string() + ".part");
+    const auto temporary = path.parent_path() / path_of("." + text_of(path.filename()) + ".part");
     std::string body;  // little-endian whatever the machine
     body.reserve(interleaved.size_bytes());
     for (const float sample : interleaved) put(body, std::bit_cast<std::uint32_t>(sample));
@@ -71,7 +73,7 @@ void write_wav(const std::filesystem::path& path, std::span<const float> interle
     std::error_code failed;
     if (!file) {
         std::filesystem::remove(temporary, failed);
-        throw std::runtime_error("cannot write " + path.string() + ": is the disk full or the folder read-only?");
+        throw std::runtime_error("cannot write " + text_of(path) + ": is the disk full or the folder read-only?");
     }
     std::filesystem::rename(temporary, path);
 }

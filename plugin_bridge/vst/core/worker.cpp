@@ -55,6 +55,7 @@ void Bridge::work() {
                 finish_capture(*range, use);
             }
             load_preview();
+            sketch_a_result();
         } catch (const std::exception& error) {
             show_error(error.what());
             if (!socket) std::this_thread::sleep_for(std::chrono::seconds(1));
@@ -161,7 +162,7 @@ void Bridge::finish_capture(const CaptureRange& range, CaptureUse use) {
     }
     const auto path = new_capture_path(instance, range.bpm, range.bars);
     write_wav(path, audio, kChannels, static_cast<int>(rate_hz + 0.5));
-    edit([&](Project& project) { (use == CaptureUse::Reference ? project.reference : project.context) = path.string(); });
+    edit([&](Project& project) { (use == CaptureUse::Reference ? project.reference : project.context) = text_of(path); });
 }
 
 void Bridge::load_preview() {
@@ -187,7 +188,7 @@ void Bridge::load_preview() {
             ++revision_;
         }
         if (wanted.empty()) return;
-        loader_ = std::make_unique<PreviewLoader>(path, bars > 0.0 ? bars : 1.0, rate_hz);
+        loader_ = std::make_unique<PreviewLoader>(path_of(path), bars > 0.0 ? bars : 1.0, rate_hz);
         loader_->step();
         audio_.preview().publish(loader_->take_clip());
     } else if (loader_ && !loader_->done()) {
@@ -199,6 +200,28 @@ void Bridge::load_preview() {
     view_.waveform = loader_->waveform();
     view_.waveform_bars = bars;
     view_.waveform_frames = loader_->frames();
+    ++revision_;
+}
+
+// One a round, the newest first: a song may come with two hundred.
+void Bridge::sketch_a_result() {
+    std::string path;
+    {
+        const std::lock_guard lock(mutex_);
+        const auto& results = project_.results;
+        const auto next = std::find_if(results.rbegin(), results.rend(),
+                                       [this](const Clip& clip) { return !view_.sketches.contains(clip.path); });
+        if (next == results.rend()) return;
+        path = next->path;
+        if (view_.sketches.size() > 2 * kMaxResults) view_.sketches.clear();  // of songs that were loaded before
+    }
+    Sketch sketch{};
+    try {
+        sketch = sketch_of(path_of(path));
+    } catch (const std::exception&) {  // moved or deleted: said when it is selected
+    }
+    const std::lock_guard lock(mutex_);
+    view_.sketches[path] = sketch;
     ++revision_;
 }
 

@@ -1,172 +1,327 @@
 #include "canvas.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <filesystem>
 #include <numbers>
+
+#include "src/nanovg/nanovg.h"
 
 namespace acestep {
 namespace {
 
+constexpr const char* kFont = "__dpf_dejavusans_ttf__";  // DPF's own, loaded by UI::loadSharedResources
+constexpr double kRadius = 4.0, kLabelHeight = 17.0;
+const std::string kEllipsis = "…";
+
 bool continues_character(char c) { return (static_cast<unsigned char>(c) & 0xC0) == 0x80; }
 
-void drop_last_character(std::string& text) {
-    while (!text.empty() && continues_character(text.back())) text.pop_back();
-    if (!text.empty()) text.pop_back();
+// From U+3000 on: East Asia's characters, which DPF's font does not have.
+bool needs_other_fonts(const std::string& text) {
+    return std::any_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) >= 0xE3; });
+}
+
+const std::vector<std::string>& other_fonts() {
+    static const std::vector<std::string> files = [] {
+        std::vector<std::string> all = {
+#if defined(_WIN32)
+            "C:/Windows/Fonts/msyh.ttc",
+            "C:/Windows/Fonts/YuGothR.ttc",
+            "C:/Windows/Fonts/malgun.ttf",
+#elif defined(__APPLE__)
+            "/System/Library/Fonts/Hiragino Sans GB.ttc",
+            "/System/Library/Fonts/AppleSDGothicNeo.ttc",
+#else
+            "/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc",
+            "/usr/share/fonts/google-noto-cjk/NotoSansCJK-Regular.ttc",
+            "/usr/share/fonts/noto-cjk/NotoSansCJK-Regular.ttc",
+            "/usr/share/fonts/truetype/wqy/wqy-zenhei.ttc",
+            "/usr/share/fonts/truetype/droid/DroidSansFallbackFull.ttf",
+#endif
+        };
+        std::erase_if(all, [](const std::string& file) { return !std::filesystem::exists(file); });
+        return all;
+    }();
+    return files;
+}
+
+// The system's own fonts come in when a text needs them: they are large.
+void add_other_fonts(NVGcontext* context) {
+    for (const std::string& file : other_fonts()) {
+        if (nvgFindFont(context, file.c_str()) >= 0) continue;
+        const int font = nvgCreateFontAtIndex(context, file.c_str(), file.c_str(), 0);
+        if (font >= 0) nvgAddFallbackFontId(context, nvgFindFont(context, kFont), font);
+    }
+}
+
+NVGcolor native(Color color) {
+    return nvgRGBAf(static_cast<float>(color.r), static_cast<float>(color.g), static_cast<float>(color.b),
+                    static_cast<float>(color.a));
 }
 
 }  // namespace
 
-void Canvas::font(double size, bool bold) {
-    cairo_select_font_face(cairo_, "sans", CAIRO_FONT_SLANT_NORMAL, bold ? CAIRO_FONT_WEIGHT_BOLD : CAIRO_FONT_WEIGHT_NORMAL);
-    cairo_set_font_size(cairo_, size);
+Canvas::Canvas(NVGcontext* context, double density, Point pointer) : context_(context), pointer_(pointer) {
+    nvgSave(context_);
+    nvgScale(context_, static_cast<float>(density), static_cast<float>(density));
 }
 
-double Canvas::measure(const std::string& text, double size, bool bold) {
-    font(size, bold);
-    cairo_text_extents_t extents;
-    cairo_text_extents(cairo_, text.c_str(), &extents);
-    return extents.x_advance;
+Canvas::~Canvas() { nvgRestore(context_); }
+
+void Canvas::font(double size) {
+    nvgFontFace(context_, kFont);
+    nvgFontSize(context_, static_cast<float>(size * 1.16));  // NanoVG counts from ascender to descender
+    nvgTextAlign(context_, NVG_ALIGN_LEFT | NVG_ALIGN_MIDDLE);
+}
+
+void Canvas::paint(Color color) { nvgFillColor(context_, native(color)); }
+
+double Canvas::measure(const std::string& text, double size) {
+    if (text.empty()) return 0.0;
+    font(size);
+    if (needs_other_fonts(text)) add_other_fonts(context_);
+    return nvgTextBounds(context_, 0.0f, 0.0f, text.c_str(), nullptr, nullptr);
+}
+
+// Where each byte of the text stands, and its end: the bytes of one character stand where it begins.
+std::vector<double> Canvas::places(const std::string& text, double size) {
+    std::vector<double> out(text.size() + 1, measure(text, size));
+    if (text.empty()) return out;
+    std::vector<NVGglyphPosition> glyphs(text.size());
+    const int count =
+        nvgTextGlyphPositions(context_, 0.0f, 0.0f, text.c_str(), nullptr, glyphs.data(), static_cast<int>(text.size()));
+    for (int i = 0; i < count; ++i) {
+        const auto begin = static_cast<std::size_t>(glyphs[static_cast<std::size_t>(i)].str - text.c_str());
+        const auto end =
+            i + 1 < count ? static_cast<std::size_t>(glyphs[static_cast<std::size_t>(i) + 1].str - text.c_str()) : text.size();
+        for (std::size_t byte = begin; byte < end; ++byte) out[byte] = glyphs[static_cast<std::size_t>(i)].x;
+    }
+    return out;
+}
+
+// The longest beginning of the text that is no wider, in whole characters.
+std::string Canvas::beginning(const std::string& text, double width, double size) {
+    const std::vector<double> at = places(text, size);
+    std::size_t end = text.size();
+    while (end > 0 && (at[end] > width || (end < text.size() && continues_character(text[end])))) --end;
+    return text.substr(0, end);
 }
 
 void Canvas::fill(const Rect& area, Color color, double radius) {
-    cairo_set_source_rgb(cairo_, color.r, color.g, color.b);
-    if (radius <= 0.0) {
-        cairo_rectangle(cairo_, area.x, area.y, area.w, area.h);
-    } else {
-        constexpr double quarter = std::numbers::pi / 2.0;
-        const double right = area.x + area.w - radius, bottom = area.y + area.h - radius;
-        cairo_new_sub_path(cairo_);
-        cairo_arc(cairo_, right, area.y + radius, radius, -quarter, 0.0);
-        cairo_arc(cairo_, right, bottom, radius, 0.0, quarter);
-        cairo_arc(cairo_, area.x + radius, bottom, radius, quarter, 2.0 * quarter);
-        cairo_arc(cairo_, area.x + radius, area.y + radius, radius, 2.0 * quarter, 3.0 * quarter);
-        cairo_close_path(cairo_);
-    }
-    cairo_fill(cairo_);
+    nvgBeginPath(context_);
+    nvgRoundedRect(context_, static_cast<float>(area.x), static_cast<float>(area.y), static_cast<float>(area.w),
+                   static_cast<float>(area.h), static_cast<float>(radius));
+    paint(color);
+    nvgFill(context_);
 }
 
-void Canvas::frame(const Rect& area, Color color) {
-    cairo_set_source_rgb(cairo_, color.r, color.g, color.b);
-    cairo_set_line_width(cairo_, 1.0);
-    cairo_rectangle(cairo_, area.x + 0.5, area.y + 0.5, area.w - 1.0, area.h - 1.0);
-    cairo_stroke(cairo_);
+void Canvas::frame(const Rect& area, Color color, double radius, double width) {
+    const double inset = width / 2.0;
+    nvgBeginPath(context_);
+    nvgRoundedRect(context_, static_cast<float>(area.x + inset), static_cast<float>(area.y + inset),
+                   static_cast<float>(area.w - width), static_cast<float>(area.h - width), static_cast<float>(radius));
+    nvgStrokeColor(context_, native(color));
+    nvgStrokeWidth(context_, static_cast<float>(width));
+    nvgStroke(context_);
 }
 
 void Canvas::line(double x1, double y1, double x2, double y2, Color color, double width) {
-    cairo_set_source_rgb(cairo_, color.r, color.g, color.b);
-    cairo_set_line_width(cairo_, width);
-    cairo_move_to(cairo_, x1, y1);
-    cairo_line_to(cairo_, x2, y2);
-    cairo_stroke(cairo_);
+    nvgBeginPath(context_);
+    nvgMoveTo(context_, static_cast<float>(x1), static_cast<float>(y1));
+    nvgLineTo(context_, static_cast<float>(x2), static_cast<float>(y2));
+    nvgStrokeColor(context_, native(color));
+    nvgStrokeWidth(context_, static_cast<float>(width));
+    nvgStroke(context_);
 }
 
-double Canvas::text(double x, double y, double width, const std::string& text, Color color, double size, bool bold) {
-    std::string shown = text;
-    double used = measure(shown, size, bold);
-    while (used > width && shown.size() > 3) {
-        if (shown.ends_with("…")) shown.resize(shown.size() - std::string("…").size());
-        drop_last_character(shown);
-        shown += "…";
-        used = measure(shown, size, bold);
+void Canvas::dot(double x, double y, double radius, Color color) {
+    fill({x - radius, y - radius, 2.0 * radius, 2.0 * radius}, color, radius);
+}
+
+void Canvas::star(double x, double y, double radius, bool filled, Color color) {
+    nvgBeginPath(context_);
+    for (int corner = 0; corner < 10; ++corner) {
+        const double angle = -std::numbers::pi / 2.0 + corner * std::numbers::pi / 5.0;
+        const double reach = corner % 2 == 0 ? radius : radius * 0.42;
+        const auto px = static_cast<float>(x + reach * std::cos(angle)), py = static_cast<float>(y + reach * std::sin(angle));
+        if (corner == 0) nvgMoveTo(context_, px, py);
+        else nvgLineTo(context_, px, py);
     }
-    cairo_font_extents_t extents;
-    cairo_font_extents(cairo_, &extents);
-    cairo_set_source_rgb(cairo_, color.r, color.g, color.b);
-    cairo_move_to(cairo_, x, y + (extents.ascent - extents.descent) / 2.0);
-    cairo_show_text(cairo_, shown.c_str());
+    nvgClosePath(context_);
+    paint(color);
+    nvgStrokeColor(context_, native(color));
+    nvgStrokeWidth(context_, 1.2f);
+    if (filled) nvgFill(context_);
+    else nvgStroke(context_);
+}
+
+double Canvas::text(double x, double y, double width, const std::string& text, Color color, double size, Align align) {
+    std::string shown = text;
+    double used = measure(shown, size);
+    if (used > width) {
+        shown = beginning(text, width - measure(kEllipsis, size), size) + kEllipsis;
+        used = measure(shown, size);
+    }
+    if (shown.empty()) return 0.0;
+    const double left = align == Align::Left ? x : align == Align::Center ? x + (width - used) / 2.0 : x + width - used;
+    font(size);
+    paint(color);
+    nvgText(context_, static_cast<float>(left), static_cast<float>(y), shown.c_str(), nullptr);
     return used;
 }
 
-int Canvas::paragraph(double x, double y, double width, const std::string& words, Color color, int max_lines) {
+int Canvas::paragraph(double x, double y, double width, const std::string& words, Color color, int max_lines, double size,
+                      Align align) {
     int lines = 0;
     std::string rest = words;
     while (!rest.empty() && lines < max_lines) {
-        std::size_t end = rest.size(), best = 0;
-        for (std::size_t i = 0; i <= rest.size(); ++i) {
+        const std::vector<double> at = places(rest, size);
+        std::size_t end = 0;  // of the last word that fits
+        for (std::size_t i = 0; i <= rest.size() && at[i] <= width; ++i) {
             if (i < rest.size() && rest[i] != ' ' && rest[i] != '\n') continue;
-            if (measure(rest.substr(0, i)) > width) break;
-            best = i;
+            end = i;
             if (i < rest.size() && rest[i] == '\n') break;
         }
-        if (best > 0) end = best;
+        if (end == 0) end = std::max<std::size_t>(1, beginning(rest, width, size).size());  // one long word
         const bool last = ++lines == max_lines;
-        text(x, y, width, last ? rest : rest.substr(0, end), color);
-        rest.erase(0, std::min(rest.size(), end + 1));
-        y += 17.0;
+        text(x, y, width, last ? rest : rest.substr(0, end), color, size, align);
+        if (end < rest.size() && (rest[end] == ' ' || rest[end] == '\n')) ++end;
+        rest.erase(0, end);
+        y += size * 1.35;
     }
     return lines;
 }
 
-void Canvas::button(const Rect& area, const std::string& label, std::function<void()> press, Color color, bool enabled) {
-    fill(area, enabled ? color : theme::panel, 4.0);
-    const double width = std::min(measure(label, 13.0), area.w - 8.0);
-    text(area.x + (area.w - width) / 2.0, area.y + area.h / 2.0, area.w - 8.0, label, enabled ? theme::text : theme::dim);
+void Canvas::waveform(const Rect& area, const std::vector<PreviewLoader::Column>& columns, double played) {
+    if (columns.empty()) return;
+    const double half = area.h / 2.0, step = area.w / static_cast<double>(columns.size());
+    const auto shape = [&](auto upper, auto lower) {
+        nvgBeginPath(context_);
+        nvgMoveTo(context_, static_cast<float>(area.x), static_cast<float>(area.middle()));
+        const auto corner = [&](std::size_t i, double level) {  // a hairline stays where it is silent
+            nvgLineTo(context_, static_cast<float>(area.x + (static_cast<double>(i) + 0.5) * step),
+                      static_cast<float>(area.middle() - std::clamp(level, -1.0, 1.0) * (half - 0.5)));
+        };
+        const double hairline = 0.5 / half;
+        for (std::size_t i = 0; i < columns.size(); ++i) corner(i, upper(columns[i]) + hairline);
+        nvgLineTo(context_, static_cast<float>(area.right()), static_cast<float>(area.middle()));
+        for (std::size_t i = columns.size(); i-- > 0;) corner(i, lower(columns[i]) - hairline);
+        nvgClosePath(context_);
+        nvgFill(context_);
+    };
+    const auto both = [&](Color peaks, Color body) {
+        paint(peaks);
+        shape([](const auto& c) { return c.high; }, [](const auto& c) { return c.low; });
+        paint(body);
+        shape([](const auto& c) { return std::min(c.high, c.level()); },
+              [](const auto& c) { return std::max(c.low, -c.level()); });
+    };
+    const auto part = [&](double from, double to, Color peaks, Color body) {
+        if (to <= from) return;
+        nvgSave(context_);
+        nvgIntersectScissor(context_, static_cast<float>(area.x + from * area.w), static_cast<float>(area.y),
+                            static_cast<float>((to - from) * area.w), static_cast<float>(area.h));
+        both(peaks, body);
+        nvgRestore(context_);
+    };
+    const double until = std::clamp(played, 0.0, 1.0);
+    const Color accent = theme::accent;
+    part(0.0, until, {accent.r, accent.g, accent.b, 0.45}, accent);
+    part(until, 1.0, {accent.r, accent.g, accent.b, 0.28}, {accent.r, accent.g, accent.b, 0.70});
+}
+
+void Canvas::sketch(const Rect& area, const Sketch& columns, Color color) {
+    const double step = area.w / static_cast<double>(kSketchColumns);
+    nvgBeginPath(context_);
+    for (std::size_t i = 0; i < kSketchColumns; ++i) {
+        const double height = std::max(1.0, columns[i] * area.h);
+        nvgRect(context_, static_cast<float>(area.x + static_cast<double>(i) * step),
+                static_cast<float>(area.middle() - height / 2.0), static_cast<float>(step * 0.6), static_cast<float>(height));
+    }
+    paint(color);
+    nvgFill(context_);
+}
+
+void Canvas::button(const Rect& area, const std::string& label, std::function<void()> press, Look look, bool enabled) {
+    const bool over = enabled && hovers(area);
+    const Color calm = look == Look::Primary ? theme::accent : look == Look::Danger ? theme::bad_panel : theme::raised;
+    const Color lit = look == Look::Primary ? theme::accent_hovered : look == Look::Danger ? theme::bad_panel : theme::hovered;
+    fill(area, !enabled ? theme::panel : over ? lit : calm, kRadius);
+    if (!enabled) frame(area, theme::raised, kRadius);
+    const Color ink = !enabled                ? theme::faint
+                      : look == Look::Primary ? theme::on_accent
+                      : look == Look::Danger  ? theme::bad
+                                              : theme::text;
+    const bool fits = area.h >= 22.0 && measure(label, type::body) <= area.w - 12.0;
+    text(area.x + 6.0, area.middle(), area.w - 12.0, label, ink, fits ? type::body : type::small, Align::Center);
     if (enabled) hit({area, [press = std::move(press)](double, double, int) { press(); }, {}, {}});
 }
 
-void Canvas::stepper(const Rect& area, const std::string& label, const std::string& value, std::function<void(int)> step) {
-    text(area.x, area.y + 7.0, area.w, label, theme::dim, 11.0);
-    const Rect box{area.x, area.y + 16.0, area.w, area.h - 16.0};
-    fill(box, theme::field, 3.0);
-    const double middle = box.y + box.h / 2.0, width = std::min(measure(value), box.w - 36.0);
-    text(box.x + 7.0, middle, 12.0, "‹", theme::dim, 16.0);
-    text(box.x + box.w - 13.0, middle, 12.0, "›", theme::dim, 16.0);
-    text(box.x + (box.w - width) / 2.0, middle, box.w - 36.0, value, theme::text);
-    hit({box, [=](double x, double, int) { step(x < box.x + box.w / 2.0 ? -1 : 1); }, {}, step});
+void Canvas::label(const Rect& area, const std::string& words) {
+    text(area.x, area.y + 6.0, area.w, words, theme::dim, type::label);
 }
 
-void Canvas::slider(const Rect& area, const std::string& label, double value, std::function<void(double)> set) {
-    text(area.x, area.y + 7.0, area.w, label, theme::dim, 11.0);
-    const Rect box{area.x, area.y + 16.0, area.w, area.h - 16.0};
-    fill(box, theme::field, 3.0);
-    fill({box.x, box.y, box.w * std::clamp(value, 0.0, 1.0), box.h}, theme::chosen, 3.0);
-    text(box.x + 7.0, box.y + box.h / 2.0, box.w - 10.0, std::to_string(static_cast<int>(std::lround(value * 100.0))) + " %",
-         theme::text);
+void Canvas::stepper(const Rect& area, const std::string& name, const std::string& value, std::function<void(int)> step) {
+    label(area, name);
+    const Rect box{area.x, area.y + kLabelHeight, area.w, area.h - kLabelHeight};
+    const bool over = hovers(box), left = over && pointer_.x < box.x + box.w / 2.0;
+    fill(box, theme::field, kRadius);
+    if (over) frame(box, theme::line, kRadius);
+    text(box.x + 7.0, box.middle() - 1.0, 12.0, "‹", over && left ? theme::accent : theme::faint, 16.0);
+    text(box.right() - 19.0, box.middle() - 1.0, 12.0, "›", over && !left ? theme::accent : theme::faint, 16.0, Align::Right);
+    text(box.x + 16.0, box.middle(), box.w - 32.0, value, theme::text, type::body, Align::Center);
+    for (const int direction : {-1, 1}) {
+        const Rect half{direction < 0 ? box.x : box.x + box.w / 2.0, box.y, box.w / 2.0, box.h};
+        hit({half, [=](double, double, int) { step(direction); }, {}, step});
+    }
+}
+
+void Canvas::slider(const Rect& area, const std::string& name, double value, std::function<void(double)> set) {
+    const bool tall = area.h > 2.0 * kLabelHeight;
+    if (tall) label(area, name);
+    const Rect box = tall ? Rect{area.x, area.y + kLabelHeight, area.w, area.h - kLabelHeight} : area;
+    const double share = std::clamp(value, 0.0, 1.0);
+    fill(box, theme::field, kRadius);
+    fill({box.x, box.y, box.w * share, box.h}, theme::raised, kRadius);
+    if (hovers(box)) frame(box, theme::line, kRadius);
+    fill({box.x + std::clamp(box.w * share - 1.5, 0.0, box.w - 3.0), box.y + 3.0, 3.0, box.h - 6.0}, theme::accent, 1.5);
+    const std::string percent = std::to_string(static_cast<int>(std::lround(value * 100.0))) + " %";
+    if (!tall) text(box.x + 9.0, box.middle(), box.w - 60.0, name, theme::dim, type::small);
+    text(box.x + 9.0, box.middle(), box.w - 18.0, percent, theme::text, tall ? type::body : type::small,
+         tall ? Align::Left : Align::Right);
     const auto at = [box, set](double x) { set(std::clamp((x - box.x) / box.w, 0.0, 1.0)); };
     hit({box, [at](double x, double, int) { at(x); }, [at](double x, double) { at(x); },
          [set, value](int steps) { set(std::clamp(value + 0.05 * steps, 0.0, 1.0)); }});
 }
 
-std::size_t Canvas::byte_at(const std::string& text, double x) {
-    std::size_t best = 0;
-    double nearest = 1e9;
-    for (std::size_t i = 0; i <= text.size(); ++i) {
-        if (i < text.size() && continues_character(text[i])) continue;
-        const double distance = std::fabs(measure(text.substr(0, i)) - x);
-        if (distance < nearest) nearest = distance, best = i;
-    }
-    return best;
-}
-
 void Canvas::text_field(const Rect& area, const TextEdit& edit, double& scroll, bool focused, const std::string& hint,
-                        std::function<void(std::size_t, bool, int)> place) {
-    fill(area, theme::field, 3.0);
-    frame(area, focused ? theme::accent : theme::line);
-    const double inner = area.w - 16.0, left = area.x + 8.0;
-    const auto width_to = [&](std::size_t at) { return measure(edit.text().substr(0, at)); };
-    const double caret = width_to(edit.cursor());
-    if (focused) scroll = std::clamp(scroll, std::max(0.0, caret - inner), caret);
-    else scroll = 0.0;
-    cairo_save(cairo_);
-    cairo_rectangle(cairo_, left - 1.0, area.y, inner + 2.0, area.h);
-    cairo_clip(cairo_);
+                        std::function<void(std::size_t, bool, int)> place, double size) {
+    fill(area, theme::field, kRadius);
+    frame(area, focused ? theme::accent : hovers(area) ? theme::line : theme::raised, kRadius);
+    const double inner = area.w - 20.0, left = area.x + 10.0;
+    const std::vector<double> at_byte = places(edit.text(), size);
+    const double caret = at_byte[edit.cursor()];
+    scroll = focused ? std::clamp(scroll, std::max(0.0, caret - inner), caret) : 0.0;
+    nvgSave(context_);
+    nvgIntersectScissor(context_, static_cast<float>(left - 1.0), static_cast<float>(area.y), static_cast<float>(inner + 2.0),
+                        static_cast<float>(area.h));
     if (focused && edit.has_selection()) {
-        const double from = width_to(edit.selection_begin()), to = width_to(edit.selection_end());
-        fill({left + from - scroll, area.y + 4.0, to - from, area.h - 8.0}, theme::chosen);
+        const double from = at_byte[edit.selection_begin()], to = at_byte[edit.selection_end()];
+        fill({left + from - scroll, area.middle() - size * 0.8, to - from, size * 1.6}, theme::chosen, 2.0);
     }
-    if (edit.text().empty() && !focused) text(left, area.y + area.h / 2.0, inner, hint, theme::dim);
-    else text(left - scroll, area.y + area.h / 2.0, 1e9, edit.text(), theme::text);
-    if (focused) line(left + caret - scroll, area.y + 5.0, left + caret - scroll, area.y + area.h - 5.0, theme::text);
-    cairo_restore(cairo_);
+    if (edit.text().empty() && !focused) text(left, area.middle(), inner, hint, theme::faint, size);
+    else text(left - scroll, area.middle(), 1e9, edit.text(), theme::text, size);
+    if (focused) fill({left + caret - scroll - 0.5, area.middle() - size * 0.8, 1.5, size * 1.6}, theme::accent);
+    nvgRestore(context_);
 
-    // the hit outlives this frame's cairo context: measure on a surface of its own
-    const auto at = [copy = edit.text(), left, offset = scroll](double x) {
-        cairo_surface_t* surface = cairo_image_surface_create(CAIRO_FORMAT_A8, 1, 1);
-        cairo_t* cairo = cairo_create(surface);
-        const std::size_t byte = Canvas(cairo).byte_at(copy, x - left + offset);
-        cairo_destroy(cairo);
-        cairo_surface_destroy(surface);
-        return byte;
+    const auto at = [text = edit.text(), at_byte, left, offset = scroll](double x) {
+        std::size_t best = 0;
+        for (std::size_t i = 0; i <= text.size(); ++i) {
+            if (i < text.size() && continues_character(text[i])) continue;
+            if (std::fabs(at_byte[i] - (x - left + offset)) < std::fabs(at_byte[best] - (x - left + offset))) best = i;
+        }
+        return best;
     };
     hit({area,
          [at, place](double x, double, int clicks) { place(at(x), false, clicks); },

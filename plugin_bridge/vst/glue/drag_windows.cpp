@@ -1,29 +1,89 @@
-// Drag source for Windows (OLE). Compiled only there; not tested by us.
+// Drag source for Windows (OLE): a list of one file (CF_HDROP), which is what DAWs take.
 #include "drag.hpp"
 
 #include <objidl.h>
 #include <ole2.h>
 #include <shlobj.h>
 
+#include <cstring>
 #include <filesystem>
+
+#include "paths.hpp"
 
 namespace acestep {
 namespace {
 
-class FileDropSource : public IDropSource {
+// Targets may keep the data longer than the drag lasts, so references are counted.
+template <class Interface>
+class Counted : public Interface {
 public:
+    explicit Counted(const IID& own) : own_(own) {}
+    virtual ~Counted() = default;
     HRESULT STDMETHODCALLTYPE QueryInterface(REFIID id, void** out) override {
-        if (id != IID_IUnknown && id != IID_IDropSource) return *out = nullptr, E_NOINTERFACE;
-        *out = this;
+        if (id != IID_IUnknown && id != own_) return *out = nullptr, E_NOINTERFACE;
+        *out = static_cast<Interface*>(this);
         AddRef();
         return S_OK;
     }
-    ULONG STDMETHODCALLTYPE AddRef() override { return 2; }   // lives on the stack of start()
-    ULONG STDMETHODCALLTYPE Release() override { return 1; }
+    ULONG STDMETHODCALLTYPE AddRef() override { return static_cast<ULONG>(InterlockedIncrement(&references_)); }
+    ULONG STDMETHODCALLTYPE Release() override {
+        const LONG left = InterlockedDecrement(&references_);
+        if (left == 0) delete this;
+        return static_cast<ULONG>(left);
+    }
+
+private:
+    const IID& own_;
+    LONG references_ = 1;
+};
+
+class FileDropSource : public Counted<IDropSource> {
+public:
+    FileDropSource() : Counted(IID_IDropSource) {}
     HRESULT STDMETHODCALLTYPE QueryContinueDrag(BOOL escape, DWORD keys) override {
         return escape ? DRAGDROP_S_CANCEL : (keys & MK_LBUTTON) ? S_OK : DRAGDROP_S_DROP;
     }
     HRESULT STDMETHODCALLTYPE GiveFeedback(DWORD) override { return DRAGDROP_S_USEDEFAULTCURSORS; }
+};
+
+class FileData : public Counted<IDataObject> {
+public:
+    explicit FileData(std::wstring path) : Counted(IID_IDataObject), path_(std::move(path)) {}
+
+    HRESULT STDMETHODCALLTYPE QueryGetData(FORMATETC* wanted) override {
+        return wanted->cfFormat == CF_HDROP && (wanted->tymed & TYMED_HGLOBAL) ? S_OK : DV_E_FORMATETC;
+    }
+    HRESULT STDMETHODCALLTYPE GetData(FORMATETC* wanted, STGMEDIUM* out) override {
+        if (QueryGetData(wanted) != S_OK) return DV_E_FORMATETC;
+        const std::size_t bytes = (path_.size() + 2) * sizeof(wchar_t);  // the name's zero, and the list's
+        const HGLOBAL memory = GlobalAlloc(GHND, sizeof(DROPFILES) + bytes);
+        if (!memory) return E_OUTOFMEMORY;
+        auto* files = static_cast<DROPFILES*>(GlobalLock(memory));
+        files->pFiles = sizeof(DROPFILES);
+        files->fWide = TRUE;
+        std::memcpy(files + 1, path_.data(), path_.size() * sizeof(wchar_t));
+        GlobalUnlock(memory);
+        *out = {};
+        out->tymed = TYMED_HGLOBAL;
+        out->hGlobal = memory;
+        return S_OK;
+    }
+    HRESULT STDMETHODCALLTYPE EnumFormatEtc(DWORD direction, IEnumFORMATETC** out) override {
+        if (direction != DATADIR_GET) return E_NOTIMPL;
+        const FORMATETC format{CF_HDROP, nullptr, DVASPECT_CONTENT, -1, TYMED_HGLOBAL};
+        return SHCreateStdEnumFmtEtc(1, &format, out);
+    }
+    HRESULT STDMETHODCALLTYPE GetCanonicalFormatEtc(FORMATETC*, FORMATETC* out) override {
+        return out->ptd = nullptr, DATA_S_SAMEFORMATETC;
+    }
+    HRESULT STDMETHODCALLTYPE GetDataHere(FORMATETC*, STGMEDIUM*) override { return E_NOTIMPL; }
+    HRESULT STDMETHODCALLTYPE SetData(FORMATETC*, STGMEDIUM*, BOOL) override { return E_NOTIMPL; }
+    HRESULT STDMETHODCALLTYPE DAdvise(FORMATETC*, DWORD, IAdviseSink*, DWORD*) override { return OLE_E_ADVISENOTSUPPORTED; }
+    HRESULT STDMETHODCALLTYPE DUnadvise(DWORD) override { return OLE_E_ADVISENOTSUPPORTED; }
+    HRESULT STDMETHODCALLTYPE EnumDAdvise(IEnumSTATDATA**) override { return OLE_E_ADVISENOTSUPPORTED; }
+
+private:
+    const std::wstring path_;
 };
 
 }  // namespace
@@ -37,23 +97,16 @@ DragSource::~DragSource() { OleUninitialize(); }
 
 bool DragSource::active() const { return impl_->active; }
 
-void DragSource::start(const std::string& path, std::uintptr_t window) {
-    PIDLIST_ABSOLUTE item = ILCreateFromPathW(std::filesystem::path(path).wstring().c_str());
-    if (!item) return;
-    IDataObject* data = nullptr;
-    PCUITEMID_CHILD child = ILFindLastID(item);
-    PIDLIST_ABSOLUTE folder = ILClone(item);
-    ILRemoveLastID(folder);
-    if (SUCCEEDED(SHCreateDataObject(folder, 1, &child, nullptr, IID_IDataObject, reinterpret_cast<void**>(&data)))) {
-        FileDropSource source;
-        DWORD effect = 0;
-        impl_->active = true;
-        SHDoDragDrop(reinterpret_cast<HWND>(window), data, &source, DROPEFFECT_COPY, &effect);
-        impl_->active = false;
-        data->Release();
-    }
-    ILFree(folder);
-    ILFree(item);
+// Returns when the file has been dropped: Windows runs the drag inside.
+void DragSource::start(const std::string& path, std::uintptr_t) {
+    auto* const data = new FileData(std::filesystem::absolute(path_of(path)).make_preferred().wstring());
+    auto* const source = new FileDropSource;
+    DWORD effect = 0;
+    impl_->active = true;
+    DoDragDrop(data, source, DROPEFFECT_COPY, &effect);
+    impl_->active = false;
+    data->Release();
+    source->Release();
 }
 
 }  // namespace acestep

@@ -9,6 +9,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstring>
+#include <mutex>
 #include <thread>
 
 namespace acestep {
@@ -32,6 +33,31 @@ std::string file_uri(const std::string& path) {
     }
     return uri + "\r\n";
 }
+
+// A window may be gone before it is asked: no reason to end the host, as Xlib's own handler of errors would.
+class Forgiving {
+public:
+    explicit Forgiving(Display* display) {
+        own_ = display;
+        const std::lock_guard lock(mutex_);
+        if (users_++ == 0) others_ = XSetErrorHandler(forgive);
+    }
+    ~Forgiving() {
+        XSync(own_, False);
+        const std::lock_guard lock(mutex_);
+        if (--users_ == 0) XSetErrorHandler(others_);
+    }
+    Forgiving(const Forgiving&) = delete;
+    Forgiving& operator=(const Forgiving&) = delete;
+
+private:
+    static int forgive(Display* display, XErrorEvent* error) { return display == own_ || !others_ ? 0 : others_(display, error); }
+
+    static inline thread_local Display* own_ = nullptr;  // an error is told on the thread that uses the display
+    static inline std::mutex mutex_;
+    static inline int users_ = 0;
+    static inline XErrorHandler others_ = nullptr;
+};
 
 class Drag {
 public:
@@ -184,7 +210,10 @@ void DragSource::start(const std::string& path, std::uintptr_t) {
     if (impl_->thread.joinable()) impl_->thread.join();
     impl_->thread = std::thread([impl = impl_.get(), path] {
         if (Display* display = XOpenDisplay(nullptr)) {
-            Drag(display, path).run(impl->stop);
+            {
+                const Forgiving forgiving(display);
+                Drag(display, path).run(impl->stop);
+            }
             XCloseDisplay(display);
         }
         impl->active = false;

@@ -2,70 +2,100 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 START_NAMESPACE_DISTRHO
 namespace {
 
+constexpr uint kLeastWidth = 640, kLeastHeight = 500;
+constexpr std::size_t kSeedDigits = 5;
 constexpr double kDragDistance = 8.0;
 constexpr auto kDoubleClick = std::chrono::milliseconds(400);
 
 }  // namespace
 
-Editor::Editor() : UI(DISTRHO_UI_DEFAULT_WIDTH, DISTRHO_UI_DEFAULT_HEIGHT), prompt_(acestep::kMaxPromptBytes), adapter_(200) {
-    setGeometryConstraints(640, 440, false);
-    const double scale = getScaleFactor();
+Editor::Editor()
+    : UI(DISTRHO_UI_DEFAULT_WIDTH, DISTRHO_UI_DEFAULT_HEIGHT), prompt_(acestep::kMaxPromptBytes), seed_(kSeedDigits),
+      adapter_(200) {
+    loadSharedResources();  // the font
+    const double scale = density();
+    setGeometryConstraints(static_cast<uint>(kLeastWidth * scale), static_cast<uint>(kLeastHeight * scale), false);
     if (scale > 1.0) setSize(static_cast<uint>(getWidth() * scale), static_cast<uint>(getHeight() * scale));
-    const auto& p = bridge().parameters;
-    values_ = {static_cast<float>(p.bars),
-               static_cast<float>(p.takes),
-               static_cast<float>(p.key),
-               static_cast<float>(p.seed),
-               p.strength,
-               0.0f,
-               p.preview ? 1.0f : 0.0f,
-               p.level,
-               static_cast<float>(p.capture_bars),
-               0.0f,
-               0.0f};
     bridge().open();  // audio may never have run
     take_view();
+    take_values();
 }
 
-acestep::Bridge& Editor::bridge() { return static_cast<AceStepPlugin*>(getPluginInstancePointer())->bridge; }
+AceStepPlugin& Editor::plugin() const { return *static_cast<AceStepPlugin*>(getPluginInstancePointer()); }
 
 void Editor::take_view() {
     seen_revision_ = bridge().revision();
     view_ = bridge().view();
     if (prompt_.text() != view_.project.prompt) prompt_.set_text(view_.project.prompt);
     if (adapter_.text() != view_.project.adapter) adapter_.set_text(view_.project.adapter);
+    const acestep::SentRequest* job = open_job();
+    if (!job) progress_.set(0.0);
+    else if (job->fraction < progress_.value()) progress_.set(job->fraction);  // another job: back at once
+    else progress_.head_for(job->fraction);
 }
 
-void Editor::parameterChanged(std::uint32_t index, float value) {
-    if (index >= kParameterCount) return;
-    values_[index] = value;
-    repaint();
+const acestep::SentRequest* Editor::open_job() const {
+    const auto open = std::find_if(view_.jobs.begin(), view_.jobs.end(), [](const auto& job) { return job.open(); });
+    return open == view_.jobs.end() ? nullptr : &*open;
 }
 
-void Editor::uiIdle() {
+// Whether one has changed: the host's automation, a restored song.
+bool Editor::take_values() {
+    const auto before = values_;
+    for (std::uint32_t i = 0; i < kParameterCount; ++i) values_[i] = plugin().getParameterValue(i);
+    return values_ != before;
+}
+
+double Editor::density() const { return std::max(1.0, getScaleFactor()); }
+
+acestep::Point Editor::points(double x, double y) const { return {x / density(), y / density()}; }
+
+Editor::Moving Editor::moving() const {
     const auto& audio = bridge().audio();
-    const std::string place = std::to_string(audio.playing()) + " " + std::to_string(audio.bar()) + " " +
-                              std::to_string(static_cast<int>(audio.quarters_in_bar() * 2.0)) + " " +
-                              std::to_string(bridge().preview_position() / 1024);
-    if (bridge().revision() != seen_revision_) take_view();
-    else if (place == seen_place_) return;
-    seen_place_ = place;
-    repaint();
+    Moving now{audio.playing(), audio.bar(), static_cast<std::int64_t>(audio.quarters_in_bar() * 2.0), -1};
+    const std::int64_t at = bridge().preview_position();
+    if (at >= 0 && view_.waveform_frames > 0)
+        now.playhead = static_cast<std::int64_t>(4.0 * waveform_width_ * density() * static_cast<double>(at) /
+                                                 static_cast<double>(view_.waveform_frames));
+    return now;
 }
 
-void Editor::onCairoDisplay(const CairoGraphicsContext& context) {
-    cairo_t* cairo = context.handle;
-    const double scale = std::max(1.0, getScaleFactor());
-    cairo_save(cairo);
-    cairo_scale(cairo, scale, scale);
-    acestep::Canvas canvas(cairo);
-    draw(canvas, getWidth() / scale, getHeight() / scale);
+// Called sixty times a second by most hosts. Nothing is drawn while nothing changes.
+void Editor::uiIdle() {
+    const auto now = std::chrono::steady_clock::now();
+    const double passed_s = std::chrono::duration<double>(now - std::exchange(last_idle_, now)).count();
+    const bool changed = bridge().revision() != seen_revision_;
+    if (changed) take_view();
+    const bool gliding = progress_.moving();
+    progress_.advance(passed_s);
+    const Moving place = moving();
+    const bool fresh = resized_ > 0;
+    if (fresh) --resized_;
+    const bool set = take_values();
+    if (changed || gliding || fresh || set || place != seen_) repaint();
+    seen_ = place;
+}
+
+void Editor::onResize(const ResizeEvent& event) {
+    UI::onResize(event);
+    resized_ = kFramesOfSize;
+}
+
+void Editor::onNanoDisplay() {
+    acestep::Canvas canvas(getContext(), density(), pointer_);
+    draw(canvas, getWidth() / density(), getHeight() / density());
     hits_ = canvas.take_hits();
-    cairo_restore(cairo);
+}
+
+std::optional<std::size_t> Editor::hit_at(acestep::Point at) const {
+    for (std::size_t i = hits_.size(); i-- > 0;)
+        if (hits_[i].press && hits_[i].area.contains(at)) return i;
+    return std::nullopt;
 }
 
 bool Editor::onMouse(const MouseEvent& event) {
@@ -74,42 +104,41 @@ bool Editor::onMouse(const MouseEvent& event) {
         held_.reset();
         return true;
     }
-    const double scale = std::max(1.0, getScaleFactor());
-    const double x = event.pos.getX() / scale, y = event.pos.getY() / scale;
+    const acestep::Point at = points(event.pos.getX(), event.pos.getY());
     const auto now = std::chrono::steady_clock::now();
-    const bool near = std::hypot(x - press_x_, y - press_y_) < 5.0;
+    const bool near = std::hypot(at.x - pressed_.x, at.y - pressed_.y) < 5.0;
     clicks_ = near && now - last_click_ < kDoubleClick ? clicks_ + 1 : 1;
     last_click_ = now;
-    press_x_ = x;
-    press_y_ = y;
-    const auto found =
-        std::find_if(hits_.rbegin(), hits_.rend(), [&](const auto& hit) { return hit.press && hit.area.contains(x, y); });
+    pressed_ = at;
+    const auto found = hit_at(at);
     const Field before = focus_;
-    if (found == hits_.rend()) {
+    if (!found) {
         focus(Field::None);
         return true;
     }
-    held_ = *found;
+    held_ = hits_[*found];
     focus_ = Field::None;  // a text field takes it back
-    held_->press(x, y, clicks_);
+    const auto press = held_->press;  // may end the hold
+    press(at.x, at.y, clicks_);
     if (before != focus_) repaint();
     return true;
 }
 
 bool Editor::onMotion(const MotionEvent& event) {
+    const auto before = hit_at(pointer_);
+    pointer_ = points(event.pos.getX(), event.pos.getY());
+    if (hit_at(pointer_) != before) repaint();
     if (!held_ || !held_->drag) return false;
-    const double scale = std::max(1.0, getScaleFactor());
     const auto drag = held_->drag;  // may end the hold
-    drag(event.pos.getX() / scale, event.pos.getY() / scale);
+    drag(pointer_.x, pointer_.y);
     return true;
 }
 
 bool Editor::onScroll(const ScrollEvent& event) {
-    const double scale = std::max(1.0, getScaleFactor());
-    const double x = event.pos.getX() / scale, y = event.pos.getY() / scale;
+    const acestep::Point at = points(event.pos.getX(), event.pos.getY());
     const int steps = event.delta.getY() > 0 ? 1 : event.delta.getY() < 0 ? -1 : 0;
     for (auto hit = hits_.rbegin(); hit != hits_.rend(); ++hit) {
-        if (!hit->wheel || !hit->area.contains(x, y) || steps == 0) continue;
+        if (!hit->wheel || !hit->area.contains(at) || steps == 0) continue;
         const auto wheel = hit->wheel;
         wheel(steps);
         return true;
@@ -118,13 +147,18 @@ bool Editor::onScroll(const ScrollEvent& event) {
 }
 
 void Editor::maybe_drag(const std::string& path, double x, double y) {
-    if (drag_.active() || std::hypot(x - press_x_, y - press_y_) < kDragDistance) return;
+    if (drag_.active() || std::hypot(x - pressed_.x, y - pressed_.y) < kDragDistance) return;
     held_.reset();
     drag_.start(path, getWindow().getNativeWindowHandle());
 }
 
 acestep::TextEdit* Editor::focused_edit() {
-    return focus_ == Field::Prompt ? &prompt_ : focus_ == Field::Adapter ? &adapter_ : nullptr;
+    switch (focus_) {
+        case Field::Prompt: return &prompt_;
+        case Field::Seed: return &seed_;
+        case Field::Adapter: return &adapter_;
+        default: return nullptr;
+    }
 }
 
 void Editor::focus(Field field) {
@@ -142,7 +176,16 @@ void Editor::place_cursor(Field field, std::size_t at, bool extend, int clicks) 
     repaint();
 }
 
+// Digits only; without any, each request draws a seed of its own.
+void Editor::seed_edited() {
+    std::string digits = seed_.text();
+    std::erase_if(digits, [](char c) { return c < '0' || c > '9'; });
+    if (digits != seed_.text()) seed_.set_text(digits);
+    set_parameter(kSeed, digits.empty() ? 0 : std::min(std::stoi(digits), kMaxSeed));
+}
+
 void Editor::edited() {
+    if (focus_ == Field::Seed) seed_edited();
     if (focus_ == Field::Prompt && prompt_.text() != view_.project.prompt) bridge().set_prompt(prompt_.text());
     if (focus_ == Field::Adapter && adapter_.text() != view_.project.adapter)
         bridge().set_adapter(adapter_.text(), view_.project.adapter_scale);
@@ -188,7 +231,9 @@ bool Editor::edit_key(acestep::TextEdit& edit, const KeyboardEvent& event) {
             else if (control) copy_to_clipboard(edit.selection());
             return shift || control;
         case kKeyEscape: focus(Field::None); return true;
-        case '\t': focus(focus_ == Field::Prompt ? Field::Adapter : Field::Prompt); return true;
+        case '\t':
+            focus(focus_ == Field::Prompt ? Field::Seed : focus_ == Field::Seed ? Field::Adapter : Field::Prompt);
+            return true;
         case '\r':
         case '\n':
             if (focus_ == Field::Prompt) bridge().generate();
@@ -215,21 +260,12 @@ bool Editor::onCharacterInput(const CharacterInputEvent& event) {
 }
 
 void Editor::set_parameter(ParameterId id, double value) {
-    values_[id] = static_cast<float>(value);
     // the host hears of it for automation; the instance is set as well, since a host without running audio waits
     editParameter(id, true);
-    setParameterValue(id, values_[id]);
+    setParameterValue(id, static_cast<float>(value));
     editParameter(id, false);
-    auto& p = bridge().parameters;
-    const int whole = static_cast<int>(std::lround(value));
-    if (id == kBars) p.bars = whole;
-    if (id == kTakes) p.takes = whole;
-    if (id == kKey) p.key = whole;
-    if (id == kSeed) p.seed = whole;
-    if (id == kStrength) p.strength = values_[id];
-    if (id == kPreview) p.preview = value > 0.5;
-    if (id == kLevel) p.level = values_[id];
-    if (id == kCaptureBars) p.capture_bars = whole;
+    plugin().setParameterValue(id, static_cast<float>(value));
+    take_values();
     repaint();
 }
 

@@ -6,9 +6,9 @@
 #include <optional>
 
 #include "DistrhoUI.hpp"
-#include "Cairo.hpp"
 #include "canvas.hpp"
 #include "drag.hpp"
+#include "glide.hpp"
 #include "plugin.hpp"
 
 START_NAMESPACE_DISTRHO
@@ -18,10 +18,11 @@ public:
     Editor();
 
 protected:
-    void parameterChanged(std::uint32_t index, float value) override;
+    void parameterChanged(std::uint32_t, float) override {}  // uiIdle looks at the instance itself
     void stateChanged(const char*, const char*) override {}
     void uiIdle() override;
-    void onCairoDisplay(const CairoGraphicsContext& context) override;
+    void onNanoDisplay() override;
+    void onResize(const ResizeEvent& event) override;
     bool onMouse(const MouseEvent& event) override;
     bool onMotion(const MotionEvent& event) override;
     bool onScroll(const ScrollEvent& event) override;
@@ -29,7 +30,8 @@ protected:
     bool onCharacterInput(const CharacterInputEvent& event) override;
 
 private:
-    enum class Field { None, Prompt, Adapter };
+    enum class Field { None, Prompt, Seed, Adapter };
+    static constexpr int kFramesOfSize = 2;  // some drivers hear of a new size with the frame after the next
 
     // editor_draw.cpp
     void draw(acestep::Canvas& canvas, double width, double height);
@@ -37,20 +39,27 @@ private:
     void draw_daemon(acestep::Canvas& canvas, const acestep::Rect& area);
     void draw_prompt(acestep::Canvas& canvas, const acestep::Rect& area);
     void draw_settings(acestep::Canvas& canvas, const acestep::Rect& area);
+    void draw_seed(acestep::Canvas& canvas, const acestep::Rect& area);
     void draw_captures(acestep::Canvas& canvas, const acestep::Rect& area);
     void draw_capture_use(acestep::Canvas& canvas, const acestep::Rect& area, acestep::CaptureUse use);
     void draw_job(acestep::Canvas& canvas, const acestep::Rect& area);
+    void draw_nothing_yet(acestep::Canvas& canvas, const acestep::Rect& area);
     void draw_error(acestep::Canvas& canvas, const acestep::Rect& area);
     void draw_results(acestep::Canvas& canvas, const acestep::Rect& area);
     void draw_result(acestep::Canvas& canvas, const acestep::Rect& area, const acestep::Clip& clip);
     void draw_clip(acestep::Canvas& canvas, const acestep::Rect& area);
+    void draw_clip_buttons(acestep::Canvas& canvas, const acestep::Rect& area, const acestep::Clip& clip);
     void draw_waveform(acestep::Canvas& canvas, const acestep::Rect& area, const acestep::Clip& clip);
+    std::string take_of(const acestep::Clip& clip) const;
+    void draw_star(acestep::Canvas& canvas, const acestep::Rect& area, const acestep::Clip& clip);
 
-    acestep::Bridge& bridge();
+    AceStepPlugin& plugin() const;
+    acestep::Bridge& bridge() const { return plugin().bridge; }
     acestep::TextEdit* focused_edit();
     void focus(Field field);
     void place_cursor(Field field, std::size_t at, bool extend, int clicks);
     void edited();
+    void seed_edited();
     void copy_to_clipboard(const std::string& text);
     void paste();
     bool edit_key(acestep::TextEdit& edit, const KeyboardEvent& event);
@@ -58,20 +67,36 @@ private:
     void set_parameter(ParameterId id, double value);
     void step_parameter(ParameterId id, int steps, int least, int most);
     void take_view();
+    bool take_values();
+    double density() const;
+    acestep::Point points(double x, double y) const;
+    std::optional<std::size_t> hit_at(acestep::Point at) const;
+    const acestep::SentRequest* open_job() const;
     void maybe_drag(const std::string& path, double x, double y);
     const acestep::Clip* selected() const;
 
     acestep::View view_;
     std::uint64_t seen_revision_ = 0;
-    std::string seen_place_;   // of the song and the preview, as shown
-    std::array<float, kParameterCount> values_{};
-    acestep::TextEdit prompt_, adapter_;
-    double prompt_scroll_ = 0.0, adapter_scroll_ = 0.0;
+    // what moves without a new view: the song's place, the playhead in quarters of a pixel, the progress bar
+    struct Moving {
+        bool playing = false;
+        std::int64_t bar = 0, half_quarters = 0, playhead = -1;
+        bool operator==(const Moving&) const = default;
+    };
+    Moving moving() const;
+    Moving seen_;
+    int resized_ = kFramesOfSize;  // frames still to be drawn at the new size
+    acestep::Glide progress_;
+    std::chrono::steady_clock::time_point last_idle_ = std::chrono::steady_clock::now();
+    std::array<float, kParameterCount> values_{};  // the parameters, as shown
+    acestep::TextEdit prompt_, seed_, adapter_;
+    double prompt_scroll_ = 0.0, seed_scroll_ = 0.0, adapter_scroll_ = 0.0;
     int list_scroll_ = 0;
     Field focus_ = Field::None;
     std::vector<acestep::Hit> hits_;
     std::optional<acestep::Hit> held_;
-    double press_x_ = 0.0, press_y_ = 0.0;
+    acestep::Point pointer_, pressed_;
+    double waveform_width_ = 0.0;  // as drawn last
     int clicks_ = 0;
     std::chrono::steady_clock::time_point last_click_{};
     acestep::DragSource drag_;

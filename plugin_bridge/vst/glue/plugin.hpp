@@ -33,6 +33,10 @@ public:
     AceStepPlugin();
     acestep::Bridge bridge;
 
+    // Any thread. What is out of range is brought into it.
+    float getParameterValue(std::uint32_t index) const override;
+    void setParameterValue(std::uint32_t index, float value) override;
+
 protected:
     const char* getLabel() const override { return "AceStepBridge"; }
     const char* getMaker() const override { return "ACE-Step Bridge"; }
@@ -44,8 +48,6 @@ protected:
     void initAudioPort(bool input, std::uint32_t index, AudioPort& port) override;
     void initParameter(std::uint32_t index, Parameter& parameter) override;
     void initState(std::uint32_t index, State& state) override;
-    float getParameterValue(std::uint32_t index) const override;
-    void setParameterValue(std::uint32_t index, float value) override;
     String getState(const char* key) const override;
     void setState(const char* key, const char* value) override;
     void activate() override;

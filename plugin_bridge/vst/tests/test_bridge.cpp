@@ -1,15 +1,8 @@
 // Bridge as a whole: real sockets, a real worker, and a peer that speaks for the daemon.
 #include <doctest/doctest.h>
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <poll.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <chrono>
-#include <cstdlib>
 #include <functional>
 #include <map>
 #include <thread>
@@ -17,6 +10,8 @@
 #include "bridge.hpp"
 #include "folder.hpp"
 #include "host.hpp"
+#include "system.hpp"
+#include "wav.hpp"
 
 using namespace acestep;
 
@@ -27,19 +22,10 @@ constexpr double kRate_hz = 48000.0;
 // Answers pings, and generate with whatever `on_generate` returns.
 class Peer {
 public:
-    Peer() : socket_(::socket(AF_INET, SOCK_DGRAM, 0)) {
-        sockaddr_in address{};
-        address.sin_family = AF_INET;
-        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        socklen_t size = sizeof(address);
-        REQUIRE(::bind(socket_, reinterpret_cast<sockaddr*>(&address), size) == 0);
-        ::getsockname(socket_, reinterpret_cast<sockaddr*>(&address), &size);
-        ::setenv("ACESTEP_OSC_PORT", std::to_string(ntohs(address.sin_port)).c_str(), 1);
-    }
+    Peer() { test::set_environment("ACESTEP_OSC_PORT", std::to_string(socket_.port())); }
     ~Peer() {
         stop_ = true;
         if (thread_.joinable()) thread_.join();
-        ::close(socket_);
     }
 
     std::function<std::vector<OscMessage>(const std::string& prompt, const std::string& session)> on_generate;
@@ -57,14 +43,10 @@ private:
     void serve() {
         std::map<std::uint16_t, std::string> sessions;
         while (!stop_) {
-            pollfd entry{socket_, POLLIN, 0};
-            if (::poll(&entry, 1, 20) <= 0) continue;
-            std::vector<std::uint8_t> packet(65536);
-            sockaddr_in from{};
-            socklen_t size = sizeof(from);
-            const auto got = ::recvfrom(socket_, packet.data(), packet.size(), 0, reinterpret_cast<sockaddr*>(&from), &size);
-            packet.resize(static_cast<std::size_t>(got));
-            const auto messages = decode_osc(packet);
+            const auto packet = socket_.receive(20);
+            if (!packet) continue;
+            const sockaddr_in& from = packet->from;
+            const auto messages = decode_osc(packet->bytes);
             for (const auto& message : *messages) {
                 std::vector<OscMessage> answers;
                 if (message.address == "/acestep/session") sessions[from.sin_port] = *message.text(0);
@@ -77,15 +59,12 @@ private:
                     const std::lock_guard lock(mutex_);
                     received_[sessions[from.sin_port]].push_back(message);
                 }
-                for (const auto& answer : answers) {
-                    const auto bytes = encode_osc(answer);
-                    ::sendto(socket_, bytes.data(), bytes.size(), 0, reinterpret_cast<sockaddr*>(&from), sizeof(from));
-                }
+                for (const auto& answer : answers) socket_.send(encode_osc(answer), from);
             }
         }
     }
 
-    int socket_;
+    test::Socket socket_;
     std::atomic<bool> stop_{false};
     std::thread thread_;
     std::mutex mutex_;
@@ -121,11 +100,11 @@ OscMessage clip_message(const std::string& job, const std::string& path) {
 
 TEST_CASE("several instances work at once, and each receives only its own jobs") {
     const test::Folder folder;
-    ::setenv("ACESTEP_HOME", folder.path.c_str(), 1);
+    test::set_home(folder.path);
     Peer peer;
     peer.on_generate = [&](const std::string& prompt, const std::string&) {
-        const std::string path = (folder.path / (prompt + ".wav")).string();
-        write_wav(path, std::vector<float>(2000, 0.5f), 2, 48000);
+        const std::string path = text_of(folder.path / (prompt + ".wav"));
+        write_wav(path_of(path), std::vector<float>(2000, 0.5f), 2, 48000);
         return std::vector<OscMessage>{
             {"/acestep/accepted", {prompt}}, clip_message(prompt, path), {"/acestep/done", {prompt, 1}}};
     };
@@ -153,7 +132,7 @@ TEST_CASE("several instances work at once, and each receives only its own jobs")
 
 TEST_CASE("a capture is the track's last bars, sample by sample, and is named in the next request") {
     const test::Folder folder;
-    ::setenv("ACESTEP_HOME", folder.path.c_str(), 1);
+    test::set_home(folder.path);
     Peer peer;
     peer.start();
     Bridge bridge;
@@ -163,8 +142,8 @@ TEST_CASE("a capture is the track's last bars, sample by sample, and is named in
     bridge.capture_last(4, CaptureUse::Context);
     REQUIRE(eventually([&] { return !bridge.view().project.context.empty(); }));
     const std::string path = bridge.view().project.context;
-    CHECK(path.starts_with((folder.path / "captures").string()));
-    WavReader reader(path);
+    CHECK(path.starts_with(text_of(folder.path / "captures")));
+    WavReader reader(path_of(path));
     CHECK(std::llabs(reader.frames() - clip_samples(4, 3, 4, 93.0, kRate_hz)) <= 1);
     std::vector<float> audio;
     reader.read(static_cast<std::size_t>(reader.frames()), audio);
@@ -196,7 +175,7 @@ TEST_CASE("a capture is the track's last bars, sample by sample, and is named in
 
 TEST_CASE("an automated trigger fires once per press, not while held, and not for a value restored at the start") {
     const test::Folder folder;
-    ::setenv("ACESTEP_HOME", folder.path.c_str(), 1);
+    test::set_home(folder.path);
     Peer peer;
     std::atomic<int> asked{0};
     peer.on_generate = [&](const std::string&, const std::string&) {
@@ -233,8 +212,8 @@ TEST_CASE("an automated trigger fires once per press, not while held, and not fo
 
 TEST_CASE("state comes back, also while everything runs") {
     const test::Folder folder;
-    ::setenv("ACESTEP_HOME", folder.path.c_str(), 1);
-    ::setenv("ACESTEP_OSC_PORT", "9", 1);
+    test::set_home(folder.path);
+    test::set_environment("ACESTEP_OSC_PORT", "9");
     Bridge bridge;
     bridge.activate(kRate_hz);
     bridge.set_prompt("warm pad");
@@ -254,15 +233,19 @@ TEST_CASE("state comes back, also while everything runs") {
 
 TEST_CASE("starting the daemon says why it failed") {
     const test::Folder folder;
-    ::setenv("ACESTEP_HOME", folder.path.c_str(), 1);
-    ::setenv("ACESTEP_OSC_PORT", "9", 1);
+    test::set_home(folder.path);
+    test::set_environment("ACESTEP_OSC_PORT", "9");
     Bridge bridge;
     bridge.open();
-    ::setenv("ACESTEP_COMMAND", "no-such-program-here serve", 1);
+    test::set_environment("ACESTEP_COMMAND", "no-such-program-here serve");
     bridge.start_daemon();
     CHECK(eventually([&] { return bridge.view().error.find("cannot start `no-such-program-here`") != std::string::npos; }));
-    ::setenv("ACESTEP_COMMAND", "sh -c \"echo port 9127 is taken; exit 3\"", 1);
+#ifdef _WIN32
+    test::set_environment("ACESTEP_COMMAND", "cmd /c \"echo port 9127 is taken\"");
+#else
+    test::set_environment("ACESTEP_COMMAND", "sh -c \"echo port 9127 is taken; exit 3\"");
+#endif
     bridge.start_daemon();
     CHECK(eventually([&] { return bridge.view().error.find("port 9127 is taken") != std::string::npos; }));
-    ::unsetenv("ACESTEP_COMMAND");
+    test::set_environment("ACESTEP_COMMAND", "");
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <limits>
 #include <numbers>
 #include <random>
 #include <thread>
@@ -10,6 +11,7 @@
 #include "folder.hpp"
 #include "host.hpp"
 #include "preview.hpp"
+#include "sketch.hpp"
 
 using namespace acestep;
 
@@ -164,4 +166,24 @@ TEST_CASE("equal rates pass untouched") {
     loader.step();
     CHECK(loader.done());
     CHECK(loader.take_clip()->samples == audio);
+}
+
+TEST_CASE("a sketch has the peaks of equal parts of the file, the loudest as 1, and nothing where nothing is") {
+    const test::Folder folder;
+    std::vector<float> ramp(2 * 26 * 8000);  // longer than what is read at once
+    for (std::size_t i = 0; i < ramp.size(); ++i) {
+        const std::size_t part = i / 16000;
+        ramp[i] = part == 3 ? 0.0f : 0.02f * static_cast<float>(part + 1) * (i % 4 == 1 ? -1.0f : 0.5f);
+    }
+    ramp[5] = std::numeric_limits<float>::quiet_NaN();
+    ramp[7] = std::numeric_limits<float>::infinity();
+    write_wav(folder.path / "ramp.wav", ramp, 2, 48000);
+    const Sketch sketch = sketch_of(folder.path / "ramp.wav");
+    for (std::size_t part = 0; part < kSketchColumns; ++part)
+        CHECK(sketch[part] == doctest::Approx(part == 3 ? 0.0 : static_cast<double>(part + 1) / 26.0));
+    write_wav(folder.path / "silence.wav", std::vector<float>(2000, 0.0f), 2, 48000);
+    CHECK(sketch_of(folder.path / "silence.wav") == Sketch{});
+    write_wav(folder.path / "short.wav", std::vector<float>(2, 0.5f), 2, 48000);
+    CHECK(sketch_of(folder.path / "short.wav")[0] == 1.0f);
+    CHECK_THROWS(sketch_of(folder.path / "none.wav"));
 }

@@ -18,11 +18,17 @@ TEST_CASE("a project comes back as it was saved") {
     project.adapter_scale = 0.85;
     project.reference = "/home/a b/x.wav";
     project.selected = "/music/1.wav";
-    project.results = {{"j1", "/music/1.wav", "a\nb", "7/8", "F# minor", 127.37, 8, -0.0123},
+    project.results = {{"j1", "/music/1.wav", "a\nb", "7/8", "F# minor", 127.37, 8, -0.0123, true},
                        {"j2", "/music/2.wav", "", "4/4", "", 92.5, 0.5, 0}};
     CHECK(decode_project(encode_project(project)) == project);
     CHECK(decode_project("") == Project{});
     CHECK(decode_project("acestep-plugin 9\nfuture thing\nprompt hello\nresult short").prompt == "hello");
+}
+
+TEST_CASE("a song of before there were stars is read: nothing in it is starred") {
+    const Project project = decode_project("acestep-plugin 1\nresult j1\t/music/1.wav\tpad\t4/4\t\t120\t4\t0.01");
+    REQUIRE(project.results.size() == 1);
+    CHECK(!project.results[0].starred);
 }
 
 TEST_CASE("numbers are saved the same under any locale") {
@@ -52,6 +58,18 @@ TEST_CASE("keys are numbered C major to B minor, 0 is none") {
     CHECK(std::string(key_name(20)) == "A minor");
     CHECK(std::string(key_name(24)) == "B minor");
     CHECK(std::string(key_name(25)).empty());
+}
+
+TEST_CASE("numbers that no clip can have are brought to where one can draw them") {
+    const Project project = decode_project(
+        "acestep-plugin 1\nadapter_scale 1e9\nresult j\t/a.wav\tp\t4/4\t\t1e300\t-5\t0.1\nresult "
+        "j\t/b.wav\tp\t4/4\t\tnan\t1e12\t0.1");
+    CHECK(project.adapter_scale == kMaxAdapterScale);
+    REQUIRE(project.results.size() == 2);
+    CHECK(project.results[0].bpm == kMaxClipBpm);
+    CHECK(project.results[0].bars == 0.0);
+    CHECK(project.results[1].bpm == 0.0);
+    CHECK(project.results[1].bars == kMaxClipBars);
 }
 
 TEST_CASE("text: broken UTF-8 and control characters are dropped, the limit cuts between characters") {

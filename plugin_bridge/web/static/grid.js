@@ -20,6 +20,12 @@ export function snap(grid, time_s) {
   return grid ? Math.round(time_s / grid.beat_s) * grid.beat_s : time_s;
 }
 
+// "bar 2, beat 3": where a moment lies, as a musician counts.
+export function barAt(grid, time_s) {
+  const beats = Math.floor(time_s / grid.beat_s + 1e-6);
+  return `bar ${Math.floor(beats / grid.numerator) + 1}, beat ${(beats % grid.numerator) + 1}`;
+}
+
 // Tempo by tapping: the median of the last intervals; a pause of two seconds begins anew.
 export class Taps {
   #times = [];

@@ -1,126 +1,220 @@
-// All clips of the samples folder: search, stars, trash with undo. Searches are the daemon's; this draws.
+// All clips of the samples folder as rows with waveforms: search is the daemon's; filtering, sorting and grouping are
+// done here, at once, over what it found.
 
-import { button, el, get, mount, notify, post, query } from "./api.js";
-import { badges, Card, trash } from "./card.js";
+import { get, query } from "./api.js";
+import { Card } from "./clip.js";
+import { audioUrl, draggable, menu, star } from "./cliptools.js";
+import { button, el, notify, plural, round } from "./dom.js";
+import { key, tempo, title } from "./figures.js";
+import { active, chips, fits, onFiltered } from "./filters.js";
+import { gridOf } from "./grid.js";
+import { summary } from "./peaks.js";
+import { load, player } from "./sound.js";
+import { onShown, view } from "./views.js";
+import { Wave } from "./wave.js";
 
 const PAGE = 60;
-const PITCHES = ["C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B"];
+const MOST = 5000;
+const FITS = ["good", "single", "unsure", "untouched", "unmeasured", "off", "poor"];
+const text = (name) => (one, other) => one[name].localeCompare(other[name], undefined, { numeric: true });
+const ORDERS = {
+  newest: ["Newest first", (one, other) => other.created.localeCompare(one.created)],
+  oldest: ["Oldest first", text("created")],
+  name: ["Name", text("name")],
+  tempo: ["Tempo", (one, other) => one.bpm - other.bpm],
+  key: ["Key", (one, other) => (one.key || "~").localeCompare(other.key || "~")],
+  length: ["Length", (one, other) => one.duration_s - other.duration_s],
+  fit: ["Best fit", (one, other) => FITS.indexOf(one.fit) - FITS.indexOf(other.fit)],
+};
 
-const field = (label, input) => el("label.field", {}, el("span", {}, label), input);
-const words = el("input", { type: "search", placeholder: "words of prompt or name", id: "library-words" });
-const bpmMin = el("input", { type: "number", min: 0, max: 400, step: "any", placeholder: "from", "aria-label": "tempo from" });
-const bpmMax = el("input", { type: "number", min: 0, max: 400, step: "any", placeholder: "to", "aria-label": "tempo to" });
-const key = el("select", {}, el("option", { value: "" }, "any"),
-  ...["major", "minor"].flatMap((mode) => PITCHES.map((pitch) => el("option", { value: `${pitch} ${mode}` }, `${pitch} ${mode}`))));
-const since = el("input", { type: "date" });
-const adapter = el("select", {}, el("option", { value: "" }, "any"));
-const starred = el("input", { type: "checkbox" });
-const trashed = el("input", { type: "checkbox", id: "library-trashed" });
-const count = el("span.state", { role: "status" });
-const rows = el("div.rows");
-const more = button("Show more", "Show more clips", () => drawMore(), "small");
-const filters = el("form.filters", { onsubmit: (event) => event.preventDefault() },
-  field("Search", words), el("div.field", {}, el("span", {}, "Tempo"), el("span.pair", {}, bpmMin, bpmMax)), field("Key", key), field("Since", since),
-  field("Adapter", adapter), el("label.check", {}, starred, "Stars only"), el("label.check", {}, trashed, "Trash"), count);
+const words = el("input", { type: "search", placeholder: "Words of prompt or name", id: "library-words", "aria-label": "search" });
+const order = el("select", { id: "library-order", "aria-label": "sorted by" }, ...Object.entries(ORDERS).map(([name, [title]]) => el("option", { value: name }, title)));
+const grouped = button("By request", "Put clips of one request together", () => {
+  press(!(grouped.getAttribute("aria-pressed") === "true"));
+  draw();
+}, "small toggle");
+const count = el("span.soft", { role: "status", id: "library-count" });
+const rows = el("ul.rows", { "aria-label": "clips" });
+const more = button("Show more", "", () => { room += PAGE; draw(); }, "small");
+const press = (on) => grouped.setAttribute("aria-pressed", String(on));
 
 let found = [];
 let asked = 0;
 let due = null;
 let up = false;
+let room = PAGE;
 
-mount("library", el("section.library", {}, filters, rows, more));
-filters.addEventListener("input", () => searchSoon(180));
+press(false);
+document.getElementById("library").append(el("div.finder", {}, words, order, grouped, count), chips, rows, more);
+words.addEventListener("input", () => searchSoon(180));
+order.addEventListener("input", draw);
+onFiltered(() => (active().trashed !== wasTrash ? searchSoon(0) : draw()));
+onShown("library", () => searchSoon(0));
+let wasTrash = false;
 
 export function searchSoon(delay_ms = 60) {
   clearTimeout(due);
   due = setTimeout(() => search().catch(notify), delay_ms);
 }
 
-// Called when the tab is opened, when clips come or change, and when the daemon is back.
+// When the view is opened, when clips come or change, and when the daemon is back.
 async function search() {
-  if (!rows.offsetParent || !up) return;
+  if (view() !== "library" || !up) return;
   const number = ++asked;
-  const values = { limit: 1000 };
+  wasTrash = active().trashed;
+  const values = { limit: MOST };
   if (words.value.trim()) values.words = words.value.trim();
-  if (bpmMin.value) values.bpm_min = bpmMin.value;
-  if (bpmMax.value) values.bpm_max = bpmMax.value;
-  if (key.value) values.key = key.value;
-  if (since.value) values.since = new Date(`${since.value}T00:00:00`).toISOString();
-  if (adapter.value) values.adapter = adapter.value;
-  if (starred.checked) values.starred = "true";
-  if (trashed.checked) values.trashed = "true";
+  if (wasTrash) values.trashed = "true";
   const clips = await get(`/bridge/clips?${query(values)}`);
   if (number !== asked) return; // a later search is on its way
   found = clips;
-  count.textContent = `${clips.length}${clips.length === 1000 ? " or more" : ""} ${trashed.checked ? "in the trash" : "clips"}`;
   draw();
 }
 
-// A row whose clip is as it was stays in the page untouched: it may be under the pointer or have the focus.
 function draw() {
-  const old = new Map([...rows.children].map((node) => [node.dataset.clip, node]));
-  const shown = found.slice(0, Math.max(PAGE, Math.min(rows.children.length, found.length)));
-  const wanted = shown.map((clip) => row(clip, old.get(clip.path)));
-  if (!found.length) {
-    wanted.push(el("p.empty", {}, trashed.checked ? "The trash is empty." : "No clip matches. Clips of every job land here, whoever asked for them."));
-  }
+  chips.draw(found);
+  const fitting = found.filter(fits).sort(ORDERS[order.value][1]);
+  count.textContent = `${plural(fitting.length, "clip")}${active().trashed ? " in the trash" : ""}`;
+  const shown = fitting.slice(0, room);
+  more.hidden = shown.length >= fitting.length;
+  const wanted = grouped.getAttribute("aria-pressed") === "true" ? byRequest(shown) : shown.map(rowOf);
+  if (!shown.length) wanted.push(el("li.soft", {}, empty()));
+  settle(wanted);
+}
+
+function empty() {
+  if (found.length) return "No clip has all of that: take a filter away.";
+  if (active().trashed) return "The trash is empty.";
+  return words.value.trim() ? "No clip has these words in its prompt or name." : "No clips yet. Those of every job land here, whoever asked for them.";
+}
+
+function byRequest(clips) {
+  const groups = new Map();
+  for (const clip of clips) groups.set(clip.job || clip.path, [...(groups.get(clip.job || clip.path) ?? []), clip]);
+  return [...groups.values()].flatMap((own) => [heading(own), ...own.map(rowOf)]);
+}
+
+function heading(own) {
+  return el("li.group", {}, el("strong", {}, own[0].prompt || "(no prompt)"), el("span.soft", {}, `${plural(own.length, "take")} · ${when(own[0])}`));
+}
+
+// The time of day; before today also the date.
+function when({ created }) {
+  const date = new Date(created);
+  if (Number.isNaN(date.getTime())) return "";
+  const today = date.toDateString() === new Date().toDateString();
+  return today ? date.toLocaleTimeString([], { timeStyle: "short" }) : date.toLocaleString([], { dateStyle: "short", timeStyle: "short" });
+}
+
+// A row whose clip is as it was stays in the page untouched: it may be under the pointer or have the focus.
+function settle(wanted) {
   const staying = new Set(wanted);
   for (const node of [...rows.children]) if (!staying.has(node)) drop(node);
   wanted.forEach((node, place) => {
     if (rows.children[place] !== node) rows.insertBefore(node, rows.children[place] ?? null);
   });
-  more.hidden = shown.length >= found.length;
 }
 
 function drop(node) {
-  node.detail?.remove();
+  if (node.row && player.owner === node.row) player.stop();
+  node.row?.card?.remove();
+  if (node.row) known.delete(node.row.clip.path);
   node.remove();
 }
 
-function drawMore() {
-  const start = rows.children.length;
-  rows.append(...found.slice(start, start + PAGE).map((clip) => row(clip)));
-  more.hidden = rows.children.length >= found.length;
+const known = new Map(); // path → Row
+
+function rowOf(clip) {
+  const row = known.get(clip.path) ?? new Row(clip);
+  known.set(clip.path, row);
+  row.update(clip);
+  return row.node;
 }
 
-function row(clip, node = el("div.clip-row")) {
-  const drawn = JSON.stringify(clip);
-  if (node.drawn === drawn) return node;
-  node.drawn = drawn;
-  node.dataset.clip = clip.path;
-  const toggle = button(node.detail ? "▾" : "▸", "Waveform and everything that can be done with it", () => expand(node, clip, toggle), "small");
-  const star = button(clip.starred ? "★" : "☆", "Star", () => post("/bridge/clips/star", { clip: clip.path, starred: !clip.starred }), "small star");
-  star.setAttribute("aria-pressed", String(clip.starred));
-  const act = clip.trashed
-    ? button("Restore", "Bring it back from the trash", () => post("/bridge/clips/restore", { clip: clip.path }), "small")
-    : button("Delete", "Move to the trash; can be undone", () => trash(clip), "small danger");
-  const when = new Date(clip.created);
-  const date = el("time", { dateTime: clip.created }, Number.isNaN(when.getTime()) ? "" : when.toLocaleString([], { dateStyle: "short", timeStyle: "short" }));
-  const line = el("div.line", {}, toggle, el("div.what", {}, el("strong", { title: clip.name }, clip.prompt || clip.name), badges(clip)), date, star, act);
-  line.addEventListener("dblclick", () => toggle.click());
-  node.querySelector(".line")?.remove();
-  node.prepend(line);
-  return node;
-}
+const nearing = new IntersectionObserver((entries) => {
+  for (const { target, isIntersecting } of entries) if (isIntersecting) target.row.load();
+}, { rootMargin: "200px" });
 
-async function expand(node, clip, toggle) {
-  if (node.detail) {
-    node.detail.remove();
-    node.detail = null;
-    toggle.textContent = "▸";
-    return;
+class Row {
+  constructor(clip) {
+    this.clip = clip;
+    this.drawn = "";
+    this.wave = new Wave({ selectable: false, numbered: false, label: `waveform of ${clip.name}` });
+    this.wave.show(null, gridOf(clip));
+    this.wave.onseek = (time_s) => this.play(time_s);
+    this.playButton = button("▶", `Play ${clip.name}`, () => (player.owner === this ? player.stop() : this.play()), "play");
+    this.open = button("", "Large, with everything that can be done with it", () => this.#expand(), "open");
+    this.open.setAttribute("aria-expanded", "false");
+    this.facts = el("span.facts");
+    this.star = star(() => this.clip, (changed) => this.update(changed));
+    this.node = el("li.row", {}, el("div.line", {}, this.playButton, this.wave.canvas, this.open, this.facts, this.star, menu(() => this.clip, { update: (changed) => this.update(changed) })));
+    this.node.row = this;
+    draggable(this.open, () => this.clip);
+    nearing.observe(this.node);
   }
-  node.detail = new Card(clip, { title: clip.name });
-  node.append(node.detail.node);
-  toggle.textContent = "▾";
-  await node.detail.play();
+
+  update(clip) {
+    this.clip = clip;
+    const drawn = JSON.stringify(clip);
+    if (this.drawn === drawn) return;
+    this.drawn = drawn;
+    this.node.dataset.clip = clip.path;
+    this.open.replaceChildren(el("strong", {}, title(clip)), title(clip).startsWith(clip.prompt) ? "" : el("span.soft", {}, clip.prompt), ...(clip.tags ?? []).map((one) => el("span.tag", {}, one)));
+    this.open.title = `${clip.name}: drag it into the DAW or a folder`;
+    this.open.setAttribute("aria-label", `${title(clip)}: large, with everything that can be done with it`);
+    const date = el("time", { dateTime: clip.created }, when(clip));
+    this.facts.replaceChildren(el("span.bpm", {}, tempo(clip)), el("span.key", {}, key(clip)), el("span.bars", {}, clip.bars ? plural(Number(round(clip.bars)), "bar") : `${round(clip.duration_s, 2)} s`), date);
+    this.star.draw();
+    this.card?.update(clip);
+  }
+
+  async load() {
+    nearing.unobserve(this.node);
+    try {
+      const found = await summary(audioUrl(this.clip));
+      this.node.dataset.samples = found.length;
+      this.wave.show(found, gridOf(this.clip));
+    } catch (error) {
+      this.node.classList.add("broken");
+      this.playButton.disabled = true;
+      this.playButton.title = error.message;
+    }
+  }
+
+  async play(from_s = null) {
+    const buffer = await load(audioUrl(this.clip));
+    await player.play(this, { buffer, grid: gridOf(this.clip), range: null, name: title(this.clip) }, from_s);
+  }
+
+  #expand() {
+    if (this.card) {
+      this.card.remove();
+      this.card = null;
+    } else {
+      this.card = new Card(this.clip);
+      this.node.append(this.card.node);
+    }
+    this.open.setAttribute("aria-expanded", String(Boolean(this.card)));
+  }
+
+  follow() {
+    const playing = player.owner === this;
+    this.playButton.textContent = playing ? "■" : "▶";
+    this.node.classList.toggle("playing", playing);
+    this.wave.moveHead(playing ? player.position() : null);
+  }
 }
 
-export function showLibraryAdapters(adapters) {
-  const kept = adapter.value;
-  adapter.replaceChildren(el("option", { value: "" }, "any"), ...adapters.map((one) => el("option", { value: one.name }, one.name)));
-  adapter.value = adapters.some((one) => one.name === kept) ? kept : "";
-}
+player.addEventListener("change", () => {
+  for (const row of known.values()) row.follow();
+  const step = () => {
+    if (!(player.owner instanceof Row)) return;
+    player.owner.follow();
+    requestAnimationFrame(step);
+  };
+  step();
+});
+
 
 export function onLibraryDaemon(isUp) {
   up = isUp;

@@ -1,110 +1,106 @@
-// Puts the parts together: who hears what, what the form asks the browser, and the keyboard.
+// Puts the parts together: who hears what, and what one part asks of another.
 
-import { BridgeError, get, notify, query } from "./api.js";
-import { adapterScales, setAdapters, showAdapters } from "./adapters.js";
-import { actions, currentCard, onLibrary } from "./card.js";
-import { Taps } from "./grid.js";
-import { onDaemon, onSocket } from "./header.js";
-import { onLibraryDaemon, searchSoon, showLibraryAdapters } from "./library.js";
+import { get, post } from "./api.js";
+import { showAdapters } from "./adapters.js";
+import { currentCard, onLibrary } from "./clip.js";
+import { actions } from "./cliptools.js";
+import { deckActions, sayFilled } from "./deck.js";
+import { notify } from "./dom.js";
+import { title } from "./figures.js";
+import { form } from "./form.js";
+import { barAt, gridOf } from "./grid.js";
+import "./ideas.js";
+import "./keys.js";
+import { onLibraryDaemon, searchSoon } from "./library.js";
 import { connect, tab } from "./live.js";
-import { context, pickerActions, reference } from "./picker.js";
+import { openMore } from "./more.js";
 import { onJobs, onProgress } from "./queue.js";
 import { onAudio, onRun } from "./runs.js";
 import { setupSoon } from "./setup.js";
-import { onTrain, trainActions } from "./train.js";
 import { audioContext, clickTrack, player, startLoop } from "./sound.js";
+import { context, reference, sourceActions } from "./sources.js";
+import { onDaemon, onSocket } from "./top.js";
+import { onTrain, trainActions } from "./train.js";
+import "./transport.js";
+import { apply, show } from "./views.js";
 
-let supports = null;
 let wasUp = false;
-const taps = new Taps();
 
-async function readModels() {
+// The form as the daemon of now has it: what its checkpoint can do, which there are, which adapters.
+async function describe() {
+  const described = await get("/bridge/form");
   try {
     const { cascades, adapters } = await get("/bridge/models");
-    supports = cascades.find((one) => one.loaded)?.supports ?? null;
+    const cascade = described.fields.find((one) => one.name === "cascade");
+    if (cascade) cascade.choices = [["the daemon's", ""], ...cascades.map((one) => [one.name, one.name])];
+    const stages = described.fields.find((one) => one.name === "stages");
+    if (stages) stages.choices = (described.supports.stages ?? []).map((one) => [one, one]);
+    form.describe(described);
     showAdapters(adapters);
-    showLibraryAdapters(adapters);
-    pressHidden("models-go");
   } catch (error) {
-    if (error.reason !== "unavailable") notify(error);
+    form.describe(described);
+    if (error.reason !== "unavailable") throw error;
   }
 }
 
-const pressHidden = (id) => (document.querySelector(`#${id} button`) ?? document.getElementById(id))?.click();
-const showTab = (name) => [...document.querySelectorAll("#tabs button[role=tab]")].find((one) => one.textContent.trim() === name)?.click();
+const describeSoon = () => describe().catch(notify);
 
-function openSection(id) {
-  const toggle = document.querySelector(`#${id} > button`);
-  if (toggle && !toggle.classList.contains("open")) toggle.click();
+// The form from a clip's own request, with what is set instead; then what was done is said.
+async function fillFrom(clip, set, says) {
+  const { values } = form;
+  const recalled = await post("/bridge/recall", { clip: clip.path, set });
+  if (recalled.values.task === "text") recalled.values.task = ""; // what is done where nothing else is said
+  await form.fill(recalled);
+  sayFilled(says(recalled, values));
 }
 
-function fillForm(asked) {
-  window.bridge.recalled = { ...asked, tab };
-  pressHidden("recall-go");
-  showTab("Generate");
-}
+const part = (clip, range) => ({ path: clip.path, name: title(clip), start_s: range?.[0] ?? 0, end_s: range?.[1] ?? null });
+const named = (clip, range) => {
+  const grid = gridOf(clip);
+  return range ? `${grid ? `${barAt(grid, range[0])} to ${barAt(grid, range[1])}` : `${range[0].toFixed(2)}–${range[1].toFixed(2)} s`} of ${title(clip)}` : title(clip);
+};
+const facts = ({ bpm, bars, key }) => [bpm && `${bpm} bpm`, bars && `${bars} bars`, key].filter(Boolean).join(", ");
 
 Object.assign(actions, {
-  can: (task) => supports === null || supports.includes(task),
-  async again(clip) {
-    const { request } = await get(`/bridge/sidecar?${query({ clip: clip.path })}`);
-    setAdapters(clip.adapters);
-    readModels();
-    fillForm({ clip: clip.path, set: { takes: 1 } });
-    await Promise.all([reference.takeRequested(request?.reference), context.takeRequested(request?.context, request?.repaint_s)]);
-  },
-  async reference(clip, range) {
-    showTab("Generate");
-    openSection("audio-fields");
-    await reference.takeClip(clip, range);
-  },
+  can: (task) => form.can(task),
+  again: (clip) => fillFrom(clip, { takes: "1" }, ({ says }) => `${says} Generate makes the same clip again.`),
+  reference: (clip, range) => fillFrom(clip, { reference: part(clip, range), seed: "", lock: false, takes: form.values.takes }, ({ values }) =>
+    `Everything is set as for ${title(clip)} (${facts(values)}). Generate makes other takes that sound like ${named(clip, range)}.`),
   async context(clip, range) {
-    fillForm({ set: { bpm: clip.bpm, signature: clip.signature, bars: clip.bars, key: clip.key, tempo_map: "" } });
-    openSection("audio-fields");
-    await context.takeClip(clip, range);
+    const { prompt } = form.values;
+    const set = { context: part(clip, range), reference: null, task: "", track: "", seed: "", lock: false, takes: form.values.takes, bpm: clip.tempo_map ? "" : clip.bpm, signature: clip.signature, key: clip.key, prompt: prompt === clip.prompt ? "" : prompt };
+    if (range) set.bars = "";
+    await fillFrom(clip, set, ({ values }) => `Tempo, bars and key are those of ${title(clip)} (${facts(values)}). Say what to add; Generate makes it to go with ${named(clip, range)}.`);
+    document.getElementById("prompt").select();
   },
-  async repaint(clip, range) {
-    fillForm({ clip: clip.path, set: { task: "repaint", seed: "", lock: false } });
-    openSection("audio-fields");
-    await context.takeClip(clip, range);
-    notify(`Repaint: ${range[0].toFixed(2)}–${range[1].toFixed(2)} s of ${clip.name} are made anew with the next Generate.`);
-  },
+  repaint: (clip, range) => fillFrom(clip, { context: part(clip, range), task: "repaint", seed: "", lock: false, takes: form.values.takes }, () =>
+    `Generate makes ${named(clip, range)} anew and leaves the rest as it is.`),
 });
 
-pickerActions.library = (role) => {
-  showTab("Library");
-  notify(`Open a clip with ▸ and press “${role === "reference" ? "More like this" : "Fit to this"}”.`);
+deckActions.sent = () => {
+  show("takes");
+  scrollTo(0, 0);
 };
 
-// What needs a context goes with it: the next request is an ordinary one again.
-pickerActions.cleared = (role) => role === "context" && fillForm({ set: { task: "" } });
-
-trainActions.use = (name) => {
-  setAdapters([[name, 1]]);
-  readModels();
-  showTab("Generate");
-  openSection("model-fields");
+sourceActions.library = (source) => {
+  show("library");
+  notify(`Open a clip by its name and press “${source.role === "reference" ? "More like this" : "Fit to this"}”.`);
 };
 
-window.bridge = {
-  tab,
-  recalled: {},
-  tap: () => String(taps.tap(performance.now()) ?? document.querySelector("#bpm input")?.value ?? ""),
-  formState: () => ({
-    tab,
-    reference: reference.value(),
-    context: context.value(),
-    adapters: adapterScales(),
-  }),
-  sound: { player, audioContext, clickTrack, startLoop, currentCard }, // for tests that listen
+trainActions.use = async (name) => {
+  await describe();
+  form.setAdapter(name, 1);
+  form.dispatchEvent(new Event("filled"));
+  show("takes");
+  openMore();
 };
 
-const handlers = {
+connect({
   daemon(message) {
     onDaemon(message);
     if (message.up && !wasUp) {
-      readModels();
-      for (const picker of [reference, context]) picker.renew().catch(notify);
+      describeSoon();
+      for (const source of [reference, context]) source.renew().catch(notify);
     }
     wasUp = message.up;
     onLibraryDaemon(message.up);
@@ -112,62 +108,22 @@ const handlers = {
   },
   jobs: onJobs,
   progress: onProgress,
-  runs: ({ runs }) => runs.forEach(onRun),
+  runs: ({ runs }) => runs.forEach((run) => onRun(run, { fresh: false })),
   run: ({ run }) => onRun(run),
   audio: onAudio,
-  train(message) {
-    onTrain(message);
-    if (message.what === "train" && message.state === "done") readModels();
-  },
+  train: onTrain,
   clip: () => searchSoon(),
   library(message) {
     onLibrary(message);
     searchSoon();
   },
   models() {
-    readModels();
+    describeSoon();
     setupSoon();
   },
-  error: ({ reason, message }) => notify(new BridgeError(reason, message)),
-};
+}, onSocket);
 
-connect(handlers, onSocket);
+describeSoon();
+apply();
 
-// A tab that is opened shows how things are now.
-document.addEventListener("click", (event) => {
-  if (!event.target.closest?.("#tabs button[role=tab]")) return;
-  setTimeout(() => {
-    searchSoon();
-    setupSoon();
-    if (wasUp) readModels();
-  }, 50);
-});
-
-function inText(target) {
-  return target.isContentEditable || ["TEXTAREA", "SELECT"].includes(target.tagName)
-    || (target.tagName === "INPUT" && !["checkbox", "radio", "range", "button"].includes(target.type));
-}
-
-// A card's buttons leave the key to the player: after a press, space plays and stops.
-const pressedBySpace = (target) => ["INPUT", "SUMMARY"].includes(target.tagName)
-  || (target.tagName === "BUTTON" && !target.closest(".card"));
-
-document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
-  const { target, key } = event;
-  const inPrompt = Boolean(target.closest?.("#prompt"));
-  if (key === "Enter" && !event.shiftKey && (inPrompt || (!inText(target) && target.tagName !== "BUTTON" && target.tagName !== "A" && target.tagName !== "SUMMARY") || (target.type === "number"))) {
-    if (!document.getElementById("go")?.offsetParent) return;
-    event.preventDefault();
-    event.stopPropagation();
-    target.dispatchEvent(new Event("change", { bubbles: true }));
-    setTimeout(() => document.getElementById("go").click(), 30); // after the field's value has reached the form
-    return;
-  }
-  if (inText(target)) return;
-  const act = { " ": () => (player.owner ? player.stop() : currentCard()?.toggle()), Escape: () => player.stop(),
-    c: () => player.setClick(!player.click), l: () => player.setLooping(!player.looping) }[key];
-  if (!act || (key === " " && pressedBySpace(target))) return;
-  event.preventDefault();
-  act();
-}, true);
+window.bridge = { tab, form, sound: { player, audioContext, clickTrack, startLoop, currentCard } }; // for tests that listen

@@ -1,29 +1,33 @@
 // What this tab asked for: progress with stage and time left, a preview while decoding goes on, the takes, errors.
 
-import { BridgeError, button, copy, el, getBytes, mount, post, seconds } from "./api.js";
-import { Card } from "./card.js";
+import { BridgeError, getBytes, post, recallOfTab, rememberOfTab } from "./api.js";
+import { Card } from "./clip.js";
+import { button, copy, el, plural, seconds } from "./dom.js";
+import { form } from "./form.js";
 import { gridOf } from "./grid.js";
 import { decode, player } from "./sound.js";
 import { Wave } from "./wave.js";
 
 const PREVIEW_EVERY_MS = 350;
+const ENDED = ["done", "failed", "cancelled"];
 
-const list = el("div.runs");
-const empty = el("p.empty", {}, "Takes appear here. Enter generates, space plays, Esc stops, C switches the click, L the loop.");
-const node = el("section", { "aria-label": "takes" }, list, empty);
+const list = document.getElementById("runs");
 const runs = new Map();
+const closed = new Set(recallOfTab("bridge-closed") ?? []);
 
-mount("runs", node);
+export const runActions = { changed: null };
+export const anyRuns = () => runs.size > 0;
 
 class Preview {
   constructor(run, take, grid) {
     this.url = `/bridge/preview/${run}/${take}`;
     this.wave = new Wave({ selectable: false, label: `preview of take ${take + 1}` });
     this.grid = grid;
+    this.name = `take ${take + 1}, preview`;
     this.wave.show(null, grid);
-    this.play = button("▶", "Hear what is decoded so far, before it is fitted", () => this.#toggle(), "small");
+    this.play = button("▶", "Hear what is decoded so far, before it is fitted", () => this.#toggle(), "play");
     this.play.disabled = true;
-    this.node = el("div.preview", {}, this.play, el("span", {}, `take ${take + 1}: preview`), this.wave.canvas);
+    this.node = el("div.card.preview", {}, el("header", {}, this.play, el("div.line", {}, el("strong", {}, `Take ${take + 1}`), el("span", {}, "in the making"))), this.wave.canvas);
   }
 
   grow() {
@@ -39,8 +43,8 @@ class Preview {
         this.buffer = await decode(bytes);
         this.loaded = true;
         this.play.disabled = false;
-        this.node.dataset.samples = this.buffer.length;
         this.wave.show(this.buffer, this.grid);
+        this.node.dataset.samples = this.buffer.length;
       }
     } catch (error) {
       if (!(error instanceof BridgeError)) console.warn(error); // a finished take has no preview any more
@@ -51,7 +55,7 @@ class Preview {
 
   #toggle() {
     if (player.owner === this) player.stop();
-    else return player.play(this, { buffer: this.buffer, grid: this.grid, range: null });
+    else return player.play(this, { buffer: this.buffer, grid: this.grid, range: null, name: this.name });
   }
 
   remove() {
@@ -65,11 +69,11 @@ class RunView {
   previews = new Map();
 
   constructor(run) {
-    this.title = el("strong");
-    this.state = el("span.state");
-    this.bar = el("progress", { max: 1, value: 0 });
+    this.title = el("h2");
+    this.state = el("span.state", { role: "status" });
+    this.bar = el("progress", { max: 1, value: 0, "aria-label": `progress of ${run.prompt || "this request"}` });
     this.cancel = button("Cancel", "Cancel this job", () => post("/bridge/runs/cancel", { run: run.id }), "small");
-    this.close = button("×", "Take this out of the list; the clips stay in the library", () => this.#close(), "small");
+    this.close = button("×", "Take this out of the list; the clips stay in the library", () => this.leave(), "small quiet");
     this.error = el("div.error-box", { hidden: true, role: "alert" });
     this.takes = el("div.takes");
     this.node = el("section.run", {}, el("header", {}, this.title, this.state, this.cancel, this.close), this.bar, this.error, this.takes);
@@ -79,10 +83,10 @@ class RunView {
 
   update(run) {
     this.run = run;
-    const ended = ["done", "failed", "cancelled"].includes(run.state);
+    const ended = ENDED.includes(run.state);
     this.node.dataset.state = run.state;
     this.node.dataset.job = run.job;
-    this.title.textContent = run.prompt || "(no prompt)";
+    this.title.textContent = this.title.title = run.prompt || "(no prompt)";
     this.state.textContent = this.#stateText();
     this.bar.hidden = ended;
     if (run.state === "running") this.bar.value = run.fraction;
@@ -103,7 +107,7 @@ class RunView {
       const left = run.eta_s > 0.05 ? ` · ${seconds(run.eta_s)} left` : "";
       return run.message || `${run.stage} · ${Math.round(run.fraction * 100)} %${left}`;
     }
-    if (run.state === "done") return `${run.clips.length} of ${run.takes} takes`;
+    if (run.state === "done") return run.clips.length === run.takes ? plural(run.takes, "take") : `${run.clips.length} of ${plural(run.takes, "take")}`;
     return run.state;
   }
 
@@ -111,18 +115,14 @@ class RunView {
     const { run } = this;
     this.error.hidden = run.state !== "failed";
     if (this.error.hidden) return;
-    this.error.replaceChildren(
-      el("code", {}, run.reason),
-      el("span", {}, run.message),
-      button("Copy", "Copy the text", () => copy(`${run.reason}: ${run.message}`), "small"),
-    );
+    this.error.replaceChildren(el("code", {}, run.reason), el("span", {}, run.message), button("Copy", "Copy the text", () => copy(`${run.reason}: ${run.message}`), "small"));
   }
 
   #addClip(clip) {
     if (this.cards.has(clip.path)) return;
     this.previews.get(clip.take)?.remove();
     this.previews.delete(clip.take);
-    const card = new Card(clip, { title: `Take ${clip.take + 1}` });
+    const card = new Card(clip, { within: true });
     this.cards.set(clip.path, card);
     this.takes.append(card.node);
   }
@@ -143,29 +143,43 @@ class RunView {
     preview.grow();
   }
 
-  #close() {
+  leave() {
     closed.add(this.run.id);
-    sessionStorage.setItem("bridge-closed", JSON.stringify([...closed].slice(-100)));
+    rememberOfTab("bridge-closed", [...closed].slice(-100));
     for (const card of this.cards.values()) card.remove();
     runs.delete(this.run.id);
     this.node.remove();
-    empty.hidden = runs.size > 0;
+    runActions.changed?.();
   }
 }
 
-const closed = new Set(JSON.parse(sessionStorage.getItem("bridge-closed") ?? "[]"));
-
-export function onRun(run) {
+export function onRun(run, { fresh = true } = {}) {
   if (closed.has(run.id)) return;
   const known = runs.get(run.id);
   if (known) {
+    const before = known.run.state;
     known.update(run);
+    if (fresh && run.state === "failed" && before !== "failed") blame(run);
     return;
   }
   const view = new RunView(run);
   runs.set(run.id, view);
   list.prepend(view.node);
-  empty.hidden = true;
+  if (fresh && run.state === "failed") blame(run);
+  runActions.changed?.();
+}
+
+// The daemon refused a setting: its words stand beside that field until it is mended, and the run goes with them.
+function blame(run) {
+  const { field } = run;
+  if (!field) return;
+  form.fail(field, run.message);
+  const mended = ({ detail }) => {
+    if (detail.mended !== field) return;
+    form.removeEventListener("errors", mended);
+    runs.get(run.id)?.leave();
+  };
+  form.addEventListener("errors", mended);
 }
 
 export const onAudio = ({ run, take }) => runs.get(run)?.preview(take);

@@ -1,13 +1,15 @@
 // The set-up page: the daemon, which checkpoints fit this machine, adapters, and the bridges into DAWs.
 
-import { BridgeError, button, bytes, copy, el, get, mount, notify, post, seconds } from "./api.js";
+import { BridgeError, get, post } from "./api.js";
+import { button, bytes, copy, el, notify, seconds } from "./dom.js";
+import { onShown, view } from "./views.js";
 
 const daemon = el("section.panel");
 const cascades = el("section.panel");
 const adapters = el("section.panel");
 const bridges = el("section.panel");
-const root = el("div.setup", {}, daemon, cascades, adapters, bridges);
-mount("setup", root);
+document.getElementById("set-up").append(daemon, cascades, adapters, bridges);
+onShown("set-up", () => setupSoon());
 
 const command = (text) => el("span.command", {}, el("code", {}, text), button("Copy", `Copy: ${text}`, () => copy(text), "small"));
 
@@ -20,23 +22,23 @@ function facts(pairs) {
 let bridgesAsked = false;
 
 export async function drawSetup({ again = false } = {}) {
-  if (!root.offsetParent) return;
+  if (view() !== "set-up") return;
   const told = await get("/bridge/status");
   drawDaemon(told);
   if (told.up) drawModels(await get("/bridge/models"));
   else {
-    cascades.replaceChildren(el("h3", {}, "Checkpoints"), el("p.empty", {}, "Known when the daemon is there."));
+    cascades.replaceChildren(el("h2", {}, "Checkpoints"), el("p.soft", {}, "Known when the daemon is there."));
     adapters.replaceChildren();
   }
   if (!bridgesAsked || again) {
     bridgesAsked = true;
-    bridges.replaceChildren(el("h3", {}, "Bridges into DAWs"), el("p.empty", {}, "looking…"));
+    bridges.replaceChildren(el("h2", {}, "Bridges into DAWs"), el("p.soft", {}, "looking…"));
     drawBridges(await get("/bridge/bridges"));
   }
 }
 
 function drawDaemon({ up, message, status, own, address, local, page_version }) {
-  daemon.replaceChildren(el("h3", {}, "Daemon"));
+  daemon.replaceChildren(el("h2", {}, "Daemon"));
   if (up) {
     daemon.append(facts([
       ["state", status.running_job ? `working on ${status.running_job}` : "idle"],
@@ -66,13 +68,13 @@ async function start() {
 }
 
 function drawModels({ cascades: known, adapters: sounds }) {
-  cascades.replaceChildren(el("h3", {}, "Checkpoints"));
+  cascades.replaceChildren(el("h2", {}, "Checkpoints"));
   for (const one of known) cascades.append(cascadeRow(one));
-  if (!known.length) cascades.append(el("p.empty", {}, "None found."));
+  if (!known.length) cascades.append(el("p.soft", {}, "None found."));
   cascades.append(el("p", {}, "More: ", command("acestep pull turbo"), " ", command("acestep models")));
-  adapters.replaceChildren(el("h3", {}, "Adapters"));
+  adapters.replaceChildren(el("h2", {}, "Adapters"));
   for (const one of sounds) adapters.append(adapterRow(one));
-  if (!sounds.length) adapters.append(el("p.empty", {}, "None yet: train one, or ", command("lora_studio import FILE")));
+  if (!sounds.length) adapters.append(el("p.soft", {}, "None yet: train one, or ", command("lora_studio import FILE")));
 }
 
 function change(what, one, done) {
@@ -89,12 +91,15 @@ function change(what, one, done) {
   }, "small");
 }
 
+const badge = (text, kind = "") => el(`span.badge${kind && `.${kind}`}`, {}, text);
+const loaded = (one) => (one.loaded ? badge("loaded", "good") : "");
+const named = (name, ...badges) => el("div.named", {}, el("strong", {}, name), ...badges);
+
 function cascadeRow(one) {
   const row = el("div.model", {},
-    el("div.what", {}, el("strong", {}, one.name), one.loaded ? el("span.badge.good", {}, "loaded") : "",
-      el("span.badge" + (one.fits ? ".good" : ".warn"), {}, one.fits ? "fits this machine" : "too large for this machine"),
-      el("div.empty", {}, [one.stages.join(" → "), one.parameters ? `${(one.parameters / 1e6).toFixed(0)} M parameters` : "", bytes(one.bytes), one.license].filter(Boolean).join(" · ")),
-      el("div.empty", {}, one.supports.length ? `can: ${one.supports.join(", ")}` : ""), one.note ? el("div", {}, one.note) : ""),
+    el("div.what", {}, named(one.name, loaded(one), badge(one.fits ? "fits this machine" : "too large for this machine", one.fits ? "good" : "warn")),
+      el("div.soft", {}, [one.stages.join(" → "), one.parameters ? `${(one.parameters / 1e6).toFixed(0)} M parameters` : "", bytes(one.bytes), one.license].filter(Boolean).join(" · ")),
+      el("div.soft", {}, one.supports.length ? `can: ${one.supports.join(", ")}` : ""), one.note ? el("div", {}, one.note) : ""),
     change("cascade", one, drawSetup));
   row.dataset.cascade = one.name;
   return row;
@@ -102,23 +107,26 @@ function cascadeRow(one) {
 
 function adapterRow(one) {
   const row = el("div.model", {},
-    el("div.what", {}, el("strong", {}, one.name), one.loaded ? el("span.badge.good", {}, "loaded") : "",
-      el("div.empty", {}, [`rank ${one.rank}`, `alpha ${one.alpha}`, one.stages.join(", "), one.trigger_words.join(", ")].filter(Boolean).join(" · "))),
+    el("div.what", {}, named(one.name, loaded(one)),
+      el("div.soft", {}, [`rank ${one.rank}`, `alpha ${one.alpha}`, one.stages.join(", "), one.trigger_words.join(", ")].filter(Boolean).join(" · "))),
     change("adapter", one, drawSetup));
   row.dataset.adapter = one.name;
   return row;
 }
 
 function drawBridges({ bridges: found, trouble }) {
-  bridges.replaceChildren(el("h3", {}, "Bridges into DAWs ", button("Look again", "Look again", () => drawSetup({ again: true }), "small")));
+  bridges.replaceChildren(el("h2", {}, "Bridges into DAWs ", button("Look again", "Look again", () => drawSetup({ again: true }), "small")));
   if (trouble) bridges.append(el("p.trouble", {}, trouble));
-  for (const one of found) {
+  for (const [install, places] of Map.groupBy(found, (one) => one.install)) {
+    const all = places.every((one) => one.installed);
     bridges.append(el("div.model", {},
-      el("div.what", {}, el("strong", {}, one.title), el("span.badge" + (one.installed ? ".good" : ""), {}, one.installed ? "installed" : "not installed"),
-        one.where ? el("div.empty", {}, one.where) : "", one.note ? el("div.empty", {}, one.note) : ""),
-      command(one.install)));
+      el("div.what", {}, named(places[0].title, badge(all ? "installed" : "not installed", all ? "good" : "")), ...places.flatMap((one) => place(one, all))),
+      command(install)));
   }
 }
+
+// Where it is or would be; of several places, also whether it is in this one.
+const place = (one, all) => [one.where && el("div.soft", {}, `${one.where}${one.installed && !all ? " (installed)" : ""}`), one.note && el("div.soft", {}, one.note)].filter(Boolean);
 
 export function setupSoon() {
   drawSetup().catch((error) => {
@@ -126,4 +134,4 @@ export function setupSoon() {
   });
 }
 
-setInterval(() => document.visibilityState === "visible" && setupSoon(), 5000); // memory, queue, uptime while looked at
+setInterval(() => view() === "set-up" && document.visibilityState === "visible" && setupSoon(), 5000); // memory, queue, uptime while looked at

@@ -68,10 +68,14 @@ export function startLoop(ctx, outputs, buffers, { when, from_s, loop }) {
   });
 }
 
+const samples = new Float32Array(2048);
+const gainOf = (share) => share * share; // even steps for the ear
+
 class Player extends EventTarget {
   owner = null; // who plays: any object, compared by identity
   click = localStorage.getItem("bridge-click") === "on";
   looping = localStorage.getItem("bridge-loop") !== "off";
+  volume = Number(localStorage.getItem("bridge-volume") ?? 1);
   #sources = [];
   #start = { at: 0, from_s: 0 };
   #track = null;
@@ -80,13 +84,17 @@ class Player extends EventTarget {
   #outputs() {
     const ctx = audioContext();
     if (!this.#graph) {
-      const meter = new AnalyserNode(ctx, { fftSize: 2048 });
       const music = new GainNode(ctx);
       const clicks = new GainNode(ctx, { gain: this.click ? 1 : 0 });
-      music.connect(meter);
-      clicks.connect(meter);
-      meter.connect(ctx.destination);
-      this.#graph = { meter, music, clicks };
+      const volume = new GainNode(ctx, { gain: gainOf(this.volume), channelCount: 2, channelCountMode: "explicit" });
+      const sides = new ChannelSplitterNode(ctx, { numberOfOutputs: 2 });
+      const meters = [0, 1].map(() => new AnalyserNode(ctx, { fftSize: 2048 }));
+      music.connect(volume);
+      clicks.connect(volume);
+      volume.connect(ctx.destination);
+      volume.connect(sides);
+      meters.forEach((meter, side) => sides.connect(meter, side));
+      this.#graph = { meters, music, clicks, volume };
     }
     return this.#graph;
   }
@@ -157,12 +165,29 @@ class Player extends EventTarget {
     this.dispatchEvent(new Event("change"));
   }
 
-  // The loudest sample of the last moment: what really goes out.
+  setVolume(share) {
+    this.volume = share;
+    localStorage.setItem("bridge-volume", String(share));
+    if (this.#graph) this.#graph.volume.gain.value = gainOf(share);
+    this.dispatchEvent(new Event("change"));
+  }
+
+  // The track that plays: { buffer, grid, low, high }.
+  get track() {
+    return this.#track;
+  }
+
+  // The loudest sample of the last moment, left and right: what really goes out.
+  levels() {
+    if (!this.#graph) return [0, 0];
+    return this.#graph.meters.map((meter) => {
+      meter.getFloatTimeDomainData(samples);
+      return samples.reduce((loudest, sample) => Math.max(loudest, Math.abs(sample)), 0);
+    });
+  }
+
   level() {
-    if (!this.#graph) return 0;
-    const samples = new Float32Array(this.#graph.meter.fftSize);
-    this.#graph.meter.getFloatTimeDomainData(samples);
-    return samples.reduce((loudest, sample) => Math.max(loudest, Math.abs(sample)), 0);
+    return Math.max(...this.levels());
   }
 }
 

@@ -1,42 +1,117 @@
-// The training page: what was found in the folder, loss curves, previews before and after, the finished adapter.
+// An adapter of one's own sound: choose a folder, see and hear what was found in it, train with a live curve, compare
+// before and after.
 
-import { button, copy, el, get, mount, notify, query, seconds } from "./api.js";
-import { load, player } from "./sound.js";
-import { Wave } from "./wave.js";
+import { get, post, query, recall, remember } from "./api.js";
+import { curves, paintCurves } from "./curves.js";
+import { button, copy, el, plural, round, seconds } from "./dom.js";
+import { gridOf } from "./grid.js";
+import { Sound } from "./listen.js";
+import { onShown } from "./views.js";
 
-const box = el("section.training");
-const folders = el("div.folders");
-mount("train", box);
-mount("folders", folders);
+const KEPT = "bridge-train";
+const FILES_SHOWN = 100;
+const MORE = { trigger: ["Trigger word", "none"], base: ["Cascade", "nano"], stages: ["Stages", "all"], rank: ["Rank", "32"], learning_rate: ["Learning rate", "0.0005"] };
+
+const LESSON = [
+  ["Choose a folder", "Your own loops or stems. Ten minutes of audio are a good beginning."],
+  ["Look at it", "Hear every file, and see the tempo and the key that were found."],
+  ["Train", "Watch the loss fall. A stopped run goes on where it was."],
+  ["Compare", "Hear the same clips before and after, then use the adapter."],
+];
 
 export const trainActions = { use: null };
 
+const kept = recall(KEPT) ?? {};
+const fields = new Map();
+const trouble = el("p.field-error", { id: "train-error", role: "alert", hidden: true });
+const folders = el("div.folders");
+const found = el("div", { id: "train-found" });
+const training = el("section.training", { id: "training", "aria-label": "training" });
+
+function field(name, title, placeholder) {
+  const id = `train-${name.replace("_", "-")}`;
+  const input = el("input", { type: "text", id, placeholder, value: kept[name] ?? "", autocomplete: "off", spellcheck: false });
+  input.addEventListener("input", () => {
+    complain("");
+    remember(KEPT, values());
+  });
+  fields.set(name, input);
+  return el("div.field", {}, el("label.label", { for: id }, title), input);
+}
+
+const values = () => Object.fromEntries([...fields].map(([name, input]) => [name, input.value.trim()]));
+const targets = el("select", { id: "train-targets" }, ...["attention", "mlp", "all"].map((one) => el("option", { value: one }, one)));
+const restart = el("input", { type: "checkbox", id: "train-restart" });
+
+function complain(message, name = "") {
+  trouble.textContent = message;
+  trouble.hidden = !message;
+  for (const [one, input] of fields) {
+    const wrong = Boolean(message) && one === name;
+    input.setAttribute("aria-invalid", String(wrong));
+    if (wrong) input.focus();
+  }
+  if (name) fields.get(name).closest(".field").append(trouble);
+}
+
+// What the server refuses stands under the field it is about.
+async function attempt(path, body) {
+  complain("");
+  try {
+    await post(path, body);
+  } catch (error) {
+    complain(error.message, /adapter has no name|name /.test(error.message) ? "name" : "folder");
+  }
+}
+
+const look = button("Look at it", "List what is in the folder, with tempo and key", () => attempt("/bridge/train/prepare", { folder: values().folder }), "");
+const start = button("Train", "Train on this folder; a stopped run of this name goes on", () =>
+  attempt("/bridge/train/start", { ...values(), targets: targets.value, restart: restart.checked }), "primary");
+const stop = button("Stop", "Stop at the next step; the same run can go on from there", () => post("/bridge/train/stop"), "");
+[look.id, start.id, stop.id] = ["train-look", "train-start", "train-stop"];
+stop.hidden = true;
+
+const steps = el("form.train-form", { onsubmit: (event) => event.preventDefault(), "aria-label": "training" },
+  field("folder", "Folder with your loops or stems, on this machine", "~/Music/MyStems"), folders,
+  field("name", "Name of the adapter", "my-sound"), field("minutes", "Minutes", "8 on a CPU"),
+  el("details", {}, el("summary", {}, "More settings"), el("div.more-fields", {}, ...Object.entries(MORE).map(([name, [title, placeholder]]) => field(name, title, placeholder)),
+    el("div.field", {}, el("label.label", { for: "train-targets" }, "Layers"), targets), el("label.check", {}, restart, "Begin anew, also where a stopped run could go on"))),
+  el("div.tools", {}, look, start, stop));
+fields.get("folder").closest(".field").append(trouble);
+document.getElementById("train").append(el("div.train", {}, steps, el("div.train-told", {}, training, found)));
+onShown("train", () => paintCurves(training));
+new ResizeObserver(() => paintCurves(training)).observe(training);
+
+let drawn = ""; // the data set that stands in the page
+let ended = "";
 
 export function onTrain(told) {
   const { what, state } = told;
+  const running = state === "running";
+  stop.hidden = !running;
+  look.disabled = start.disabled = running;
+  training.dataset.state = state;
   if (what === "idle") {
-    box.replaceChildren(el("p.empty", {}, "Choose a folder of your own loops or stems, look at what is found in it, then train. "
-      + "A stopped run goes on where it was."));
+    training.replaceChildren(el("p.lead", {}, "Teach it your own sound."), el("ol.lesson", {}, ...LESSON.map(([title, text]) => el("li", {}, el("strong", {}, title), el("span", {}, text)))));
     return;
   }
   const parts = [head(told)];
   if (told.error) parts.push(el("div.error-box", { role: "alert" }, el("span", {}, told.error), button("Copy", "Copy the text", () => copy(told.error), "small")));
-  if (what === "prepare" && Object.keys(told.dataset).length) parts.push(dataset(told.dataset));
-  if (told.report) parts.push(el("p", {}, el("a.b.small", { href: "/bridge/train/report", target: "_blank" }, "Open the report: what was found, what was skipped and why")));
   if (told.ticks.length) parts.push(curves(told.ticks));
   if (state === "done" && what === "train") parts.push(result(told.result));
-  if (told.lines.length) parts.push(el("details", { open: state === "failed" }, el("summary", {}, "What it says"), el("pre", {}, told.lines.join("\n"))));
-  box.replaceChildren(...parts);
-  box.dataset.state = state;
-  for (const canvas of box.querySelectorAll("canvas.curve")) canvas.paint();
+  if (told.lines.length) parts.push(el("details", { open: state === "failed" || Boolean(training.querySelector("details[open]")) }, el("summary", {}, "What it says"), el("pre", { tabIndex: 0 }, told.lines.join("\n"))));
+  const now = JSON.stringify([what, state, told.result]);
+  if (ended !== now || running) training.replaceChildren(...parts); // what is being listened to stays
+  ended = now;
+  paintCurves(training);
+  if (Object.keys(told.dataset).length) dataset(told);
 }
 
 function head({ what, state, progress, command }) {
   const names = { prepare: "Looking at the folder", train: "Training" };
-  const line = el("header", {}, el("strong", {}, names[what]), el("span.state", {}, stateText(state, progress)));
-  const bar = el("progress", { max: 1, hidden: state !== "running" });
+  const bar = el("progress", { max: 1, hidden: state !== "running", "aria-label": names[what] });
   if (progress.total) bar.value = progress.done / progress.total;
-  return el("div.run", {}, line, bar, el("code.command-line", {}, command));
+  return el("div.panel", {}, el("header", {}, el("h2", {}, names[what]), el("span.state", { role: "status" }, stateText(state, progress))), bar, el("code.command-line", {}, command));
 }
 
 function stateText(state, progress) {
@@ -46,62 +121,34 @@ function stateText(state, progress) {
   return progress.what ? `${progress.what}${done}${left}` : "starting…";
 }
 
-function dataset(found) {
-  const list = el("ul");
-  for (const one of found.skipped ?? []) list.append(el("li", {}, `${one.path}: ${one.reason}`));
-  return el("div.panel", {},
-    el("p", {}, `${found.files} files, ${found.segments} segments, ${Number(found.minutes).toFixed(1)} minutes; ${found.held_out} files held out; ${found.songs} songs of aligned stems.`),
-    (found.skipped ?? []).length ? el("details", {}, el("summary", {}, `${found.skipped.length} skipped`), list) : "");
+// What was found in the folder stays in the page while the training runs.
+function dataset({ dataset: told, report }) {
+  const now = JSON.stringify(told);
+  if (now === drawn) return;
+  drawn = now;
+  const { samples = [], skipped = [], notes = [] } = told;
+  const said = `${plural(told.files, "file")}, ${plural(told.segments, "segment")}, ${Number(told.minutes).toFixed(1)} minutes · ${plural(told.held_out, "file")} held out to listen by`;
+  found.replaceChildren(el("section.panel", { "aria-label": "what was found" },
+    el("header", {}, el("h2", {}, "What was found"), report ? el("a.b.small", { href: "/bridge/train/report", target: "_blank", rel: "noopener" }, "Full report") : ""),
+    el("p.soft", {}, `${said}${told.songs ? ` · ${plural(told.songs, "song")} of aligned stems` : ""}`),
+    list("warning", notes), list("skipped file", skipped.map((one) => `${one.path}: ${one.reason}`)),
+    el("ul.rows.files", {}, ...samples.slice(0, FILES_SHOWN).map(file)),
+    samples.length > FILES_SHOWN ? el("p.soft", {}, `… and ${samples.length - FILES_SHOWN} more: all of them are in the report.`) : ""));
 }
 
-// One curve per stage: loss thin, held-out loss thick with dots.
-function curves(ticks) {
-  const stages = [...new Set(ticks.map((tick) => tick.stage))];
-  const root = el("div.curves");
-  for (const stage of stages) {
-    const own = ticks.filter((tick) => tick.stage === stage);
-    const last = own.at(-1);
-    const held = own.filter((tick) => tick.validation !== null && tick.validation !== undefined);
-    const canvas = el("canvas.curve");
-    canvas.setAttribute("role", "img");
-    canvas.setAttribute("aria-label", `loss of stage ${stage}`);
-    canvas.dataset.points = own.length;
-    canvas.paint = () => paint(canvas, own, held);
-    const numbers = `loss ${last.loss.toFixed(4)}${held.length ? `, held out ${held[0].validation.toFixed(4)} → ${held.at(-1).validation.toFixed(4)}` : ""}`;
-    root.append(el("figure", {}, el("figcaption", {}, el("strong", {}, `stage ${stage}`), ` step ${last.step} of ${last.total_steps} · ${numbers}`), canvas));
-  }
-  return root;
+function list(title, lines) {
+  if (!lines.length) return "";
+  return el("details.warnings", { open: lines.length <= 5 }, el("summary", {}, `${plural(lines.length, title)}`), el("ul", {}, ...lines.map((line) => el("li", {}, line))));
 }
 
-function paint(canvas, ticks, held) {
-  const ratio = window.devicePixelRatio || 1;
-  const width = (canvas.width = Math.round(canvas.clientWidth * ratio));
-  const height = (canvas.height = Math.round(canvas.clientHeight * ratio));
-  if (!width || !height) return;
-  const style = getComputedStyle(canvas);
-  const ink = (name) => style.getPropertyValue(name).trim();
-  const context = canvas.getContext("2d");
-  const values = [...ticks.map((tick) => tick.loss), ...held.map((tick) => tick.validation)].filter(Number.isFinite);
-  const [low, high] = [Math.min(...values), Math.max(...values)];
-  const pad = 6 * ratio;
-  const left = 46 * ratio; // the labels' room
-  const x = (step) => left + (step / (ticks.at(-1).total_steps || 1)) * (width - left - pad);
-  const y = (value) => height - pad - ((value - low) / (high - low || 1)) * (height - 2 * pad);
-  const line = (points, colour, thick) => {
-    context.strokeStyle = colour;
-    context.lineWidth = thick * ratio;
-    context.beginPath();
-    points.forEach(([step, value], i) => context[i ? "lineTo" : "moveTo"](x(step), y(value)));
-    context.stroke();
-  };
-  line(ticks.map((tick) => [tick.step, tick.loss]), ink("--wave-label"), 1);
-  line(held.map((tick) => [tick.step, tick.validation]), ink("--wave-ink"), 2);
-  context.fillStyle = ink("--wave-ink");
-  for (const tick of held) context.fillRect(x(tick.step) - 2 * ratio, y(tick.validation) - 2 * ratio, 4 * ratio, 4 * ratio);
-  context.fillStyle = ink("--wave-label");
-  context.font = `${10 * ratio}px sans-serif`;
-  context.fillText(high.toFixed(3), pad, 11 * ratio);
-  context.fillText(low.toFixed(3), pad, height - 3 * ratio);
+function file(one) {
+  const sound = new Sound(`/bridge/train/source?${query({ name: one.path })}`, one.path, one.bpm ? gridOf({ bpm: one.bpm, signature: one.signature, bars: (one.duration_s * one.bpm) / 240 }) : null);
+  const tempo = one.bpm ? `${round(one.bpm)} bpm${one.sure ? "" : " ?"}` : "no tempo";
+  const facts = el("span.facts", {}, el("span.bpm" + (one.sure ? "" : ".warn"), { title: one.sure ? "" : "not sure: say it in the file name or in dataset.json" }, tempo), el("span.key", {}, one.key || "no key"), el("span.bars", {}, seconds(one.duration_s)));
+  const row = el("li.row", {}, el("div.line", {}, sound.button, sound.wave.canvas, el("span.open", {}, el("strong", {}, one.path), el("span.soft", {}, one.caption)), facts));
+  row.dataset.file = one.path;
+  sound.node = row;
+  return row;
 }
 
 const fileUrl = (name) => `/bridge/train/file?${query({ name })}`;
@@ -109,42 +156,41 @@ const fileUrl = (name) => `/bridge/train/file?${query({ name })}`;
 function result({ name, folder, summary, files }) {
   const stages = Object.entries(summary?.stages ?? {}).map(([stage, one]) =>
     el("li", {}, `stage ${stage}: held-out loss ${one.base_loss?.toFixed(4)} → ${one.loss?.toFixed(4)}, effect ${(100 * one.effect).toFixed(1)} %`));
-  return el("div.panel", {},
-    el("p", {}, el("strong", {}, `Adapter ${name}`), " is ready. ", button("Use it", "Take it into the next request", () => trainActions.use(name), "primary small")),
-    el("p.empty", {}, folder), el("ul", {}, ...stages),
-    ...files.filter((file) => file.endsWith(".wav")).map(preview));
+  const heard = summary?.trained_files ? [el("p.soft", {}, `Trained on ${plural(summary.trained_files, "file")}, ${summary.held_out_files} held out.`)] : [];
+  return el("section.panel", { "aria-label": "result" },
+    el("header", {}, el("h2", {}, `Adapter ${name} is ready`), button("Use it", "Take it into the next request", () => trainActions.use(name), "primary small")),
+    ...pairs(files.filter((one) => one.endsWith(".wav"))).map(comparison), ...heard, el("ul.soft", {}, ...stages), el("p.soft", {}, folder));
 }
 
-function preview(file) {
-  const wave = new Wave({ selectable: false, label: file });
-  const owner = {};
-  const play = button("▶", "Play as a loop", async () => {
-    if (player.owner === owner) return player.stop();
-    const buffer = await load(fileUrl(file));
-    await player.play(owner, { buffer, grid: null, range: null });
-  }, "small");
-  player.addEventListener("change", () => (play.textContent = player.owner === owner ? "■" : "▶"));
-  load(fileUrl(file)).then((buffer) => wave.show(buffer, null)).catch(notify);
-  return el("div.preview", {}, play, el("span", {}, file.replace(/^.*\//, "").replace(".wav", "").replace("_", ": ")), wave.canvas);
+// "previews/1_before.wav" and "previews/1_after.wav" belong together.
+function pairs(files) {
+  const groups = new Map();
+  for (const one of files) {
+    const [number] = one.split("/").pop().split("_");
+    groups.set(number, [...(groups.get(number) ?? []), one]);
+  }
+  return [...groups.values()].map((own) => own.sort((one, other) => other.includes("before") - one.includes("before")));
+}
+
+// Switching between the two keeps the place, so that the same beat is heard both ways.
+function comparison(files) {
+  return el("div.comparison", {}, ...files.map((one) => {
+    const name = one.split("/").pop().replace(/\.wav$/, "").replace(/^\d+_/, "").replaceAll("_", " ");
+    const sound = new Sound(fileUrl(one), name, null);
+    sound.node = el("div.side", {}, sound.button, el("strong", {}, name), sound.wave.canvas);
+    sound.node.dataset.preview = one;
+    return sound.node;
+  }));
 }
 
 // Choosing a folder: its folders as buttons. The text field stays the truth.
-const field = () => document.querySelector("#train-folder textarea, #train-folder input");
-
-function setFolder(path) {
-  const input = field();
-  input.value = path;
-  input.dispatchEvent(new Event("input", { bubbles: true }));
-}
-
 async function browse(path) {
   const told = await get(`/bridge/folders?${query({ path })}`).catch(() => get("/bridge/folders"));
-  setFolder(told.path);
-  folders.replaceChildren(
-    button("↑", told.parent, () => browse(told.parent), "small"),
-    ...told.folders.map((name) => button(`${name}/`, name, () => browse(`${told.path}/${name}`), "small")),
-    el("span.empty", {}, `${told.audio} audio files here`),
-  );
+  const input = fields.get("folder");
+  input.value = told.path;
+  input.dispatchEvent(new Event("input"));
+  folders.replaceChildren(button("↑", `Up to ${told.parent}`, () => browse(told.parent), "small"),
+    ...told.folders.map((name) => button(`${name}/`, "", () => browse(`${told.path}/${name}`), "small")), el("span.soft", { role: "status" }, `${plural(told.audio, "audio file")} here`));
 }
 
-folders.append(button("Choose a folder…", "Walk through the folders of this page's machine", () => browse(field()?.value ?? ""), "small"));
+folders.append(button("Choose a folder…", "Walk through the folders of this machine", () => browse(fields.get("folder").value), "small"));

@@ -7,14 +7,16 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class AudioRange(_message.Message):
-    __slots__ = ("path", "start_s", "end_s")
+    __slots__ = ("path", "start_s", "end_s", "plus")
     PATH_FIELD_NUMBER: _ClassVar[int]
     START_S_FIELD_NUMBER: _ClassVar[int]
     END_S_FIELD_NUMBER: _ClassVar[int]
+    PLUS_FIELD_NUMBER: _ClassVar[int]
     path: str
     start_s: float
     end_s: float
-    def __init__(self, path: _Optional[str] = ..., start_s: _Optional[float] = ..., end_s: _Optional[float] = ...) -> None: ...
+    plus: _containers.RepeatedCompositeFieldContainer[AudioRange]
+    def __init__(self, path: _Optional[str] = ..., start_s: _Optional[float] = ..., end_s: _Optional[float] = ..., plus: _Optional[_Iterable[_Union[AudioRange, _Mapping]]] = ...) -> None: ...
 
 class AdapterUse(_message.Message):
     __slots__ = ("name", "scale")
@@ -43,7 +45,7 @@ class Region(_message.Message):
     def __init__(self, start_s: _Optional[float] = ..., end_s: _Optional[float] = ...) -> None: ...
 
 class GenerateRequest(_message.Message):
-    __slots__ = ("prompt", "lyrics", "task", "bpm", "signature", "bars", "key", "seed", "takes", "candidates", "reference", "context", "strength", "track", "repaint", "adapters", "cascade", "stages", "steps", "guidance", "fit", "strict", "guide", "format", "sample_format", "tempo_map", "swing", "loudness_lufs", "detached", "stream_audio", "client", "folder", "only_take", "made_json")
+    __slots__ = ("prompt", "lyrics", "task", "bpm", "signature", "bars", "key", "seed", "takes", "candidates", "reference", "context", "strength", "track", "repaint", "adapters", "cascade", "stages", "steps", "guidance", "fit", "strict", "guide", "format", "sample_format", "tempo_map", "swing", "loudness_lufs", "kind", "midi_out", "parts", "idea", "redo", "detached", "stream_audio", "client", "folder", "only_take", "made_json")
     PROMPT_FIELD_NUMBER: _ClassVar[int]
     LYRICS_FIELD_NUMBER: _ClassVar[int]
     TASK_FIELD_NUMBER: _ClassVar[int]
@@ -72,6 +74,11 @@ class GenerateRequest(_message.Message):
     TEMPO_MAP_FIELD_NUMBER: _ClassVar[int]
     SWING_FIELD_NUMBER: _ClassVar[int]
     LOUDNESS_LUFS_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    MIDI_OUT_FIELD_NUMBER: _ClassVar[int]
+    PARTS_FIELD_NUMBER: _ClassVar[int]
+    IDEA_FIELD_NUMBER: _ClassVar[int]
+    REDO_FIELD_NUMBER: _ClassVar[int]
     DETACHED_FIELD_NUMBER: _ClassVar[int]
     STREAM_AUDIO_FIELD_NUMBER: _ClassVar[int]
     CLIENT_FIELD_NUMBER: _ClassVar[int]
@@ -106,13 +113,18 @@ class GenerateRequest(_message.Message):
     tempo_map: _containers.RepeatedCompositeFieldContainer[TempoPoint]
     swing: float
     loudness_lufs: float
+    kind: str
+    midi_out: bool
+    parts: str
+    idea: str
+    redo: str
     detached: bool
     stream_audio: bool
     client: str
     folder: str
     only_take: int
     made_json: str
-    def __init__(self, prompt: _Optional[str] = ..., lyrics: _Optional[str] = ..., task: _Optional[str] = ..., bpm: _Optional[float] = ..., signature: _Optional[str] = ..., bars: _Optional[float] = ..., key: _Optional[str] = ..., seed: _Optional[int] = ..., takes: _Optional[int] = ..., candidates: _Optional[int] = ..., reference: _Optional[_Union[AudioRange, _Mapping]] = ..., context: _Optional[_Union[AudioRange, _Mapping]] = ..., strength: _Optional[float] = ..., track: _Optional[str] = ..., repaint: _Optional[_Union[Region, _Mapping]] = ..., adapters: _Optional[_Iterable[_Union[AdapterUse, _Mapping]]] = ..., cascade: _Optional[str] = ..., stages: _Optional[_Iterable[str]] = ..., steps: _Optional[int] = ..., guidance: _Optional[float] = ..., fit: _Optional[bool] = ..., strict: _Optional[bool] = ..., guide: _Optional[bool] = ..., format: _Optional[str] = ..., sample_format: _Optional[str] = ..., tempo_map: _Optional[_Iterable[_Union[TempoPoint, _Mapping]]] = ..., swing: _Optional[float] = ..., loudness_lufs: _Optional[float] = ..., detached: _Optional[bool] = ..., stream_audio: _Optional[bool] = ..., client: _Optional[str] = ..., folder: _Optional[str] = ..., only_take: _Optional[int] = ..., made_json: _Optional[str] = ...) -> None: ...
+    def __init__(self, prompt: _Optional[str] = ..., lyrics: _Optional[str] = ..., task: _Optional[str] = ..., bpm: _Optional[float] = ..., signature: _Optional[str] = ..., bars: _Optional[float] = ..., key: _Optional[str] = ..., seed: _Optional[int] = ..., takes: _Optional[int] = ..., candidates: _Optional[int] = ..., reference: _Optional[_Union[AudioRange, _Mapping]] = ..., context: _Optional[_Union[AudioRange, _Mapping]] = ..., strength: _Optional[float] = ..., track: _Optional[str] = ..., repaint: _Optional[_Union[Region, _Mapping]] = ..., adapters: _Optional[_Iterable[_Union[AdapterUse, _Mapping]]] = ..., cascade: _Optional[str] = ..., stages: _Optional[_Iterable[str]] = ..., steps: _Optional[int] = ..., guidance: _Optional[float] = ..., fit: _Optional[bool] = ..., strict: _Optional[bool] = ..., guide: _Optional[bool] = ..., format: _Optional[str] = ..., sample_format: _Optional[str] = ..., tempo_map: _Optional[_Iterable[_Union[TempoPoint, _Mapping]]] = ..., swing: _Optional[float] = ..., loudness_lufs: _Optional[float] = ..., kind: _Optional[str] = ..., midi_out: _Optional[bool] = ..., parts: _Optional[str] = ..., idea: _Optional[str] = ..., redo: _Optional[str] = ..., detached: _Optional[bool] = ..., stream_audio: _Optional[bool] = ..., client: _Optional[str] = ..., folder: _Optional[str] = ..., only_take: _Optional[int] = ..., made_json: _Optional[str] = ...) -> None: ...
 
 class JobEvent(_message.Message):
     __slots__ = ("job", "accepted", "progress", "audio", "clip", "done", "failed")
@@ -165,7 +177,7 @@ class Audio(_message.Message):
     def __init__(self, take: _Optional[int] = ..., start_sample: _Optional[int] = ..., sample_rate_hz: _Optional[int] = ..., channels: _Optional[int] = ..., pcm_f32le: _Optional[bytes] = ...) -> None: ...
 
 class Clip(_message.Message):
-    __slots__ = ("name", "path", "job", "take", "seed", "bpm", "signature", "key", "bars", "duration_s", "samples", "sample_rate_hz", "tempo_error_pct", "downbeat_error_ms", "fit", "prompt", "cascade", "adapters", "created", "starred", "trashed", "sidecar_json", "key_match", "lufs")
+    __slots__ = ("name", "path", "job", "take", "seed", "bpm", "signature", "key", "bars", "duration_s", "samples", "sample_rate_hz", "tempo_error_pct", "downbeat_error_ms", "fit", "prompt", "cascade", "adapters", "created", "starred", "trashed", "sidecar_json", "key_match", "lufs", "tags", "idea", "part", "midi")
     NAME_FIELD_NUMBER: _ClassVar[int]
     PATH_FIELD_NUMBER: _ClassVar[int]
     JOB_FIELD_NUMBER: _ClassVar[int]
@@ -190,6 +202,10 @@ class Clip(_message.Message):
     SIDECAR_JSON_FIELD_NUMBER: _ClassVar[int]
     KEY_MATCH_FIELD_NUMBER: _ClassVar[int]
     LUFS_FIELD_NUMBER: _ClassVar[int]
+    TAGS_FIELD_NUMBER: _ClassVar[int]
+    IDEA_FIELD_NUMBER: _ClassVar[int]
+    PART_FIELD_NUMBER: _ClassVar[int]
+    MIDI_FIELD_NUMBER: _ClassVar[int]
     name: str
     path: str
     job: str
@@ -214,7 +230,11 @@ class Clip(_message.Message):
     sidecar_json: str
     key_match: str
     lufs: float
-    def __init__(self, name: _Optional[str] = ..., path: _Optional[str] = ..., job: _Optional[str] = ..., take: _Optional[int] = ..., seed: _Optional[int] = ..., bpm: _Optional[float] = ..., signature: _Optional[str] = ..., key: _Optional[str] = ..., bars: _Optional[float] = ..., duration_s: _Optional[float] = ..., samples: _Optional[int] = ..., sample_rate_hz: _Optional[int] = ..., tempo_error_pct: _Optional[float] = ..., downbeat_error_ms: _Optional[float] = ..., fit: _Optional[str] = ..., prompt: _Optional[str] = ..., cascade: _Optional[str] = ..., adapters: _Optional[_Iterable[_Union[AdapterUse, _Mapping]]] = ..., created: _Optional[str] = ..., starred: _Optional[bool] = ..., trashed: _Optional[bool] = ..., sidecar_json: _Optional[str] = ..., key_match: _Optional[str] = ..., lufs: _Optional[float] = ...) -> None: ...
+    tags: _containers.RepeatedScalarFieldContainer[str]
+    idea: str
+    part: str
+    midi: str
+    def __init__(self, name: _Optional[str] = ..., path: _Optional[str] = ..., job: _Optional[str] = ..., take: _Optional[int] = ..., seed: _Optional[int] = ..., bpm: _Optional[float] = ..., signature: _Optional[str] = ..., key: _Optional[str] = ..., bars: _Optional[float] = ..., duration_s: _Optional[float] = ..., samples: _Optional[int] = ..., sample_rate_hz: _Optional[int] = ..., tempo_error_pct: _Optional[float] = ..., downbeat_error_ms: _Optional[float] = ..., fit: _Optional[str] = ..., prompt: _Optional[str] = ..., cascade: _Optional[str] = ..., adapters: _Optional[_Iterable[_Union[AdapterUse, _Mapping]]] = ..., created: _Optional[str] = ..., starred: _Optional[bool] = ..., trashed: _Optional[bool] = ..., sidecar_json: _Optional[str] = ..., key_match: _Optional[str] = ..., lufs: _Optional[float] = ..., tags: _Optional[_Iterable[str]] = ..., idea: _Optional[str] = ..., part: _Optional[str] = ..., midi: _Optional[str] = ...) -> None: ...
 
 class Done(_message.Message):
     __slots__ = ("clips",)
@@ -259,7 +279,7 @@ class GetStatusRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class Status(_message.Message):
-    __slots__ = ("version", "wire_version", "cascade", "device", "queued", "running_job", "samples_folder", "home", "osc_port", "memory_bytes", "uptime_s", "grpc_port", "captures_folder", "folders", "loaded")
+    __slots__ = ("version", "wire_version", "cascade", "device", "queued", "running_job", "samples_folder", "home", "osc_port", "memory_bytes", "uptime_s", "grpc_port", "captures_folder", "folders", "loaded", "running_jobs", "cluster")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     WIRE_VERSION_FIELD_NUMBER: _ClassVar[int]
     CASCADE_FIELD_NUMBER: _ClassVar[int]
@@ -275,6 +295,8 @@ class Status(_message.Message):
     CAPTURES_FOLDER_FIELD_NUMBER: _ClassVar[int]
     FOLDERS_FIELD_NUMBER: _ClassVar[int]
     LOADED_FIELD_NUMBER: _ClassVar[int]
+    RUNNING_JOBS_FIELD_NUMBER: _ClassVar[int]
+    CLUSTER_FIELD_NUMBER: _ClassVar[int]
     version: str
     wire_version: str
     cascade: str
@@ -290,7 +312,57 @@ class Status(_message.Message):
     captures_folder: str
     folders: _containers.RepeatedScalarFieldContainer[str]
     loaded: bool
-    def __init__(self, version: _Optional[str] = ..., wire_version: _Optional[str] = ..., cascade: _Optional[str] = ..., device: _Optional[str] = ..., queued: _Optional[int] = ..., running_job: _Optional[str] = ..., samples_folder: _Optional[str] = ..., home: _Optional[str] = ..., osc_port: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., uptime_s: _Optional[float] = ..., grpc_port: _Optional[int] = ..., captures_folder: _Optional[str] = ..., folders: _Optional[_Iterable[str]] = ..., loaded: _Optional[bool] = ...) -> None: ...
+    running_jobs: _containers.RepeatedScalarFieldContainer[str]
+    cluster: Cluster
+    def __init__(self, version: _Optional[str] = ..., wire_version: _Optional[str] = ..., cascade: _Optional[str] = ..., device: _Optional[str] = ..., queued: _Optional[int] = ..., running_job: _Optional[str] = ..., samples_folder: _Optional[str] = ..., home: _Optional[str] = ..., osc_port: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., uptime_s: _Optional[float] = ..., grpc_port: _Optional[int] = ..., captures_folder: _Optional[str] = ..., folders: _Optional[_Iterable[str]] = ..., loaded: _Optional[bool] = ..., running_jobs: _Optional[_Iterable[str]] = ..., cluster: _Optional[_Union[Cluster, _Mapping]] = ...) -> None: ...
+
+class Cluster(_message.Message):
+    __slots__ = ("address", "wanted", "note", "nodes", "replicas")
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    WANTED_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
+    NODES_FIELD_NUMBER: _ClassVar[int]
+    REPLICAS_FIELD_NUMBER: _ClassVar[int]
+    address: str
+    wanted: str
+    note: str
+    nodes: _containers.RepeatedCompositeFieldContainer[Node]
+    replicas: _containers.RepeatedCompositeFieldContainer[Replica]
+    def __init__(self, address: _Optional[str] = ..., wanted: _Optional[str] = ..., note: _Optional[str] = ..., nodes: _Optional[_Iterable[_Union[Node, _Mapping]]] = ..., replicas: _Optional[_Iterable[_Union[Replica, _Mapping]]] = ...) -> None: ...
+
+class Node(_message.Message):
+    __slots__ = ("name", "address", "cpus", "gpus", "replicas")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    CPUS_FIELD_NUMBER: _ClassVar[int]
+    GPUS_FIELD_NUMBER: _ClassVar[int]
+    REPLICAS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    address: str
+    cpus: int
+    gpus: int
+    replicas: int
+    def __init__(self, name: _Optional[str] = ..., address: _Optional[str] = ..., cpus: _Optional[int] = ..., gpus: _Optional[int] = ..., replicas: _Optional[int] = ...) -> None: ...
+
+class Replica(_message.Message):
+    __slots__ = ("name", "node", "pid", "device", "version", "state", "job", "cascade")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    PID_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    CASCADE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    node: str
+    pid: int
+    device: str
+    version: str
+    state: str
+    job: str
+    cascade: str
+    def __init__(self, name: _Optional[str] = ..., node: _Optional[str] = ..., pid: _Optional[int] = ..., device: _Optional[str] = ..., version: _Optional[str] = ..., state: _Optional[str] = ..., job: _Optional[str] = ..., cascade: _Optional[str] = ...) -> None: ...
 
 class ListJobsRequest(_message.Message):
     __slots__ = ("limit",)
@@ -364,8 +436,24 @@ class StarClipRequest(_message.Message):
     starred: bool
     def __init__(self, name: _Optional[str] = ..., starred: _Optional[bool] = ...) -> None: ...
 
+class RenameClipRequest(_message.Message):
+    __slots__ = ("name", "new_name")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    NEW_NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    new_name: str
+    def __init__(self, name: _Optional[str] = ..., new_name: _Optional[str] = ...) -> None: ...
+
+class TagClipRequest(_message.Message):
+    __slots__ = ("name", "tags")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TAGS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    tags: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, name: _Optional[str] = ..., tags: _Optional[_Iterable[str]] = ...) -> None: ...
+
 class ListClipsRequest(_message.Message):
-    __slots__ = ("words", "bpm_min", "bpm_max", "key", "adapter", "since", "starred", "trashed", "limit")
+    __slots__ = ("words", "bpm_min", "bpm_max", "key", "adapter", "since", "starred", "trashed", "limit", "idea")
     WORDS_FIELD_NUMBER: _ClassVar[int]
     BPM_MIN_FIELD_NUMBER: _ClassVar[int]
     BPM_MAX_FIELD_NUMBER: _ClassVar[int]
@@ -375,6 +463,7 @@ class ListClipsRequest(_message.Message):
     STARRED_FIELD_NUMBER: _ClassVar[int]
     TRASHED_FIELD_NUMBER: _ClassVar[int]
     LIMIT_FIELD_NUMBER: _ClassVar[int]
+    IDEA_FIELD_NUMBER: _ClassVar[int]
     words: str
     bpm_min: float
     bpm_max: float
@@ -384,7 +473,8 @@ class ListClipsRequest(_message.Message):
     starred: bool
     trashed: bool
     limit: int
-    def __init__(self, words: _Optional[str] = ..., bpm_min: _Optional[float] = ..., bpm_max: _Optional[float] = ..., key: _Optional[str] = ..., adapter: _Optional[str] = ..., since: _Optional[str] = ..., starred: _Optional[bool] = ..., trashed: _Optional[bool] = ..., limit: _Optional[int] = ...) -> None: ...
+    idea: str
+    def __init__(self, words: _Optional[str] = ..., bpm_min: _Optional[float] = ..., bpm_max: _Optional[float] = ..., key: _Optional[str] = ..., adapter: _Optional[str] = ..., since: _Optional[str] = ..., starred: _Optional[bool] = ..., trashed: _Optional[bool] = ..., limit: _Optional[int] = ..., idea: _Optional[str] = ...) -> None: ...
 
 class Unreadable(_message.Message):
     __slots__ = ("name", "path", "message")

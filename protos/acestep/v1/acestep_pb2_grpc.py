@@ -84,6 +84,16 @@ class DaemonStub:
                 request_serializer=protos_dot_acestep_dot_v1_dot_acestep__pb2.StarClipRequest.SerializeToString,
                 response_deserializer=protos_dot_acestep_dot_v1_dot_acestep__pb2.Clip.FromString,
                 _registered_method=True)
+        self.RenameClip = channel.unary_unary(
+                '/acestep.v1.Daemon/RenameClip',
+                request_serializer=protos_dot_acestep_dot_v1_dot_acestep__pb2.RenameClipRequest.SerializeToString,
+                response_deserializer=protos_dot_acestep_dot_v1_dot_acestep__pb2.Clip.FromString,
+                _registered_method=True)
+        self.TagClip = channel.unary_unary(
+                '/acestep.v1.Daemon/TagClip',
+                request_serializer=protos_dot_acestep_dot_v1_dot_acestep__pb2.TagClipRequest.SerializeToString,
+                response_deserializer=protos_dot_acestep_dot_v1_dot_acestep__pb2.Clip.FromString,
+                _registered_method=True)
         self.TrashClip = channel.unary_unary(
                 '/acestep.v1.Daemon/TrashClip',
                 request_serializer=protos_dot_acestep_dot_v1_dot_acestep__pb2.ClipName.SerializeToString,
@@ -179,7 +189,7 @@ class DaemonServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Download(self, request, context):
-        """A clip's file, in chunks.
+        """A clip's file, or its MIDI file by that name, in chunks.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -193,6 +203,20 @@ class DaemonServicer:
 
     def StarClip(self, request, context):
         """Stars a clip, or takes the star away.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RenameClip(self, request, context):
+        """Gives a clip's file another name; its sidecar and companions go along. Nothing is overwritten.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TagClip(self, request, context):
+        """Puts these tags in place of those that a clip has.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -298,6 +322,16 @@ def add_DaemonServicer_to_server(servicer, server):
             'StarClip': grpc.unary_unary_rpc_method_handler(
                     servicer.StarClip,
                     request_deserializer=protos_dot_acestep_dot_v1_dot_acestep__pb2.StarClipRequest.FromString,
+                    response_serializer=protos_dot_acestep_dot_v1_dot_acestep__pb2.Clip.SerializeToString,
+            ),
+            'RenameClip': grpc.unary_unary_rpc_method_handler(
+                    servicer.RenameClip,
+                    request_deserializer=protos_dot_acestep_dot_v1_dot_acestep__pb2.RenameClipRequest.FromString,
+                    response_serializer=protos_dot_acestep_dot_v1_dot_acestep__pb2.Clip.SerializeToString,
+            ),
+            'TagClip': grpc.unary_unary_rpc_method_handler(
+                    servicer.TagClip,
+                    request_deserializer=protos_dot_acestep_dot_v1_dot_acestep__pb2.TagClipRequest.FromString,
                     response_serializer=protos_dot_acestep_dot_v1_dot_acestep__pb2.Clip.SerializeToString,
             ),
             'TrashClip': grpc.unary_unary_rpc_method_handler(
@@ -610,6 +644,60 @@ class Daemon:
             target,
             '/acestep.v1.Daemon/StarClip',
             protos_dot_acestep_dot_v1_dot_acestep__pb2.StarClipRequest.SerializeToString,
+            protos_dot_acestep_dot_v1_dot_acestep__pb2.Clip.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RenameClip(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/acestep.v1.Daemon/RenameClip',
+            protos_dot_acestep_dot_v1_dot_acestep__pb2.RenameClipRequest.SerializeToString,
+            protos_dot_acestep_dot_v1_dot_acestep__pb2.Clip.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TagClip(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/acestep.v1.Daemon/TagClip',
+            protos_dot_acestep_dot_v1_dot_acestep__pb2.TagClipRequest.SerializeToString,
             protos_dot_acestep_dot_v1_dot_acestep__pb2.Clip.FromString,
             options,
             channel_credentials,

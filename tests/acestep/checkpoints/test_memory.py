@@ -6,7 +6,7 @@ import torch
 from acestep import errors
 from acestep.checkpoints.checkpoint import find, read_spec
 from acestep.checkpoints.memory import Parameters, free_bytes, plan
-from acestep.checkpoints.variants import VARIANTS, parameter_counts
+from tests.support.variants import VARIANTS, parameter_counts
 
 GB = 1e9
 

@@ -73,7 +73,9 @@ def test_a_clip_made_with_a_variant_names_what_it_stood_for(tmp_path, capsys):
 
 
 def test_a_setting_that_is_no_variant_is_refused():
-    with pytest.raises(errors.InvalidRequest, match="variant 'xxl': expected one of auto, l, m, s, nano"):
+    with pytest.raises(
+        errors.InvalidRequest, match="--variant is 'xxl': expected one of auto, l, m, s, nano"
+    ):
         load({"variant": "xxl"})
 
 

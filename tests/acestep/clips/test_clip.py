@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -15,16 +16,16 @@ from acestep.clips.clip import (
     Clip,
     Staging,
     clip_stem,
-    remove_clip,
+    remove_files,
     slug,
     sweep_unfinished,
-    write_clip,
     write_file,
 )
 from acestep.errors import InvalidRequest, NotFound, StorageError
 from acestep.music.grid import Grid, Signature
 from acestep.music.key import Key
 from acestep.sources.sidecar import read_sidecar
+from tests.support.clip_files import write_clip
 
 WHEN = time.strptime("2026-11-22 21:45:01", "%Y-%m-%d %H:%M:%S")
 
@@ -55,9 +56,9 @@ def sidecar() -> dict:
 
 
 def test_names_sort_by_time_and_say_what_is_inside():
-    stem = clip_stem("Dusty breakbeat!", Grid(92.5), Key.parse("Am"), 0, WHEN)
+    stem = clip_stem("Dusty breakbeat!", Grid(92.5), Key.parse("Am"), "t1", WHEN)
     assert stem == "20261122-214501_dusty-breakbeat_92.5bpm_Am_4bars_t1"
-    odd = clip_stem("x", Grid(127.37, Signature(7, 8), 1), None, 3, WHEN)
+    odd = clip_stem("x", Grid(127.37, Signature(7, 8), 1), None, "t4", WHEN)
     assert odd == "20261122-214501_x_127.37bpm_7-8_1bar_t4"
 
 
@@ -112,9 +113,6 @@ def test_a_read_only_folder_is_a_storage_error(tmp_path):
 
 
 def test_without_hard_links_files_still_appear_whole(tmp_path, monkeypatch):
-    def no_links(*_: object) -> None:
-        raise OSError(errno.EPERM, "no hard links here")
-
     monkeypatch.setattr(os, "link", no_links)
     (tmp_path / "a.wav").write_bytes(b"precious")
     clip = write_clip(tmp_path, "a", ".wav", b"audio", sidecar())
@@ -139,7 +137,7 @@ def test_removing_a_clip_removes_its_companions_only(tmp_path):
     clip = write_clip(tmp_path, "a", ".wav", b"audio", sidecar())
     write_file(tmp_path / "a.mid", b"midi")
     (tmp_path / "b.wav").write_bytes(b"other")
-    remove_clip(clip)
+    remove_files(Path(clip.path))
     assert [file.name for file in (tmp_path).iterdir()] == ["b.wav"]
 
 
@@ -167,15 +165,34 @@ def test_the_clips_of_a_job_appear_together_or_not_at_all(tmp_path):
     assert list((tmp_path / "other").iterdir()) == []
 
 
-@pytest.mark.parametrize("taken", ["a.wav", "a.wav.json"])
-def test_a_name_that_is_taken_while_clips_wait_is_left_alone(tmp_path, taken):
+def no_links(*_: object) -> None:
+    raise OSError(errno.EPERM, "no hard links here")
+
+
+@pytest.mark.parametrize("links", [True, False])
+@pytest.mark.parametrize("taken", ["a.wav", "a.wav.json", "a.mid"])
+def test_a_name_that_is_taken_while_clips_wait_is_left_alone(tmp_path, taken, links, monkeypatch):
+    if not links:
+        monkeypatch.setattr(os, "link", no_links)
     with Staging(tmp_path) as staging:
-        staging.add("a", ".wav", b"audio", sidecar())
+        staging.add("a", ".wav", b"audio", sidecar() | {"midi": {}}, b"MThd")
         (tmp_path / taken).write_bytes(b"precious")
         (clip,) = staging.publish()
     assert (clip.name, clip.sidecar["clip"]["name"]) == ("a-2.wav", "a-2.wav")
     assert (tmp_path / taken).read_bytes() == b"precious"
-    assert sorted(file.name for file in tmp_path.iterdir()) == sorted([taken, "a-2.wav", "a-2.wav.json"])
+    assert Path(clip.midi).read_bytes() == b"MThd"
+    assert sorted(file.name for file in tmp_path.iterdir()) == sorted(
+        [taken, "a-2.mid", "a-2.wav", "a-2.wav.json"]
+    )
+
+
+def test_a_clip_says_where_its_midi_file_is_as_long_as_it_is_there(tmp_path):
+    clip = write_clip(tmp_path, "a", ".wav", b"audio", sidecar() | {"midi": {}}, b"MThd")
+    assert clip.midi == str(tmp_path / "a.mid")
+    (tmp_path / "a.mid").unlink()
+    assert Clip.load(clip.path).midi == ""
+    write_file(tmp_path / "b.mid", b"somebody's")
+    assert write_clip(tmp_path, "b", ".wav", b"audio", sidecar()).name == "b-2.wav"
 
 
 def killed_at(step: int, folder, links: bool) -> bool:
@@ -195,9 +212,6 @@ def killed_at(step: int, folder, links: bool) -> bool:
 
         return call
 
-    def no_links(*_):
-        raise OSError(errno.EPERM, "no hard links here")
-
     os.link = counted(os.link) if links else no_links
     os.fsync = counted(os.fsync)
     for name in ("mkdir", "rename", "unlink"):
@@ -205,7 +219,7 @@ def killed_at(step: int, folder, links: bool) -> bool:
     try:
         with Staging(folder) as staging:
             for _ in range(2):
-                staging.add("a", ".wav", b"audio", sidecar())
+                staging.add("a", ".wav", b"audio", sidecar() | {"midi": {}}, b"MThd")
             staging.publish()
     finally:
         os._exit(0)
@@ -215,19 +229,20 @@ def killed_at(step: int, folder, links: bool) -> bool:
 @pytest.mark.parametrize("links", [True, False])
 def test_a_kill_at_any_step_leaves_no_orphans_and_no_taken_names(tmp_path, links):
     seen = set()
-    for step in range(40):
+    for step in range(60):
         folder = tmp_path / str(step)
         folder.mkdir()
         done = killed_at(step, folder, links)
         sweep_unfinished(folder)
         names = sorted(file.name for file in folder.iterdir())
-        assert names in ([], ["a-2.wav", "a-2.wav.json", "a.wav", "a.wav.json"]), step
+        whole = [f"{stem}{end}" for stem in ("a-2", "a") for end in (".mid", ".wav", ".wav.json")]
+        assert names in ([], whole), step
         assert all(Clip.load(file).sidecar["clip"]["name"] == file.name for file in folder.glob("*.wav"))
         seen.add(len(names))
         if done:
             break
     assert done
-    assert seen == {0, 4}
+    assert seen == {0, 6}
 
 
 def test_numbers_that_json_has_not_become_null(tmp_path):

@@ -8,29 +8,20 @@ import numpy as np
 import pytest
 import soundfile
 
-from acestep.clips.inspect import add_arguments, describe, plot, run
+from acestep.clips.inspect import describe, plot, run
 from acestep.errors import InvalidRequest, UnreadableAudio
 from acestep.music.grid import Grid
-from acestep.music.key import Key
-from acestep.sound.riff import MusicalData, wav_bytes
-from tests.support.band import band, drums
+from server.cli.acestep import parser
+from tests.support.band import drums, write_labelled
 
 
 @pytest.fixture(scope="module")
 def loop(tmp_path_factory):
-    grid = Grid(97.25, bars=2)
-    data = MusicalData(
-        bpm=97.25, numerator=4, denominator=4, quarters=8, root=9, key="A minor", downbeats=(0,), title="x"
-    )
-    file = tmp_path_factory.mktemp("inspect") / "loop.wav"
-    file.write_bytes(wav_bytes(band(grid, Key.parse("A minor")) * 0.5, 48_000, "pcm24", data))
-    return file
+    return write_labelled(tmp_path_factory.mktemp("inspect") / "loop.wav")
 
 
 def arguments(*values: object) -> argparse.Namespace:
-    parser = argparse.ArgumentParser()
-    add_arguments(parser)
-    return parser.parse_args([str(value) for value in values])
+    return parser().parse_args(["inspect", *map(str, values)])
 
 
 def test_claims_of_the_chunks_are_checked_against_what_is_heard(loop):
@@ -64,6 +55,16 @@ def test_plot_and_midi_are_written(loop, tmp_path, capsys):
     assert mido.MidiFile(tmp_path / "a.mid").length > 0
     plot(loop, tmp_path / "b.png")
     assert (tmp_path / "b.png").stat().st_size > 10_000
+
+
+def test_the_plots_title_has_tempo_key_and_loudness(loop, tmp_path, monkeypatch):
+    from matplotlib.figure import Figure
+
+    titles = []
+    monkeypatch.setattr(Figure, "suptitle", lambda _, text, **style: titles.append(text))
+    plot(loop, tmp_path / "a.png")
+    measured = describe(loop)["measured"]
+    assert titles == [f"loop.wav  ·  {measured['bpm']:.2f} bpm  ·  A minor  ·  {measured['lufs']:.1f} LUFS"]
 
 
 def test_a_plain_file_without_any_claims_is_described(tmp_path):

@@ -5,11 +5,12 @@ import json
 import os
 from pathlib import Path
 
+import mido
 import numpy as np
 import pytest
 import soundfile
 
-from acestep.clips.clip import Clip
+from acestep.clips.clip import Clip, remove_files
 from acestep.clips.inspect import describe
 from acestep.clips.production import produce, reproduce
 from acestep.errors import Cancelled, InvalidRequest, PoorFit, SilentClip, StorageError, UnreadableAudio
@@ -73,6 +74,23 @@ def test_the_best_candidate_is_kept_and_the_ranking_is_in_the_sidecar(tmp_path):
         assert [one["score"] for one in ranking] == sorted(one["score"] for one in ranking)
         assert ranking[0]["seed"] == clip.seed
         assert clip.seed % 2 == 0, "the even seeds need no stretching"
+
+
+def test_a_clips_notes_lie_beside_it_as_midi(tmp_path):
+    request = dataclasses.replace(REQUEST, midi_out=True, takes=2)
+    clips = produce(SmallBand(), request, tmp_path / "a")
+    for clip in clips:
+        assert clip.midi == str(Path(clip.path).with_suffix(".mid"))
+        told = clip.sidecar["midi"]
+        song = mido.MidiFile(clip.midi)
+        assert song.length == pytest.approx(REQUEST.grid.duration_s, abs=0.01)
+        notes = [event for track in song.tracks for event in track if event.type == "note_on"]
+        assert len(notes) == sum(part["notes"] for part in told["parts"].values()) > 0
+        assert {event.channel + 1 for event in notes} == {part["channel"] for part in told["parts"].values()}
+    again = reproduce(clips[0].path + ".json", SmallBand(), tmp_path / "b")
+    assert Path(again.midi).read_bytes() == Path(clips[0].midi).read_bytes()
+    remove_files(Path(clips[0].path))
+    assert not Path(clips[0].midi).exists()
 
 
 def test_large_requests_are_made_in_bounded_batches(tmp_path):

@@ -1,5 +1,6 @@
 """A finished checkpoint with new channels: what it said before it still says, and it can be trained."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -67,7 +68,7 @@ def test_the_new_channels_are_learned(old: Path) -> None:
     roles = tuple(part.role for part in loop.parts)
     examples = [Example(loop, (View(roles, latents, (), None, latents[:75]),))]
     training = StageTraining(
-        StageRecipe(frames_per_batch=512, bfloat16=False, steps=1000, only="l", **{**CARRIED, "warmup": 5}),
+        replace(CARRIED, frames_per_batch=512, bfloat16=False, steps=1000, only="l", warmup=5),
         TINY, examples, tokenizer, silence, before.text_encoder, start,
     )  # fmt: skip
     training.train_step()

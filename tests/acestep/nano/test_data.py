@@ -17,7 +17,7 @@ from acestep.nano.data import captions, styles, synth
 from acestep.nano.data.compose import MAX_LOOP_S, Loop, compose
 from acestep.nano.data.render import mix, render
 from acestep.nano.data.sounds import INSTRUMENTS, KITS, SONIC_HITS, Bank
-from acestep.nano.hits import brightness_db, flatness
+from tests.support.fidelity import brightness_db, flatness
 
 SEEDS = st.integers(0, 2**31 - 1)
 

@@ -45,7 +45,7 @@ def test_from_sounds_to_a_judged_checkpoint(tmp_path: Path, capsys: pytest.Captu
     table = nano("evaluate", tmp_path, "--checkpoint", tmp_path / "checkpoint", "--clips", "2")
     assert len(re.findall(r"^\| .* \| (yes|no|–) \|$", table, re.MULTILINE)) == 16, table
     assert (tmp_path / "page" / "index.html").stat().st_size > 1000
-    assert len(list((tmp_path / "page").glob("*.png"))) == 4  # two renders, two clips
+    assert len(list((tmp_path / "page").glob("*.wav"))) == 4  # two renders, two clips
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,10 @@ def test_a_run_leaves_weights_card_curves_settings_and_previews(home: Path) -> N
     card = (folder / "README.md").read_text()
     assert "zork" in card
     assert "held out" in card
+    page = (folder / "card.html").read_text()
+    sources = re.findall(r'<(?:audio|img)[^>]* src="((?!data:)[^"]+)"', page)
+    assert sorted(sources) == ["loss.png", "previews/1_after.wav", "previews/1_before.wav"]
+    assert all((folder / source).is_file() for source in sources)
     assert json.loads((folder / "train_config.json").read_text())["rank"] == 3
     assert not list((home / "lora" / "my-sound").glob("stage-*")), "checkpoints of a finished run are removed"
 

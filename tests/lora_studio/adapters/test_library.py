@@ -4,7 +4,9 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -157,7 +159,7 @@ def test_other_kinds_are_built_into_a_copy_but_do_not_add_up_to_one_adapter(
     assert main(["import", str(loha(tmp_path / "b.safetensors")), "--name", "hada", "--stage", "s"]) == 0
     for scale in ("nan", "inf", "1000", "loud"):
         assert main(["merge", f"my-sound:{scale}", "--name", "all"]) == 2
-        assert "is not an adapter with a scale" in capsys.readouterr().err
+        assert "expected" in capsys.readouterr().err
     wanted = ["my-sound:0.5", "kron:0.7", "hada:0.4"]
     assert main(["merge", *wanted, "--name", "all"]) == 2
     told = capsys.readouterr().err
@@ -239,3 +241,33 @@ def test_only_adapters_in_home_are_removed_broken_ones_too(home: Path, tmp_path:
     broken.write_bytes(b"nothing")
     assert main(["remove", "broken", "--yes"]) == 0
     assert not broken.exists()
+
+
+def test_a_home_that_is_named_is_the_one_that_counts(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other"
+    own(other, "theirs")
+    told = ("--home", str(other))
+    assert main(["list"]) == 0
+    assert "theirs" not in capsys.readouterr().out
+    assert main(["list", *told]) == 0
+    assert main(["show", "theirs", *told]) == 0
+    assert "theirs" in capsys.readouterr().out
+    assert main(["merge", "theirs:0,5", "theirs:0.5", "--name", "twice", *told]) == 0
+    assert main(["import", str(other / "adapters" / "theirs" / "l"), "--name", "again", *told]) == 0
+    assert main(["export", "again", str(tmp_path / "again.zip"), "--format", "zip", *told]) == 0
+    assert main(["remove", "again", "--yes", *told]) == 0
+    assert sorted(path.name for path in (other / "adapters").iterdir()) == ["theirs", "twice"]
+    assert not (home / "adapters").exists()
+
+
+def test_training_looks_for_its_base_in_the_home_that_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "music").mkdir()
+    sound = np.random.default_rng(0).normal(0, 0.1, 96_000)
+    soundfile.write(tmp_path / "music" / "loop.wav", sound, 48_000)
+    words = ("train", str(tmp_path / "music"), "--name", "x", "--base", "nowhere")
+    assert main([*words, "--home", str(tmp_path / "other")]) == 2
+    assert str(tmp_path / "other" / "cascades") in capsys.readouterr().err

@@ -1,6 +1,9 @@
 """From a folder of audio to a data set: what is understood, what is skipped, and what is never lost."""
 
+import base64
+import io
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -428,7 +431,27 @@ def test_the_report_shows_files_skips_and_pictures_and_escapes_names(tmp_path: P
     assert "a&lt;b&gt;_100bpm_Am.wav" in page
     assert "<b>_100bpm" not in page
     assert "silent" in page
-    assert page.count("data:image/png;base64,") == 2  # histograms and one picture
+    assert "100–110: 1" in page
+    assert page.count("data:image/png;base64,") == 1  # the spectrogram of the file that is used
+    heard = base64.b64decode(re.findall(r"data:audio/mpeg;base64,([^\"]+)", page)[0])
+    sound, rate_hz = soundfile.read(io.BytesIO(heard))
+    assert rate_hz == 48_000
+    assert np.abs(sound).max() > 0.05
+    assert "no keys found" not in page
+
+
+def test_a_report_on_files_without_keys_says_so_instead_of_an_empty_chart(tmp_path: Path) -> None:
+    write(tmp_path / "beat_100bpm.wav", pulse(100, 8))
+    write_report(prepare(tmp_path), tmp_path / "report.html")
+    assert "no keys found" in (tmp_path / "report.html").read_text()
+
+
+def test_a_report_asks_for_nothing_from_elsewhere(tmp_path: Path) -> None:
+    write(tmp_path / "beat_100bpm.wav", pulse(100, 8))
+    write_report(prepare(tmp_path), tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    assert "http" not in page
+    assert "<script" not in page
 
 
 def test_the_trigger_word_goes_where_it_is_asked_and_only_once() -> None:

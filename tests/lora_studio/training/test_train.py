@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from acestep.checkpoints.schedule import Schedule, sigmas
-from acestep.checkpoints.variants import VARIANTS, build
 from acestep.errors import (
     AceStepError,
     AdapterError,
@@ -32,6 +31,7 @@ from lora_studio.training.stage_run import StageRun, TrainingPlan, rate_at, rate
 from lora_studio.training.train import train
 from tests.support.closeness import assert_close, rounding
 from tests.support.lora_material import assert_same, pulse, tiny_base, tiny_loops, write
+from tests.support.variants import VARIANTS, build
 
 
 @pytest.fixture(scope="module")
@@ -262,7 +262,7 @@ def _on_cpu_by_name(transformer: torch.nn.Module) -> torch.nn.Module:
 def test_unknown_and_impossible_settings_are_refused_with_the_valid_ones() -> None:
     with pytest.raises(InvalidRequest, match=r"unknown setting rnk.*rank"):
         TrainConfig.from_dict({"data": "x", "name": "x", "rnk": 3})
-    with pytest.raises(InvalidRequest, match="name missing"):
+    with pytest.raises(InvalidRequest, match="name is missing"):
         TrainConfig.from_dict({"data": "x"})
     for name, value in (
         ("rank", 0), ("rank", 1.5), ("learning_rate", float("nan")), ("targets", "heads"), ("name", "../up"),

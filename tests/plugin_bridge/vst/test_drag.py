@@ -15,7 +15,7 @@ from tests.support.hosts.sound import write_wav
 
 pytestmark = [pytest.mark.hosts, pytest.mark.heavy, pytest.mark.timeout(1800)]
 
-PROMPT, WAVEFORM = (200, 58), (570, 330)  # in the editor
+PROMPT, WAVEFORM = (200, 67), (570, 350)  # in the editor
 TRACK = (1000, 380)  # Ardour's track on the screen, where the editor does not cover it
 TRIES = 3  # the drop depends on how quickly a loaded machine redraws
 

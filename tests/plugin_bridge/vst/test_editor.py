@@ -8,18 +8,23 @@ import numpy as np
 import pytest
 
 from tests.support.hosts import building
-from tests.support.hosts.editor import Editor
+from tests.support.hosts.editor import PROMPT, Editor
 from tests.support.hosts.peer import Peer, eventually
 from tests.support.hosts.screen import Screen, shows
 from tests.support.hosts.sound import write_wav
 
 pytestmark = [pytest.mark.hosts, pytest.mark.heavy, pytest.mark.timeout(1800)]
 
-# Places in the editor, from its top left corner, and colours it uses
-PROMPT, GENERATE, CANCEL = (200, 58), (620, 58), (735, 58)
-START_DAEMON, BARS_UP = (716, 20), (70, 110)
-COPY_ERROR, DISMISS = (735, 241), (735, 269)
-GOOD, BAD, ACCENT, ERROR_BOX = (0.35, 0.78, 0.47), (0.95, 0.45, 0.40), (0.38, 0.66, 0.98), (0.26, 0.15, 0.15)
+# Places in the editor, from its top left corner, and colours it uses (glue/canvas.hpp)
+GENERATE, CANCEL = (705, 67), (728, 67)  # a running job puts Cancel beside Generate
+START_DAEMON, BARS_UP, FIRST_STAR = (712, 24), (70, 150), (323, 290)
+COPY_ERROR, DISMISS = (722, 260), (722, 286)
+ACCENT, BAD, ERROR_BOX, WAVEFORM = (
+    (0.31, 0.82, 0.70),
+    (0.95, 0.45, 0.42),
+    (0.235, 0.125, 0.13),
+    (0.25, 0.655, 0.565),
+)
 
 
 @pytest.fixture
@@ -42,7 +47,7 @@ def test_typing_selecting_copying_and_pasting_make_the_prompt_that_is_sent(
 ) -> None:
     with Peer(clip) as peer:
         editor = Editor(screen, tmp_path, peer.port)
-        editor.until("rest", GOOD, 30)  # connected
+        editor.until("rest", ACCENT, 30)  # connected
         editor.click(PROMPT)
         screen.type("warm bass pad")
         screen.key("Home", "ctrl+Right", "ctrl+shift+Right", "ctrl+x", "End")  # takes "bass " out
@@ -53,21 +58,22 @@ def test_typing_selecting_copying_and_pasting_make_the_prompt_that_is_sent(
         screen.key("ctrl+v", "Left", "Delete", "ctrl+z", "shift+Home", "ctrl+c", "End", "Return")
         assert peer.wait_for("/acestep/generate")[0][0] == "warm pad häppy bells"
         assert screen.clipboard() == "warm pad häppy bells"  # undo puts the cursor to the end
-        editor.until("result", ACCENT, 3000, tolerance=20)  # the waveform
+        editor.until("result", WAVEFORM, 3000, tolerance=10)
+        editor.click(FIRST_STAR)
         state = editor.close()
     assert "prompt warm pad häppy bells".encode() in state
-    assert str(clip).encode() in state
+    assert any(str(clip).encode() in line and b"\tstarred" in line for line in state.splitlines())
 
 
 def test_progress_and_cancel(screen: Screen, tmp_path: Path) -> None:
     with Peer() as peer:
         peer.hold = True
         editor = Editor(screen, tmp_path, peer.port)
-        editor.until("rest", GOOD, 30)
+        editor.until("rest", ACCENT, 30)
         editor.click(BARS_UP, 3)
         editor.click(PROMPT)
         screen.type("x")
-        editor.click((720, 58))
+        editor.click(GENERATE)
         request = peer.wait_for("/acestep/generate")[0]
         assert request[request.index("bars") + 1] == 7
         time.sleep(0.5)
@@ -81,7 +87,7 @@ def test_the_daemons_own_words_are_shown_and_can_be_copied(screen: Screen, tmp_p
     with Peer() as peer:
         peer.refuse = "bars 4 at 120 BPM: expected something else"
         editor = Editor(screen, tmp_path, peer.port)
-        editor.until("rest", GOOD, 30)
+        editor.until("rest", ACCENT, 30)
         editor.click(PROMPT)
         screen.type("x")
         screen.key("Return")
@@ -96,7 +102,7 @@ def test_the_daemons_own_words_are_shown_and_can_be_copied(screen: Screen, tmp_p
 def test_without_a_daemon_the_editor_says_so_and_starts_one(screen: Screen, tmp_path: Path) -> None:
     command = f'sh -c "echo started > {tmp_path}/started; echo no space left; exit 1"'
     editor = Editor(screen, tmp_path, 9, ACESTEP_COMMAND=command)
-    editor.until("daemon-down", BAD, 100)
+    editor.until("daemon-down", BAD, 30)
     editor.click(START_DAEMON)
     eventually(lambda: (tmp_path / "started").exists(), "the command did not run")
     editor.until("daemon-failed", ERROR_BOX, 10000)
@@ -108,7 +114,7 @@ def test_without_a_daemon_the_editor_says_so_and_starts_one(screen: Screen, tmp_
 def test_a_daemon_of_another_version_is_refused(screen: Screen, tmp_path: Path) -> None:
     with Peer(version="0.9.0", wire="2") as peer:
         editor = Editor(screen, tmp_path, peer.port)
-        editor.until("wrong-version", BAD, 100)
+        editor.until("wrong-version", BAD, 30)
         editor.click(PROMPT)
         screen.type("x")
         screen.key("Return")

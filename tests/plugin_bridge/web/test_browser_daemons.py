@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.plugin_bridge.web.browser import Tab, serving
-from tests.plugin_bridge.web.conftest import cards, generate, needs_browser
+from tests.support.browser import Tab, serving
 from tests.support.daemons import Process, certify, own_address, settings
+from tests.support.studio import cards, generate, needs_browser
 
 pytestmark = needs_browser
 
@@ -45,7 +45,7 @@ def test_a_daemon_elsewhere_is_reached_by_tls_and_token_and_its_clips_come_here(
             cards(tab, 2)
             # The reference was sent to the daemon; its name there is enough to make the clip again.
             tab.press("Again", ".card")
-            tab.until(lambda: tab.one("#lock input").is_selected(), "kept seed")
+            tab.until(lambda: tab.value("#seed"), "kept seed")
             tab.click("#go")
             cards(tab, 3)
             tab.show("Set-up")
@@ -73,7 +73,7 @@ def test_where_no_daemon_runs_the_page_starts_one_again_on_request_and_ends_it_w
         assert listens(port)
         os.kill(_process_of(home), signal.SIGKILL)
         tab.until(lambda: tab.all('.pill[data-state="down"]'), "sign that the daemon is gone")
-        tab.press("Start the daemon", ".top")
+        tab.click("#start-daemon")
         tab.until(lambda: tab.all('.pill[data-state="up"]'), "daemon that is back")
         tab.show("Set-up")
         tab.until(lambda: "Started by this page" in " ".join(tab.texts(".panel")), "who started it")

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from plugin_bridge.errors import InvalidRequest
 from plugin_bridge.web import cli
 from plugin_bridge.web.daemon import OwnDaemon
 from plugin_bridge.web.keys import read_or_create_token
+from tests.support.daemons import Process, certify, own_address, settings
 
 needs_gradio = pytest.mark.skipif(find_spec("gradio") is None, reason="the page is an optional part")
 ROOT = Path(__file__).resolve().parents[3]
@@ -107,9 +109,13 @@ def test_it_serves_the_page_and_its_files_without_a_daemon_to_whom_it_gave_the_t
         assert "ACE-Step bridge" in answer.read().decode()
     with browser.open(plain + "bridge/static/main.js") as answer:
         assert "import" in answer.read().decode()
-    for closed in ("gradio_api/upload", "gradio_api/file=/etc/passwd", "openapi.json", "login", "monitoring"):
+    for closed in ("gradio_api/proxy=http://x", "login", "monitoring"):
         with pytest.raises(urllib.error.HTTPError, match="404"):
             browser.open(plain + closed)
+    with pytest.raises(
+        urllib.error.HTTPError, match="503"
+    ):  # only clips, and who would know them is not there
+        browser.open(plain + "gradio_api/file=/etc/passwd")
 
 
 @pytest.mark.heavy
@@ -146,6 +152,43 @@ def test_the_pages_token_is_kept_and_only_its_owner_can_read_it(tmp_path: Path) 
         file.write_text(text)
         with pytest.raises(InvalidRequest, match="delete it"):
             read_or_create_token(file)
+
+
+@needs_gradio
+def test_a_daemons_certificate_that_is_not_there_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "cert.pem"
+    assert cli.main(["--port", "0", "--daemon", "192.0.2.1:5", "--daemon-certificate", str(file)]) == 2
+    assert f"--daemon-certificate {file} is not there" in capsys.readouterr().err
+
+
+@pytest.mark.heavy
+@needs_gradio
+def test_a_daemon_elsewhere_is_reached_with_the_certificate_that_is_named(tmp_path: Path) -> None:
+    host = own_address()
+    if not host:
+        pytest.skip("this machine has no address but loopback")
+    far = settings(tmp_path / "far")
+    certificate = certify(far.home, host)
+    shutil.copy(certificate, tmp_path / "theirs.pem")
+    with Process(far, "--host", host) as daemon:
+        command = [sys.executable, "-m", "plugin_bridge.web", "--port", "0"]
+        command += ["--daemon", f"{host}:{daemon.grpc_port}", "--daemon-certificate", "theirs.pem"]
+        token = (far.home / "token").read_text().strip()
+        env = {**os.environ, "ACESTEP_TOKEN": token, "ACESTEP_HOME": str(tmp_path / "near")}
+        env |= {"PYTHONPATH": str(ROOT)}
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tmp_path, env=env) as process:
+            assert process.stdout is not None
+            try:
+                page = re.search(r"http://\S+", process.stdout.readline())[0]  # type: ignore[index]
+                browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+                browser.open(page).read()
+                address = page.partition("?")[0]
+                with browser.open(f"{address}bridge/models") as answer:
+                    assert "nano" in answer.read().decode()
+            finally:
+                process.terminate()
 
 
 @posix

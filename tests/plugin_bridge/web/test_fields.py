@@ -5,7 +5,7 @@ import pytest
 pytest.importorskip("starlette")
 
 from plugin_bridge import settings
-from plugin_bridge.web.fields import DEFAULTS, NAMES, choices, options_of, values_of
+from plugin_bridge.web.fields import DEFAULTS, choices, options_of, values_of
 from plugin_bridge.web.studio import flags_of
 
 
@@ -81,7 +81,7 @@ def test_a_repaint_without_a_range_is_left_to_the_daemon_to_refuse() -> None:
 def test_a_clips_request_fills_the_form_and_gives_the_same_request_again() -> None:
     request = {"prompt": "rain", "bpm": 127.37, "signature": "7/8", "bars": 2.0, "key": None, "seed": 9}
     values = values_of({**request, "takes": 3, "candidates": 1, "stages": ["l"], "guide": None})
-    assert set(values) == set(NAMES)
+    assert set(values) == set(DEFAULTS)
     assert values["key"] == ""
     prompt, options = options_of(values, {})
     assert prompt == "rain"

@@ -63,9 +63,11 @@ def test_another_site_in_the_same_browser_is_refused(origin: str) -> None:
         socket.receive_text()
 
 
-def test_a_form_of_another_site_without_an_origin_is_refused() -> None:
-    headers = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors"}
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_what_another_page_loads_without_an_origin_is_refused(site: str) -> None:
+    headers = {"sec-fetch-site": site, "sec-fetch-mode": "no-cors"}
     assert client().get("/", headers=headers).status_code == 403
+    assert client().get("/", headers={**headers, "sec-fetch-mode": "navigate"}).status_code == 200
 
 
 def test_a_foreign_name_that_points_here_is_refused() -> None:
@@ -74,14 +76,16 @@ def test_a_foreign_name_that_points_here_is_refused() -> None:
 
 def test_nothing_is_loaded_from_elsewhere() -> None:
     policy = client().get("/").headers["content-security-policy"]
-    assert "default-src 'self'" in policy
+    assert "default-src 'none'" in policy
     assert "http:" not in policy
     assert "https:" not in policy
 
 
 def test_beyond_this_machine_the_token_opens_the_page_once_and_a_cookie_then() -> None:
     page = client(token="secret", host="studio:7960", hosts=None)
-    assert page.get("/").status_code == 401
+    refused = page.get("/")
+    assert refused.status_code == 401
+    assert refused.headers["www-authenticate"].startswith("Bearer ")
     assert page.get("/?token=wrong").status_code == 401
     answer = page.get("/?token=secret")
     assert answer.text == "hello"
@@ -92,6 +96,15 @@ def test_beyond_this_machine_the_token_opens_the_page_once_and_a_cookie_then() -
         client(token="secret").websocket_connect("ws://127.0.0.1:7960/bridge/live") as socket,
     ):
         socket.receive_text()
+
+
+def test_who_types_the_address_without_the_token_reads_a_page_and_a_program_a_sentence() -> None:
+    page = client(token="secret")
+    read = page.get("/", headers={"accept": "text/html,*/*;q=0.8"})
+    assert (read.status_code, read.headers["content-type"]) == (401, "text/html; charset=utf-8")
+    assert "acestep web" in read.text
+    assert "secret" not in read.text
+    assert page.get("/").headers["content-type"].startswith("text/plain")
 
 
 def test_another_user_of_this_machine_sees_nothing_without_the_token() -> None:
@@ -132,9 +145,8 @@ def test_pages_on_two_ports_do_not_take_each_others_cookie() -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        "/gradio_api/upload",
         "/gradio_api/upload_progress",
-        "/gradio_api/file=/etc/passwd",
+        "/gradio_api/file/etc/passwd",
         "/gradio_api/proxy=http://x",
         "/gradio_api/stream/x",
         "/gradio_api/component_server",

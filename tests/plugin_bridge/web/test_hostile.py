@@ -53,11 +53,16 @@ BODIES: list[Any] = [
     b'{"clip": "' + b"x" * 2_000_000,
 ]
 POSTS = [
-    *(f"clips/{action}" for action in ("star", "trash", "restore", "reveal", "eat")),
+    *(f"clips/{action}" for action in ("star", "rename", "tag", "trash", "restore", "reveal", "eat")),
     *(f"models/{what}/{action}" for what in ("cascade", "adapter") for action in ("load", "unload")),
     "models/x/y",
     "runs/cancel",
     "jobs/cancel",
+    "generate",
+    "recall",
+    "train/prepare",
+    "train/start",
+    "train/stop",
 ]
 
 
@@ -85,6 +90,23 @@ def test_a_question_that_makes_no_sense_gets_a_sentence(page: Page, address: str
 def test_an_order_that_makes_no_sense_gets_a_sentence(page: Page, path: str) -> None:
     for body in BODIES:
         is_told(page.client.post(f"/bridge/{path}", content=body))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        '{"tempo_map": 5}',
+        '{"tempo_map": [[1]]}',
+        '{"bpm": 1e999}',
+        '{"reference": 1e999}',
+        '{"adapters": [1]}',
+        "5",
+    ],
+)
+def test_what_cannot_be_set_beside_a_clip_gets_a_sentence(page: Page, changed: str) -> None:
+    with connect(page) as socket:
+        clip = finished(page, socket)[0]
+    is_told(page.client.post("/bridge/recall", content=f'{{"clip": "{clip["path"]}", "set": {changed}}}'))
 
 
 @pytest.mark.parametrize(

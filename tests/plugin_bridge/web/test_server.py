@@ -1,12 +1,15 @@
 """The page's server against a daemon, without a browser: what open pages are told, and what they can ask."""
 
+import io
 import json
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 from tests.support.page import Page, connect, daemon_is, finished, run_in, until
 
@@ -134,6 +137,29 @@ def test_search_stars_trash_and_undo(page: Page) -> None:
     assert page.client.get("/bridge/audio", params={"clip": clip["path"]}).status_code == 200
 
 
+def test_clips_are_renamed_and_tagged_and_every_tab_hears_of_it(page: Page) -> None:
+    with connect(page) as socket, connect(page, "b") as other:
+        clip, taken = finished(page, socket, takes=2)
+        tagged = page.post("/bridge/clips/tag", clip=clip["path"], tags=["groove", "live"]).json()
+        assert tagged["tags"] == ["groove", "live"]
+        renamed = page.post("/bridge/clips/rename", clip=clip["path"], name="slap.wav").json()
+        assert (renamed["name"], renamed["tags"]) == ("slap.wav", ["groove", "live"])
+        told = until(other, lambda m: m["kind"] == "library" and m["action"] == "rename")
+        assert (told["was"], told["clip"]) == (clip["path"], renamed)
+        shown = until(socket, lambda m: run_in("done")(m) and m["run"]["clips"][0]["name"] == "slap.wav")
+        assert [one["path"] for one in shown["run"]["clips"]] == [renamed["path"], taken["path"]]
+    found = page.client.get("/bridge/clips", params={"words": "groove"}).json()
+    assert [one["path"] for one in found] == [renamed["path"]]
+    assert page.client.get("/bridge/audio", params={"clip": renamed["path"]}).status_code == 200
+    assert page.client.get("/bridge/audio", params={"clip": clip["path"]}).status_code == 404
+    for name, why in (("slap", "already_exists"), ("a/b", "invalid_request"), ("", "invalid_request")):
+        answer = page.post("/bridge/clips/rename", clip=taken["path"], name=name)
+        assert answer.json()["reason"] == why
+    for tags in ("groove", None, [5], ["a,b"]):
+        answer = page.post("/bridge/clips/tag", clip=taken["path"], tags=tags)
+        assert (answer.status_code, answer.json()["reason"]) == (400, "invalid_request")
+
+
 @pytest.mark.parametrize("query", ["bpm_min=fast", "limit=x"])
 def test_a_search_that_makes_no_sense_is_refused(page: Page, query: str) -> None:
     answer = page.client.get(f"/bridge/clips?{query}")
@@ -217,6 +243,22 @@ def test_lora_studios_events_become_a_curve_and_a_result(page: Page, tmp_path: P
     assert told["result"]["files"] == ["previews/1_after.wav"]
     assert page.client.get("/bridge/train/file?name=previews/1_after.wav").content == b"audio"
     assert page.client.get("/bridge/train/file?name=../secret.txt").status_code == 404
+
+
+def test_files_of_the_folder_that_was_looked_at_can_be_heard_and_no_others(
+    page: Page, tmp_path: Path
+) -> None:
+    tone = np.sin(np.arange(4_800) / 10)
+    for name in ("kick.wav", "snare.aiff", "elsewhere.wav"):
+        soundfile.write(tmp_path / name, tone, 48_000)
+    found = [{"path": name} for name in ("kick.wav", "snare.aiff")]
+    page.parts.studio.take(json.dumps({"event": "dataset", "root": str(tmp_path), "samples": found}))
+    for name in ("kick.wav", "snare.aiff"):
+        heard = page.client.get("/bridge/train/source", params={"name": name})
+        assert heard.content[:4] == b"RIFF"
+        assert soundfile.info(io.BytesIO(heard.content)).frames == 4_800
+    for name in ("elsewhere.wav", "../secret.wav", ""):
+        assert page.client.get("/bridge/train/source", params={"name": name}).status_code == 404
 
 
 def test_folders_are_listed_without_hidden_ones(page: Page, tmp_path: Path) -> None:

@@ -57,6 +57,7 @@ def test_all_settings_of_a_request_have_flags() -> None:
         "adapters": "--adapter",
         "sample_format": "--sample-format",
         "loudness_lufs": "--loudness",
+        "midi_out": "--midi-out",
     }
     named["tempo_map"] = "--midi"
     for name in set(GenerateRequest(prompt="p").to_dict()) - {"prompt"}:
@@ -117,6 +118,10 @@ def test_without_words_each_command_says_how_to_begin() -> None:
     assert error.splitlines()[0].startswith("usage: acestep ")
     assert error.splitlines()[1:] == ["acestep: there is no command 'genrate': did you mean generate?"]
     assert "acestep lora: there is no command 'trian': did you mean train?" in run("lora", "trian")[2]
+    assert "did you mean open?" in run("opne")[2]
+    for strange in (run("nope")[2], run("help", "nope")[2]):  # three letters of "open", and yet no typo of it
+        assert "nope" in strange
+        assert "did you mean" not in strange
 
 
 def test_status_says_what_runs_and_what_is_true_when_nothing_does(daemon: Daemon, tmp_path: Path) -> None:
@@ -136,8 +141,10 @@ def test_stop_ends_the_daemon_and_says_when_there_is_none(tmp_path: Path) -> Non
     code, _, error = run("stop")
     assert code == 1
     assert "nothing to stop" in error
-    with Process(settings(tmp_path)) as process:
-        code, out, error = run("stop")
+    made = settings(tmp_path)
+    (tmp_path / "link").symlink_to(made.home)  # a home may have several names
+    with Process(made) as process:
+        code, out, error = run("stop", "--home", str(tmp_path / "link"))
         assert (code, out, error) == (0, "stopped\n", "")
         assert process.process.wait(WAIT_S) == 0
 
@@ -343,12 +350,43 @@ def test_jobs_that_a_daemon_left_are_not_said_to_run(daemon: Daemon, engine: Sta
     copy.mkdir()
     for file in home.glob("jobs.sqlite*"):
         (copy / file.name).write_bytes(file.read_bytes())
+    before = contents(copy)
     code, out, told = run("jobs", "--home", str(copy))
     assert code == 0
+    assert contents(copy) == before
     assert "interrupted" in out
     assert "running" not in out
     assert "--resume" in out
     assert "no daemon runs here" in told
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+@pytest.mark.parametrize(
+    "content", [b"no database at all" * 100, b"SQLite format 3\0" + bytes(5_000)], ids=["text", "zeros"]
+)
+def test_a_damaged_journal_is_told_and_left_to_the_daemon(home: Path, content: bytes) -> None:
+    home.mkdir(exist_ok=True)
+    file = home / "jobs.sqlite"
+    file.write_bytes(content)
+    before = contents(home)
+    code, out, told = run("jobs")
+    assert (code, out) == (1, "")
+    assert f"{file} is damaged" in told
+    assert "the next `acestep serve` keeps it as jobs.sqlite.broken" in told
+    assert contents(home) == before
+
+
+def test_reading_commands_change_nothing_in_a_home(home: Path) -> None:
+    home.mkdir(exist_ok=True)
+    (home / "config.toml").write_text('samples = "clips"')
+    before = contents(home)
+    for words in (("jobs",), ("status",), ("models",), ("words",), ("lora", "list"), ("bridge", "status")):
+        run(*words)
+    assert contents(home) == before
+    assert [path.name for path in home.iterdir()] == ["config.toml"]
 
 
 def test_jobs_without_any_are_none() -> None:

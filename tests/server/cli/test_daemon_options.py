@@ -65,7 +65,9 @@ def test_what_a_daemon_chose_at_its_start_cannot_be_chosen_for_one_clip(
 def test_flags_that_say_what_the_daemon_runs_with_are_fine(daemon: Daemon, tmp_path: Path) -> None:
     assert run("generate", "p", "--samples", str(tmp_path / "samples"), "--device", "cpu", "--quiet")[0] == 0
     assert run("generate", "p", "--device", "auto", "--precision", "auto", "--quiet")[0] == 0
-    assert len(daemon.queue.jobs()) == 2
+    (tmp_path / "link").symlink_to(tmp_path / "samples")
+    assert run("generate", "p", "--samples", str(tmp_path / "link"), "--quiet")[0] == 0
+    assert len(daemon.queue.jobs()) == 3
 
 
 def test_with_a_home_given_only_its_own_daemon_counts(
@@ -85,6 +87,26 @@ def test_with_a_home_given_only_its_own_daemon_counts(
     assert str(daemon.config.home) in error
     assert run("generate", "p", "--home", str(daemon.config.home), "--quiet")[0] == 0
     assert len(daemon.queue.jobs()) == 1
+
+
+def test_a_home_that_the_environment_names_is_as_strict_as_the_option(
+    daemon: Daemon, made_here: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = str(daemon.grpc.port)
+    monkeypatch.setenv("ACESTEP_HOME", str(tmp_path / "h9"))
+    for command in (("status",), ("jobs",), ("models",), ("cancel", "x"), ("generate", "p")):
+        code, _, error = run(*command, "--grpc-port", port)
+        assert code == 1
+        assert f"has its home in {daemon.config.home}, not in {tmp_path / 'h9'}" in error
+        assert "ACESTEP_HOME" in error
+    monkeypatch.setenv("ACESTEP_GRPC_PORT", port)
+    assert "no daemon runs here" in run("status")[1]
+    assert run("generate", "p")[0] == 0
+    assert (daemon.queue.jobs(), made_here) == ([], ["p"])
+    monkeypatch.setenv("ACESTEP_HOME", str(daemon.config.home))
+    assert run("status", "--grpc-port", port)[0] == 0
+    monkeypatch.delenv("ACESTEP_HOME")
+    assert run("status", "--grpc-port", port)[0] == 0
 
 
 @pytest.mark.parametrize("command", [("generate", "p"), ("jobs",), ("status",), ("models",), ("cancel", "x")])

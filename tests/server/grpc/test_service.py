@@ -1,5 +1,6 @@
 """gRPC against a daemon over a real channel: every call, errors with reasons, health and reflection."""
 
+import functools
 import hashlib
 import json
 import threading
@@ -297,6 +298,55 @@ def test_clips_are_listed_starred_trashed_restored_and_downloaded(client: Any) -
         lambda: client.Download(pb.DownloadRequest(name="../../etc/passwd")),
     ):
         assert reason(refused(call)) == "not_found"
+
+
+def test_clips_are_renamed_tagged_and_found_by_their_tags(client: Any) -> None:
+    one, two = (generate(client, prompt=prompt)[2].clip for prompt in ("dusty break", "wide pad"))
+    tagged = client.TagClip(pb.TagClipRequest(name=one.name, tags=["groove", "live"]))
+    assert list(tagged.tags) == ["groove", "live"]
+    renamed = client.RenameClip(pb.RenameClipRequest(name=one.path, new_name="slap"))
+    assert (renamed.name, list(renamed.tags)) == ("slap.wav", ["groove", "live"])
+    assert Path(renamed.path) == Path(one.path).with_name("slap.wav")
+    assert not Path(one.path).exists()
+    for words in ("groove", "slap"):
+        assert list(client.ListClips(pb.ListClipsRequest(words=words)).clips) == [renamed]
+    for new_name, why in {"../x": "invalid_request", "": "invalid_request", "slap": "already_exists"}.items():
+        request = pb.RenameClipRequest(name=two.name, new_name=new_name)
+        assert reason(refused(functools.partial(client.RenameClip, request))) == why
+    assert reason(refused(lambda: client.TagClip(pb.TagClipRequest(name=two.name, tags=["a,b"])))) == (
+        "invalid_request"
+    )
+    for call in (
+        lambda: client.RenameClip(pb.RenameClipRequest(name=one.name, new_name="other")),
+        lambda: client.TagClip(pb.TagClipRequest(name=one.name, tags=["a"])),
+    ):
+        assert reason(refused(call)) == "not_found"
+
+
+def test_a_renamed_clip_is_found_by_its_job_also_after_a_restart(tmp_path: Path) -> None:
+    def of_job(client: Any, job: str) -> tuple[list[str], list[str]]:
+        """Its clips' paths as a watcher and as a list of jobs are told them."""
+        watched = [
+            event.clip.path for event in client.WatchJob(pb.WatchJobRequest(job=job)) if event.clip.path
+        ]
+        (listed,) = [one for one in client.ListJobs(pb.ListJobsRequest()).jobs if one.id == job]
+        return watched, list(listed.clips)
+
+    made = settings(tmp_path)
+    with running(made, StandIn()) as daemon, stub(daemon.grpc.port) as client:
+        events = generate(client, prompt="dusty break", takes=2)
+        job = events[0].job
+        first, second = (event.clip for event in events if event.WhichOneof("event") == "clip")
+        renamed = client.RenameClip(pb.RenameClipRequest(name=first.name, new_name="slap"))
+        now = [renamed.path, second.path]
+        assert of_job(client, job) == (now, now)
+        other = generate(client, prompt="other")[2].clip
+        client.RenameClip(pb.RenameClipRequest(name=other.name, new_name=first.name))
+        assert of_job(client, job) == (now, now)
+    with running(made, StandIn()) as daemon, stub(daemon.grpc.port) as client:
+        assert of_job(client, job) == (now, now)
+        client.TrashClip(pb.ClipName(name="slap.wav"))
+        assert of_job(client, job)[0] == [second.path]  # not the clip that has the first one's name now
 
 
 def test_streams_are_bounded_and_short_calls_still_answered(client: Any, daemon: Daemon) -> None:

@@ -14,8 +14,8 @@ from protos.acestep.v1 import acestep_pb2 as pb
 from server.config import Config
 from tests.support.daemons import HELD, QUICK, WAIT_S, Process, reason, settings, stub, until
 
-DEAF = HELD.replace("produce=engine.produce", "produce=lambda *_: time.sleep(60)").replace(
-    "import sys", "import sys, time"
+DEAF = HELD.replace(
+    "engine = StandIn()\n", "import time\nengine = StandIn()\nengine.produce = lambda *_: time.sleep(60)\n"
 )  # a long step that hears no cancel
 
 

@@ -1,5 +1,6 @@
 """The queue by itself: bounds, fair turns, cancelling, closing."""
 
+import queue as queue_module
 import threading
 from pathlib import Path
 from typing import Any
@@ -282,3 +283,37 @@ def test_a_daemon_that_stops_starts_no_job_more() -> None:
     take(queue)
     queue.close()
     assert queue.take(0) is None
+
+
+def test_several_jobs_run_side_by_side_as_many_as_may_and_senders_still_take_turns() -> None:
+    room = 2
+    recorder = Recorder()
+    queue = JobQueue(recorder.hub, lambda job: None, at_once=lambda: room)
+    for number in range(3):
+        queue.submit(job("busy", f"busy {number}"))
+    queue.submit(job("other", "other 0"))
+    first, second = take(queue), take(queue)
+    assert [first.request.prompt, second.request.prompt] == ["busy 0", "other 0"]
+    assert queue.running == (first, second)
+    assert queue.take(0) is None
+    assert queue.submit(job("late")) == 4
+    queue.finish(second, Ending(JobState.DONE))
+    assert take(queue).request.prompt == "busy 1"
+    room = 0
+    queue.finish(first, Ending(JobState.DONE))
+    assert queue.take(0) is None
+    room = 3
+    assert [take(queue).client for _ in range(2)] == ["late", "busy"]
+
+
+def test_whoever_waits_for_a_job_hears_that_there_is_room_again() -> None:
+    room, taken = 0, queue_module.SimpleQueue[object]()
+    queue = JobQueue(Hub(), lambda job: None, at_once=lambda: room)
+    one = job()
+    queue.submit(one)
+    thread = threading.Thread(target=lambda: taken.put(queue.take(20)))
+    thread.start()
+    room = 1
+    queue.look_again()
+    assert taken.get(timeout=20) is one
+    thread.join()

@@ -24,8 +24,9 @@ from server.jobs.events import Event, Failed, Hub
 from server.jobs.job import Ending, Job, JobState
 from server.jobs.journal import Journal
 from server.jobs.queue import JobQueue
-from server.library.index import ClipLibrary, Search
+from server.library.index import ClipLibrary
 from server.library.places import Disk, HomeLock
+from server.library.search import Search
 from tests.support.daemons import (
     HELD,
     QUICK,
@@ -531,7 +532,7 @@ def test_one_hostile_sidecar_is_named_over_the_wire_as_well(tmp_path: Path) -> N
 
 
 def test_parts_that_fail_to_close_do_not_keep_the_others_open(tmp_path: Path) -> None:
-    daemon = Daemon(settings(tmp_path), produce=StandIn().produce, load=StandIn().load)
+    daemon = Daemon(settings(tmp_path), StandIn())
     daemon.startup()
     daemon.journal._db.close()  # as a disk that went away
     daemon.shutdown()

@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 import subprocess
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ import pytest
 from acestep.clips.clip import Clip
 from acestep.errors import AceStepError, AlreadyExists, InvalidRequest, NotFound, StorageError
 from server.library import moves
-from server.library.index import ClipLibrary, Search
+from server.library.index import ClipLibrary
+from server.library.search import Search
 from tests.support.daemons import clip
 
 
@@ -61,6 +63,8 @@ HOSTILE = {
     "bpm that is not a number": changed(bpm=float("nan")),
     "adapters of texts": changed(adapters=[["a", "b"]]),
     "adapters as text": changed(adapters="zz"),
+    "tags as text": changed(tags="zz"),
+    "tags of numbers": changed(tags=[1]),
     "too many samples": changed(samples=10**30),
     "key match as a number": changed(key_match=5),
     "job as a number": changed(job=5),
@@ -170,7 +174,7 @@ def test_an_index_damaged_while_it_is_open_is_rebuilt_as_well(
     assert (tmp_path / "clips.sqlite.broken").exists()
 
 
-def test_star_trash_and_restore_at_once_never_part_a_clip(
+def test_star_rename_trash_and_restore_at_once_never_part_a_clip(
     library: ClipLibrary, folder: Path, tmp_path: Path
 ) -> None:
     one = clip(folder, "one")
@@ -195,6 +199,8 @@ def test_star_trash_and_restore_at_once_never_part_a_clip(
             (lambda: library.move_to_trash(one.name),),
             (lambda: library.restore(one.name),),
             (lambda: library.move_to_trash(one.name), lambda: library.restore(one.name)),
+            (lambda: library.rename(one.name, "b"), lambda: library.rename("b.wav", one.name)),
+            (lambda: library.rename("b.wav", one.name), lambda: library.tag(one.name, ["a"])),
             (library.refresh,),
             (library.refresh, lambda: library.search(Search())),
         ]
@@ -205,8 +211,9 @@ def test_star_trash_and_restore_at_once_never_part_a_clip(
         thread.join()
     assert unexpected == []
     assert library.refresh() == 1
-    if library.search(Search(trashed=True)):
-        library.restore(one.name)
+    if trashed := library.search(Search(trashed=True)):
+        library.restore(trashed[0].name)
+    library.rename(library.search(Search())[0].name, one.name)
     stem = Path(one.path).stem
     assert files(tmp_path) == [f"samples/{stem}.mid", f"samples/{stem}.wav", f"samples/{stem}.wav.json"]
     assert library.get(one.name).path == one.path
@@ -240,8 +247,15 @@ def killed_at(step: int, tmp_path: Path, act: Any) -> bool:
         os._exit(1)
 
 
+MOVES: dict[str, Callable[[ClipLibrary, str], Clip]] = {
+    "trash": ClipLibrary.move_to_trash,
+    "restore": ClipLibrary.restore,
+    "rename": lambda library, name: library.rename(name, "other"),
+}
+
+
 @pytest.mark.skipif(os.name == "nt", reason="no fork there")
-@pytest.mark.parametrize("what", ["move_to_trash", "restore"])
+@pytest.mark.parametrize("what", MOVES)
 def test_a_move_that_was_killed_at_any_step_is_ended_by_the_next_look(tmp_path: Path, what: str) -> None:
     outcomes = set()
     for step in range(60):
@@ -254,11 +268,14 @@ def test_a_move_that_was_killed_at_any_step_is_ended_by_the_next_look(tmp_path: 
         if what == "restore":
             library.move_to_trash(one.name)
         library.close()
-        done = killed_at(step, place, lambda library, name=one.name: getattr(library, what)(name))
+        done = killed_at(step, place, lambda library, name=one.name: MOVES[what](library, name))
         library = opened(place)
         assert library.refresh() == 1, step
         trashed = len(library.search(Search(trashed=True)))
-        outcomes.add(trashed)
+        renamed = (place / "samples" / "other.wav").exists()
+        outcomes.add(trashed or renamed)
+        if renamed:
+            library.rename("other.wav", one.name)
         if trashed:
             library.restore(one.name)
         assert library.get(one.name).path == one.path

@@ -3,6 +3,7 @@
 import threading
 import time
 import tracemalloc
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from acestep.clips.clip import Clip
 from acestep.errors import AlreadyExists, InvalidRequest, NotFound
 from acestep.sources.sidecar import SIDECAR_ENDING
 from server.library import index as library_module
-from server.library.index import ClipLibrary, Search
+from server.library.index import ClipLibrary
+from server.library.search import Search
 from tests.support.daemons import clip
 
 
@@ -31,9 +33,17 @@ def test_clips_are_found_by_words_tempo_key_adapter_and_time(library: ClipLibrar
     assert names(library.search(Search(key="a minor"))) == ["dusty break"]
     assert names(library.search(Search(adapter="tape"))) == ["dusty break"]
     assert library.search(Search(since="2999-01-01")) == []
+    day = datetime.fromisoformat(library.search(Search())[0].created)
+    assert len(library.search(Search(since=day.date().isoformat()))) == 2
+    for later_s, found in ((-1, 2), (1, 0)):  # the same moment, told in another zone
+        told = (day + timedelta(seconds=later_s)).astimezone(timezone(timedelta(hours=-11)))
+        assert len(library.search(Search(since=told.isoformat()))) == found
     assert len(library.search(Search(limit=1))) == 1
     with pytest.raises(InvalidRequest):
         library.search(Search(key="H minor"))
+    for wrong in ("yesterday", "2026-13-40", "'; DROP TABLE clips", "0001-01-01T00:00+23:59"):
+        with pytest.raises(InvalidRequest, match=r"^since .* is no date: expected"):
+            library.search(Search(since=wrong))
 
 
 def test_the_index_is_rebuilt_from_the_files_with_stars_and_trash(
@@ -102,6 +112,27 @@ def test_companions_go_along(library: ClipLibrary, folder: Path) -> None:
     assert not midi.exists()
     library.restore(one.name)
     assert midi.read_bytes() == b"MThd"
+
+
+def test_the_midi_file_of_a_clip_is_had_by_its_name_and_goes_where_the_clip_goes(
+    library: ClipLibrary, folder: Path
+) -> None:
+    one = clip(folder, "one", midi_out=True)
+    midi = Path(one.midi)
+    library.add(one)
+    assert library.file(midi.name) == library.file(str(midi)) == midi
+    content = midi.read_bytes()
+    renamed = library.rename(one.name, "other")
+    assert renamed.midi == str(folder / "other.mid")
+    assert library.file("other.mid").read_bytes() == content
+    trashed = library.move_to_trash(renamed.name)
+    assert Path(trashed.midi).read_bytes() == content
+    assert not (folder / "other.mid").exists()
+    assert library.restore(renamed.name).midi == renamed.midi
+    two = clip(folder, "two")
+    library.add(two)
+    with pytest.raises(NotFound, match="midi_out"):
+        library.file(str(Path(two.path).with_suffix(".mid")))
 
 
 def test_a_clip_that_is_trashed_already_or_gone_says_so(library: ClipLibrary, folder: Path) -> None:

@@ -14,7 +14,8 @@ from acestep.clips.clip import sweep_unfinished
 from acestep.errors import AceStepError, InvalidRequest
 from protos.acestep.v1 import acestep_pb2 as pb
 from server.library import moves
-from server.library.index import ClipLibrary, Search
+from server.library.index import ClipLibrary
+from server.library.search import Search
 from tests.support.daemons import StandIn, clip, generate, running, settings, stub
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="no such files there")

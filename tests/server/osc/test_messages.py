@@ -125,6 +125,18 @@ def test_a_clip_is_told_with_its_musical_data_and_then_done(osc: Osc) -> None:
     assert done == ("done", [job, 2])
 
 
+def test_where_the_midi_file_of_a_clip_is_told_after_the_clip(osc: Osc) -> None:
+    osc.send("midi", 1)
+    osc.send("generate", "one take")
+    _, (job, clip, *_) = osc.until("clip")
+    address, values = osc.until("companion", "done", "error")
+    assert (address, values) == ("companion", [job, clip, str(Path(clip).with_suffix(".mid"))])
+    assert Path(values[2]).is_file()
+    osc.send("generate", "one take", "midi", 0)
+    osc.until("clip")
+    assert osc.until("companion", "done", "error")[0] == "done"
+
+
 def test_named_settings_are_for_one_job_only(osc: Osc, daemon: Daemon) -> None:
     osc.send("tempo", 100)
     osc.send("generate", "p", "tempo", 140.5, "signature", "6/8", "bars", 2.5, "key", "Gb", "adapter", "")
@@ -137,6 +149,20 @@ def test_named_settings_are_for_one_job_only(osc: Osc, daemon: Daemon) -> None:
     )
     osc.send("generate", "p")
     assert daemon.queue.get(osc.until("accepted")[1][0]).request.bpm == 100
+
+
+def test_an_adapters_scale_is_written_as_other_numbers_are(
+    osc: Osc, daemon: Daemon, home_of_its_own: Path
+) -> None:
+    folder = daemon.config.home / "adapters" / "dusty"
+    folder.mkdir(parents=True)
+    (folder / "adapter.json").write_text('{"rank": 4}')
+    for text, scale in (("dusty:0,8", 0.8), ("dusty:0.8", 0.8), ("dusty:−0,5", -0.5), ("dusty", 1.0)):
+        osc.send("generate", "p", "adapter", text)
+        assert daemon.queue.get(osc.until("accepted")[1][0]).request.adapters == (("dusty", scale),)
+    for text in ("dusty:loud", "dusty:", "dusty:0,8,1"):
+        osc.send("generate", "p", "adapter", text)
+        assert "expected NAME or NAME:SCALE" in str(osc.until("error")[1])
 
 
 def test_every_message_has_a_named_twin() -> None:
@@ -266,7 +292,7 @@ WRONG_VALUES = [
     ("tempo", [float("nan")], "not a number"),
     ("tempo", [float("inf")], "not a number"),
     ("tempo", [5000.0], "30–300"),
-    ("tempo", ["fast"], "expected a number"),
+    ("tempo", ["fast"], "/acestep/tempo is the text 'fast': expected a number"),
     ("tempo", [], "f bpm"),
     ("tempo", [120.0, 4.0], "f bpm"),
     ("key", ["H minor"], "A–G"),
@@ -302,7 +328,7 @@ WRONG_VALUES = [
     ("generate", ["p", "tempo"], "pairs"),
     ("generate", ["p", "sparkle", 3], "not a setting"),
     ("generate", ["p", 3, 3], "not a setting"),
-    ("generate", ["p", "tempo", "x"], "expected a number"),
+    ("generate", ["p", "tempo", "x"], "/acestep/generate tempo is the text 'x': expected a number"),
     ("generate", ["p", "bars", 10_000], "0.0625–512"),
     ("generate", ["p", "bars", 512, "tempo", 30], "fewer bars"),
     ("generate", ["p", "signature", "0/4"], "1–32"),

@@ -8,6 +8,9 @@ from tests.support.hosts import building
 from tests.support.hosts.peer import eventually
 from tests.support.hosts.screen import Screen, shows
 
+PROMPT = (200, 67)  # the field for it, from the editor's top left corner
+CHANGED, SAME = 0.05, 0.002  # shares of the pixels: of a new view, and of a cursor that blinks
+
 
 class Editor:
     """The plugin's editor in pedalboard on a screen of its own; `peer` is its daemon, if any."""
@@ -35,11 +38,27 @@ class Editor:
             f"{name}: no {color}",
         )[0]
 
+    def settled(self, name: str, unlike: np.ndarray) -> np.ndarray:
+        """A picture that is not the one from before, once two in a row are the same, whatever the colours."""
+        seen = [unlike]
+
+        def rests() -> bool:
+            seen.append(self.picture(name))
+            return _changed(unlike, seen[-1]) > CHANGED and _changed(seen[-2], seen[-1]) < SAME
+
+        eventually(rests, f"{name}: the editor shows what it showed before, or never comes to rest")
+        return seen[-1]
+
     def close(self) -> bytes:
         """Closes the host and returns the plugin's state as the host saved it."""
         (self.folder / "STOP").touch()
         file = self.folder / "state"
         return _component(eventually(lambda: file.exists() and file.read_bytes(), "no state"))
+
+
+def _changed(one: np.ndarray, other: np.ndarray) -> float:
+    """Which share of the pixels is not the same."""
+    return float((one != other).any(axis=2).mean())
 
 
 def _component(saved: bytes) -> bytes:

@@ -32,6 +32,7 @@ class Peer:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._jobs = 0
+        self._held: list[tuple[Sender, str, dict]] = []
 
     @property
     def port(self) -> int:
@@ -77,18 +78,28 @@ class Peer:
 
     def _generate(self, sender: Sender, values: list) -> None:
         if self.refuse:
-            return self._send(sender, "/acestep/error", "invalid_request", self.refuse, "", values[-1])
+            self._send(sender, "/acestep/error", "invalid_request", self.refuse, "", values[-1])
+            return
         asked = dict(zip(values[1::2], values[2::2], strict=True))
         self._jobs += 1
         job = f"job-{self._jobs}"
         self._send(sender, "/acestep/accepted", job, asked["tag"])
         self._send(sender, "/acestep/progress", job, "m", 0.4, 2.5)
         if self.hold:
-            return None
+            self._held.append((sender, job, asked))
+        else:
+            self._finish(sender, job, asked)
+
+    def finish(self) -> None:
+        """Finishes the jobs that were held."""
+        while self._held:
+            self._finish(*self._held.pop(0))
+
+    def _finish(self, sender: Sender, job: str, asked: dict) -> None:
         if self.clip:
             musical = (asked["tempo"], asked["signature"], asked.get("key", ""), float(asked["bars"]), 0.01)
             self._send(sender, "/acestep/clip", job, str(self.clip), *musical)
-        return self._send(sender, "/acestep/done", job, 1 if self.clip else 0)
+        self._send(sender, "/acestep/done", job, 1 if self.clip else 0)
 
     def _send(self, to: Sender, address: str, *values: str | int | float) -> None:
         builder = OscMessageBuilder(address)

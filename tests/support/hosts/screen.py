@@ -5,7 +5,9 @@ Knows nothing of the programs shown on it.
 
 import os
 import subprocess
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -119,6 +121,16 @@ class Screen:
         time.sleep(0.8)
         self.do("mouseup", 1)
         time.sleep(1.0)
+
+    def drag_while(
+        self, start: tuple[float, float], end: tuple[float, float], meanwhile: Callable[[], object]
+    ) -> None:
+        """A drag from a program that only lives while it is spoken to."""
+        dragging = threading.Thread(target=self.drag, args=(start, end))
+        dragging.start()
+        while dragging.is_alive():
+            meanwhile()
+        dragging.join()
 
     def picture(self, name: str, window: str = "root") -> np.ndarray:
         """Saves what is shown as NAME.png and returns it, [height, width, 3]."""

@@ -1,0 +1,1 @@
+"""Material to take away: kits of single hits, packs of whole ideas, and reading packs back."""

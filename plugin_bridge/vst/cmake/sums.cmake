@@ -1,0 +1,11 @@
+# Runs when the package is made: lists every file in it with its SHA-256, as sha256sum writes them.
+set(ROOT "$ENV{DESTDIR}${CMAKE_INSTALL_PREFIX}")
+file(GLOB_RECURSE FILES RELATIVE "${ROOT}" "${ROOT}/*")
+list(REMOVE_ITEM FILES SHA256SUMS)
+list(SORT FILES)
+set(LINES "")
+foreach(FILE IN LISTS FILES)
+  file(SHA256 "${ROOT}/${FILE}" SUM)
+  string(APPEND LINES "${SUM}  ${FILE}\n")
+endforeach()
+file(WRITE "${ROOT}/SHA256SUMS" "${LINES}")

@@ -1,0 +1,1 @@
+"""`acestep batch`: thousands of requests from a file, through a running daemon, as often as it takes."""
