@@ -33,6 +33,7 @@ BY_NAME = {one.name: one for one in table.SETTINGS if one.name != "prompt"}
 NAMES = (*BY_NAME, *SERVING)
 EXPECTED = {
     "text": "text",
+    "parts": "text such as drums, bass",
     "choice": "text",
     "signature": "text such as 7/8",
     "key": "text such as F# minor",

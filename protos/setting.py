@@ -9,7 +9,7 @@ class Setting:
     """A setting of a request: its names, its kind, what it does. The daemon checks what it may be."""
 
     name: str
-    kind: str  # number, whole, text, choice, switch, signature, key, audio, region, names, adapters, tempi
+    kind: str  # one of those in `server.tables.KINDS`: number, text, choice, audio …
     group: str  # music, sound, run, file
     title: str
     help: str

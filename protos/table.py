@@ -90,7 +90,7 @@ SETTINGS = (
     ),
     Setting(
         name="parts",
-        kind="text",
+        kind="parts",
         group="music",
         title="Parts",
         help="An idea as parts, each a clip that fits the others, and their mix: drums, bass, chords, lead.",
@@ -110,7 +110,7 @@ SETTINGS = (
     ),
     Setting(
         name="redo",
-        kind="text",
+        kind="parts",
         group="music",
         title="Redo",
         help="Parts of the idea to make anew; the others stay.",

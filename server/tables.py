@@ -43,7 +43,7 @@ KINDS: dict[type, tuple[str, str, str]] = {
     Number: ("number", "optional double", "float"),
     Whole: ("whole", "optional uint32", "int"),
     Text: ("text", "string", "str"),
-    Parts: ("text", "string", "str"),
+    Parts: ("parts", "string", "str"),
     Choice: ("choice", "string", "str"),
     Switch: ("switch", "optional bool", "bool"),
     TimeSignature: ("signature", "string", "str"),

@@ -215,7 +215,7 @@ def by_assistant(setting: Setting) -> GenerateRequest:
             values[setting.name] = value
         case _:
             values[setting.name] = written(setting)
-    tool = next(one for one in clip_tools.TOOLS if one.name == "generate_clip")
+    tool = next(one for one in clip_tools.TOOLS if set(values) <= set(one.takes["properties"]))
     arguments.check(tool.takes, values)
     sent = Sent()
     asyncio.run(tool.run(Call(sent, values, "test", lambda share, what: None)))  # type: ignore[arg-type]

@@ -32,12 +32,14 @@ KINDS: dict[str, dict[str, Any]] = {
     "signature": {"type": "string"},
     "key": {"type": "string"},
     "tempi": {"type": "string"},
+    "parts": {"type": "string"},
     "switch": {"type": "boolean"},
     "names": {"type": "array", "items": {"type": "string"}},
     "adapters": {"type": "object", "additionalProperties": {"type": "number"}},
     "region": {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2},
 }
 EMPTY: dict[str, Any] = {"signature": "", "key": "", "tempi": "", "names": [], "adapters": {}}
+OF_IDEAS = ("parts", "idea", "redo")  # settings that make an idea in parts, or go on with one
 
 
 @dataclass(frozen=True)
@@ -72,26 +74,35 @@ class Task:
     required: tuple[str, ...]
     task: str = ""  # "" for what is given
     choices: tuple[str, ...] = ()  # of `task`, where the caller chooses
+    one_of: tuple[str, ...] = ()  # settings of which at least one must be given
 
 
+PARTS = Task(
+    "parts",
+    "Makes an idea in parts, drums, bass and so on: a clip a part, each made to fit those before, and their "
+    "mix. Returns their files, and what was measured in each. With idea, it adds parts or makes some anew.",
+    without=("task", "track", "repaint_s", "takes", "kind"),
+    required=(),
+    one_of=("parts", "redo"),
+)
 TASKS = (
     Task(
         "text_to_music",
         "Makes clips from words. Returns their files, and what was measured in each.",
-        without=("reference", "context", "strength", "task", "track", "repaint_s"),
+        without=("reference", "context", "strength", "task", "track", "repaint_s", *OF_IDEAS),
         required=("prompt",),
     ),
     Task(
         "reference_to_music",
         "Makes clips from words, in the sound of a reference. Returns their files, and what was measured.",
-        without=("context", "task", "track", "repaint_s"),
+        without=("context", "task", "track", "repaint_s", *OF_IDEAS),
         required=("prompt", "reference"),
     ),
     Task(
         "complete",
         "Makes clips that fit to a context: in its tempo, on its beats, in its key. Returns their files, and "
         "what was measured.",
-        without=("repaint_s",),
+        without=("repaint_s", *OF_IDEAS),
         required=("prompt", "context"),
         task="complete",
         choices=("complete", "lego", "cover", "extract"),
@@ -99,10 +110,11 @@ TASKS = (
     Task(
         "repaint",
         "Makes a region of a file anew, the rest stays as it is. Returns the files, and what was measured.",
-        without=("task", "track"),
+        without=("task", "track", *OF_IDEAS),
         required=("prompt", "context", "repaint_s"),
         task="repaint",
     ),
+    PARTS,
 )
 
 
@@ -177,9 +189,16 @@ def _generating(task: Task) -> Run:
 async def generated(
     parts: Parts, task: Task, values: Mapping[str, Any], tell: Tell, client: str
 ) -> list[words.Clip]:
-    """The clips of a request, when all are made. Cancelling it cancels the daemon's job."""
+    """The clips of a request, when all are made. Cancelling it cancels the daemon's job.
+
+    Raises InvalidRequest where nothing is given of what the task needs one of.
+    """
+    if task.one_of and not any(values.get(name) for name in task.one_of):
+        raise InvalidRequest(
+            f"{' and '.join(task.one_of)} are empty: expected one of them, for example drums, bass, chords"
+        )
     options = await parts.files.for_request(await _options(parts, task, values))
-    events = await parts.feed.bridge.generate(values["prompt"], **options, client=client)
+    events = await parts.feed.bridge.generate(values.get("prompt", ""), **options, client=client)
     clips: list[words.Clip] = []
     async for event in events:
         if isinstance(event, words.Accepted):

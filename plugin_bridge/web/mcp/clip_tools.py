@@ -5,7 +5,7 @@ from typing import Any
 
 from plugin_bridge import words
 from plugin_bridge.errors import NotFound
-from plugin_bridge.web.endpoints import Parameter, Task, generated, parameters
+from plugin_bridge.web.endpoints import OF_IDEAS, PARTS, Parameter, Task, generated, parameters
 from plugin_bridge.web.live import clip_fields
 from plugin_bridge.web.mcp.arguments import schema
 from plugin_bridge.web.mcp.facts import CLIP, clip_facts, clip_line, listed
@@ -16,7 +16,7 @@ LISTED, MAX_LISTED, MAX_SEARCHED = 20, 100, 500
 GENERATE = Task(
     "generate_clip",
     "",
-    without=(),
+    without=OF_IDEAS,
     required=("prompt",),
     choices=tuple(next(one.words for one in SETTINGS if one.name == "task")),
 )
@@ -63,6 +63,10 @@ LOOKED_INTO = {
 
 async def _generate(call: Call) -> Answer:
     return await _told(call, await generated(call.parts, GENERATE, call.values, call.tell, call.caller))
+
+
+async def _generate_parts(call: Call) -> Answer:
+    return await _told(call, await generated(call.parts, PARTS, call.values, call.tell, call.caller))
 
 
 async def _list(call: Call) -> Answer:
@@ -124,6 +128,21 @@ TOOLS = (
         schema(parameters(GENERATE)),
         listed("clips", CLIP),
         _generate,
+        changes=True,
+        daemon_judges=True,
+    ),
+    Tool(
+        "generate_parts",
+        "Generate an idea in parts",
+        "Makes one idea as parts, in its words and in one tempo and key: a clip for each of drums, bass, "
+        "chords and so on, made to fit those before it, and their mix, the last of the clips. All share an "
+        "idea: with it, parts adds others and redo makes some anew, and prompt may be left out. Words for "
+        "one part stand behind its colon. It takes seconds to minutes; what was made stays when the call is "
+        "cancelled.",
+        {"prompt": "boom bap", "parts": "drums: dusty breakbeat; bass: warm sub; chords", "bpm": 92.5},
+        schema(parameters(PARTS)),
+        listed("clips", CLIP),
+        _generate_parts,
         changes=True,
         daemon_judges=True,
     ),

@@ -31,7 +31,8 @@ from plugin_bridge.web.setup import version
 TOOLS = (*clip_tools.TOOLS, *adapter_tools.TOOLS)
 INSTRUCTIONS = (
     "Makes music clips for a DAW, of whole bars at an exact tempo, on this machine. generate_clip makes "
-    "them and measures how exactly they fit; a clip's path goes into reference or context to make more that "
+    "them and measures how exactly they fit; generate_parts makes drums, bass, chords and so on of one idea, "
+    "each by itself; a clip's path goes into reference or context to make more that "
     "sound like it or fit to it. inspect_clip says how a clip was made. train_adapter learns a sound from a "
     "folder of audio."
 )

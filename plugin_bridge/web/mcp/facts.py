@@ -17,6 +17,9 @@ CLIP_HELP = {
     "downbeat_error_ms": "How late the first beat is; negative is early.",
     "key_match": "Whether the notes are in the key: same key, same notes, other.",
     "lufs": "Integrated loudness.",
+    "idea": "What the parts of one idea share, for the argument idea of generate_parts.",
+    "part": "Which part of an idea: drums, bass …, or mix.",
+    "midi": "Its notes as a MIDI file, where midi_out was asked for.",
     "fit": "How well it lies on its grid: good, poor, untouched, unsure, unmeasured, off, single.",
 }
 LOCAL_HELP = "A copy of the file on this machine, kept while this server runs: the daemon is on another one."

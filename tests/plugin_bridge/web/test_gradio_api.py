@@ -70,7 +70,7 @@ def queued(address: str, endpoint: str, **values: Any) -> str:
 
 
 def test_every_setting_is_a_parameter_with_type_default_and_help_where_it_can_be_used(address: str) -> None:
-    names = ("/text_to_music", "/reference_to_music", "/complete", "/repaint")
+    names = ("/text_to_music", "/reference_to_music", "/complete", "/repaint", "/parts")
     offered = {name: parameters(address, name) for name in names}
     for one in SETTINGS:
         assert any(one.name in offered[name] for name in names), one.name
@@ -91,6 +91,7 @@ def test_every_setting_is_a_parameter_with_type_default_and_help_where_it_can_be
         "/reference_to_music": {"prompt", "reference"},
         "/complete": {"prompt", "context"},
         "/repaint": {"prompt", "context", "repaint_s"},
+        "/parts": set(),
     }
 
 
@@ -163,6 +164,15 @@ def test_a_value_that_cannot_be_is_a_sentence(client: Any, value: dict[str, Any]
         client.predict(prompt="rain", api_name="/text_to_music", **value)
     assert raised.value.title == "invalid_request"
     assert next(iter(value)).partition("_")[0] in str(raised.value)
+
+
+def test_an_idea_without_parts_is_refused(client: Any, engine: StandIn) -> None:
+    from gradio_client.exceptions import AppError
+
+    before = len(engine.order)
+    with pytest.raises(AppError, match="parts and redo are empty"):
+        client.predict(prompt="rain", api_name="/parts")
+    assert len(engine.order) == before
 
 
 @pytest.mark.parametrize("prompt", [["rain"], 5, {"a": 1}, None])

@@ -57,6 +57,21 @@ def test_takes_a_part_that_fits_and_a_region_made_anew(client: Any) -> None:
     assert not np.array_equal(before, after)
 
 
+def test_an_idea_in_parts_of_which_one_is_made_anew(client: Any) -> None:
+    files, facts = client.predict(
+        prompt="boom bap", parts="drums, bass", bpm=100, bars=1, seed=3, api_name="/parts"
+    )
+    assert [one["part"] for one in facts] == ["drums", "bass", "mix"]
+    assert {soundfile.info(file).frames for file in files} == {115_200}
+    drums, bass, mix = (soundfile.read(file)[0] for file in files)
+    assert np.abs(drums + bass - mix).max() < 0.01
+    again, told = client.predict(idea=facts[0]["idea"], redo="bass", api_name="/parts")
+    assert [(one["part"], one["idea"]) for one in told] == [
+        (name, facts[0]["idea"]) for name in ("bass", "mix")
+    ]
+    assert not np.array_equal(bass, soundfile.read(again[0])[0])
+
+
 def test_an_adapter_is_trained_on_files_of_the_caller_and_used(client: Any, tmp_path: Path) -> None:
     from gradio_client import handle_file
     from gradio_client.exceptions import AppError

@@ -34,7 +34,15 @@ from tests.support.assistant import (
 from tests.support.daemons import StandIn, running, settings, until
 from tests.support.web import TOKEN, on_a_port, whole_app
 
-TOOLS = ["generate_clip", "list_clips", "inspect_clip", "train_adapter", "list_adapters"]
+TOOLS = [
+    "generate_clip",
+    "generate_parts",
+    "list_clips",
+    "inspect_clip",
+    "train_adapter",
+    "list_adapters",
+]
+MAKING = ("generate_clip", "generate_parts", "train_adapter")
 CALL = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
 ASKS = {"accept": "application/json, text/event-stream"}
 SHOWN = {"authorization": f"Bearer {TOKEN}"}
@@ -156,7 +164,11 @@ def test_every_setting_is_an_argument_with_its_help_and_range(http: Connect) -> 
 
     tools = {one.name: one for one in asked(http, talk)}
     assert list(tools) == TOOLS
-    offered = tools["generate_clip"].input_schema["properties"]
+    of_parts = tools["generate_parts"].input_schema["properties"]
+    offered = of_parts | tools["generate_clip"].input_schema["properties"]
+    assert {"parts", "idea", "redo", "prompt", "midi_out"} <= set(of_parts)
+    assert not {"takes", "task", "kind"} & set(of_parts)
+    assert tools["generate_parts"].input_schema["required"] == []
     for one in SETTINGS:
         told = offered[one.name]
         assert told["title"] == one.title
@@ -172,7 +184,7 @@ def test_every_setting_is_an_argument_with_its_help_and_range(http: Connect) -> 
         example = json.loads(tool.description.rpartition("Example: ")[2])
         Draft202012Validator.check_schema(tool.output_schema)
         Draft202012Validator(tool.input_schema).validate(example)
-        assert tool.annotations.read_only_hint == (tool.name not in ("generate_clip", "train_adapter"))
+        assert tool.annotations.read_only_hint == (tool.name not in MAKING)
 
 
 @pytest.mark.parametrize(
@@ -215,6 +227,9 @@ def test_what_the_daemon_refuses_is_told_in_its_own_words(
         ("generate_clip", {"prompt": "x", "adapters": {"a": "b"}}, "adapters.a is 'b': expected a number"),
         ("generate_clip", {"prompt": "x", "loudness_lufs": "off"}, "a number, -40 to -6 or 0"),
         ("generate_clip", {"prompt": "x", "folder": "/tmp"}, "there is no argument 'folder'"),
+        ("generate_parts", {"prompt": "x"}, "parts and redo are empty: expected one of them"),
+        ("generate_parts", {"prompt": "x", "parts": "drums", "takes": 2}, "there is no argument 'takes'"),
+        ("generate_parts", {"prompt": "x", "parts": "a, a"}, "parts names a twice"),
         ("list_clips", {"limit": 1_000}, "limit is 1000: expected a whole number, 1 to 100"),
         ("list_clips", {"starred": 1}, "starred is 1: expected true or false"),
         ("list_clips", {"since": "yesterday"}, "since 'yesterday' is no date: expected one such as"),

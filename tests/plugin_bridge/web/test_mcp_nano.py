@@ -108,6 +108,32 @@ def test_a_clip_a_part_that_fits_to_it_and_how_they_were_made(connect: Connect) 
     assert any(0 < share < 1 for share in told)
 
 
+def test_an_idea_in_parts_of_which_one_is_made_anew(connect: Connect) -> None:
+    told: list[str | None] = []
+
+    async def progress(share: float, total: float | None, message: str | None) -> None:
+        told.append(message)
+
+    async def talk(client: Client) -> None:
+        values = {"prompt": "boom bap", "parts": "drums; bass: warm", "bpm": 100, "bars": 1, "seed": 3}
+        values["midi_out"] = True
+        made = await client.call_tool("generate_parts", values, progress_callback=progress)
+        assert not made.is_error, said(made)
+        clips = made.structured_content["clips"]
+        assert [one["part"] for one in clips] == ["drums", "bass", "mix"]
+        assert {(one["samples"], one["idea"]) for one in clips} == {(115_200, clips[0]["idea"])}
+        assert all(Path(one["midi"]).read_bytes()[:4] == b"MThd" for one in clips[:2])
+        assert "boom-bap" in said(made)
+        again = {"idea": clips[0]["idea"], "redo": "bass: picked"}
+        redone = await client.call_tool("generate_parts", again)
+        assert [one["part"] for one in redone.structured_content["clips"]] == ["bass", "mix"]
+        refused = await client.call_tool("generate_parts", {"prompt": "x", "parts": "drums, theremin"})
+        assert "cannot play theremin: expected parts out of" in said(refused)
+
+    asked(connect, talk)
+    assert any("bass" in (message or "") for message in told)
+
+
 def test_cancelling_ends_a_job_that_is_being_made(connect: Connect, served: Served) -> None:
     async def talk(client: Client) -> None:
         begun = asyncio.Event()
