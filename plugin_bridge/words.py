@@ -214,6 +214,7 @@ class Cascade:
     license: str
     fits: bool  # the daemon's machine
     note: str
+    parts: tuple[str, ...]  # of an idea, that it can play; () where the daemon does not say
 
 
 @dataclass(frozen=True)

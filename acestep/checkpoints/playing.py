@@ -23,6 +23,12 @@ PLAYED_BY = {
     "choir": ("backing_vocals",),
 }
 
+# How parts are usually called, in the order in which they are built upon one another.
+USUAL = (
+    *("drums", "percussion", "bass", "chords", "keys", "guitar", "pad", "strings", "lead", "arp"),
+    *("brass", "woodwinds", "synth", "vocals", "backing_vocals", "fx"),
+)
+
 
 def track_of(part: str, spec: CascadeSpec) -> str:
     """The track by which the checkpoint knows a part; "" for a part that it cannot play."""
@@ -32,6 +38,11 @@ def track_of(part: str, spec: CascadeSpec) -> str:
 def playable(spec: CascadeSpec) -> list[str]:
     """Every part that the checkpoint can play, by all its names."""
     return sorted(name for name in {*spec.tracks, *PLAYED_BY} if track_of(name, spec))
+
+
+def usual(spec: CascadeSpec) -> tuple[str, ...]:
+    """The parts that the checkpoint can play, each by its usual name."""
+    return tuple(name for name in USUAL if track_of(name, spec))
 
 
 def refuse_unplayable(parts: tuple[Part, ...], spec: CascadeSpec) -> None:

@@ -20,7 +20,7 @@ from plugin_bridge.web.runs import Runs
 
 MAX_CLIPS = 5_000
 _NUMBERS = ("bpm_min", "bpm_max")
-_TEXTS = ("key", "adapter", "since")
+_TEXTS = ("key", "adapter", "since", "idea")
 _FLAGS = ("starred", "trashed")
 
 
@@ -34,6 +34,7 @@ class ClipRoutes:
         """For the application."""
         return [
             Route("/bridge/audio", self.audio, methods=["GET"]),
+            Route("/bridge/midi", self.midi, methods=["GET"]),
             Route("/bridge/sidecar", self.sidecar, methods=["GET"]),
             Route("/bridge/preview/{run}/{take:int}", self.preview, methods=["GET"]),
             Route("/bridge/clips", self.clips, methods=["GET"]),
@@ -52,6 +53,12 @@ class ClipRoutes:
         path = await (self._files.as_wav(clip) if wanted else self._files.path(clip))
         name = f"{Path(clip.name).stem}{path.suffix}" if "download" in request.query_params else None
         return FileResponse(path, headers={"cache-control": "no-cache"}, filename=name)
+
+    async def midi(self, request: Request) -> Response:
+        """A clip's notes, as the file beside it."""
+        clip = await self._feed.clip(asked.text(request.query_params, "clip"))
+        name = f"{Path(clip.name).stem}.mid"
+        return FileResponse(await self._files.midi(clip), filename=name, media_type="audio/midi")
 
     async def sidecar(self, request: Request) -> Response:
         """What is written beside the clip: request, seed, hashes, measurements."""

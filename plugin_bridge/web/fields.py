@@ -119,10 +119,12 @@ def options_of(values: Mapping[str, Any], client: Mapping[str, Any]) -> tuple[st
         options.pop("seed", None)
     if "tempo_map" in options:
         options.pop("bpm", None)  # the map has the tempi, and `bpm` would be its mean
+    if "parts" in options or "redo" in options:
+        options.pop("takes", None)  # parts make one idea at a time
     for name in ("reference", "context"):
         if client.get(name):
-            options[name] = _span(name, client[name])
-    if "context" in options and options.get("task") == "repaint":
+            options[name] = _spans(name, client[name])
+    if isinstance(options.get("context"), tuple) and options.get("task") == "repaint":
         options |= _repaint(options["context"], _part(client["context"].get("part")))
     if adapters := _scales(client.get("adapters")):
         options["adapters"] = adapters
@@ -169,7 +171,19 @@ def _tempi(setting: Setting, typed: str) -> str:
     return typed
 
 
-def _span(name: str, picked: Any) -> tuple[str, float, float | None]:
+Span = tuple[str, float, float | None]
+
+
+def _spans(name: str, picked: Any) -> Span | list[Span]:
+    """A stretch of a file; with those of the files that sound together with it."""
+    first = _span(name, picked)
+    together = picked.get("plus") or []
+    if not isinstance(together, list):
+        raise WrongField(name, f"{name} is {picked!r:.60}: expected a list of what sounds together with it")
+    return [first, *(_span(name, one) for one in together)] if together else first
+
+
+def _span(name: str, picked: Any) -> Span:
     path = picked.get("path") if isinstance(picked, dict) else None
     if not isinstance(path, str) or not path:
         raise WrongField(name, f"{name} is {picked!r:.60}: expected a path, and where it starts and ends")
@@ -208,9 +222,7 @@ def _scales(chosen: Any) -> dict[str, float]:
     return scales
 
 
-def _repaint(
-    picked: tuple[str, float, float | None], part: tuple[float, float | None] | None
-) -> dict[str, Any]:
+def _repaint(picked: Span, part: tuple[float, float | None] | None) -> dict[str, Any]:
     """The picked range is made anew, of the whole file or of the `part` that an earlier request took."""
     path, start_s, end_s = picked
     begin_s, to_s = part or (0.0, None)
@@ -265,4 +277,6 @@ def picked_of(request: Mapping[str, Any]) -> dict[str, Any]:
 def _range(audio: Any) -> dict[str, Any] | None:
     if not isinstance(audio, Mapping) or not audio.get("path"):
         return None
-    return {"path": audio["path"], "start_s": audio.get("start_s") or 0.0, "end_s": audio.get("end_s")}
+    own = {"path": audio["path"], "start_s": audio.get("start_s") or 0.0, "end_s": audio.get("end_s")}
+    together = [_range(one) for one in audio.get("plus") or ()]
+    return own | ({"plus": together} if together else {})

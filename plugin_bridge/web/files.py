@@ -27,17 +27,26 @@ class ClipFiles:
 
     async def path(self, clip: words.Clip) -> Path:
         """The clip's file here. Raises NotFound where it is gone."""
+        return await self._here(clip, clip.path)
+
+    async def midi(self, clip: words.Clip) -> Path:
+        """The clip's notes as a file here. Raises NotFound where it has none, or they are gone."""
+        if not clip.midi:
+            raise NotFound(f"{clip.name} has no MIDI file: make clips with MIDI on to have one")
+        return await self._here(clip, clip.midi, "midi")
+
+    async def _here(self, clip: words.Clip, named: str, kind: str = "") -> Path:
         bridge = self._feed.bridge
-        path = Path(clip.path)
+        path = Path(named)
         # Behind a link may be anything: then the daemon decides, and the page has the file from it.
         if bridge.target.is_local and path.resolve() == path:
             if not path.is_file():
                 raise NotFound(f"{path} is no longer there: it was moved or deleted outside of the page")
             return path
-        folder = self._folder(clip)
+        folder = self._folder(clip, kind)
         async with self._lock(folder):
             fetched = next(folder.glob("[!.]*"), None) if folder.is_dir() else None
-            return fetched or await bridge.download(clip.name, folder)
+            return fetched or await bridge.download(path.name, folder)
 
     async def as_wav(self, clip: words.Clip) -> Path:
         """The clip as a WAV file: its own where it is one, else the same samples written anew."""
@@ -66,10 +75,14 @@ class ClipFiles:
             return options
         changed = dict(options)
         for name in ("reference", "context"):
-            path, *span = options.get(name) or ("",)
-            if path in self._feed.seen:
-                changed[name] = (await self.path(self._feed.seen[path]), *span)
+            if value := options.get(name):
+                several = value if isinstance(value, list) else [value]
+                found = [await self._sent(*one) for one in several]
+                changed[name] = found if isinstance(value, list) else found[0]
         return changed
+
+    async def _sent(self, path: str, *span: float | None) -> tuple[Any, ...]:
+        return (await self.path(self._feed.seen[path]) if path in self._feed.seen else path, *span)
 
 
 def write_wav(path: Path, wav: Path) -> None:

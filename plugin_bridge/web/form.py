@@ -35,6 +35,16 @@ EXAMPLES = (
         "jazz waltz, piano, upright bass, brush drums",
         {"bpm": "140", "bars": "8", "signature": "3/4"},
     ),
+    (
+        "A band in parts",
+        "dusty boom bap, vinyl crackle",
+        {
+            "bpm": "92.5",
+            "bars": "4",
+            "key": "A minor",
+            "parts": "drums; bass: upright; chords: electric piano",
+        },
+    ),
 )
 # The clips of README.md, made by `python -m tests.first_screen`: static/examples/NAME.mp3.
 DEMOS: tuple[dict[str, Any], ...] = (
@@ -130,6 +140,7 @@ def supports(cascade: words.Cascade | None) -> dict[str, Any]:
         "context": bool(tasks),
         "lyrics": "lyrics" in told,
         "stages": list(cascade.stages) if cascade is not None else [],
+        "parts": list(cascade.parts) if cascade is not None else [],
     }
 
 

@@ -92,6 +92,8 @@ class Run:
         }
         if "context" in self.options and "bpm" not in self.options:
             told["grid"] = None  # the context's, which the clip will tell
+        told["idea"] = self.options.get("idea") or (self.job if self.options.get("parts") else "")
+        told["asked"] = {name: self.options.get(name, "") for name in ("parts", "redo")}
         told["clips"] = [clip_fields(clip) for clip in self.clips if not clip.trashed]
         return told
 

@@ -20,7 +20,7 @@ from protos.acestep.v1 import acestep_pb2 as pb
 from server.models import Models
 
 if TYPE_CHECKING:
-    from acestep.checkpoints.checkpoint import Listed
+    from acestep.checkpoints.checkpoint import CascadeSpec, Listed
 
 MAX_WHY_CHARS = 1_000
 
@@ -31,6 +31,7 @@ FAULTS = (AceStepError, OSError, ValueError, TypeError, LookupError, AttributeEr
 def cascades(models: Models) -> pb.ListCascadesResponse:
     """All cascades on this machine, and the loaded one if it was named by its path; each fails alone."""
     from acestep.checkpoints.checkpoint import abilities, available, listed
+    from acestep.checkpoints.playing import usual
 
     home = models.home
     device, memory = device_memory()
@@ -44,14 +45,20 @@ def cascades(models: Models) -> pb.ListCascadesResponse:
             found.unreadable.append(_unreadable(name, folder, error))
     if cascade is not None and not any(item.loaded for item in found.cascades):
         stages = list(cascade.stages)
-        able = abilities(cascade.spec)
-        found.cascades.add(name=models.loaded_name, loaded=True, stages=stages, supports=able, fits=True)
+        able, parts = abilities(cascade.spec), usual(cascade.spec)
+        found.cascades.add(
+            name=models.loaded_name, loaded=True, stages=stages, supports=able, fits=True, parts=parts
+        )
     return found
 
 
 def _cascade(item: "Listed", home: Path | None, loaded: bool, device: str, memory: int) -> pb.Cascade:
     """`loaded` by its folder: a variant is loaded by another name, and a path may hold a namesake."""
-    fits, note = _fit(item, home, device, memory)
+    from acestep.checkpoints.checkpoint import read_spec
+    from acestep.checkpoints.playing import usual
+
+    spec = read_spec(item.folder, home)
+    fits, note = _fit(spec, item.stages, device, memory)
     return pb.Cascade(
         name=item.name,
         loaded=loaded,
@@ -63,6 +70,7 @@ def _cascade(item: "Listed", home: Path | None, loaded: bool, device: str, memor
         license=item.license,
         fits=fits,
         note=note,
+        parts=usual(spec),
     )
 
 
@@ -83,16 +91,15 @@ def cascade(models: Models, name: str) -> pb.Cascade:
     raise NotFound(f"no cascade {name!r} here: `acestep models` lists those there are")
 
 
-def _fit(item: "Listed", home: Path | None, device: str, memory: int) -> tuple[bool, str]:
+def _fit(spec: "CascadeSpec", stages: tuple[str, ...], device: str, memory: int) -> tuple[bool, str]:
     """Whether a cascade fits a device with so much memory, and what it needs or gives up."""
-    from acestep.checkpoints.checkpoint import read_spec
     from acestep.checkpoints.memory import GB, plan_within
 
     try:
-        found = plan_within(read_spec(item.folder, home), device, lambda: float(memory))
+        found = plan_within(spec, device, lambda: float(memory))
     except OutOfMemory as error:
         return False, str(error)
-    whole = found.stages == item.stages and found.resident and not found.int8
+    whole = found.stages == stages and found.resident and not found.int8
     return True, f"needs {found.needed_bytes / GB:.1f} GB" + ("" if whole else f" as {found}")
 
 

@@ -14,6 +14,8 @@ from pathlib import Path
 import filelock
 import pytest
 
+from tests.support.browser import Tab
+
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "build" / "axe"
 PACKAGE = "axe-playwright-python==0.1.8"  # has axe-core 4.12.1
@@ -31,6 +33,17 @@ def script() -> str:
             _fetch()
     with zipfile.ZipFile(WHEEL) as packed:
         return packed.read("axe_playwright_python/axe.min.js").decode()
+
+
+def complaints(tab: Tab) -> list[str]:
+    """What axe finds wrong with what is in sight."""
+    tab.script(f"if (!window.axe) {{ {script()} }}")
+    found = tab.later(
+        "axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice'] })"
+        ".then(({ violations }) => done(violations.flatMap((one) =>"
+        " one.nodes.map((node) => `${one.id}: ${node.target} ${node.failureSummary}`))))"
+    )
+    return [str(one) for one in found]
 
 
 def _fetch() -> None:

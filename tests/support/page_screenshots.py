@@ -1,7 +1,7 @@
 """Screenshots of every page, light and dark, wide and narrow:
 `python -m tests.support.page_screenshots DIR [DAEMON]`.
 
-For looking at; three of them are in the README. DAEMON is the address of one that runs and has a few clips.
+For looking at; some of them are in the README. DAEMON is the address of one that runs and has a few clips.
 """
 
 import sys
@@ -34,6 +34,13 @@ def take(folder: Path, daemon: str) -> None:
         tab.until(lambda: len(tab.all(".card[data-clip][data-samples]")) >= 2, "two takes")
         tab.script("document.querySelector('.card .play').click()")
         _both(tab, folder, VIEWS)
+        tab.press("A band in parts")
+        tab.click("#midi_out")
+        tab.one("#prompt").send_keys("\n")
+        tab.until(lambda: len(tab.all(".lane[data-samples]")) >= 3, "an idea")
+        tab.until(lambda: tab.all('.run[data-state="done"] .card.idea'), "its end")
+        tab.script("document.querySelector('.card.idea .play').click()")
+        _both(tab, folder, ("Takes",), "idea-")
 
 
 def _both(tab: Tab, folder: Path, views: Sequence[str], name: str = "") -> None:

@@ -46,7 +46,7 @@ def wanted(
     `cascade` is the checkpoint that will make it, None where the daemon does not tell what it can do;
     `adapters` are used where the request names none.
     """
-    if not values.get("prompt"):
+    if not values.get("prompt") and not values.get("idea"):
         raise InvalidRequest("prompt is empty: expected a few words on what it should sound like")
     task = TASKS[values.get("task_type", "text2music")]
     _check_task(task, cascade, reference, source)
@@ -55,8 +55,9 @@ def wanted(
         for name, value in values.items()
         if BY_NAME[name].own or name in _SAME_NAME
     }
-    prompt = options.pop("prompt")
-    options |= {"task": task, "takes": values.get("batch_size", TAKES)}
+    prompt = options.pop("prompt", "")
+    usual = 1 if options.get("parts") or options.get("redo") else TAKES  # parts make one idea at a time
+    options |= {"task": task, "takes": values.get("batch_size", usual)}
     options.setdefault("format", BY_NAME["audio_format"].default)
     if adapters:
         options.setdefault("adapters", dict(adapters))
@@ -184,15 +185,17 @@ def _region(values: Mapping[str, Any], task: str, source: Source | None) -> dict
 def _on_grid(
     prompt: str, options: dict[str, Any], values: Mapping[str, Any], task: str, source: Source | None
 ) -> Wanted:
-    """With tempo, signature and length: those of the request, else the usual ones, else the source's."""
+    """With tempo, signature and length: those of the request, else the source's or the idea's, else the usual
+    ones."""
+    known = source is not None or bool(options.get("idea"))
     duration_s: float = values.get("audio_duration", -1.0)
     if "time_signature" in values:
         options["signature"] = meter(values["time_signature"])
-    if source is None:
+    if not known:
         options.setdefault("signature", SIGNATURE)
         if "tempo_map" not in options:
             options.setdefault("bpm", BPM)
-    elif task in KEEP_LENGTH and source.duration_s is not None and duration_s > 0:
+    elif source is not None and task in KEEP_LENGTH and source.duration_s is not None and duration_s > 0:
         if abs(duration_s - source.duration_s) > SAME_LENGTH_S:
             raise InvalidRequest(
                 f"audio_duration {duration_s:g} is not possible: the clip lasts as long as its source, "
@@ -205,7 +208,7 @@ def _on_grid(
             raise InvalidRequest(
                 f"bars {options['bars']:g} and audio_duration {duration_s:g} contradict each other: send one"
             )
-    elif source is None:
+    elif not known:
         options.setdefault("bars", BARS)
     bpm, length = options.get("bpm"), options.get("bars")
     lasts_s = seconds(length, bpm, options.get("signature", SIGNATURE)) if length and bpm else None

@@ -1,6 +1,6 @@
 // One clip, large: its waveform with the bar grid, played as a loop, what was measured, and what can be done with it.
 
-import { actions, audioUrl, draggable, menu, star } from "./cliptools.js";
+import { actions, audioUrl, draggable, menu, note, star } from "./cliptools.js";
 import { button, el, entry } from "./dom.js";
 import { badge, key, tempo, title, titleInRun } from "./figures.js";
 import { barAt, gridOf } from "./grid.js";
@@ -12,11 +12,26 @@ const shown = new Set(); // cards in the page, for the playhead and the keyboard
 let current = null; // the card the space key plays
 
 export function currentCard() {
-  return current?.node.isConnected ? current : [...document.querySelectorAll(".card[data-clip]")].find((one) => one.offsetParent)?.card ?? null;
+  return current?.node.isConnected ? current : cardsInSight()[0] ?? null;
 }
 
 // The cards in sight, in order: what up and down go through.
-export const cardsInSight = () => [...document.querySelectorAll(".card[data-clip]")].filter((one) => one.offsetParent).map((one) => one.card);
+export const cardsInSight = () => [...document.querySelectorAll(".card:is([data-clip], [data-idea])")].filter((one) => one.offsetParent).map((one) => one.card);
+
+// Puts a card among those that the keyboard and the playhead know. It has `node`, `playButton`, `name`, toggle(),
+// play(), moveHead() and told().
+export function joined(card) {
+  card.node.card = card;
+  card.node.addEventListener("pointerdown", () => (current = card), true);
+  card.node.addEventListener("focusin", () => player.owner || (current = card));
+  shown.add(card);
+}
+
+export function left(card) {
+  if (player.owner === card) player.stop();
+  shown.delete(card);
+  card.node.remove();
+}
 
 export class Card {
   // `within`: it stands under its run's prompt, and need not say it again.
@@ -25,13 +40,10 @@ export class Card {
     this.wave = new Wave({ label: `waveform of ${clip.name}` });
     this.wave.show(null, gridOf(clip));
     this.node = el("article.card", { tabIndex: -1, "aria-label": clip.name });
-    this.node.card = this;
     this.#draw();
     this.wave.onseek = (time_s) => this.play(time_s);
     this.wave.onselect = () => this.#selected();
-    this.node.addEventListener("pointerdown", () => (current = this), true);
-    this.node.addEventListener("focusin", () => player.owner || (current = this));
-    shown.add(this);
+    joined(this);
     this.loading = this.#load();
   }
 
@@ -56,8 +68,9 @@ export class Card {
     this.sheet = el("div.sheet", { hidden: true });
     this.selection = el("span.selection", { role: "status" });
     this.badge = el("span");
+    this.note = note(() => this.clip);
     draggable(this.line, () => this.clip);
-    const head = el("header", {}, this.playButton, this.line, this.badge, this.star,
+    const head = el("header", {}, this.playButton, this.line, this.badge, this.note, this.star,
       menu(() => this.clip, { update: (clip) => this.update(clip), more: () => [entry("Spectrogram", "Draw the spectrogram", () => this.#spectrogram())] }));
     this.node.replaceChildren(head, this.trouble, this.wave.canvas, this.#tools(), this.sheet);
     this.update(this.clip);
@@ -116,31 +129,40 @@ export class Card {
     this.line.title = `${clip.name}: drag it into the DAW or a folder`;
     this.badge.replaceChildren(badge(clip));
     this.star.draw();
+    this.note.draw();
     for (const one of this.needs ?? []) one.hidden = !actions.can(one.dataset.needs);
   }
 
+  get name() {
+    return this.clip.name;
+  }
+
+  moveHead(at_s) {
+    this.wave.moveHead(at_s);
+  }
+
+  told({ action, was, clip }) {
+    if (this.clip.path !== was) return;
+    if (action === "trash" || (action === "restore" && this.clip.trashed)) {
+      forget(audioUrl(this.clip));
+      this.remove();
+    } else {
+      this.update(clip);
+    }
+  }
+
   remove() {
-    if (player.owner === this) player.stop();
-    shown.delete(this);
-    this.node.remove();
+    left(this);
   }
 }
 
 // What the daemon tells of a clip changes every card of it, in every tab.
-export function onLibrary({ action, was, clip }) {
-  for (const card of [...shown]) {
-    if (card.clip.path !== was) continue;
-    if (action === "trash" || (action === "restore" && card.clip.trashed)) {
-      forget(audioUrl(card.clip));
-      card.remove();
-    } else {
-      card.update(clip);
-    }
-  }
+export function onLibrary(message) {
+  for (const card of [...shown]) card.told(message);
 }
 
 function follow() {
-  for (const card of shown) card.wave.moveHead(player.owner === card ? player.position() : null);
+  for (const card of shown) card.moveHead(player.owner === card ? player.position() : null);
   if (player.owner) requestAnimationFrame(follow);
 }
 
@@ -148,7 +170,7 @@ player.addEventListener("change", () => {
   for (const card of shown) {
     const playing = player.owner === card;
     card.playButton.textContent = playing ? "■" : "▶";
-    card.playButton.setAttribute("aria-label", playing ? `Stop ${card.clip.name}` : `Play ${card.clip.name} as a loop (space)`);
+    card.playButton.setAttribute("aria-label", playing ? `Stop ${card.name}` : `Play ${card.name} as a loop (space)`);
     card.node.classList.toggle("playing", playing);
   }
   follow();

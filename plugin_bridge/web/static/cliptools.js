@@ -6,25 +6,44 @@ import { stem } from "./figures.js";
 import { audioUrl } from "./sources.js";
 
 // What the page as a whole offers to a clip; filled in by main.js.
-export const actions = { again: null, reference: null, context: null, repaint: null, can: () => true };
+export const actions = { again: null, reference: null, context: null, together: null, repaint: null, can: () => true };
 
 let edits = true; // whether the daemon renames and tags
 
 const KINDS = { wav: "audio/wav", aif: "audio/aiff", aiff: "audio/aiff", flac: "audio/flac", mp3: "audio/mpeg" };
+export const midiUrl = (clip) => `/bridge/midi?${query({ clip: clip.path })}`;
 export const downloadUrl = (clip) => `/bridge/audio?${query({ clip: clip.path })}&download`;
 
+const audioFile = (clip) => ({ name: clip.name, url: downloadUrl(clip), kind: KINDS[clip.name.split(".").pop().toLowerCase()] ?? "audio/wav" });
+const midiFile = (clip) => ({ name: `${stem(clip)}.mid`, url: midiUrl(clip), kind: "audio/midi" });
+
 // Dragged out of the page the clip is a file: Chromium fetches it where it is dropped; others get its address.
-export function draggable(node, clip) {
+export function draggable(node, clip, file = audioFile) {
   node.draggable = true;
   node.addEventListener("dragstart", (event) => {
+    event.stopPropagation(); // of what lies within another
     const { dataTransfer } = event;
-    const url = new URL(downloadUrl(clip()), location.href).href;
-    const kind = KINDS[clip().name.split(".").pop().toLowerCase()] ?? "audio/wav";
+    const { name, url, kind } = file(clip());
+    const whole = new URL(url, location.href).href;
     dataTransfer.effectAllowed = "copy";
-    dataTransfer.setData("DownloadURL", `${kind}:${clip().name}:${url}`);
-    dataTransfer.setData("text/uri-list", url);
+    dataTransfer.setData("DownloadURL", `${kind}:${name}:${whole}`);
+    dataTransfer.setData("text/uri-list", whole);
     dataTransfer.setData("text/x-acestep-clip", clip().path);
   });
+}
+
+// The notes of a clip, where it has them: dragged or pressed they are a MIDI file.
+export function note(clip) {
+  const node = el("a.b.quiet.note", {}, "♪");
+  draggable(node, clip, midiFile);
+  node.draw = () => {
+    const one = clip();
+    node.hidden = !one.midi;
+    Object.assign(node, { href: midiUrl(one), download: midiFile(one).name, title: "Notes as MIDI: drag them into the DAW, or press to download" });
+    node.setAttribute("aria-label", `Notes of ${one.name} as a MIDI file`);
+  };
+  node.draw();
+  return node;
 }
 
 export function star(clip, update) {

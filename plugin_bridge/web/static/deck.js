@@ -3,10 +3,12 @@
 import { BridgeError, post } from "./api.js";
 import { button, el, notify, plural } from "./dom.js";
 import { control } from "./fields.js";
+import { spelt } from "./figures.js";
 import { form } from "./form.js";
 import { Taps } from "./grid.js";
 import { tab } from "./live.js";
 import { openMore } from "./more.js";
+import { readParts } from "./parts.js";
 
 export const IN_STRIP = ["bpm", "signature", "key", "bars", "takes"];
 
@@ -43,7 +45,7 @@ form.addEventListener("errors", ({ detail }) => {
   trouble.textContent = said;
   trouble.hidden = !said;
   prompt.setAttribute("aria-invalid", String(Boolean(said)));
-  if (detail.shown && detail.shown !== "prompt" && !shown.has(detail.shown)) openMore(detail.shown);
+  if (form.field(detail.shown) && !document.getElementById(detail.shown)?.closest("#deck")) openMore(detail.shown);
 });
 
 prompt.addEventListener("input", () => {
@@ -62,6 +64,12 @@ function grow() {
   prompt.style.height = "auto";
   prompt.style.height = `${prompt.scrollHeight + 2}px`;
 }
+
+// Notes beside each clip: a switch, because it is wanted for some clips only.
+const midi = button("♪ MIDI", "Write the notes of each clip into a MIDI file beside it", () => form.set("midi_out", !form.values.midi_out), "toggle");
+midi.id = "midi_out";
+document.getElementById("source-buttons").append(midi);
+for (const what of ["change", "filled"]) form.addEventListener(what, () => midi.setAttribute("aria-pressed", String(Boolean(form.values.midi_out))));
 
 function tapTempo() {
   const tempo = taps.tap(performance.now());
@@ -112,7 +120,9 @@ export function setPrompt(text) {
 function sayPlan() {
   const { values } = form;
   const { reference, context } = form.sources;
-  const parts = [];
+  const parts = readParts(values.parts).map(({ name }) => spelt(name));
+  const what = parts.length ? "an idea" : plural(Number(values.takes) || 1, "take");
+  if (parts.length) parts.splice(0, Infinity, `${parts.join(", ")} and their mix`);
   const task = form.field("task")?.choices?.find(([, value]) => value && value === values.task);
   if (task) parts.push(String(task[0]).replace(/ – .*/, ""));
   if (reference?.name) parts.push(`like ${reference.name}`);
@@ -121,7 +131,7 @@ function sayPlan() {
   const adapters = Object.keys(form.adapters);
   if (adapters.length) parts.push(`with ${adapters.join(", ")}`);
   if (values.tempo_map) parts.push("a changing tempo");
-  plan.textContent = parts.length ? `Generate makes ${plural(Number(values.takes) || 1, "take")}: ${parts.join(" · ")}.` : "";
+  plan.textContent = parts.length ? `Generate makes ${what}: ${parts.join(" · ")}.` : "";
   plan.hidden = !parts.length;
 }
 

@@ -10,12 +10,13 @@ const WORDS = {
   unsure: ["? unsure", "", "it cannot be told from this sound"],
   unmeasured: ["not measured", "", "nobody has listened to it"],
   untouched: ["as made", "", "it was not brought to the grid"],
+  mix: ["figures", "", "the plain sum of its parts"],
   single: ["✓ one hit", "good", "a single hit stands clear: it has no tempo"],
   off: ["fit off", "", "it was not brought to the grid"],
 };
 
 export function badge(clip) {
-  const [text, kind, meaning] = WORDS[clip.fit] ?? ["figures", "", ""];
+  const [text, kind, meaning] = WORDS[clip.part === "mix" ? "mix" : clip.fit] ?? ["figures", "", ""];
   const opener = button(text, "", () => {}, `badge ${kind}`.trim());
   opener.setAttribute("aria-label", `${text.replace(/^\W+/, "")}: what was measured of ${clip.name}`);
   const box = popup(opener, () => [el("p", {}, meaning), figures(clip)], { hover: true, kind: "figures" });
@@ -38,13 +39,18 @@ export function figures(clip) {
   return list;
 }
 
-const MADE = /^\d{8}-\d{6}_.*_t\d+$/; // a name that the daemon gave
+const MADE = /^\d{8}-\d{6}_(.*)(?:_t(\d+)|bars?_([a-z]\w*)(?:-\d+)?)$/; // a name that the daemon gave, to a take or a part
 
 // How a clip is called here: by the name that somebody gave it, else by its prompt and take.
 export const stem = (clip) => clip.name.replace(/\.[^.]+$/, "");
-export const title = (clip) => (MADE.test(stem(clip)) ? `${clip.prompt || "no prompt"} · ${clip.take + 1}` : stem(clip));
-export const titleInRun = (clip) => (MADE.test(stem(clip)) ? `Take ${clip.take + 1}` : stem(clip));
+export const spelt = (part) => part.replaceAll("_", " ");
+const which = (clip) => (clip.part && clip.prompt.endsWith(spelt(clip.part)) ? "" : ` · ${clip.part ? spelt(clip.part) : clip.take + 1}`);
+export const title = (clip) => (MADE.test(stem(clip)) ? `${clip.prompt || "no prompt"}${which(clip)}` : stem(clip));
+export const titleInRun = (clip) => (MADE.test(stem(clip)) ? (clip.part ? spelt(clip.part) : `Take ${clip.take + 1}`) : stem(clip));
 // A file by what it was made of, for lines that have little room.
-export const spoken = (name) => (MADE.test(name.replace(/\.[^.]+$/, "")) ? name.replace(/^[\d-]+_/, "").replace(/_.*_t(\d+)\.[^.]+$/, " · $1").replaceAll("-", " ") : name);
+export function spoken(name) {
+  const made = MADE.exec(name.replace(/\.[^.]+$/, ""));
+  return made ? `${made[1].replace(/_.*/, "").replaceAll("-", " ")} · ${made[2] ?? spelt(made[3])}` : name;
+}
 export const tempo = (clip) => (clip.bpm ? `${round(clip.bpm)} bpm` : "one-shot");
 export const key = (clip) => clip.key || "no key";

@@ -11,7 +11,7 @@ let filtered = () => {};
 
 export const chips = el("div.chips.filters", { role: "group", "aria-label": "filters" });
 export const onFiltered = (run) => (filtered = run);
-export const active = () => ({ trashed: on.has("trashed") });
+export const active = () => ({ trashed: on.has("trashed"), earlier: on.has("earlier") });
 
 const tempoName = ([low, high]) => (high === Infinity ? `${low}+ bpm` : low ? `${low}–${high}` : `below ${high} bpm`);
 const DAY_MS = 86_400_000;
@@ -46,14 +46,15 @@ export function fits(clip) {
 
 const pressed = (kind) => [...on].filter((one) => one.startsWith(`${kind}:`)).map((one) => one.slice(kind.length + 1));
 
-chips.draw = (clips) => {
+// `earlier`: how many clips of ideas have a later one in their place.
+chips.draw = (clips, earlier) => {
   const focused = document.activeElement?.dataset?.filter;
   const made = Object.entries(KINDS).flatMap(([kind, { chips: offered }]) => {
     const list = offered(clips);
     const missing = pressed(kind).filter((id) => !list.some(([one]) => one === id)).map((id) => [id, kind === "tempo" ? tempoName(TEMPI[id]) : id, 0]);
     return [...list, ...missing].map(([id, title, count]) => chip(`${kind}:${id}`, title, count));
   });
-  chips.replaceChildren(...made, chip("trashed", "Trash"), ...(on.size ? [button("Clear", "Take all filters away", () => { on.clear(); filtered(); }, "small quiet")] : []));
+  chips.replaceChildren(...made, ...(earlier || on.has("earlier") ? [chip("earlier", "Earlier parts", earlier)] : []), chip("trashed", "Trash"), ...(on.size ? [button("Clear", "Take all filters away", () => { on.clear(); filtered(); }, "small quiet")] : []));
   if (focused) chips.querySelector(`[data-filter="${CSS.escape(focused)}"]`)?.focus();
 };
 

@@ -4,7 +4,7 @@ export function gridOf({ bpm, signature, bars }) {
   const [numerator, denominator] = String(signature || "4/4").split("/").map(Number);
   if (!(bpm > 0) || !(numerator > 0) || !(denominator > 0)) return null;
   const beat_s = (4 / denominator) * (60 / bpm);
-  return { beat_s, numerator, bar_s: beat_s * numerator, duration_s: beat_s * numerator * bars, bars };
+  return { bpm, beat_s, numerator, denominator, bar_s: beat_s * numerator, duration_s: beat_s * numerator * bars, bars };
 }
 
 // Every beat before `end_s`: { time_s, downbeat, bar }.

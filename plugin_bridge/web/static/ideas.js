@@ -75,7 +75,7 @@ class Demo {
 }
 
 function example({ title, prompt, settings = {} }) {
-  return button(title || prompt, prompt, () => form.fill({ values: { ...form.values, ...settings, prompt }, adapters: form.adapters, ...picked() }), "chip");
+  return button(title || prompt, prompt, () => form.fill({ values: { ...form.values, parts: "", ...settings, prompt }, adapters: form.adapters, ...picked() }), "chip");
 }
 
 const picked = () => ({ reference: form.sources.reference.kept(), context: form.sources.context.kept() });

@@ -5,7 +5,7 @@ import { showAdapters } from "./adapters.js";
 import { currentCard, onLibrary } from "./clip.js";
 import { actions } from "./cliptools.js";
 import { deckActions, sayFilled } from "./deck.js";
-import { notify } from "./dom.js";
+import { notify, plural } from "./dom.js";
 import { title } from "./figures.js";
 import { form } from "./form.js";
 import { barAt, gridOf } from "./grid.js";
@@ -14,6 +14,7 @@ import "./keys.js";
 import { onLibraryDaemon, searchSoon } from "./library.js";
 import { connect, tab } from "./live.js";
 import { openMore } from "./more.js";
+import { foldParts } from "./parts.js";
 import { onJobs, onProgress } from "./queue.js";
 import { onAudio, onRun } from "./runs.js";
 import { setupSoon } from "./setup.js";
@@ -50,6 +51,7 @@ async function fillFrom(clip, set, says) {
   const { values } = form;
   const recalled = await post("/bridge/recall", { clip: clip.path, set });
   if (recalled.values.task === "text") recalled.values.task = ""; // what is done where nothing else is said
+  recalled.values.idea = recalled.values.redo = ""; // an idea is gone on with where it stands
   await form.fill(recalled);
   sayFilled(says(recalled, values));
 }
@@ -66,18 +68,27 @@ Object.assign(actions, {
   again: (clip) => fillFrom(clip, { takes: "1" }, ({ says }) => `${says} Generate makes the same clip again.`),
   reference: (clip, range) => fillFrom(clip, { reference: part(clip, range), seed: "", lock: false, takes: form.values.takes }, ({ values }) =>
     `Everything is set as for ${title(clip)} (${facts(values)}). Generate makes other takes that sound like ${named(clip, range)}.`),
-  async context(clip, range) {
-    const { prompt } = form.values;
-    const set = { context: part(clip, range), reference: null, task: "", track: "", seed: "", lock: false, takes: form.values.takes, bpm: clip.tempo_map ? "" : clip.bpm, signature: clip.signature, key: clip.key, prompt: prompt === clip.prompt ? "" : prompt };
+  async context(clip, range, others = []) {
+    const { prompt, parts, takes } = form.values;
+    const audio = { ...part(clip, range), ...(others.length ? { name: plural(1 + others.length, "clip"), plus: others.map((one) => part(one)) } : {}) };
+    const what = others.length ? `${audio.name} together` : named(clip, range);
+    const set = { context: audio, reference: null, task: "", track: "", seed: "", lock: false, parts, takes, bpm: clip.tempo_map ? "" : clip.bpm, signature: clip.signature, key: clip.key, prompt: prompt === clip.prompt ? "" : prompt };
     if (range) set.bars = "";
-    await fillFrom(clip, set, ({ values }) => `Tempo, bars and key are those of ${title(clip)} (${facts(values)}). Say what to add; Generate makes it to go with ${named(clip, range)}.`);
+    await fillFrom(clip, set, ({ values }) => `Tempo, bars and key are those of ${title(clip)} (${facts(values)}). Say what to add; Generate makes it to go with ${what}.`);
     document.getElementById("prompt").select();
   },
-  repaint: (clip, range) => fillFrom(clip, { context: part(clip, range), task: "repaint", seed: "", lock: false, takes: form.values.takes }, () =>
+  // Several clips as one context, which must have one beat.
+  together([first, ...others]) {
+    const odd = others.find((one) => one.bpm !== first.bpm || one.signature !== first.signature || one.tempo_map);
+    if (odd) throw new Error(`${title(odd)} has ${odd.bpm} bpm in ${odd.signature}, ${title(first)} ${first.bpm} bpm in ${first.signature}: clips that sound together need one tempo`);
+    return actions.context(first, null, others);
+  },
+  repaint: (clip, range) => fillFrom(clip, { context: part(clip, range), task: "repaint", parts: "", seed: "", lock: false, takes: form.values.takes }, () =>
     `Generate makes ${named(clip, range)} anew and leaves the rest as it is.`),
 });
 
 deckActions.sent = () => {
+  foldParts();
   show("takes");
   scrollTo(0, 0);
 };

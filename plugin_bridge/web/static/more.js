@@ -4,7 +4,8 @@
 import { control } from "./fields.js";
 import { form } from "./form.js";
 
-const DECK = ["prompt", "bpm", "signature", "key", "bars", "takes"];
+const DECK = ["prompt", "bpm", "signature", "key", "bars", "takes", "parts", "midi_out"];
+const UNSEEN = ["idea", "redo"]; // an idea's own entry has them
 const NEEDS = {
   lyrics: () => form.can("lyrics"),
   task: () => choicesOfTask().length > 2, // beside "by what is given" and "new" there is nothing to choose
@@ -22,7 +23,7 @@ const choicesOfTask = () => (form.field("task")?.choices ?? []).filter(([, task]
 
 form.addEventListener("described", () => {
   for (const field of form.fields) {
-    if (DECK.includes(field.name) || ["audio", "region", "adapters"].includes(field.kind)) continue;
+    if (DECK.includes(field.name) || UNSEEN.includes(field.name) || ["audio", "region", "adapters"].includes(field.kind)) continue;
     if (field.name === "task") field.choices = choicesOfTask();
     let made = shown.get(field.name);
     if (!made) {

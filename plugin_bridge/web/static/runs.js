@@ -2,9 +2,11 @@
 
 import { BridgeError, getBytes, post, recallOfTab, rememberOfTab } from "./api.js";
 import { Card } from "./clip.js";
-import { button, copy, el, plural, seconds } from "./dom.js";
+import { button, copy, el, notify, plural, seconds } from "./dom.js";
 import { form } from "./form.js";
 import { gridOf } from "./grid.js";
+import { Mixer } from "./mixer.js";
+import { readParts } from "./parts.js";
 import { decode, player } from "./sound.js";
 import { Wave } from "./wave.js";
 
@@ -72,13 +74,17 @@ class RunView {
     this.title = el("h2");
     this.state = el("span.state", { role: "status" });
     this.bar = el("progress", { max: 1, value: 0, "aria-label": `progress of ${run.prompt || "this request"}` });
-    this.cancel = button("Cancel", "Cancel this job", () => post("/bridge/runs/cancel", { run: run.id }), "small");
+    this.cancel = button("Cancel", "Cancel this job", () => post("/bridge/runs/cancel", { run: this.run.id }), "small");
     this.close = button("×", "Take this out of the list; the clips stay in the library", () => this.leave(), "small quiet");
     this.error = el("div.error-box", { hidden: true, role: "alert" });
     this.takes = el("div.takes");
     this.node = el("section.run", {}, el("header", {}, this.title, this.state, this.cancel, this.close), this.bar, this.error, this.takes);
     this.node.dataset.run = run.id;
-    this.update(run);
+    this.run = run;
+  }
+
+  get ids() {
+    return [this.run.id];
   }
 
   update(run) {
@@ -86,7 +92,7 @@ class RunView {
     const ended = ENDED.includes(run.state);
     this.node.dataset.state = run.state;
     this.node.dataset.job = run.job;
-    this.title.textContent = this.title.title = run.prompt || "(no prompt)";
+    if (run.prompt || !this.title.textContent) this.title.textContent = this.title.title = run.prompt || "(no prompt)";
     this.state.textContent = this.#stateText();
     this.bar.hidden = ended;
     if (run.state === "running") this.bar.value = run.fraction;
@@ -94,6 +100,10 @@ class RunView {
     this.cancel.hidden = ended || !run.job;
     this.close.hidden = !ended;
     this.#showError();
+    this.show(run, ended);
+  }
+
+  show(run, ended) {
     for (const [path, card] of this.cards) if (!run.clips.some((clip) => clip.path === path)) this.#removeCard(path, card);
     for (const clip of run.clips) this.#addClip(clip);
     if (ended) for (const preview of this.previews.values()) preview.remove();
@@ -107,8 +117,12 @@ class RunView {
       const left = run.eta_s > 0.05 ? ` · ${seconds(run.eta_s)} left` : "";
       return run.message || `${run.stage} · ${Math.round(run.fraction * 100)} %${left}`;
     }
-    if (run.state === "done") return run.clips.length === run.takes ? plural(run.takes, "take") : `${run.clips.length} of ${plural(run.takes, "take")}`;
+    if (run.state === "done") return this.done(run);
     return run.state;
+  }
+
+  done(run) {
+    return run.clips.length === run.takes ? plural(run.takes, "take") : `${run.clips.length} of ${plural(run.takes, "take")}`;
   }
 
   #showError() {
@@ -144,26 +158,83 @@ class RunView {
   }
 
   leave() {
-    closed.add(this.run.id);
+    for (const id of this.ids) {
+      closed.add(id);
+      runs.delete(id);
+    }
     rememberOfTab("bridge-closed", [...closed].slice(-100));
     for (const card of this.cards.values()) card.remove();
-    runs.delete(this.run.id);
     this.node.remove();
     runActions.changed?.();
   }
 }
 
+// An idea in parts: one entry for all that was asked of it, later parts and those made anew among it.
+class IdeaView extends RunView {
+  #members = new Map(); // run id → what was asked of it
+
+  get ids() {
+    return [...this.#members.keys()];
+  }
+
+  update(run) {
+    const earlier = this.#members.has(run.id) && run.id !== this.ids.at(-1);
+    if (earlier) this.show(run, true);
+    else super.update(run);
+  }
+
+  show(run, ended) {
+    const asked = [...readParts(run.asked.redo), ...readParts(run.asked.parts)].map(({ name }) => name.toLowerCase().replace(/[\s-]+/g, "_"));
+    this.#members.set(run.id, asked);
+    if (!run.idea) return; // it is on its way to the daemon, which gives the idea its name
+    if (!this.mixer) {
+      this.mixer = new Mixer(run.idea, { title: run.prompt, within: true });
+      this.cards.set(run.idea, this.mixer);
+      this.takes.append(this.mixer.node);
+      if (run.idea !== run.job) this.mixer.load().catch(notify);
+    }
+    if (!ended) this.mixer.expect(asked, this.#grid());
+    for (const clip of run.clips) this.mixer.put(clip);
+    const made = new Set(run.clips.map(({ part }) => part));
+    const [now] = run.stage.split(":");
+    for (const part of asked.filter((one) => !made.has(one))) this.mixer.said(part, ended ? (run.state === "done" ? "" : "was not made") : part === now ? "in the making" : "waits for its turn");
+  }
+
+  #grid() {
+    return this.run.grid && gridOf({ bpm: 120, bars: 4, ...this.run.grid });
+  }
+
+  done() {
+    return plural(this.mixer?.lanes.size ?? 0, "part");
+  }
+
+  async preview(take) {
+    const part = this.#members.get(this.run.id)?.[take];
+    if (!part || this.looking) return;
+    this.looking = true;
+    try {
+      const bytes = await getBytes(`/bridge/preview/${this.run.id}/${take}`);
+      if (bytes.byteLength) this.mixer.preview(part, await decode(bytes), this.#grid());
+    } catch (error) {
+      if (!(error instanceof BridgeError)) console.warn(error);
+    }
+    setTimeout(() => (this.looking = false), PREVIEW_EVERY_MS);
+  }
+}
+
 export function onRun(run, { fresh = true } = {}) {
   if (closed.has(run.id)) return;
-  const known = runs.get(run.id);
+  const known = runs.get(run.id) ?? (run.idea && [...runs.values()].find((view) => view instanceof IdeaView && view.run.idea === run.idea));
   if (known) {
     const before = known.run.state;
+    runs.set(run.id, known);
     known.update(run);
     if (fresh && run.state === "failed" && before !== "failed") blame(run);
     return;
   }
-  const view = new RunView(run);
+  const view = run.asked.parts || run.asked.redo ? new IdeaView(run) : new RunView(run);
   runs.set(run.id, view);
+  view.update(run);
   list.prepend(view.node);
   if (fresh && run.state === "failed") blame(run);
   runActions.changed?.();
@@ -172,7 +243,7 @@ export function onRun(run, { fresh = true } = {}) {
 // The daemon refused a setting: its words stand beside that field until it is mended, and the run goes with them.
 function blame(run) {
   const { field } = run;
-  if (!field) return;
+  if (!field || (run.idea && run.idea !== run.job)) return; // what goes on with an idea is not asked by the form
   form.fail(field, run.message);
   const mended = ({ detail }) => {
     if (detail.mended !== field) return;

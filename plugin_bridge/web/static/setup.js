@@ -1,7 +1,7 @@
 // The set-up page: the daemon, which checkpoints fit this machine, adapters, and the bridges into DAWs.
 
 import { BridgeError, get, post } from "./api.js";
-import { button, bytes, copy, el, notify, seconds } from "./dom.js";
+import { button, bytes, coded, copy, el, notify, seconds } from "./dom.js";
 import { onShown, view } from "./views.js";
 
 const daemon = el("section.panel");
@@ -126,7 +126,11 @@ function drawBridges({ bridges: found, trouble }) {
 }
 
 // Where it is or would be; of several places, also whether it is in this one.
-const place = (one, all) => [one.where && el("div.soft", {}, `${one.where}${one.installed && !all ? " (installed)" : ""}`), one.note && el("div.soft", {}, one.note)].filter(Boolean);
+const place = (one, all) => [one.where && el("div.soft", {}, `${one.where}${one.installed && !all ? " (installed)" : ""}`), one.note && told(one.note)].filter(Boolean);
+
+// Long words are folded.
+const LONG = 140;
+const told = (note) => (note.length > LONG ? el("details", {}, el("summary", {}, `${note.slice(0, note.search(/[:;,(]/))} …`), el("div.soft", {}, ...coded(note))) : el("div.soft", {}, ...coded(note)));
 
 export function setupSoon() {
   drawSetup().catch((error) => {

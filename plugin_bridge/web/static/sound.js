@@ -1,4 +1,5 @@
-// Decoding and playing: one thing plays at a time, as a loop without a gap, with a click track on request.
+// Decoding and playing: one thing plays at a time, as a loop without a gap, with a click track on request. It may have
+// several voices, which begin at one moment and stay in phase.
 
 import { getBytes } from "./api.js";
 import { beatsOf } from "./grid.js";
@@ -57,7 +58,7 @@ export function clickTrack(buffer, grid) {
   return clicks;
 }
 
-// Both sources loop over the same samples from the same moment, so they cannot drift apart.
+// All sources loop over the same samples from the same moment, so they cannot drift apart.
 export function startLoop(ctx, outputs, buffers, { when, from_s, loop }) {
   return buffers.map((buffer, i) => {
     const source = new AudioBufferSourceNode(ctx, { buffer, loop: Boolean(loop) });
@@ -80,6 +81,7 @@ class Player extends EventTarget {
   #start = { at: 0, from_s: 0 };
   #track = null;
   #graph = null;
+  #gains = []; // of the voices
 
   #outputs() {
     const ctx = audioContext();
@@ -99,7 +101,7 @@ class Player extends EventTarget {
     return this.#graph;
   }
 
-  // track: { buffer, grid, range: [start_s, end_s] | null }
+  // track: { buffer, grid, range: [start_s, end_s] | null, voices: [{ buffer, gain }] where it has several }
   async play(owner, track, from_s = null) {
     const ctx = audioContext();
     if (ctx.state === "suspended") await ctx.resume();
@@ -112,10 +114,14 @@ class Player extends EventTarget {
     const { music, clicks } = this.#outputs();
     const when = ctx.currentTime + AHEAD_S;
     const loop = this.looping ? [low, high] : null;
-    this.#sources = startLoop(ctx, [music, clicks], [buffer, clickTrack(buffer, track.grid)], { when, from_s: from, loop });
+    const voices = track.voices ?? [{ buffer, gain: 1 }];
+    this.#gains = voices.map(({ gain }) => new GainNode(ctx, { gain }));
+    for (const gain of this.#gains) gain.connect(music);
+    const click = clickTrack(buffer, track.grid);
+    this.#sources = startLoop(ctx, [...this.#gains, clicks], [...voices.map((one) => one.buffer), click], { when, from_s: from, loop });
     if (!loop) {
       const sources = this.#sources;
-      sources[0].onended = () => sources === this.#sources && this.stop();
+      sources.at(-1).onended = () => sources === this.#sources && this.stop();
       if (high < buffer.duration) for (const source of sources) source.stop(when + high - from);
     }
     this.#start = { at: when, from_s: from };
@@ -134,6 +140,8 @@ class Player extends EventTarget {
   #silence() {
     const sources = this.#sources;
     this.#sources = [];
+    for (const gain of this.#gains) gain.disconnect();
+    this.#gains = [];
     for (const source of sources) {
       source.onended = null;
       source.stop();
@@ -149,6 +157,13 @@ class Player extends EventTarget {
     const passed = Math.max(0, ctx.currentTime - (ctx.outputLatency || 0) - this.#start.at);
     const at = this.#start.from_s + passed;
     return this.looping ? low + ((at - low) % (high - low)) : Math.min(at, high);
+  }
+
+  // How loud each voice of what `owner` plays is from now on.
+  balance(owner, gains) {
+    if (this.owner !== owner) return;
+    this.#gains.forEach((node, i) => node.gain.setTargetAtTime(gains[i], audioContext().currentTime, 0.008));
+    this.#track.voices.forEach((voice, i) => (voice.gain = gains[i]));
   }
 
   setClick(on) {

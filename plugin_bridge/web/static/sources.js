@@ -2,7 +2,7 @@
 // recording or a clip; a range is picked on its waveform.
 
 import { BridgeError, query, send } from "./api.js";
-import { button, el, entry, notify, popup, seconds } from "./dom.js";
+import { button, el, entry, notify, plural, popup, seconds } from "./dom.js";
 import { spoken } from "./figures.js";
 import { form } from "./form.js";
 import { gridOf } from "./grid.js";
@@ -17,7 +17,7 @@ export const sourceActions = { library: null };
 
 class Source {
   #blob = null; // kept, because a daemon that was restarted has forgotten the upload
-  #state = null; // { path, name, start_s, end_s, part }
+  #state = null; // { path, name, start_s, end_s, part, plus: what sounds together with it }
 
   constructor(role, { verb, label, hint, task }) {
     Object.assign(this, { role, task });
@@ -60,8 +60,8 @@ class Source {
 
   value() {
     if (!this.#state) return null;
-    const { path, start_s, end_s, part } = this.#state;
-    return { path, start_s, end_s, ...(part ? { part } : {}) };
+    const { path, start_s, end_s, part, plus } = this.#state;
+    return { path, start_s, end_s, ...(part ? { part } : {}), ...(plus.length ? { plus } : {}) };
   }
 
   kept() {
@@ -100,9 +100,10 @@ class Source {
       this.#set(null);
       return;
     }
-    const name = audio.name || spoken(audio.path.replace(/^.*[\\/]/, ""));
-    this.#set({ path: audio.path, name, start_s: audio.start_s ?? 0, end_s: audio.end_s ?? null, part: audio.part ?? null });
-    this.buffer = audio.path.startsWith("upload:") ? null : await load(audioUrl(audio)).catch(() => null);
+    const plus = audio.plus ?? [];
+    const name = audio.name || (plus.length ? plural(1 + plus.length, "clip") : spoken(audio.path.replace(/^.*[\\/]/, "")));
+    this.#set({ path: audio.path, name, start_s: audio.start_s ?? 0, end_s: audio.end_s ?? null, part: audio.part ?? null, plus });
+    this.buffer = await summed([audio, ...plus]);
     if (this.buffer && this.#state) this.#state.duration_s = this.buffer.duration;
     this.#show(clip && gridOf(clip));
   }
@@ -114,7 +115,7 @@ class Source {
 
   #set(state) {
     if (player.owner === this) player.stop();
-    this.#state = state;
+    this.#state = state && { plus: [], ...state };
     this.buffer = null;
     this.#show(null);
   }
@@ -141,7 +142,8 @@ class Source {
 
   #selected() {
     const range = this.wave.range;
-    this.#state = { ...this.#state, start_s: range?.[0] ?? 0, end_s: range?.[1] ?? null };
+    const span = { start_s: range?.[0] ?? 0, end_s: range?.[1] ?? null };
+    this.#state = { ...this.#state, ...span, plus: this.#state.plus.map((one) => ({ ...one, ...span })) };
     this.#label();
     form.changed();
     if (player.owner === this) this.#play(player.position());
@@ -190,6 +192,20 @@ class Source {
       this.opener.textContent = shown;
     }
   }
+}
+
+// What is heard of files that sound together; nothing where one of them cannot be played here.
+async function summed(files) {
+  if (files.some(({ path }) => path.startsWith("upload:"))) return null;
+  const buffers = await Promise.all(files.map((one) => load(audioUrl(one)))).catch(() => []);
+  if (buffers.length < 2) return buffers[0] ?? null;
+  const ctx = new OfflineAudioContext(2, Math.max(...buffers.map(({ length }) => length)), buffers[0].sampleRate);
+  for (const buffer of buffers) {
+    const source = new AudioBufferSourceNode(ctx, { buffer });
+    source.connect(ctx.destination);
+    source.start();
+  }
+  return ctx.startRendering();
 }
 
 export const reference = new Source("reference", { verb: "Imitate…", label: "Imitate", hint: "Imitate the sound of a file, a clip or a recording", task: "reference" });

@@ -499,7 +499,7 @@ class ListCascadesRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class Cascade(_message.Message):
-    __slots__ = ("name", "loaded", "stages", "supports", "parameters", "bytes", "folder", "license", "fits", "note")
+    __slots__ = ("name", "loaded", "stages", "supports", "parameters", "bytes", "folder", "license", "fits", "note", "parts")
     NAME_FIELD_NUMBER: _ClassVar[int]
     LOADED_FIELD_NUMBER: _ClassVar[int]
     STAGES_FIELD_NUMBER: _ClassVar[int]
@@ -510,6 +510,7 @@ class Cascade(_message.Message):
     LICENSE_FIELD_NUMBER: _ClassVar[int]
     FITS_FIELD_NUMBER: _ClassVar[int]
     NOTE_FIELD_NUMBER: _ClassVar[int]
+    PARTS_FIELD_NUMBER: _ClassVar[int]
     name: str
     loaded: bool
     stages: _containers.RepeatedScalarFieldContainer[str]
@@ -520,7 +521,8 @@ class Cascade(_message.Message):
     license: str
     fits: bool
     note: str
-    def __init__(self, name: _Optional[str] = ..., loaded: _Optional[bool] = ..., stages: _Optional[_Iterable[str]] = ..., supports: _Optional[_Iterable[str]] = ..., parameters: _Optional[int] = ..., bytes: _Optional[int] = ..., folder: _Optional[str] = ..., license: _Optional[str] = ..., fits: _Optional[bool] = ..., note: _Optional[str] = ...) -> None: ...
+    parts: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, name: _Optional[str] = ..., loaded: _Optional[bool] = ..., stages: _Optional[_Iterable[str]] = ..., supports: _Optional[_Iterable[str]] = ..., parameters: _Optional[int] = ..., bytes: _Optional[int] = ..., folder: _Optional[str] = ..., license: _Optional[str] = ..., fits: _Optional[bool] = ..., note: _Optional[str] = ..., parts: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ListCascadesResponse(_message.Message):
     __slots__ = ("cascades", "unreadable")

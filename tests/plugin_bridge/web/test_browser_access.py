@@ -15,12 +15,6 @@ VIEWS = ("Takes", "Library", "Train", "Set-up")
 
 
 @pytest.fixture(scope="module")
-def rules() -> str:
-    """axe-core's source."""
-    return axe.script()
-
-
-@pytest.fixture(scope="module")
 def made(studio: Studio) -> Tab:
     """The page with two takes."""
     tab = studio.tab.open()
@@ -38,20 +32,9 @@ def narrow(made: Tab) -> Iterator[Tab]:
     made.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
-def complaints(tab: Tab, rules: str) -> list[str]:
-    """What axe finds wrong with what is in sight."""
-    tab.script(f"if (!window.axe) {{ {rules} }}")
-    found = tab.later(
-        "axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice'] })"
-        ".then(({ violations }) => done(violations.flatMap((one) =>"
-        " one.nodes.map((node) => `${one.id}: ${node.target} ${node.failureSummary}`))))"
-    )
-    return [str(one) for one in found]
-
-
 @pytest.mark.parametrize("theme", ["dark", "light"])
 @pytest.mark.parametrize("view", VIEWS)
-def test_axe_finds_nothing_wrong(made: Tab, rules: str, theme: str, view: str) -> None:
+def test_axe_finds_nothing_wrong(made: Tab, theme: str, view: str) -> None:
     made.script("document.documentElement.dataset.theme = arguments[0]", theme)
     made.show(view)
     if view == "Library":
@@ -65,7 +48,7 @@ def test_axe_finds_nothing_wrong(made: Tab, rules: str, theme: str, view: str) -
         made.fill("#bpm", "5000")
         made.fill("#prompt", "warm organ")
     try:
-        assert complaints(made, rules) == []
+        assert axe.complaints(made) == []
     finally:
         if view == "Library":
             made.click(".row .open")
@@ -74,18 +57,16 @@ def test_axe_finds_nothing_wrong(made: Tab, rules: str, theme: str, view: str) -
             made.click("#more-toggle")
 
 
-def test_axe_finds_nothing_wrong_on_the_first_visit_and_in_what_pops_up(
-    studio: Studio, rules: str, made: Tab
-) -> None:
+def test_axe_finds_nothing_wrong_on_the_first_visit_and_in_what_pops_up(made: Tab) -> None:
     made.show("Takes")
     made.click(".card .badge")
-    assert complaints(made, rules) == []
+    assert axe.complaints(made) == []
     made.one("body").send_keys("\ue00c")
     made.click('.card button[aria-label="More to do with this clip"]')
-    assert complaints(made, rules) == []
+    assert axe.complaints(made) == []
     made.click(".card .pop:popover-open .entry", "Sidecar")
     made.one("dialog[open]")
-    assert complaints(made, rules) == []
+    assert axe.complaints(made) == []
     made.press("Close", "dialog[open]")
 
 

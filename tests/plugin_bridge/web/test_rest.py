@@ -151,6 +151,13 @@ def test_numbers_of_the_model_become_settings(shared: RestServer) -> None:
     assert (made["loudness_lufs"], made["swing"]) == (-18, 1.5)
 
 
+def test_an_idea_in_parts_is_one_take_and_is_gone_on_with_on_its_own_grid(shared: RestServer) -> None:
+    made = request_of(shared, shared.client.release(prompt="rain", parts="drums, bass", bpm=92.5, bars=2))
+    assert (made["parts"], made["takes"], made["bpm"], made["bars"]) == ("drums, bass", 1, 92.5, 2)
+    with pytest.raises(Refused, match="no idea 'nowhere' here"):
+        shared.client.release(idea="nowhere", redo="bass")
+
+
 def test_a_random_seed_is_drawn_where_it_is_asked_for(shared: RestServer) -> None:
     client = shared.client
     fixed = {"prompt": "rain", "seed": 7, "use_random_seed": False}
