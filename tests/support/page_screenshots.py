@@ -34,6 +34,7 @@ def take(folder: Path, daemon: str) -> None:
         tab.until(lambda: len(tab.all(".card[data-clip][data-samples]")) >= 2, "two takes")
         tab.script("document.querySelector('.card .play').click()")
         _both(tab, folder, VIEWS)
+        tab.show("Takes")
         tab.press("A band in parts")
         tab.click("#midi_out")
         tab.one("#prompt").send_keys("\n")

@@ -130,7 +130,7 @@ export class Card {
     this.badge.replaceChildren(badge(clip));
     this.star.draw();
     this.note.draw();
-    for (const one of this.needs ?? []) one.hidden = !actions.can(one.dataset.needs);
+    for (const one of this.needs ?? []) one.hidden = !actions.can(one.dataset.needs) || (one.dataset.needs === "context" && !clip.bpm); // nothing lies on the grid of a one-shot
   }
 
   get name() {

@@ -29,7 +29,7 @@ const KINDS = {
   tag: { chips: (clips) => counted(clips, (clip) => clip.tags ?? []), has: (clip, id) => (clip.tags ?? []).includes(id) },
 };
 
-const inTempo = (clip, [low, high]) => clip.bpm >= low && clip.bpm < high;
+const inTempo = (clip, [low, high]) => clip.bpm > 0 && clip.bpm >= low && clip.bpm < high;
 
 function counted(clips, names) {
   const counts = new Map();

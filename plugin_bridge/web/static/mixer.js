@@ -11,6 +11,7 @@ import { gridOf } from "./grid.js";
 import { tab } from "./live.js";
 import { partsText, readParts } from "./parts.js";
 import { forget, load, player } from "./sound.js";
+import { show } from "./views.js";
 import { wav } from "./wavfile.js";
 import { Wave } from "./wave.js";
 
@@ -51,7 +52,7 @@ class Lane {
   constructor(mixer, part) {
     Object.assign(this, { mixer, part });
     const called = spelt(part);
-    this.wave = new Wave({ numbered: false, label: `waveform of ${called}` });
+    this.wave = new Wave({ numbered: false, filled: true, label: `waveform of ${called}` });
     this.wave.onseek = (time_s) => mixer.play(time_s);
     this.wave.onselect = (range) => mixer.select(range);
     this.mute = button("M", `Mute ${called}`, () => this.#press("muted", this.mute), "small toggle");
@@ -144,9 +145,13 @@ export class Mixer {
   #tools() {
     this.adding = button("+ Part", "Add a part that fits to these", () => {}, "small");
     const box = popup(this.adding, () => [this.#adds()], { kind: "asking" });
-    const fit = button("Fit to this", "Make something that goes with what sounds now", () => actions.together(this.#sounding().map((lane) => lane.clip)), "small");
+    const fit = button("Fit to this", "Make something that goes with what sounds now", () => this.#fit(), "small");
+    const like = button("More like this", "Same request, this sound, other seeds", () => actions.reference(this.clip, null), "small");
+    fit.hidden = !actions.can("context");
+    like.hidden = !actions.can("reference");
     return [
       el("span.holder", {}, this.adding, box),
+      like,
       fit,
       button("Save this mix", "The mix as you hear it now, as a file", () => this.save(), "small"),
     ];
@@ -207,6 +212,14 @@ export class Mixer {
 
   said(part, text) {
     this.lanes.get(part)?.said(text);
+  }
+
+  // A part that was asked for and did not come.
+  missed(part) {
+    const lane = this.lanes.get(part);
+    if (!lane || lane.clip) return lane?.said("");
+    lane.said("was not made");
+    if (this.clip) lane.facts.append(button("Make it", `Make ${spelt(part)} for this idea`, async () => this.#ask({ parts: partsText([{ name: part, words: (await this.#words()).get(part) ?? "" }]) }), "small"));
   }
 
   preview(part, buffer, grid) {
@@ -304,8 +317,14 @@ export class Mixer {
     return new Map(readParts(told.idea?.request?.parts).map(({ name, words }) => [name, words]));
   }
 
+  #fit() {
+    const clips = this.#sounding().map((lane) => lane.clip);
+    if (!clips.length) throw new Error("nothing sounds: take a mute away, or turn a level up");
+    return actions.together(clips);
+  }
+
   #adds() {
-    const known = (form.description?.supports?.parts ?? []).filter((name) => !this.lanes.has(name));
+    const known = (form.description?.supports?.parts ?? []).filter((name) => !this.lanes.get(name)?.clip);
     const input = el("input", { type: "text", id: newId("words"), autocomplete: "off", placeholder: "words for it, if you like" });
     const add = (name) => async () => {
       this.adding.nextElementSibling.hidePopover();
@@ -314,8 +333,9 @@ export class Mixer {
     return el("div.asked", {}, el("label.label", { for: input.id }, "Which part, and what it should sound like"), input, el("div.chips", {}, ...known.map((name) => button(spelt(name), `Add ${spelt(name)}`, add(name), "chip"))));
   }
 
-  #ask(values) {
-    return post("/bridge/generate", { tab, values: { ...values, idea: this.idea, midi_out: Boolean(form.values.midi_out || this.clip?.midi) } });
+  async #ask(values) {
+    await post("/bridge/generate", { tab, values: { ...values, idea: this.idea, midi_out: Boolean(form.values.midi_out || this.clip?.midi) } });
+    show("takes"); // where it is seen in the making
   }
 
   told({ action, was, clip }) {

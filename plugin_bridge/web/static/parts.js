@@ -72,7 +72,7 @@ function draw() {
   opener.textContent = parts.length ? `Parts (${parts.length})` : "+ Parts";
   opener.setAttribute("aria-expanded", String(!row.hidden));
   const focused = document.activeElement?.dataset?.part;
-  rest.replaceChildren(...known.map(chip), ...(parts.length ? [button("Clear", "One clip again, without parts", () => set([]), "small quiet")] : []));
+  rest.replaceChildren(...known.map(chip), ...(parts.length ? [button("Clear", "One clip again, without parts", () => (set([]), setOpen(false)), "small quiet")] : []));
   chosen.replaceChildren(...parts.map(words));
   if (focused) rest.querySelector(`[data-part="${CSS.escape(focused)}"]`)?.focus();
   document.body.classList.toggle("with-parts", parts.length > 0);

@@ -197,7 +197,10 @@ class IdeaView extends RunView {
     for (const clip of run.clips) this.mixer.put(clip);
     const made = new Set(run.clips.map(({ part }) => part));
     const [now] = run.stage.split(":");
-    for (const part of asked.filter((one) => !made.has(one))) this.mixer.said(part, ended ? (run.state === "done" ? "" : "was not made") : part === now ? "in the making" : "waits for its turn");
+    for (const part of asked.filter((one) => !made.has(one))) {
+      if (ended) this.mixer.missed(part);
+      else this.mixer.said(part, part === now ? "in the making" : "waits for its turn");
+    }
   }
 
   #grid() {
@@ -205,7 +208,7 @@ class IdeaView extends RunView {
   }
 
   done() {
-    return plural(this.mixer?.lanes.size ?? 0, "part");
+    return plural([...(this.mixer?.lanes.values() ?? [])].filter((lane) => lane.clip).length, "part");
   }
 
   async preview(take) {

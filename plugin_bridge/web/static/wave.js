@@ -30,8 +30,9 @@ export class Wave {
   #layers = null; // the drawn waveform, at rest and played
   #drag = null;
 
-  constructor({ selectable = true, numbered = true, label = "waveform" } = {}) {
-    Object.assign(this, { selectable, numbered });
+  // `filled`: drawn as high as there is room, however quiet it is.
+  constructor({ selectable = true, numbered = true, filled = false, label = "waveform" } = {}) {
+    Object.assign(this, { selectable, numbered, filled });
     this.canvas = document.createElement("canvas");
     this.canvas.className = "wave";
     this.canvas.tabIndex = 0;
@@ -181,8 +182,9 @@ export class Wave {
     if (this.grid && this.duration_s) this.#paintGrid(rest.getContext("2d"), width, height, ratio, inks);
     if (this.source) {
       const peaks = this.source.peaks ? resampled(this.source.peaks, width) : peaksOf(this.source, width);
-      paintPeaks(rest.getContext("2d"), peaks, top, height, inks.peak, inks.rms);
-      paintPeaks(played.getContext("2d"), peaks, top, height, inks.played, inks["played-rms"]);
+      const shown = this.filled ? raised(peaks) : peaks;
+      paintPeaks(rest.getContext("2d"), shown, top, height, inks.peak, inks.rms);
+      paintPeaks(played.getContext("2d"), shown, top, height, inks.played, inks["played-rms"]);
     }
     return { rest, played, inks };
   }
@@ -205,6 +207,14 @@ export class Wave {
       }
     }
   }
+}
+
+const MOST = 12; // silence stays silence
+
+function raised(peaks) {
+  const loudest = peaks.low.reduce((top, low, x) => Math.max(top, -low, peaks.high[x]), 1e-6);
+  const by = Math.max(1, Math.min(MOST, 1 / loudest));
+  return { columns: peaks.columns, ...Object.fromEntries(["low", "high", "rms"].map((name) => [name, peaks[name].map((one) => one * by)])) };
 }
 
 function paintPeaks(context, peaks, top, height, ink, loud) {

@@ -5,7 +5,8 @@ import pytest
 pytest.importorskip("starlette")
 
 from plugin_bridge import settings
-from plugin_bridge.web.fields import DEFAULTS, choices, options_of, values_of
+from plugin_bridge.errors import InvalidRequest
+from plugin_bridge.web.fields import DEFAULTS, choices, options_of, picked_of, values_of
 from plugin_bridge.web.studio import flags_of
 
 
@@ -65,6 +66,29 @@ def test_a_selection_on_the_context_is_no_repaint_of_another_task() -> None:
     options = options_of({**DEFAULTS, "task": "cover"}, picked)[1]
     assert "repaint_s" not in options
     assert options["context"] == ("/m/b.wav", 1.0, 2.0)
+
+
+def test_files_that_sound_together_are_one_context_and_are_recalled_as_such() -> None:
+    picked = {
+        "path": "/m/b.wav",
+        "start_s": 0.0,
+        "end_s": None,
+        "plus": [{"path": "/m/c.wav", "start_s": 1.0}],
+    }
+    options = options_of({**DEFAULTS, "task": "complete"}, {"context": picked})[1]
+    assert options["context"] == [("/m/b.wav", 0.0, None), ("/m/c.wav", 1.0, None)]
+    recalled = picked_of({"context": picked})["context"]
+    assert options_of(DEFAULTS, {"context": recalled})[1]["context"] == options["context"]
+    with pytest.raises(InvalidRequest, match="expected a list of what sounds together"):
+        options_of(DEFAULTS, {"context": {**picked, "plus": "/m/c.wav"}})
+
+
+def test_parts_are_one_idea_however_many_takes_the_form_holds() -> None:
+    assert "takes" in options_of({**DEFAULTS, "takes": "4"}, {})[1]
+    for asked in ({"parts": "drums, bass"}, {"idea": "261123-011742-9f3a1c", "redo": "bass"}):
+        options = options_of({**DEFAULTS, "takes": "4", **asked}, {})[1]
+        assert "takes" not in options
+        assert asked.items() <= options.items()
 
 
 def test_a_repaint_of_a_part_of_a_file_keeps_that_part_when_made_again() -> None:

@@ -53,6 +53,7 @@ def test_the_form_offers_what_the_checkpoint_can_do_and_its_words(page: Page) ->
     assert told["supports"]["cascade"] == "nano"
     assert told["supports"]["tasks"] == ["text", "repaint", "lego", "complete"]
     assert (told["supports"]["lyrics"], told["supports"]["reference"]) == (False, True)
+    assert told["supports"]["parts"][:4] == ["drums", "percussion", "bass", "chords"]
     assert {"boom bap", "synthwave"} <= set(told["words"]["styles"])
     assert {"drums", "bass"} <= set(told["words"]["parts"])
     assert "electric piano" in told["words"]["instruments"]
@@ -177,6 +178,13 @@ def test_what_is_set_beside_a_recalled_clip_comes_instead_of_its_own(page: Page)
 
 def test_a_clip_that_is_gone_or_has_no_request_fills_nothing(page: Page) -> None:
     assert page.post("/bridge/recall", clip="/nowhere.wav").status_code == 404
+
+
+def test_a_clip_without_notes_has_no_midi_file_and_says_how_to_get_one(page: Page) -> None:
+    with connect(page, "notes") as socket:
+        [clip] = finished(page, socket, tab="notes", prompt="notes", takes=1)
+    answer = page.client.get("/bridge/midi", params={"clip": clip["path"]})
+    assert (answer.status_code, "make clips with MIDI on" in answer.json()["message"]) == (404, True)
 
 
 @pytest.mark.parametrize("format", ["AIFF", "FLAC"])
