@@ -204,6 +204,7 @@ class IdeaView extends RunView {
   }
 
   #grid() {
+    if (this.mixer.clip) return gridOf(this.mixer.clip);
     return this.run.grid && gridOf({ bpm: 120, bars: 4, ...this.run.grid });
   }
 

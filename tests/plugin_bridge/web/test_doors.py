@@ -29,6 +29,7 @@ DOORS: list[tuple[str, str, Any]] = [
     ("GET", "/bridge/form", None),
     ("GET", "/bridge/clips", None),
     ("GET", "/bridge/audio?clip=/x.wav", None),
+    ("GET", "/bridge/midi?clip=/x.wav", None),
     ("GET", "/bridge/folders", None),
     ("POST", "/bridge/generate", {"tab": "a", "values": {"prompt": "rain"}}),
     ("POST", "/bridge/recall", {"clip": "/x.wav"}),
