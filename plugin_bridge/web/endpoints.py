@@ -181,7 +181,8 @@ def _of_setting(one: Setting, task: Task) -> list[Parameter]:
 def _generating(task: Task) -> Run:
     async def run(parts: Parts, values: Mapping[str, Any], tell: Tell) -> Made:
         clips = await generated(parts, task, values, tell, CLIENT)
-        return [Path(clip.path) for clip in clips], [_facts(clip) for clip in clips]
+        notes = [Path(clip.midi) for clip in clips if clip.midi]
+        return [*(Path(clip.path) for clip in clips), *notes], [_facts(clip) for clip in clips]
 
     return run
 
@@ -256,7 +257,12 @@ async def _train(parts: Parts, values: Mapping[str, Any], tell: Tell) -> Made:
 
 
 async def served(parts: Parts, path: str) -> Path:
-    """The file at a path that an endpoint returned: of a clip, or of the last adapter. Raises NotFound."""
+    """The file at a path that an endpoint returned: of a clip, its notes, or of the last adapter.
+
+    Raises NotFound.
+    """
     if found := next((one for one in parts.studio.adapter_files() if str(one) == path), None):
         return found
+    if noted := next((one for one in parts.feed.seen.values() if one.midi == path), None):
+        return await parts.files.midi(noted)
     return await parts.files.path(await parts.feed.clip(path))

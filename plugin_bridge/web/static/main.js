@@ -67,7 +67,7 @@ Object.assign(actions, {
   can: (task) => form.can(task),
   again: (clip) => fillFrom(clip, { takes: "1" }, ({ says }) => `${says} Generate makes the same clip again.`),
   reference: (clip, range) => fillFrom(clip, { reference: part(clip, range), seed: "", lock: false, takes: form.values.takes }, ({ values }) =>
-    `Everything is set as for ${title(clip)} (${facts(values)}). Generate makes other takes that sound like ${named(clip, range)}.`),
+    `Everything is set as for ${title(clip)} (${facts(values)}). Generate makes ${values.parts ? "another idea that sounds" : "other takes that sound"} like ${named(clip, range)}.`),
   async context(clip, range, others = []) {
     const { prompt, parts, takes } = form.values;
     const audio = { ...part(clip, range), ...(others.length ? { name: plural(1 + others.length, "clip"), plus: others.map((one) => part(one)) } : {}) };

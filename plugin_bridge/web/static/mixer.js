@@ -97,7 +97,7 @@ class Lane {
   async #load(clip) {
     try {
       const buffer = await load(audioUrl(clip));
-      if (this.clip !== clip && this.clip.path !== clip.path) return; // a later one has come
+      if (this.clip.path !== clip.path) return; // a later one has come
       this.buffer = buffer;
       this.node.dataset.samples = buffer.length;
       this.wave.show(buffer, gridOf(clip));

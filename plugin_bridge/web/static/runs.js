@@ -191,7 +191,7 @@ class IdeaView extends RunView {
       this.mixer = new Mixer(run.idea, { title: run.prompt, within: true });
       this.cards.set(run.idea, this.mixer);
       this.takes.append(this.mixer.node);
-      if (run.idea !== run.job) this.mixer.load().catch(notify);
+      if (run.idea !== run.job) this.mixer.load().then(() => (this.title.textContent = this.title.title = this.mixer.name), notify);
     }
     if (!ended) this.mixer.expect(asked, this.#grid());
     for (const clip of run.clips) this.mixer.put(clip);

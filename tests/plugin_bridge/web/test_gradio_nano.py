@@ -59,8 +59,11 @@ def test_takes_a_part_that_fits_and_a_region_made_anew(client: Any) -> None:
 
 def test_an_idea_in_parts_of_which_one_is_made_anew(client: Any) -> None:
     files, facts = client.predict(
-        prompt="boom bap", parts="drums, bass", bpm=100, bars=1, seed=3, api_name="/parts"
+        prompt="boom bap", parts="drums, bass", bpm=100, bars=1, seed=3, midi_out=True, api_name="/parts"
     )
+    files, notes = files[:3], files[3:]
+    assert {Path(note).read_bytes()[:4] for note in notes} == {b"MThd"}
+    assert len(notes) == sum(bool(one["midi"]) for one in facts) == 3
     assert [one["part"] for one in facts] == ["drums", "bass", "mix"]
     assert {soundfile.info(file).frames for file in files} == {115_200}
     drums, bass, mix = (soundfile.read(file)[0] for file in files)
