@@ -52,6 +52,7 @@ def test_a_run_is_looked_at_started_stopped_goes_on_and_its_adapter_is_used(tab:
     tab.click('.files .row[data-file$=".aiff"] .play')
     tab.until(lambda: tab.script("return bridge.sound.player.level()") > 0.0005, "sound of a file")
     tab.script("bridge.sound.player.stop()")
+    tab.until(lambda: tab.attributes(".training", "data-state") == ["done"], "end of the look")
     tab.fill("#train-name", "tiny")
     tab.fill("#train-minutes", "1.2")
     tab.click("#train-start")
