@@ -17,6 +17,7 @@ from tests.support.daemons import WAIT_S, until
 # What Gradio and FastAPI warn of in each other.
 QUIET = pytest.mark.filterwarnings("ignore::pydantic.warnings.UnsupportedFieldAttributeWarning")
 TOKEN = "a-token-that-nobody-guesses"
+LOADED_S = 150.0  # the first answer waits for Gradio, whose import takes long where others work as well
 
 
 @contextlib.contextmanager
@@ -63,7 +64,7 @@ def connected(address: str, downloads: Path, token: str = TOKEN) -> Iterator[Any
             download_files=downloads,
             analytics_enabled=False,
             verbose=False,
-            httpx_kwargs={"timeout": WAIT_S},
+            httpx_kwargs={"timeout": LOADED_S},
         )
     yield client
     client.close()

@@ -94,10 +94,16 @@ class Lane {
     if (!same) this.loading = this.#load(clip);
   }
 
+  empty() {
+    this.clip = this.buffer = null;
+    delete this.node.dataset.clip;
+    delete this.node.dataset.samples;
+  }
+
   async #load(clip) {
     try {
       const buffer = await load(audioUrl(clip));
-      if (this.clip.path !== clip.path) return; // a later one has come
+      if (this.clip?.path !== clip.path) return; // another one has come
       this.buffer = buffer;
       this.node.dataset.samples = buffer.length;
       this.wave.show(buffer, gridOf(clip));
@@ -351,13 +357,19 @@ export class Mixer {
     }
     forget(audioUrl(lane?.clip ?? this.mix));
     if (isMix) this.mix = null;
-    if (lane) {
+    this.#without(lane).catch(notify);
+  }
+
+  // An earlier one of that part counts again, where there is one.
+  async #without(lane) {
+    lane?.empty();
+    this.renewed();
+    await this.load();
+    if (lane && !lane.clip) {
       this.lanes.delete(lane.part);
       lane.node.remove();
     }
-    this.load().catch(notify); // an earlier one of that part counts again
     if (!this.lanes.size) this.remove();
-    else this.renewed();
   }
 
   remove() {

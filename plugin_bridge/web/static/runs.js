@@ -93,14 +93,18 @@ class RunView {
     this.node.dataset.state = run.state;
     this.node.dataset.job = run.job;
     if (run.prompt || !this.title.textContent) this.title.textContent = this.title.title = run.prompt || "(no prompt)";
-    this.state.textContent = this.#stateText();
+    this.show(run, ended);
+    this.tell();
     this.bar.hidden = ended;
     if (run.state === "running") this.bar.value = run.fraction;
     else this.bar.removeAttribute("value");
     this.cancel.hidden = ended || !run.job;
     this.close.hidden = !ended;
     this.#showError();
-    this.show(run, ended);
+  }
+
+  tell() {
+    this.state.textContent = this.#stateText();
   }
 
   show(run, ended) {
@@ -191,7 +195,7 @@ class IdeaView extends RunView {
       this.mixer = new Mixer(run.idea, { title: run.prompt, within: true });
       this.cards.set(run.idea, this.mixer);
       this.takes.append(this.mixer.node);
-      if (run.idea !== run.job) this.mixer.load().then(() => (this.title.textContent = this.title.title = this.mixer.name), notify);
+      if (run.idea !== run.job) this.mixer.load().then(() => this.loaded(), notify);
     }
     if (!ended) this.mixer.expect(asked, this.#grid());
     for (const clip of run.clips) this.mixer.put(clip);
@@ -201,6 +205,12 @@ class IdeaView extends RunView {
       if (ended) this.mixer.missed(part);
       else this.mixer.said(part, part === now ? "in the making" : "waits for its turn");
     }
+  }
+
+  // It was gone on with from the library: what it is called, and how many parts it has, came with its clips.
+  loaded() {
+    this.title.textContent = this.title.title = this.mixer.name;
+    this.tell();
   }
 
   #grid() {

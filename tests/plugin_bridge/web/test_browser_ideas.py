@@ -56,8 +56,12 @@ def tab(made: Tab) -> Tab:
 
 def files(tab: Tab) -> dict[str, Path]:
     """Each part's file."""
-    parts, paths = tab.attributes(LANE, "data-part"), tab.attributes(LANE, "data-clip")
-    return {part: Path(path) for part, path in zip(parts, paths, strict=True)}
+    told = tab.script(
+        "return [...document.querySelectorAll(arguments[0])]"
+        ".map(({ dataset }) => [dataset.part, dataset.clip])",
+        f"{LANE}[data-clip]",
+    )
+    return {part: Path(path) for part, path in told}
 
 
 def sidecar(path: Path) -> Any:
@@ -255,3 +259,4 @@ def test_the_idea_is_there_again_after_a_reload(tab: Tab) -> None:
     tab.driver.get(tab.address)
     tab.until(lambda: len(tab.all(READY)) == 3, "three parts")
     assert files(tab) == before
+    tab.until(lambda: tab.texts(".run:has(.idea) .state") == ["3 parts"], "how many there are")
