@@ -91,6 +91,21 @@ class GenerateRequest:
     redo: str = setting(
         "", Parts(), "Parts of the idea to make anew; the others stay.", "music", 42, without=SMALL
     )
+    prompt_b: str = setting(
+        "",
+        Text(2_000),
+        "A second prompt; `morph` says how much of each is heard.",
+        *("music", 43),
+        title="Second prompt",
+        without=SMALL,
+    )
+    morph: float = setting(
+        0.5,
+        Number(0, 1),
+        "Between both prompts: 0 is the first alone, 1 the second. Default: 0.5.",
+        *("music", 44),
+        without=SMALL,
+    )
     bpm: float | None = setting(
         None,
         Number(*BPM_RANGE, "quarter notes per minute"),
@@ -201,6 +216,21 @@ class GenerateRequest:
         *("run", 8),
         none=-1,
         without={"reaper": DIALOG},
+    )
+    family: int | None = setting(
+        None,
+        Whole(0, MAX_SEED),
+        "Vary the music of this seed: each take by its own seed, as far as `variation` says. Default: none.",
+        *("run", 45),
+        none=-1,
+        without=SMALL,
+    )
+    variation: float = setting(
+        0.5,
+        Number(0, 1),
+        "How far a clip is from its family: 0 is the family's own music, 1 is unrelated. Default: 0.5.",
+        *("run", 46),
+        without=SMALL,
     )
     cascade: str = setting(
         "",
@@ -343,6 +373,11 @@ class GenerateRequest:
         if self.task not in ("", "text", "complete") or self.track.strip() or self.repaint_s is not None:
             raise InvalidRequest(
                 "parts choose task and track by themselves: leave out task, track and the region to repaint"
+            )
+        if self.prompt_b.strip():
+            raise InvalidRequest(
+                "a second prompt with parts: parts have words of their own; leave prompt_b out, or ask for "
+                "one clip"
             )
 
     def _check_kind(self) -> None:

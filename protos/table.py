@@ -18,6 +18,10 @@ class Settings(TypedDict, total=False):
     idea: str
     # Parts of the idea to make anew; the others stay.
     redo: str
+    # A second prompt; `morph` says how much of each is heard.
+    prompt_b: str
+    # Between both prompts: 0 is the first alone, 1 the second. Default: 0.5.
+    morph: float
     # Tempo in quarter notes per minute. Default: the context's, else 120.
     bpm: float
     # Time signature. Default: the context's, else 4/4.
@@ -56,6 +60,10 @@ class Settings(TypedDict, total=False):
     candidates: int
     # The same seed gives the same clip; take k has seed + k. Default: a new one each time.
     seed: int
+    # Vary the music of this seed: each take by its own seed, as far as `variation` says. Default: none.
+    family: int
+    # How far a clip is from its family: 0 is the family's own music, 1 is unrelated. Default: 0.5.
+    variation: float
     # Which model makes it; `acestep models` lists them. Default: the daemon's.
     cascade: str
     # Only these stages of the model, for example l, m. Default: all.
@@ -116,6 +124,28 @@ SETTINGS = (
         help="Parts of the idea to make anew; the others stay.",
         default="",
         proto="redo",
+        without=("reaper", "plugin"),
+    ),
+    Setting(
+        name="prompt_b",
+        kind="text",
+        group="music",
+        title="Second prompt",
+        help="A second prompt; `morph` says how much of each is heard.",
+        default="",
+        proto="prompt_b",
+        without=("reaper", "plugin"),
+    ),
+    Setting(
+        name="morph",
+        kind="number",
+        group="music",
+        title="Morph",
+        help="Between both prompts: 0 is the first alone, 1 the second. Default: 0.5.",
+        default=0.5,
+        proto="morph",
+        low=0,
+        high=1,
         without=("reaper", "plugin"),
     ),
     Setting(
@@ -328,6 +358,31 @@ SETTINGS = (
         high=4294967295,
         none=-1,
         without=("reaper",),
+    ),
+    Setting(
+        name="family",
+        kind="whole",
+        group="run",
+        title="Family",
+        help="Vary the music of this seed: each take by its own seed, as far as `variation` says. Default: none.",
+        default=None,
+        proto="family",
+        low=0,
+        high=4294967295,
+        none=-1,
+        without=("reaper", "plugin"),
+    ),
+    Setting(
+        name="variation",
+        kind="number",
+        group="run",
+        title="Variation",
+        help="How far a clip is from its family: 0 is the family's own music, 1 is unrelated. Default: 0.5.",
+        default=0.5,
+        proto="variation",
+        low=0,
+        high=1,
+        without=("reaper", "plugin"),
     ),
     Setting(
         name="cascade",

@@ -21,6 +21,7 @@ from protos import WIRE_VERSION
 from server import heap, logs
 from server.config import Config
 from server.engines import engine_of
+from server.follow.conductor import Conductor
 from server.grpc.port import GrpcServer
 from server.grpc.service import DaemonService
 from server.jobs import recovery
@@ -118,10 +119,12 @@ class Daemon:
             adapters=config.home / "adapters",
             ideas=ideas,
         )
+        self.conductor = Conductor(self.intake, self.worker, self._engine, config.home / "follows")
         self.grpc = GrpcServer(config, token)
         self._open.callback(self.grpc.stop, 0.3)
         self.osc = self._osc()
         self._open.callback(self.osc.stop)
+        self._open.callback(self.conductor.close)  # which tells the owners
         self.midi = self._midi()
 
         uploads.sweep()
@@ -134,7 +137,14 @@ class Daemon:
         self.osc.start()
         self.grpc.start(
             DaemonService(
-                self.intake, self.hub, self.journal, self.library, self.worker, self.status, self._owner_key()
+                self.intake,
+                self.hub,
+                self.journal,
+                self.library,
+                self.worker,
+                self.conductor,
+                self.status,
+                self._owner_key(),
             )
         )
         self._announce()
@@ -191,6 +201,7 @@ class Daemon:
             "memory_bytes": heap.held_bytes(),
             "uptime_s": round(time.monotonic() - self._started, 1),
             "folders": [str(folder) for folder in self.folders.folders],
+            **({"follows": follows} if (follows := self.conductor.status()) else {}),
             **({"cluster": cluster} if (cluster := self._engine.status()) else {}),
         }
 
@@ -227,6 +238,7 @@ class Daemon:
             (config.osc_host, config.osc_port),
             self.intake,
             self.hub,
+            self.conductor,
             self.status,
             Senders(config.osc_allow),
             RateLimit(config.osc_rate_hz, 2 * config.osc_rate_hz),

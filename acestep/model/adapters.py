@@ -114,6 +114,7 @@ class Adapters:
         self.loaded: dict[str, tuple[str, ...]] = {}
         self.triggers: dict[str, str] = {}
         self._sources: dict[str, _Source] = {}
+        self._active: tuple[tuple[str, float], ...] = ()
 
     @property
     def paths(self) -> dict[str, Path]:
@@ -212,19 +213,23 @@ class Adapters:
 
     @contextlib.contextmanager
     def applied(self, wanted: Sequence[tuple[str, float]]) -> Iterator[None]:
-        """While open, the named adapters act at these scales, and no others; from home they are loaded."""
+        """While open, the named adapters act at these scales, and no others; from home they are loaded.
+
+        One may be open within another, which acts again behind it.
+        """
         names = self.refresh(wanted)
-        active = tuple((names[name], scale) for name, scale in wanted if scale != 0)
+        before, active = self._active, tuple((names[name], scale) for name, scale in wanted if scale != 0)
         self._activate(active)
         try:
             yield
         finally:
-            self._activate(())
+            self._activate(before)
 
     def _known_as(self, name: str) -> str:
         return name if name in self._sources else adapter_files.name_of(Path(name).expanduser())
 
     def _activate(self, active: tuple[tuple[str, float], ...]) -> None:
+        self._active = active
         for stage in self.stages.values():
             here = tuple((name, scale) for name, scale in active if stage.name in self.loaded[name])
             stage.adapted = (

@@ -134,12 +134,23 @@ class Blend:
 
 
 class Noise:
-    """A take's own noise: drawn on the CPU, so that it depends on neither device nor batch."""
+    """A take's own noise: drawn on the CPU, so that it depends on neither device nor batch.
 
-    def __init__(self, seed: int, frames: int, channels: int) -> None:
+    Of a `family`, another seed, it keeps sqrt(1 − variation²): what the same noise makes sounds alike.
+    """
+
+    def __init__(
+        self, seed: int, frames: int, channels: int, family: int | None = None, variation: float = 1.0
+    ) -> None:
         self.generator = torch.Generator("cpu").manual_seed(seed)
+        self.family = None if family is None else torch.Generator("cpu").manual_seed(family)
+        self.variation = variation
         self.shape = (1, frames, channels)
 
     def draw(self) -> Tensor:
         """The next [1, T, C]; a hand-over that renoises needs more than one."""
-        return torch.randn(self.shape, generator=self.generator, dtype=torch.float32)
+        own = torch.randn(self.shape, generator=self.generator, dtype=torch.float32)
+        if self.family is None:
+            return own
+        common = torch.randn(self.shape, generator=self.family, dtype=torch.float32)
+        return math.sqrt(1 - self.variation**2) * common + self.variation * own

@@ -48,6 +48,7 @@ class Song:
     way: list[Leg]
     text: str
     free_text: str  # the prompt without the cover's instruction, for strength below 1
+    other_text: str  # the second prompt, where both are heard; else ""
     lyrics: str
     reference: AudioRange | None
     context: NDArray[np.float32] | None  # the request's, or a guide rendered as audio
@@ -76,7 +77,9 @@ class Song:
 
     def denoise(self, takes: Sequence[int], pace: Pace) -> Tensor:
         """The latents [B, T, C] of some of the takes."""
-        noise = [Noise(self.seed + k, self.outline.frames, self._stage(self.way[0]).channels) for k in takes]
+        shape = self.outline.frames, self._stage(self.way[0]).channels
+        family = self.request.family, self.request.variation
+        noise = [Noise(self.seed + k, *shape, *family) for k in takes]
 
         def fresh_noise() -> Tensor:
             return torch.cat([source.draw() for source in noise]).to(self.cascade.device)
@@ -247,7 +250,7 @@ class _Walk:
         if leg is not self._leg:
             self.song.cascade.bring(stage, self.song.plan.resident)
             asked, keyless = self.song.contexts_for(stage)
-            self._contexts = dict.fromkeys(("asked", "null", "free"), self._spread(asked))
+            self._contexts = dict.fromkeys(("asked", "other", "null", "free"), self._spread(asked))
             if keyless is not None:
                 self._contexts["null"] = self._spread(keyless)
             frames = self._contexts["asked"].shape[1]
@@ -261,6 +264,8 @@ class _Walk:
         parts = self._denoiser(step, self._blend.cut(x), given)
         found = {name: self._blend.join(part) for name, part in zip(names, parts, strict=True)}
         result = found["asked"]
+        if "other" in found:
+            result = torch.lerp(result, found["other"], self.song.request.morph)
         if "null" in found:
             result = guided(result, found["null"], leg.guidance, self.momentum)
         if "free" in found:
@@ -273,7 +278,7 @@ class _Walk:
         return self._blend.cut(context).repeat(self.takes, 1, 1)
 
     def _names(self, leg: Leg, step: int, stage: Stage) -> list[str]:
-        names = ["asked"]
+        names = ["asked", "other"] if self.song.other_text else ["asked"]
         if leg.guidance.applies(leg.sigmas[step]) and not stage.is_turbo:
             names.append("null")
         if self.song.request.task == "cover" and self.song.request.strength < 1:
@@ -283,6 +288,8 @@ class _Walk:
     def _branch(self, name: str, stage: Stage) -> Branch:
         if name == "null":
             return stage.null_branch()
+        if name == "other":
+            return self.song.branch(stage, self.song.other_text)
         plain = name == "free" or (self.song.codes and not stage.codebook)  # nothing to read the codes with
         return self.song.branch(stage, self.song.free_text if plain else self.song.text)
 
@@ -322,8 +329,10 @@ def prepare(cascade: Loaded, request: GenerateRequest, made_by: SongPlan | None 
         context = guide_audio(request.grid, request.key, round(plan.duration_s * rate), rate)
     _check_reference(cascade, request)
     metadata = conditions.metas(request.grid, request.key, plan.duration_s)
-    text, free_text, cut = _prompts(cascade, request.prompt, (request.task, request.track), metadata)
-    if cut:
+    first, second = _both_prompts(request)
+    text, free_text, cut = _prompts(cascade, first, (request.task, request.track), metadata)
+    other_text, _, other_cut = _prompts(cascade, second, (request.task, request.track), metadata)
+    if cut or other_cut:
         notes.append(f"the prompt was cut to {conditions.MAX_TEXT_TOKENS} tokens, metadata kept")
     lyrics = conditions.lyric_text(request.lyrics or spec.empty_lyrics)
     if conditions.token_ids(cascade.tokenizer, lyrics, conditions.MAX_LYRIC_TOKENS)[1]:
@@ -336,12 +345,21 @@ def prepare(cascade: Loaded, request: GenerateRequest, made_by: SongPlan | None 
         legs,
         text,
         free_text,
+        other_text if second else "",
         lyrics,
         request.reference,
         context,
         tuple(notes),
         keeps_its_plan=made_by is not None,
     )
+
+
+def _both_prompts(request: GenerateRequest) -> tuple[str, str]:
+    """The prompts that are heard: one at each end of the morph, both between."""
+    second = request.prompt_b.strip()
+    if not second or request.morph == 0:
+        return request.prompt, ""
+    return (second, "") if request.morph == 1 else (request.prompt, second)
 
 
 def _prompts(cascade: Loaded, prompt: str, task: tuple[str, str], metadata: str) -> tuple[str, str, bool]:

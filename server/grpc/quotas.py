@@ -6,6 +6,7 @@ together, which leaves some for health and status at any time.
 """
 
 import itertools
+import math
 import threading
 import time
 from collections import Counter
@@ -35,6 +36,7 @@ class Quota:
 
 JOBS = Quota("calls that generate", 48, 64)
 WATCHES = Quota("calls that watch", 48, 64)
+FOLLOWS = Quota("follows", 8, 16)
 HEALTH = Quota("calls that watch the health", 12, 24)
 DOWNLOADS = Quota("downloads", 12, 24)
 UPLOADS = Quota("uploads", 8, 16)
@@ -43,6 +45,7 @@ LISTS = Quota("calls for lists and clips", 24, 32)
 STATUS = Quota("calls for status", 64, 96)
 QUOTAS = {
     "Generate": JOBS,
+    "Follow": FOLLOWS,
     "WatchJob": WATCHES,
     "WatchAll": WATCHES,
     "Watch": HEALTH,
@@ -57,6 +60,7 @@ QUOTAS = {
     "Check": STATUS,
 }
 WITHOUT_REQUEST = ("GetStatus",)  # answered before anything is read: what is asked is always the same
+PATIENT = ("Follow",)  # whose callers may have nothing to say for as long as they like
 SPARE_THREADS = 16  # for those that are being refused
 THREADS = sum(quota.in_all for quota in {*QUOTAS.values(), LISTS}) + FIRST_CALLS + SPARE_THREADS
 
@@ -76,14 +80,19 @@ class _Call:
     @contextmanager
     def waiting(self, allowed_s: float) -> Iterator[None]:
         """The time in here is the caller's."""
+        if math.isinf(allowed_s):
+            yield
+            return
         self.until = time.monotonic() + allowed_s
         try:
             yield
         finally:
             self.until = None
 
-    def read(self, requests: Iterator[bytes], message: Callable[[bytes], Any]) -> Iterator[Any]:
-        """The caller's messages."""
+    def read(
+        self, requests: Iterator[bytes], message: Callable[[bytes], Any], idle_s: float = IDLE_S
+    ) -> Iterator[Any]:
+        """The caller's messages, of which each but the first may take `idle_s`."""
         allowed_s = FIRST_S
         while True:
             with self.waiting(allowed_s):
@@ -100,7 +109,7 @@ class _Call:
                     f"the request cannot be read ({error}): is the schema another?"
                 ) from error
             yield read
-            allowed_s = IDLE_S
+            allowed_s = idle_s
 
     def send(self, answers: Iterator[Any]) -> Iterator[Any]:
         """The daemon's messages: what follows a `yield` is only reached when the caller has taken it."""
@@ -147,7 +156,8 @@ class Turnstile(grpc.ServerInterceptor):
             """What the handler is called with: the request, or all of them once the first is there."""
             if name in WITHOUT_REQUEST:
                 return handler.request_deserializer(b"")
-            messages = call.read(requests, handler.request_deserializer)
+            idle_s = math.inf if name in PATIENT else IDLE_S
+            messages = call.read(requests, handler.request_deserializer, idle_s)
             with self._about_to_send(call):
                 first = list(itertools.islice(messages, 1))
             if handler.request_streaming:

@@ -19,7 +19,9 @@ from protos.acestep.v1 import acestep_pb2 as pb
 from protos.acestep.v1 import acestep_pb2_grpc
 from protos.reasons import JOB_KEY, REASON_KEY, STATUS, for_header
 from server import logs
+from server.follow.conductor import Conductor
 from server.grpc import wire
+from server.grpc.follow import FollowCall
 from server.grpc.quotas import address
 from server.jobs.events import Accepted, ClipWritten, Done, Event, Failed, Hub, Inbox, Progress
 from server.jobs.intake import Intake, Order
@@ -96,6 +98,7 @@ class DaemonService(acestep_pb2_grpc.DaemonServicer):
         journal: Journal,
         library: ClipLibrary,
         worker: Worker,
+        conductor: Conductor,
         status: Callable[[], dict[str, Any]],
         owner_key: str = "",
     ):
@@ -105,6 +108,7 @@ class DaemonService(acestep_pb2_grpc.DaemonServicer):
         self._journal = journal
         self._library = library
         self._worker = worker
+        self._conductor = conductor
         self._status = status
         self._owner_key = owner_key
         self._rate = RateLimit(200, 1_000)  # requests that cost something, per address
@@ -151,6 +155,13 @@ class DaemonService(acestep_pb2_grpc.DaemonServicer):
             self._inboxes.discard(inbox)
             for function in leave:
                 function()
+
+    @_streamed
+    def Follow(
+        self, request: Iterator[pb.FollowRequest], context: grpc.ServicerContext
+    ) -> Iterator[pb.FollowEvent]:
+        self._check_rate(context)
+        yield from FollowCall(self._conductor, context).events(request)
 
     @_streamed
     def WatchJob(self, request: pb.WatchJobRequest, context: grpc.ServicerContext) -> Iterator[pb.JobEvent]:

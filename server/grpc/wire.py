@@ -32,12 +32,13 @@ _UNSET: Any = object()
 
 def request_from_proto(message: pb.GenerateRequest) -> GenerateRequest:
     """The dataclass, which validates. Unset and empty values get its defaults."""
-    values: dict[str, Any] = {"prompt": message.prompt}
-    for setting in SETTINGS.values():
-        value = _from_wire(setting, message)
-        if value is not _UNSET:
-            values[setting.name] = value
-    return GenerateRequest(**values)
+    return GenerateRequest(**({"prompt": message.prompt} | fields_from_proto(message)))
+
+
+def fields_from_proto(message: pb.GenerateRequest) -> dict[str, Any]:
+    """The settings that a message sets, by name; empty texts and lists set nothing."""
+    values = {name: _from_wire(setting, message) for name, setting in SETTINGS.items()}
+    return {name: value for name, value in values.items() if value is not _UNSET}
 
 
 def _from_wire(setting: Setting, message: pb.GenerateRequest) -> Any:
@@ -54,9 +55,9 @@ def _from_wire(setting: Setting, message: pb.GenerateRequest) -> Any:
         case Region():
             return (value.start_s, value.end_s) if message.HasField(setting.proto) else _UNSET
         case AdapterScales():
-            return tuple((use.name, use.scale if use.HasField("scale") else 1.0) for use in value)
+            return tuple((use.name, use.scale if use.HasField("scale") else 1.0) for use in value) or _UNSET
         case Names():
-            return tuple(value)
+            return tuple(value) or _UNSET
         case Tempi():
             return [(point.quarters, point.bpm, point.ramp) for point in value] or _UNSET
     return value or _UNSET  # texts, of which proto does not tell whether they are set

@@ -6,13 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 from acestep.clips.clip import Clip
 from acestep.clips.idea import ALONE, Delivery
+from acestep.errors import Unsupported
 from server.config import Config
 from server.jobs.job import Job
 from server.models import loader, spec_of
 
 if TYPE_CHECKING:  # these bring torch, which is imported when the first model is loaded
+    import numpy as np
+
     from acestep.checkpoints.checkpoint import CascadeSpec
+    from acestep.clips.segment import Anchor, Segment
     from acestep.model.cascade import Cascade, OnAudio, Progress
+    from acestep.request import GenerateRequest
     from server.jobs.queue import JobQueue
 
 
@@ -49,6 +54,23 @@ class Engine(ABC):
     ) -> list[Clip]:
         """The job's clips, on disk; those of an idea are delivered one by one before."""
 
+    def check_follow(self) -> None:
+        """Raises Unsupported where no music can be made that plays on."""
+        raise Unsupported(
+            "follows are made by a daemon that has the model itself, not on a cluster: start one without "
+            "--cluster"
+        )
+
+    def segment(
+        self,
+        cascade: "Cascade",
+        request: "GenerateRequest",
+        before: "np.ndarray | None",
+        anchor: "Anchor | None",
+    ) -> "Segment":
+        """The next bars of a follow (see `acestep.clips.segment`)."""
+        raise Unsupported("this engine makes no follows")
+
     def open(self, queue: "JobQueue") -> None:
         """Gets ready for the jobs of a queue; raises AceStepError where that cannot be."""
         return
@@ -80,6 +102,21 @@ class AceStep(Engine):
     def spec(self, name: str) -> "CascadeSpec | None":
         """From its folder."""
         return spec_of(name, self._home)
+
+    def check_follow(self) -> None:
+        """It can."""
+
+    def segment(
+        self,
+        cascade: "Cascade",
+        request: "GenerateRequest",
+        before: "np.ndarray | None",
+        anchor: "Anchor | None",
+    ) -> "Segment":
+        """By `acestep.clips.segment`."""
+        from acestep.clips.segment import make_segment
+
+        return make_segment(cascade, request, before=before, anchor=anchor)
 
     def warm_up(self) -> None:
         """Imports and compiles what measuring and fitting take."""

@@ -62,18 +62,8 @@ class Intake:
 
     def submit(self, order: Order, before_queueing: Callable[[Job], None] = lambda job: None) -> Job:
         """Checks the order and queues it as a job. `before_queueing` sees the job before any event does."""
-        request, only_take, by_owner = order.request, order.only_take, order.by_owner
-        if request.idea:
-            request = Idea.of(request, self._ideas(request.idea)).adopted(request)
-        checked = dataclasses.replace(
-            request,
-            reference=self.check_audio(request.reference, by_owner=by_owner),
-            context=self.check_audio(request.context, by_owner=by_owner),
-        ).seeded()
-        self.check_cascade(checked.cascade)
-        for name, _ in checked.adapters:
-            self.check_adapter(name)
-        self.models.check(checked)
+        only_take, by_owner = order.only_take, order.by_owner
+        checked = self.checked(order.request, by_owner=by_owner)
         if only_take is not None and not only_take < checked.takes:
             raise InvalidRequest(
                 f"only_take {only_take} is not one of {checked.takes} takes: they count from 0"
@@ -93,6 +83,21 @@ class Intake:
         position = self.queue.submit(job)
         log.info("job_accepted", job=job.id, client=job.client, position=position, prompt=checked.prompt)
         return job
+
+    def checked(self, request: GenerateRequest, *, by_owner: bool = False) -> GenerateRequest:
+        """The request with its files resolved and a seed. Raises for what is forbidden or cannot be."""
+        if request.idea:
+            request = Idea.of(request, self._ideas(request.idea)).adopted(request)
+        checked = dataclasses.replace(
+            request,
+            reference=self.check_audio(request.reference, by_owner=by_owner),
+            context=self.check_audio(request.context, by_owner=by_owner),
+        ).seeded()
+        self.check_cascade(checked.cascade)
+        for name, _ in checked.adapters:
+            self.check_adapter(name)
+        self.models.check(checked)
+        return checked
 
     def check_audio(self, audio: AudioRange | None, *, by_owner: bool = False) -> AudioRange | None:
         """The same range with its path resolved; raises for what is forbidden, missing or unreadable."""

@@ -53,6 +53,8 @@ class Worker:
         self._engine = engine
         self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
         self._beside: list[threading.Thread] = []
+        # called at every step of a job, with the name of the cascade in use and whether it stays in memory
+        self.between: Callable[[str, bool], None] = lambda loaded, resident: None
 
     def start(self) -> None:
         """Starts the thread; the default cascade is loaded before the first job."""
@@ -85,6 +87,10 @@ class Worker:
         self._queue.run_soon(errand)
         future.add_done_callback(lambda done: self._queue.forget(errand) if done.cancelled() else None)
         return future
+
+    def soon(self, errand: Callable[[], None]) -> None:
+        """Has `errand` called in the worker's thread before the next job. Raises Unavailable at the end."""
+        self._queue.run_soon(errand)
 
     def _run(self) -> None:
         while True:
@@ -135,6 +141,7 @@ class Worker:
 
         def cancelled() -> bool:  # asked at every step, and before anything is written
             disk.check()
+            self.between(self._models.loaded_name, getattr(cascade, "resident", False))
             return job.cancelling.is_set()
 
         cancelled()

@@ -12,10 +12,13 @@ from acestep.errors import AceStepError, Busy, InvalidRequest, NotFound
 from acestep.version import __version__
 from protos import WIRE_VERSION
 from server import logs
+from server.follow.conductor import Conductor
 from server.jobs.events import Accepted, ClipWritten, Done, Event, Failed, Hub, Progress
 from server.jobs.intake import Intake, Order
 from server.jobs.job import Job
 from server.osc.address import PREFIX, is_pattern, matching, pressed
+from server.osc.follow import ANSWERS as FOLLOW_ANSWERS
+from server.osc.follow import FollowMessages
 from server.osc.listeners import Listeners
 from server.osc.monitor import Monitors
 from server.osc.packets import MAX_MESSAGE_BYTES, Message, Value, encode, parse
@@ -49,6 +52,7 @@ ANSWERS = (
     "error",
     "state",
     "heard",
+    *FOLLOW_ANSWERS,
 )
 log = logs.get("osc")
 
@@ -61,6 +65,7 @@ class OscServer:
         address: Address,
         intake: Intake,
         hub: Hub,
+        conductor: Conductor,
         status: Callable[[], dict[str, Any]],
         senders: Senders,
         rate: RateLimit,
@@ -89,6 +94,7 @@ class OscServer:
             "subscribe": self._subscribe,
             "unsubscribe": self._unsubscribe,
             "monitor": self._monitors.add,
+            **FollowMessages(conductor, self.sessions, self._tell_follow).actions,
         }
 
     @property
@@ -351,6 +357,11 @@ class OscServer:
             case Failed():
                 message = event.message[:MAX_ERROR_CHARS]
                 self._send_for(event.job, "/acestep/error", event.reason, message, event.job, last=True)
+
+    def _tell_follow(self, sender: Address, address: str, *values: str | float | int) -> None:
+        """What happens to a follow, for its owner and all subscribers."""
+        targets = [target for some in self._listeners.of_answer(sender) for target in some]
+        self._send_to(targets, encode(address, *values))
 
     def _tell_accepted(self, job: str) -> None:
         tag, tagged, others = self._listeners.of_acceptance(job)

@@ -276,7 +276,7 @@ def certify(home: Path, host: str) -> Path:
 class Process:
     """`acestep serve` as its own process, to be killed."""
 
-    start_s = WAIT_S
+    start_s = 3 * WAIT_S  # a busy machine takes a while to import torch
 
     def __init__(self, made: config.Config, *flags: str, script: str = "") -> None:
         environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}

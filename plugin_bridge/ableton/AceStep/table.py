@@ -4,6 +4,8 @@ TYPES = {
     "parts": str,  # An idea as parts, each a clip that fits the others, and their mix: drums, bass, chords, lead.
     "idea": str,  # Which idea `parts` are added to, or `redo` makes anew: the id that its clips share.
     "redo": str,  # Parts of the idea to make anew; the others stay.
+    "prompt_b": str,  # A second prompt; `morph` says how much of each is heard.
+    "morph": float,  # Between both prompts: 0 is the first alone, 1 the second. Default: 0.5.
     "bars": float,  # Length in bars; fractions are pick-ups. Default: as long as the context, else 4.
     "key": str,  # The key. Default: any.
     "swing": float,  # Long to short eighth: 1 is straight, 2 is triplets. Default: as the context has it.
@@ -16,6 +18,8 @@ TYPES = {
     "takes": int,  # How many clips to make. Default: 1.
     "candidates": int,  # How many are made for each take; the best fitting one is kept. Default: 1.
     "seed": int,  # The same seed gives the same clip; take k has seed + k. Default: a new one each time.
+    "family": int,  # Vary the music of this seed: each take by its own seed, as far as `variation` says. Default: none.
+    "variation": float,  # How far a clip is from its family: 0 is the family's own music, 1 is unrelated. Default: 0.5.
     "cascade": str,  # Which model makes it; `acestep models` lists them. Default: the daemon's.
     "stages": str,  # Only these stages of the model, for example l, m. Default: all.
     "steps": int,  # How many steps the model takes: fewer are faster. Default: its own number.

@@ -45,7 +45,7 @@ class Region(_message.Message):
     def __init__(self, start_s: _Optional[float] = ..., end_s: _Optional[float] = ...) -> None: ...
 
 class GenerateRequest(_message.Message):
-    __slots__ = ("prompt", "lyrics", "task", "bpm", "signature", "bars", "key", "seed", "takes", "candidates", "reference", "context", "strength", "track", "repaint", "adapters", "cascade", "stages", "steps", "guidance", "fit", "strict", "guide", "format", "sample_format", "tempo_map", "swing", "loudness_lufs", "kind", "midi_out", "parts", "idea", "redo", "detached", "stream_audio", "client", "folder", "only_take", "made_json")
+    __slots__ = ("prompt", "lyrics", "task", "bpm", "signature", "bars", "key", "seed", "takes", "candidates", "reference", "context", "strength", "track", "repaint", "adapters", "cascade", "stages", "steps", "guidance", "fit", "strict", "guide", "format", "sample_format", "tempo_map", "swing", "loudness_lufs", "kind", "midi_out", "parts", "idea", "redo", "prompt_b", "morph", "family", "variation", "detached", "stream_audio", "client", "folder", "only_take", "made_json")
     PROMPT_FIELD_NUMBER: _ClassVar[int]
     LYRICS_FIELD_NUMBER: _ClassVar[int]
     TASK_FIELD_NUMBER: _ClassVar[int]
@@ -79,6 +79,10 @@ class GenerateRequest(_message.Message):
     PARTS_FIELD_NUMBER: _ClassVar[int]
     IDEA_FIELD_NUMBER: _ClassVar[int]
     REDO_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_B_FIELD_NUMBER: _ClassVar[int]
+    MORPH_FIELD_NUMBER: _ClassVar[int]
+    FAMILY_FIELD_NUMBER: _ClassVar[int]
+    VARIATION_FIELD_NUMBER: _ClassVar[int]
     DETACHED_FIELD_NUMBER: _ClassVar[int]
     STREAM_AUDIO_FIELD_NUMBER: _ClassVar[int]
     CLIENT_FIELD_NUMBER: _ClassVar[int]
@@ -118,13 +122,17 @@ class GenerateRequest(_message.Message):
     parts: str
     idea: str
     redo: str
+    prompt_b: str
+    morph: float
+    family: int
+    variation: float
     detached: bool
     stream_audio: bool
     client: str
     folder: str
     only_take: int
     made_json: str
-    def __init__(self, prompt: _Optional[str] = ..., lyrics: _Optional[str] = ..., task: _Optional[str] = ..., bpm: _Optional[float] = ..., signature: _Optional[str] = ..., bars: _Optional[float] = ..., key: _Optional[str] = ..., seed: _Optional[int] = ..., takes: _Optional[int] = ..., candidates: _Optional[int] = ..., reference: _Optional[_Union[AudioRange, _Mapping]] = ..., context: _Optional[_Union[AudioRange, _Mapping]] = ..., strength: _Optional[float] = ..., track: _Optional[str] = ..., repaint: _Optional[_Union[Region, _Mapping]] = ..., adapters: _Optional[_Iterable[_Union[AdapterUse, _Mapping]]] = ..., cascade: _Optional[str] = ..., stages: _Optional[_Iterable[str]] = ..., steps: _Optional[int] = ..., guidance: _Optional[float] = ..., fit: _Optional[bool] = ..., strict: _Optional[bool] = ..., guide: _Optional[bool] = ..., format: _Optional[str] = ..., sample_format: _Optional[str] = ..., tempo_map: _Optional[_Iterable[_Union[TempoPoint, _Mapping]]] = ..., swing: _Optional[float] = ..., loudness_lufs: _Optional[float] = ..., kind: _Optional[str] = ..., midi_out: _Optional[bool] = ..., parts: _Optional[str] = ..., idea: _Optional[str] = ..., redo: _Optional[str] = ..., detached: _Optional[bool] = ..., stream_audio: _Optional[bool] = ..., client: _Optional[str] = ..., folder: _Optional[str] = ..., only_take: _Optional[int] = ..., made_json: _Optional[str] = ...) -> None: ...
+    def __init__(self, prompt: _Optional[str] = ..., lyrics: _Optional[str] = ..., task: _Optional[str] = ..., bpm: _Optional[float] = ..., signature: _Optional[str] = ..., bars: _Optional[float] = ..., key: _Optional[str] = ..., seed: _Optional[int] = ..., takes: _Optional[int] = ..., candidates: _Optional[int] = ..., reference: _Optional[_Union[AudioRange, _Mapping]] = ..., context: _Optional[_Union[AudioRange, _Mapping]] = ..., strength: _Optional[float] = ..., track: _Optional[str] = ..., repaint: _Optional[_Union[Region, _Mapping]] = ..., adapters: _Optional[_Iterable[_Union[AdapterUse, _Mapping]]] = ..., cascade: _Optional[str] = ..., stages: _Optional[_Iterable[str]] = ..., steps: _Optional[int] = ..., guidance: _Optional[float] = ..., fit: _Optional[bool] = ..., strict: _Optional[bool] = ..., guide: _Optional[bool] = ..., format: _Optional[str] = ..., sample_format: _Optional[str] = ..., tempo_map: _Optional[_Iterable[_Union[TempoPoint, _Mapping]]] = ..., swing: _Optional[float] = ..., loudness_lufs: _Optional[float] = ..., kind: _Optional[str] = ..., midi_out: _Optional[bool] = ..., parts: _Optional[str] = ..., idea: _Optional[str] = ..., redo: _Optional[str] = ..., prompt_b: _Optional[str] = ..., morph: _Optional[float] = ..., family: _Optional[int] = ..., variation: _Optional[float] = ..., detached: _Optional[bool] = ..., stream_audio: _Optional[bool] = ..., client: _Optional[str] = ..., folder: _Optional[str] = ..., only_take: _Optional[int] = ..., made_json: _Optional[str] = ...) -> None: ...
 
 class JobEvent(_message.Message):
     __slots__ = ("job", "accepted", "progress", "audio", "clip", "done", "failed")
@@ -273,6 +281,96 @@ class Job(_message.Message):
     message: str
     request_json: str
     def __init__(self, id: _Optional[str] = ..., state: _Optional[str] = ..., client: _Optional[str] = ..., prompt: _Optional[str] = ..., created: _Optional[str] = ..., fraction: _Optional[float] = ..., clips: _Optional[_Iterable[str]] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., request_json: _Optional[str] = ...) -> None: ...
+
+class FollowRequest(_message.Message):
+    __slots__ = ("start", "position", "set", "segment_bars", "freeze", "vary", "recall")
+    START_FIELD_NUMBER: _ClassVar[int]
+    POSITION_FIELD_NUMBER: _ClassVar[int]
+    SET_FIELD_NUMBER: _ClassVar[int]
+    SEGMENT_BARS_FIELD_NUMBER: _ClassVar[int]
+    FREEZE_FIELD_NUMBER: _ClassVar[int]
+    VARY_FIELD_NUMBER: _ClassVar[int]
+    RECALL_FIELD_NUMBER: _ClassVar[int]
+    start: FollowStart
+    position: TransportPosition
+    set: GenerateRequest
+    segment_bars: float
+    freeze: bool
+    vary: bool
+    recall: int
+    def __init__(self, start: _Optional[_Union[FollowStart, _Mapping]] = ..., position: _Optional[_Union[TransportPosition, _Mapping]] = ..., set: _Optional[_Union[GenerateRequest, _Mapping]] = ..., segment_bars: _Optional[float] = ..., freeze: _Optional[bool] = ..., vary: _Optional[bool] = ..., recall: _Optional[int] = ...) -> None: ...
+
+class FollowStart(_message.Message):
+    __slots__ = ("settings", "segment_bars", "send_audio", "client", "folder")
+    SETTINGS_FIELD_NUMBER: _ClassVar[int]
+    SEGMENT_BARS_FIELD_NUMBER: _ClassVar[int]
+    SEND_AUDIO_FIELD_NUMBER: _ClassVar[int]
+    CLIENT_FIELD_NUMBER: _ClassVar[int]
+    FOLDER_FIELD_NUMBER: _ClassVar[int]
+    settings: GenerateRequest
+    segment_bars: float
+    send_audio: bool
+    client: str
+    folder: str
+    def __init__(self, settings: _Optional[_Union[GenerateRequest, _Mapping]] = ..., segment_bars: _Optional[float] = ..., send_audio: _Optional[bool] = ..., client: _Optional[str] = ..., folder: _Optional[str] = ...) -> None: ...
+
+class TransportPosition(_message.Message):
+    __slots__ = ("quarters", "bpm", "playing", "signature")
+    QUARTERS_FIELD_NUMBER: _ClassVar[int]
+    BPM_FIELD_NUMBER: _ClassVar[int]
+    PLAYING_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    quarters: float
+    bpm: float
+    playing: bool
+    signature: str
+    def __init__(self, quarters: _Optional[float] = ..., bpm: _Optional[float] = ..., playing: _Optional[bool] = ..., signature: _Optional[str] = ...) -> None: ...
+
+class FollowEvent(_message.Message):
+    __slots__ = ("follow", "started", "segment", "note")
+    FOLLOW_FIELD_NUMBER: _ClassVar[int]
+    STARTED_FIELD_NUMBER: _ClassVar[int]
+    SEGMENT_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
+    follow: str
+    started: FollowStarted
+    segment: Segment
+    note: FollowNote
+    def __init__(self, follow: _Optional[str] = ..., started: _Optional[_Union[FollowStarted, _Mapping]] = ..., segment: _Optional[_Union[Segment, _Mapping]] = ..., note: _Optional[_Union[FollowNote, _Mapping]] = ...) -> None: ...
+
+class FollowStarted(_message.Message):
+    __slots__ = ("folder",)
+    FOLDER_FIELD_NUMBER: _ClassVar[int]
+    folder: str
+    def __init__(self, folder: _Optional[str] = ...) -> None: ...
+
+class Segment(_message.Message):
+    __slots__ = ("number", "path", "start_quarters", "bars", "signature", "bpm", "repeated", "file")
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    START_QUARTERS_FIELD_NUMBER: _ClassVar[int]
+    BARS_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    BPM_FIELD_NUMBER: _ClassVar[int]
+    REPEATED_FIELD_NUMBER: _ClassVar[int]
+    FILE_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    path: str
+    start_quarters: float
+    bars: float
+    signature: str
+    bpm: float
+    repeated: bool
+    file: bytes
+    def __init__(self, number: _Optional[int] = ..., path: _Optional[str] = ..., start_quarters: _Optional[float] = ..., bars: _Optional[float] = ..., signature: _Optional[str] = ..., bpm: _Optional[float] = ..., repeated: _Optional[bool] = ..., file: _Optional[bytes] = ...) -> None: ...
+
+class FollowNote(_message.Message):
+    __slots__ = ("reason", "message")
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    reason: str
+    message: str
+    def __init__(self, reason: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
 
 class GetStatusRequest(_message.Message):
     __slots__ = ()

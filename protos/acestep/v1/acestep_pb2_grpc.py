@@ -64,6 +64,11 @@ class DaemonStub:
                 request_serializer=protos_dot_acestep_dot_v1_dot_acestep__pb2.CancelJobRequest.SerializeToString,
                 response_deserializer=protos_dot_acestep_dot_v1_dot_acestep__pb2.Job.FromString,
                 _registered_method=True)
+        self.Follow = channel.stream_stream(
+                '/acestep.v1.Daemon/Follow',
+                request_serializer=protos_dot_acestep_dot_v1_dot_acestep__pb2.FollowRequest.SerializeToString,
+                response_deserializer=protos_dot_acestep_dot_v1_dot_acestep__pb2.FollowEvent.FromString,
+                _registered_method=True)
         self.Upload = channel.stream_unary(
                 '/acestep.v1.Daemon/Upload',
                 request_serializer=protos_dot_acestep_dot_v1_dot_acestep__pb2.UploadChunk.SerializeToString,
@@ -177,6 +182,14 @@ class DaemonServicer:
 
     def CancelJob(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Follow(self, request_iterator, context):
+        """Music that plays on: the first message starts a follow, later ones say where the transport is and what is to
+        change. Segments come at least a bar and 1.5 s before they begin. The follow ends with the call.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -303,6 +316,11 @@ def add_DaemonServicer_to_server(servicer, server):
                     servicer.CancelJob,
                     request_deserializer=protos_dot_acestep_dot_v1_dot_acestep__pb2.CancelJobRequest.FromString,
                     response_serializer=protos_dot_acestep_dot_v1_dot_acestep__pb2.Job.SerializeToString,
+            ),
+            'Follow': grpc.stream_stream_rpc_method_handler(
+                    servicer.Follow,
+                    request_deserializer=protos_dot_acestep_dot_v1_dot_acestep__pb2.FollowRequest.FromString,
+                    response_serializer=protos_dot_acestep_dot_v1_dot_acestep__pb2.FollowEvent.SerializeToString,
             ),
             'Upload': grpc.stream_unary_rpc_method_handler(
                     servicer.Upload,
@@ -537,6 +555,33 @@ class Daemon:
             '/acestep.v1.Daemon/CancelJob',
             protos_dot_acestep_dot_v1_dot_acestep__pb2.CancelJobRequest.SerializeToString,
             protos_dot_acestep_dot_v1_dot_acestep__pb2.Job.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Follow(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/acestep.v1.Daemon/Follow',
+            protos_dot_acestep_dot_v1_dot_acestep__pb2.FollowRequest.SerializeToString,
+            protos_dot_acestep_dot_v1_dot_acestep__pb2.FollowEvent.FromString,
             options,
             channel_credentials,
             insecure,

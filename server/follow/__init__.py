@@ -1,0 +1,1 @@
+"""Standing requests whose next bars lie ready before the playhead needs them."""
