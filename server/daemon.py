@@ -254,7 +254,10 @@ class Daemon:
         ]
         if not config.midi_input:
             return None
-        found = MidiInput(config.midi_input, Triggers(actions), self.osc.follow_tempo)
+        osc = self.osc
+        found = MidiInput(
+            config.midi_input, Triggers(actions), osc.follow_tempo, on_position=osc.follow_position
+        )
         self._open.callback(found.close)
         return found
 

@@ -29,6 +29,7 @@ MIN_POINTS = 4
 BURST = 0.35  # of the mean interval: what comes so soon behind another came together with it
 ROUND_WITHIN = 0.15  # of a tempo's last digit, the most that is rounded away; chosen by hand
 CC_ON = 64
+TRANSPORT = ("start", "continue", "stop", "songpos")
 log = logs.get("midi")
 
 
@@ -46,6 +47,11 @@ class ClockFollower:
     def quarters(self) -> float:
         """The song position in quarter notes."""
         return self._ticks / TICKS_PER_QUARTER
+
+    @property
+    def on_quarter(self) -> bool:
+        """Whether it plays and a quarter note begins with the last tick."""
+        return self.playing and self._ticks % TICKS_PER_QUARTER == 0
 
     def feed(self, message: Any, time_s: float) -> bool:
         """Takes a mido message as it comes; True when the tempo has become known or another."""
@@ -204,10 +210,17 @@ class Triggers:
 class MidiInput:
     """An open port: messages go to the follower and the triggers as they come."""
 
-    def __init__(self, name: str, triggers: Triggers, on_tempo: Callable[[float], None]):
+    def __init__(
+        self,
+        name: str,
+        triggers: Triggers,
+        on_tempo: Callable[[float], None],
+        on_position: Callable[[float, float | None, bool], None] = lambda quarters, bpm, playing: None,
+    ):
         self.follower = ClockFollower()
         self._triggers = triggers
         self._on_tempo = on_tempo
+        self._on_position = on_position  # quarters, tempo, whether it plays: every quarter, and at each jump
         self._port = _open(name, self._receive)
         log.info("midi_input_open", port=self._port.name)
 
@@ -219,6 +232,8 @@ class MidiInput:
         if self.follower.feed(message, time.perf_counter()) and self.follower.bpm is not None:
             log.debug("midi_tempo", bpm=self.follower.bpm)
             self._on_tempo(self.follower.bpm)
+        if message.type in TRANSPORT or (message.type == "clock" and self.follower.on_quarter):
+            self._on_position(self.follower.quarters, self.follower.bpm, self.follower.playing)
         self._triggers.feed(message)
 
 

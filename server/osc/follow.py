@@ -79,6 +79,11 @@ class FollowMessages:
         playing = given.get(2)
         self._conductor.move(name, given[0], given.get(1), True if playing is None else playing)
 
+    def drive(self, session: Session, quarters: float, bpm: float | None, playing: bool) -> None:
+        """Where another clock is drives the session's follow, if there is one."""
+        for name in self._conductor.of_owner(session.client):
+            self._conductor.move(name, quarters, bpm, playing)
+
     def _stop(self, sender: Address, values: Sequence[Value]) -> None:
         read("/acestep/follow/stop", Spelling((), lambda: {}), values)
         self._conductor.stop(self._own(sender))

@@ -85,6 +85,7 @@ class OscServer:
         self._socket = OscSocket(address)
         self._thread = threading.Thread(target=self._run, name="osc", daemon=True)
         self._leave = hub.listen(self._tell)
+        self._follows = FollowMessages(conductor, self.sessions, self._tell_follow)
         self._actions: dict[str, Callable[[Address, Sequence[Value]], None]] = {
             "ping": self._ping,
             "session": self._session,
@@ -94,7 +95,7 @@ class OscServer:
             "subscribe": self._subscribe,
             "unsubscribe": self._unsubscribe,
             "monitor": self._monitors.add,
-            **FollowMessages(conductor, self.sessions, self._tell_follow).actions,
+            **self._follows.actions,
         }
 
     @property
@@ -261,6 +262,13 @@ class OscServer:
         try:
             self.sessions.shared(THIS_MACHINE).change({"bpm": bpm})
         except AceStepError as error:  # a clock outside the range of songs
+            self._tell_error(error)
+
+    def follow_position(self, quarters: float, bpm: float | None, playing: bool) -> None:
+        """Where a MIDI clock is drives the follow of the shared session."""
+        try:
+            self._follows.drive(self.sessions.shared(THIS_MACHINE), quarters, bpm, playing)
+        except AceStepError as error:
             self._tell_error(error)
 
     def _tell_error(self, error: AceStepError) -> None:

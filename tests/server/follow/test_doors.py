@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import mido
 import numpy as np
 import pytest
 import soundfile
@@ -19,6 +20,7 @@ from acestep.sound.encode import encode
 from acestep.sound.riff import MusicalData
 from protos.acestep.v1 import acestep_pb2 as pb
 from server.daemon import Daemon
+from server.midi.input import ClockFollower
 from tests.support.daemons import Osc, StandIn, generate, reason, running, settings, stub
 
 RATE_HZ = 48_000
@@ -248,3 +250,17 @@ def until(condition: Any) -> None:
             return
         time.sleep(0.05)
     raise AssertionError("it did not come to that")
+
+
+def test_a_midi_clock_drives_the_follow_of_this_machine(daemon: Daemon, band: Band) -> None:
+    """Through the same calls as an open port's messages: ports need hardware."""
+    follower = ClockFollower()
+    with Osc(daemon.osc.port) as osc:
+        osc.send("follow/start", "house", "bars", 1, "tempo", 120.0)
+        osc.until("segment"), osc.until("segment")
+        for message in (mido.Message("songpos", pos=32), mido.Message("continue")):
+            follower.feed(message, time.perf_counter())
+        assert follower.on_quarter
+        daemon.osc.follow_position(follower.quarters, 120.0, follower.playing)
+        starts = {osc.until("segment")[1][3] for _ in range(2)}
+        assert starts == {8.0, 12.0}
