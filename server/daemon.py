@@ -101,24 +101,7 @@ class Daemon:
         self._open.callback(self.library.close)
         self.hub.listen(self._index)
 
-        bounds = (config.max_queue, config.max_queue_per_client)
-        keep, at_once = self.journal.keep, self._engine.at_once
-        self.queue = JobQueue(self.hub, self.journal.record, *bounds, keep, at_once)
-        self._open.callback(self._engine.close)
-        self._engine.open(self.queue)
-        self.models = models_for(config, self._engine.load, self._engine.spec)
-        idle_s, ideas = config.idle_unload_min * 60, self.library.of_idea
-        self.worker = Worker(self.queue, self.models, self._engine, idle_unload_s=idle_s, ideas=ideas)
-        uploads = Uploads(config.uploads, config.max_upload_mb << 20, config.max_uploads_mb << 20)
-        self.intake = Intake(
-            self.queue,
-            self.folders,
-            uploads,
-            self.models,
-            samples=config.samples,
-            adapters=config.home / "adapters",
-            ideas=ideas,
-        )
+        uploads = self._open_work()
         self.conductor = Conductor(self.intake, self.worker, self._engine, config.home / "follows")
         self.grpc = GrpcServer(config, token)
         self._open.callback(self.grpc.stop, 0.3)
@@ -148,6 +131,29 @@ class Daemon:
             )
         )
         self._announce()
+
+    def _open_work(self) -> Uploads:
+        """Queue, models, worker, and what takes orders in; gives the uploads it keeps."""
+        config = self.config
+        bounds = (config.max_queue, config.max_queue_per_client)
+        keep, at_once = self.journal.keep, self._engine.at_once
+        self.queue = JobQueue(self.hub, self.journal.record, *bounds, keep, at_once)
+        self._open.callback(self._engine.close)
+        self._engine.open(self.queue)
+        self.models = models_for(config, self._engine.load, self._engine.spec)
+        idle_s, ideas = config.idle_unload_min * 60, self.library.of_idea
+        self.worker = Worker(self.queue, self.models, self._engine, idle_unload_s=idle_s, ideas=ideas)
+        uploads = Uploads(config.uploads, config.max_upload_mb << 20, config.max_uploads_mb << 20)
+        self.intake = Intake(
+            self.queue,
+            self.folders,
+            uploads,
+            self.models,
+            samples=config.samples,
+            adapters=config.home / "adapters",
+            ideas=ideas,
+        )
+        return uploads
 
     def main_loop(self) -> None:
         """Waits; everything happens in the threads of worker, OSC and gRPC. Raises StorageError when the home
