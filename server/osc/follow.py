@@ -12,7 +12,9 @@ from server.osc.spelling import NAMED, Spelling, describe, read
 
 Send = Callable[..., None]  # address of the sender, OSC address, values
 POSITION = Spelling(
-    (("f", "quarters"), ("f", "tempo"), ("b", "playing")), lambda *values: dict(enumerate(values)), optional=2
+    (("f", "quarters"), ("f", "tempo"), ("b", "playing")),
+    lambda quarters, tempo=None, playing=True: {"quarters": quarters, "bpm": tempo, "playing": playing},
+    optional=2,
 )
 
 
@@ -76,8 +78,7 @@ class FollowMessages:
     def _position(self, sender: Address, values: Sequence[Value]) -> None:
         name = self._own(sender)
         given = read("/acestep/follow/position", POSITION, values)
-        playing = given.get(2)
-        self._conductor.move(name, given[0], given.get(1), True if playing is None else playing)
+        self._conductor.move(name, given["quarters"], given["bpm"], given["playing"])
 
     def drive(self, session: Session, quarters: float, bpm: float | None, playing: bool) -> None:
         """Where another clock is drives the session's follow, if there is one."""
