@@ -48,11 +48,15 @@ class Session:
                 raise InvalidRequest(
                     f"/acestep/generate: {describe(name)} is not a setting: use one of {', '.join(NAMED)}"
                 )
-            read_here = read(f"/acestep/generate {name}", NAMED[name], [value])
-            if "context+" in read_here:
-                together.append(read_here["context+"])
+            ((field_name, read_here),) = read(f"/acestep/generate {name}", NAMED[name], [value]).items()
+            if field_name == "context+":
+                together.append(read_here)
+            elif field_name.startswith("context+."):  # an end of the file before
+                if not together:
+                    raise InvalidRequest(f"/acestep/generate: {name} without with: name the file before it")
+                together[-1] = replace(together[-1], **{field_name.split(".")[1]: read_here})
             else:
-                here = merged(here, read_here)
+                here = merged(here, {field_name: read_here})
         fields = merged(self.fields, _whole_ranges(here, self.fields))
         for one in together:
             fields = merged(fields, {"context+": one})

@@ -106,12 +106,10 @@ def _adapter(setting: Setting) -> Spelling:
     return Spelling(arguments, lambda name, scale=1.0: {"adapter": (name, scale)}, 1)
 
 
-def _ends(setting: Setting) -> dict[str, Spelling]:
+def _ends(osc: str, name: str) -> dict[str, Spelling]:
     """`reference_start` and the like: the ends of a range by name."""
     return {
-        f"{setting.osc}_{end}": Spelling(
-            (("f", f"{end}_s"),), lambda at, to=f"{setting.name}.{end}_s": {to: at}
-        )
+        f"{osc}_{end}": Spelling((("f", f"{end}_s"),), lambda at, to=f"{name}.{end}_s": {to: at})
         for end in ("start", "end")
     }
 
@@ -148,13 +146,14 @@ def _named() -> dict[str, Spelling]:
                 path = Spelling(
                     (("s", "path"),), lambda path, to=setting.name: {to: path}, clears=setting.name
                 )
-                found |= {setting.osc: path, **_ends(setting)}
+                found |= {setting.osc: path, **_ends(setting.osc, setting.name)}
                 if setting.kind.several:
                     found[TOGETHER] = Spelling(
                         (("s", "path"),), lambda path, to=setting.name: {f"{to}+": AudioRange(path)}
                     )
+                    found |= _ends(TOGETHER, f"{setting.name}+")
             case Region():
-                found |= _ends(setting)
+                found |= _ends(setting.osc, setting.name)
             case AdapterScales():
                 found[setting.osc] = Spelling((("s", "name:scale"),), _split_adapter)
             case _:

@@ -179,6 +179,18 @@ def test_audio_ranges_are_put_together_by_name(osc: Osc, daemon: Daemon, tmp_pat
     assert (reference.path, reference.start_s, reference.end_s) == (str(file), 0.25, 0.75)
 
 
+def test_each_file_of_a_context_has_ends_of_its_own(osc: Osc, daemon: Daemon, tmp_path: Path) -> None:
+    one, two, three = (str(tmp_path / "samples" / f"{name}.wav") for name in "abc")
+    for file in (one, two, three):
+        soundfile.write(file, np.random.default_rng(1).uniform(-0.1, 0.1, (48_000, 2)), 48_000)
+    ends = ("with_start", 0.25, "with_end", 0.75)
+    osc.send("generate", "p", "context", one, "with", two, *ends, "with", three, "tempo", 120, "bars", 1)
+    context = daemon.queue.get(osc.until("accepted")[1][0]).request.context
+    assert context is not None
+    heard = [(part.path, part.start_s, part.end_s) for part in context.sources]
+    assert heard == [(one, 0, None), (two, 0.25, 0.75), (three, 0, None)]
+
+
 def test_a_job_can_name_its_folder(osc: Osc, tmp_path: Path) -> None:
     folder = tmp_path / "samples" / "Set Project" / "Samples"
     osc.send("generate", "p", "folder", str(folder))
@@ -334,6 +346,7 @@ WRONG_VALUES = [
     ("generate", ["p", "signature", "0/4"], "1–32"),
     ("generate", ["p", "task", "cover"], "needs a context"),
     ("generate", ["p", "reference_start", 1.0], "without reference"),
+    ("generate", ["p", "with_end", 1.0], "without with"),
     ("cancel", [], "nothing to cancel"),
     ("cancel", ["no-such"], "no job"),
     ("cancel", [3], "expected text"),
