@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any
 
 from acestep import typed_json
+from acestep.clips.score import Score
 from acestep.errors import AceStepError, Cancelled, InvalidRequest, StorageError
 from acestep.files import hidden_in, is_left_over, rename_new, write_down, write_new
 from acestep.music.grid import Grid
@@ -179,7 +180,7 @@ class Staging:
 @dataclass(frozen=True)
 class Finished:
     """A clip that is made and lies nowhere yet: what its name begins with, its file's bytes, its sidecar, and
-    the bytes of a MIDI file beside it.
+    the bytes of a MIDI file beside it with the notes in that.
     """
 
     stem: str
@@ -187,6 +188,7 @@ class Finished:
     body: bytes
     sidecar: dict[str, Any]
     midi: bytes | None = None
+    score: Score | None = None
 
 
 def write(clips: Iterable[Finished], folder: Path, cancelled: Callable[[], bool] | None = None) -> list[Clip]:

@@ -21,6 +21,7 @@ from acestep.clips.fit import Fit
 from acestep.clips.idea import ALONE, Delivery, Idea
 from acestep.clips.place import Place, Standing
 from acestep.clips.production import Chosen, Production
+from acestep.clips.score import Score, clip_score, part_of
 from acestep.clips.verdict import judge
 from acestep.hearing.pairs import Traits, pair
 from acestep.model.pace import Progress
@@ -108,6 +109,7 @@ class _Making:
         self.rate_hz = cascade.codec.sample_rate_hz
         self.started_s = time.time()
         self.audio = {name: self._read(clip) for name, clip in self.members.items()}
+        self.scores: dict[str, Score] = {}  # of those that were made now
         self.traits = {name: self._traits(name) for name in self.members}
 
     def run(
@@ -168,8 +170,10 @@ class _Making:
         making, chosen, self.traits[part.name] = best
         assert chosen.standing is not None
         told = dataclasses.replace(chosen.standing, tried=attempt + 1)
-        finished = making.finished([dataclasses.replace(chosen, standing=told)], cancelled)
-        (clip,) = write(finished, self.folder, cancelled)
+        (finished,) = making.finished([dataclasses.replace(chosen, standing=told)], cancelled)
+        (clip,) = write([finished], self.folder, cancelled)
+        if finished.score:
+            self.scores[part.name] = finished.score
         self.members[part.name], self.audio[part.name] = clip, self._read(clip)
         return clip
 
@@ -236,7 +240,10 @@ class _Making:
         measured, errors = judge(audio, self.rate_hz, aim)
         fit = Fit(audio, errors.verdict(False), measured, measured, (), **vars(errors), level=level)
         place = dataclasses.replace(
-            self._place(MIX), beside={}, members={name: self.members[name].name for name in names}
+            self._place(MIX),
+            beside={},
+            members={name: self.members[name].name for name in names},
+            scores=lambda: {name: self._score(name, aim) for name in names},
         )
         making = Production(self.cascade, whole, self.job, place=place)
         making.agreed = self.notes + self._independent()
@@ -250,6 +257,12 @@ class _Making:
         finished = making.finished([Chosen(0, take, fit, [], Standing(pairs))], cancelled)
         (clip,) = write(finished, self.folder, cancelled)
         return clip
+
+    def _score(self, name: str, aim: Aim) -> Score:
+        """The notes of a part; of one that was there before they are heard now."""
+        return self.scores.get(name) or clip_score(
+            self.audio[name], aim, self.whole.key, sample_rate_hz=self.rate_hz, part=part_of(name)
+        )
 
     def _read(self, clip: Clip) -> np.ndarray:
         return read_audio(clip.path, sample_rate_hz=self.rate_hz)

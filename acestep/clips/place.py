@@ -1,12 +1,13 @@
 """A part's place in an idea: what it is called, how loud it is, and how it stands beside the other parts."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from acestep.clips.score import Score
 from acestep.errors import InvalidRequest
 from acestep.hearing.pairs import Pair, Traits, pair
 from acestep.music.grid import Grid
@@ -68,6 +69,7 @@ class Place:
     started_s: float
     settings: Mapping[str, Any] = field(default_factory=dict)
     members: Mapping[str, str] = field(default_factory=dict)  # of a mix: part → file name
+    scores: Callable[[], Mapping[str, Score]] | None = None  # of a mix: the parts' notes
     downbeat_s: float = 0.0
     swing: float | None = None
     grid: Grid = field(default_factory=Grid)

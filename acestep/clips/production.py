@@ -19,7 +19,7 @@ from acestep.clips.companion import clip_midi
 from acestep.clips.fit import Fit, Hints, fit, moved
 from acestep.clips.oneshot import loop_prompt, one_shot_stem, single_hit, single_sound, told
 from acestep.clips.place import Place, Standing
-from acestep.clips.score import clip_score, part_of
+from acestep.clips.score import Score, clip_score, merged, part_of
 from acestep.clips.verdict import OTHER_KEY, Errors
 from acestep.errors import Cancelled, PoorFit, UnreadableAudio
 from acestep.model.pace import Progress
@@ -328,7 +328,7 @@ class Production:
             part=place.part if place else "",
         )
         sidecar = self._sidecar(values, checkpoint, result, one.ranks) | self._story(one)
-        midi = None
+        midi = score = None
         if one_shot:
             if result.hit:
                 sidecar["hit"] = told(result.hit)
@@ -345,12 +345,19 @@ class Production:
             pitched = key if result.after.key else None  # a host would transpose drums that have a root
             data = self._musical_data(values, pitched, result.after.lufs, one.standing)
             if request.midi_out:
-                part = part_of(place.part if place else request.track)
-                score = clip_score(audio, aim, key, sample_rate_hz=rate_hz, part=part)
+                score = self._score(audio, aim, key)
                 midi = clip_midi(aim, key, score)
                 sidecar["midi"] = score.to_dict()
         body = encode(audio, rate_hz, request.format, request.sample_format, data)
-        return Finished(self._stem(one, key), f".{request.format}", body, sidecar, midi)
+        return Finished(self._stem(one, key), f".{request.format}", body, sidecar, midi, score)
+
+    def _score(self, audio: np.ndarray, aim: Aim, key: Key | None) -> Score:
+        """The clip's notes; a mix has those of its parts."""
+        place = self.place
+        if place is not None and place.scores:
+            return merged(place.scores())
+        part = part_of(place.part if place else self.request.track)
+        return clip_score(audio, aim, key, sample_rate_hz=self.cascade.codec.sample_rate_hz, part=part)
 
     def _stem(self, one: "Chosen", key: Key | None) -> str:
         """What the file's name begins with; all of an idea are named alike, so that they lie side by side."""

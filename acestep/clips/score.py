@@ -5,7 +5,7 @@ kept), the key (what lies outside of it is told, never deleted), and that a clip
 plays a note is not heard: parts are told apart by register and by whether their notes sound together.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -56,15 +56,11 @@ class ScoreNote:
 
 @dataclass(frozen=True)
 class ScorePart:
-    """The notes of one channel; `name` is one of CHANNELS."""
+    """The notes of one track. `name` is one of CHANNELS, or a part of an idea; `channel` counts from 0."""
 
     name: str
     notes: tuple[ScoreNote, ...]
-
-    @property
-    def channel(self) -> int:
-        """From 0."""
-        return CHANNELS[self.name]
+    channel: int
 
     @property
     def confidence(self) -> float:
@@ -172,7 +168,7 @@ def clip_score(
             listen == "auto" and not part and np.mean([n.confidence for n in notes]) < SURE_PART
         ):
             continue
-        parts.append(ScorePart(name, _cleaned(notes, name, time, key, quantise, loop)))
+        parts.append(ScorePart(name, _cleaned(notes, name, time, key, quantise, loop), CHANNELS[name]))
     if not parts:
         wanted = {"drums": "drum hit", "notes": "note with a pitch"}.get(listen, "note or drum hit")
         remarks.append(f"no {wanted} was heard")
@@ -183,6 +179,31 @@ def clip_score(
         if listen == name and unsure:
             remarks.append(f"little of this sounds like {name}: hear {other}, or leave it open")
     return Score(tuple(parts), quantise, tuple(remarks))
+
+
+def merged(scores: Mapping[str, Score]) -> Score:
+    """The notes of an idea: each part's, as they are heard in its own clip, on a channel of its own.
+
+    What is struck is on General MIDI's channel for drums, whatever part strikes it.
+    """
+    kept = {CHANNELS[name] for name in scores if name in CHANNELS} | {CHANNELS["drums"]}
+    free = iter(sorted(set(range(16)) - kept))
+    parts = []
+    for name, score in scores.items():
+        struck = [note for part in score.parts if part.name == "drums" for note in part.notes]
+        notes = [note for part in score.parts if part.name != "drums" for note in part.notes]
+        if notes:
+            parts.append(
+                ScorePart(name, _in_order(notes), CHANNELS[name] if name in CHANNELS else next(free))
+            )
+        if struck:
+            parts.append(ScorePart(f"{name} hits" if notes else name, _in_order(struck), CHANNELS["drums"]))
+    remarks = (f"{name}: {remark}" for name, score in scores.items() for remark in score.remarks)
+    return Score(tuple(parts), min(score.quantise for score in scores.values()), tuple(remarks))
+
+
+def _in_order(notes: list[ScoreNote]) -> tuple[ScoreNote, ...]:
+    return tuple(sorted(notes, key=lambda note: (note.quarters, note.pitch)))
 
 
 def _placed(note: HeardNote, time: Time) -> ScoreNote:

@@ -6,7 +6,7 @@ import mido
 import pytest
 
 from acestep.clips.companion import clip_midi
-from acestep.clips.score import Score, ScoreNote, ScorePart
+from acestep.clips.score import CHANNELS, Score, ScoreNote, ScorePart
 from acestep.music.aim import Aim
 from acestep.music.grid import Grid, Signature
 from acestep.music.key import Key
@@ -18,7 +18,11 @@ def score(**parts: list[tuple[float, float, int]]) -> Score:
     """Parts by name: (start, length, pitch) of each note."""
     return Score(
         tuple(
-            ScorePart(name, tuple(ScoreNote(*note, 0.8, 0.9, outside=note[2] % 12 == 1) for note in notes))
+            ScorePart(
+                name,
+                tuple(ScoreNote(*note, 0.8, 0.9, outside=note[2] % 12 == 1) for note in notes),
+                CHANNELS[name],
+            )
             for name, notes in parts.items()
         ),
         1.0,

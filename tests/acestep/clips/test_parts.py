@@ -221,3 +221,22 @@ def test_an_idea_that_is_not_whole_is_refused_in_words(made):
 def test_settings_that_contradict_each_other_are_refused(values, said):
     with pytest.raises(InvalidRequest, match=said):
         GenerateRequest(prompt="p", **values)
+
+
+def test_the_mixs_notes_are_those_of_its_parts_also_after_one_was_made_anew(tmp_path):
+    band = PartsBand()
+    first = produce_parts(band, dataclasses.replace(REQUEST, midi_out=True), tmp_path)
+
+    def told(clip: Clip) -> dict[str, int]:
+        return {name: one["notes"] for name, one in clip.sidecar["midi"]["parts"].items()}
+
+    *parts, mix = first
+    drums, bass, _ = parts
+    assert told(mix) == {**told(drums), **told(bass)}  # the tones of this band's chords never begin
+    assert {name: one["channel"] for name, one in mix.sidecar["midi"]["parts"].items()} == {
+        "drums": 10,
+        "bass": 1,
+    }
+    assert Path(mix.midi).is_file()
+    bass, later = produce_parts(band, again(mix.idea, redo="bass"), tmp_path, delivery=of(first))
+    assert told(later) == {**told(mix), "bass": told(bass)["bass"]}

@@ -1,11 +1,13 @@
 """What is written down of a clip: on the grid with its swing, in parts, and only what is heard."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from acestep.clips.score import CHANNELS, clip_score, on_grid, part_of
+from acestep.clips.score import CHANNELS, Score, ScoreNote, ScorePart, clip_score, merged, on_grid, part_of
 from acestep.music.aim import Aim
 from acestep.music.grid import SAMPLE_RATE_HZ, Grid
 from acestep.music.key import Key
@@ -137,3 +139,29 @@ def test_what_is_said_to_be_drums_and_is_not_is_remarked():
     assert all(part.name == "drums" for part in score.parts)
     score = clip_score(drums(GRID), Aim(GRID), None, listen="notes")
     assert score.remarks
+
+
+def test_an_ideas_parts_have_a_channel_each_and_drums_share_theirs():
+    low, high, hit = (ScoreNote(at, 1.0, pitch, 0.8, 0.9) for at, pitch in ((1.0, 40), (0.0, 72), (2.0, 36)))
+
+    def one(*parts: tuple[str, ScoreNote]) -> Score:
+        return Score(tuple(ScorePart(name, (note,), CHANNELS[name]) for name, note in parts), 1.0)
+
+    told_apart = replace(one(("bass", low), ("lead", high), ("drums", hit)), remarks=("unsure",))
+    found = merged(
+        {
+            "pad": one(("chords", high)),
+            "fx": told_apart,
+            "bass": one(("bass", low)),
+            "drums": one(("drums", hit)),
+        }
+    )
+    notes = {part.name: (part.channel, part.notes) for part in found.parts}
+    assert notes == {
+        "pad": (1, (high,)),
+        "fx": (2, (high, low)),
+        "fx hits": (9, (hit,)),
+        "bass": (0, (low,)),
+        "drums": (9, (hit,)),
+    }
+    assert found.remarks == ("fx: unsure",)
