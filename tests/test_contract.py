@@ -60,7 +60,7 @@ ANSWERS = {
 # What controllers may say to the Live script on its own port.
 LIVE_ADDRESSES = {
     *("ping", "status", "generate", "cancel", "reference", "context", "clear", "prompt", "preset"),
-    *("next_preset", "previous_preset", "source", "where", "start", "reload"),
+    *("next_preset", "previous_preset", "source", "where", "start", "reload", "redo", "add"),
     *live_table.TYPES,
 }
 LIVE_ANSWERS = {"pong", "state", "error"}
@@ -119,19 +119,32 @@ def test_the_live_script_says_only_what_the_daemon_hears() -> None:
 
 def test_the_live_script_hears_everything_that_the_daemon_says() -> None:
     heard = {address.removeprefix("/acestep/") for address in live_daemon.Daemon._HEARS}
-    assert heard == set(ANSWERS) - {"heard", "companion"}  # for monitors; Live's clips take no MIDI file
+    assert heard == set(ANSWERS) - {"heard"}  # which is for monitors
 
 
 def test_the_names_behind_a_prompt_are_known_to_the_daemon() -> None:
     assert set(live_table.TYPES) <= NAMES
     piece = SimpleNamespace(path="/a.wav", start_s=0.0, end_s=1.0, beats=2.0, bpm=120.0)
     request = live_request.Request({}, [], "auto")
-    request.reference = request.context = piece  # type: ignore[assignment]
+    request.reference, request.context = piece, [piece, piece]  # type: ignore[assignment, list-item]
     song = {"tempo": (120.0,), "signature": (4, 4), "key": ("A minor",)}
-    message = request.message("x", song, {})
-    assert set(message[1::2]) <= NAMES
+    for more in ({}, {"idea": "x", "redo": "bass"}, {"parts": "drums, bass", "takes": 2, "seed": 3}):
+        for message in request.messages("x", song, more):
+            assert set(message[1::2]) <= NAMES
+    assert len(request.messages("x", song, {"parts": "drums, bass", "takes": 2})) == 2
     in_reaper = {text for text in code_of(ast.parse(texts_of(REAPER))) if text in NAMES | {"_start", "_end"}}
-    assert {"tempo", "signature", "key", "bars", "takes", "folder", "reference", "context"} <= in_reaper
+    assert {
+        "tempo",
+        "signature",
+        "key",
+        "bars",
+        "takes",
+        "folder",
+        "reference",
+        "context",
+        "with",
+        "parts",
+    } <= in_reaper
 
 
 def test_a_clip_as_the_daemon_tells_it_is_read_by_the_live_script() -> None:
@@ -143,7 +156,10 @@ def test_a_clip_as_the_daemon_tells_it_is_read_by_the_live_script() -> None:
     new = live_daemon.read_clip(args)
     assert new is not None
     assert (new.path, new.bpm, new.signature, new.beats) == ("/a.wav", 92.5, (7, 8), 14)
-    assert new.tempo_error_pct == -1
+    assert (new.tempo_error_pct, new.part) == (-1, "")
+    part = live_daemon.read_clip((*args, "261129-1", "bass"))
+    assert part is not None
+    assert part.part == "bass"
 
 
 def test_the_live_scripts_own_addresses_are_pinned() -> None:

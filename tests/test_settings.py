@@ -301,9 +301,10 @@ def spoken_by_live() -> set[str]:
     """What the script's requests name: its own settings, the set's, and the audio of gestures."""
     piece: Any = SimpleNamespace(path="/a.wav", start_s=0.0, end_s=1.0, beats=2.0, bpm=120.0)
     request = LiveRequest({}, [], "auto")
-    request.reference = request.context = piece
+    request.reference, request.context = piece, [piece]
     song = {"tempo": (120.0,), "signature": (4, 4), "key": ("A minor",)}
-    return {*request.message("p", song, {})[1::2], *live_table.TYPES}
+    (message,) = request.messages("p", song, {})
+    return {*message[1::2], *live_table.TYPES}
 
 
 def spoken_by_reaper() -> set[str]:

@@ -32,6 +32,7 @@ class SentRequest:
         self.id = ""
         self.sent_at = -1.0
         self.clips = 0
+        self.parts: list[NewClip] = []  # of an idea: they come in together
         self.missed = 0
 
     def args(self, tag: str) -> Args:
@@ -53,6 +54,9 @@ class Listener:
 
     def on_clip(self, request: SentRequest, new: NewClip) -> None:
         """A clip is ready."""
+
+    def on_idea(self, request: SentRequest) -> None:
+        """All parts of an idea are ready, or all that there will be."""
 
 
 class Daemon:
@@ -193,7 +197,7 @@ class Daemon:
         for job in list(self.jobs.values()):
             job.missed = 0 if known.get(job.id) in ("queued", "running") else job.missed + 1
             if job.missed >= MISSED_BEATS:
-                del self.jobs[job.id]
+                self._end_job(job.id)
                 self._listener.on_text(f"job {job.id} was lost with the daemon: trigger again")
 
     def _on_accepted(self, args: Args) -> None:
@@ -218,20 +222,37 @@ class Daemon:
     def _on_clip(self, args: Args) -> None:
         job = self.jobs.get(args[0]) if args else None
         new = read_clip(args)
-        if job is not None and new is not None:
-            job.clips += 1
+        if job is None or new is None:
+            return
+        job.clips += 1
+        if new.part:
+            job.parts.append(new)
+            self._listener.on_progress(f"{new.part} is there")
+        else:
             self._listener.on_clip(job, new)
 
+    def _on_companion(self, args: Args) -> None:
+        job, _, notes = _texts(args, 3)
+        if job in self.jobs:
+            self._listener.on_progress("notes: " + notes)
+
+    def _end_job(self, job_id: str) -> bool:
+        """Whether a job was ours and is over; parts that are there stay, also where others failed."""
+        job = self.jobs.pop(job_id, None)
+        if job is not None and job.parts:
+            self._listener.on_idea(job)
+        return job is not None
+
     def _on_done(self, args: Args) -> None:
-        self.jobs.pop(_texts(args, 1)[0], None)
+        self._end_job(_texts(args, 1)[0])
 
     def _on_cancelled(self, args: Args) -> None:
-        if self.jobs.pop(_texts(args, 1)[0], None) is not None:
+        if self._end_job(_texts(args, 1)[0]):
             self._listener.on_text("cancelled")
 
     def _on_error(self, args: Args) -> None:
         reason, message, job_id, tag = _texts(args, 4)
-        self.jobs.pop(job_id, None)
+        self._end_job(job_id)
         request = self.asked.pop(tag, None)
         if request is not None and reason == "forbidden_path" and request.folder:
             request.folder = ""
@@ -248,6 +269,7 @@ class Daemon:
         "/acestep/accepted": _on_accepted,
         "/acestep/progress": _on_progress,
         "/acestep/clip": _on_clip,
+        "/acestep/companion": _on_companion,
         "/acestep/done": _on_done,
         "/acestep/cancelled": _on_cancelled,
         "/acestep/error": _on_error,
@@ -261,12 +283,13 @@ def speaks_ours(wire_version: str) -> bool:
 
 
 def read_clip(args: Args) -> NewClip | None:
-    """`/acestep/clip job path bpm signature key bars tempo_error_pct`; None for anything else."""
+    """`/acestep/clip job path bpm signature key bars tempo_error_pct [idea part]`; None for anything else."""
     try:
         _, path, bpm, signature, key, bars, error = args[:7]
+        part = _texts(args[7:], 2)[1]
         numerator, denominator = (int(part) for part in signature.split("/"))
         meter = (numerator, denominator)
-        new = NewClip(str(path), float(bpm), meter, str(key), float(bars), float(error))
+        new = NewClip(str(path), float(bpm), meter, str(key), float(bars), float(error), part)
     except (ValueError, AttributeError, TypeError):
         return None
     possible = 1 <= new.bpm <= 1000 and 0 < new.bars <= MAX_BARS and numerator > 0 and denominator > 0

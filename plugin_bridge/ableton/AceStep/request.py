@@ -14,6 +14,9 @@ from .table import TYPES
 
 # Settings that also live in the daemon's session, so that its other clients see them.
 SESSION = ("takes", "candidates", "seed", "strength", "lyrics", "cascade")
+# An idea has a grid and a key, whatever the set has now; "" leaves them to it.
+LEFT_TO_THE_IDEA = {"tempo": "", "signature": "", "key": "", "bars": ""}
+SEEDS_OF_AN_IDEA = 10_000  # between two ideas: more than one idea uses
 SOURCES = ("auto", "prompt", "preset", "clip", "track")
 _DEFAULT_NAME = re.compile(r"^\s*(\d+[-\s]*)?(audio)?\s*$", re.IGNORECASE)  # what Live calls a new track
 
@@ -52,7 +55,7 @@ class Request:
         self.prompt = ""
         self.preset: dict[str, Any] | None = None
         self.reference: Stretch | None = None
-        self.context: Stretch | None = None
+        self.context: list[Stretch] = []  # they sound together, the longest first
         for name, value in values.items():
             try:
                 self.values[name] = typed(name, value)
@@ -90,10 +93,40 @@ class Request:
                 return text.strip()
         raise Refused("nothing to ask for: name the track after what it should play, or choose a preset")
 
-    def message(
+    def messages(
         self, prompt: str, song_values: Mapping[str, tuple[Any, ...]], more: Mapping[str, Any]
-    ) -> tuple[Any, ...]:
-        """The arguments of `/acestep/generate`: self-contained, whatever the daemon's session holds."""
+    ) -> list[tuple[Any, ...]]:
+        """The arguments of each `/acestep/generate`: self-contained, whatever the daemon's session holds.
+
+        One, but for ideas in parts: those are as many as `takes`.
+        """
+        values = self._values(song_values, more)
+        if values.get("idea"):
+            names = ("midi",) if more.get("idea") else ("idea", "parts", "redo", "midi")
+            kept = {name: values[name] for name in names if name in values}
+            return [(prompt, *_flat({**LEFT_TO_THE_IDEA, **kept, **more, "takes": 1}))]
+        together = [
+            pair
+            for piece in self.context[1:]
+            for pair in (("with", piece.path), ("with_start", piece.start_s), ("with_end", piece.end_s))
+        ]
+        audio = tuple(part for pair in together for part in pair)
+        if not values.get("parts"):
+            return [(prompt, *_flat(values), *audio)]
+        found = []
+        for number in range(max(1, int(values.get("takes", 1)))):
+            one = {**values, "takes": 1}
+            if one.get("seed", -1) >= 0:
+                one["seed"] = one["seed"] + number * SEEDS_OF_AN_IDEA
+            found.append((prompt, *_flat(one), *audio))
+        return found
+
+    def makes_ideas(self, more: Mapping[str, Any]) -> bool:
+        """Whether parts are asked for, or an idea is gone on with."""
+        values = {**self.values, **(self.preset or {}), **more}
+        return any(values.get(name) for name in ("parts", "idea", "redo"))
+
+    def _values(self, song_values: Mapping[str, tuple[Any, ...]], more: Mapping[str, Any]) -> dict[str, Any]:
         numerator, denominator = song_values["signature"]
         values: dict[str, Any] = {
             "tempo": song_values["tempo"][0],
@@ -106,18 +139,19 @@ class Request:
                 values[name] = typed(name, value)
         values.update(self._audio(numerator * 4.0 / denominator))
         values.update(more)
-        return (prompt, *tuple(part for pair in values.items() for part in pair))
+        return values
 
     def _audio(self, quarters_per_bar: float) -> dict[str, Any]:
         values: dict[str, Any] = {}
-        for name, piece in (("reference", self.reference), ("context", self.context)):
+        first = self.context[0] if self.context else None
+        for name, piece in (("reference", self.reference), ("context", first)):
             if piece is not None:
                 values[name] = piece.path
                 values[name + "_start"], values[name + "_end"] = piece.start_s, piece.end_s
-        if self.context is not None and self.context.beats:
+        if first is not None and first.beats:
             # The file's own tempo: Live stretches both clips alike, so what fits there fits in the set.
-            values["tempo"] = self.context.bpm
-            values["bars"] = self.context.beats / quarters_per_bar
+            values["tempo"] = first.bpm
+            values["bars"] = first.beats / quarters_per_bar
         return values
 
     def session(self, song_values: Mapping[str, tuple[Any, ...]]) -> dict[str, tuple[Any, ...]]:
@@ -130,14 +164,16 @@ class Request:
         return told
 
 
+def _flat(values: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(part for pair in values.items() for part in pair)
+
+
 def _clip_name(song: Any) -> str:
     slot: Any = getattr(song.view, "highlighted_clip_slot", None)
     return str(slot.clip.name) if alive(slot) and slot.has_clip else ""
 
 
-def title(prompt: str, key: str, bpm: float, take: int) -> str:
-    """A clip's name in Live: `dusty breakbeat A minor 92.5 t2`."""
+def title(prompt: str, key: str, bpm: float, last: str) -> str:
+    """A clip's name in Live: `dusty breakbeat A minor 92.5 t2`, or with its part last."""
     short = prompt if len(prompt) <= 40 else prompt[:39].rstrip() + "…"
-    return " ".join(
-        part for part in (short, key, f"{round(bpm, 2):g}", f"t{take}" if take > 1 else "") if part
-    )
+    return " ".join(part for part in (short, key, f"{round(bpm, 2):g}", last) if part)

@@ -13,7 +13,7 @@ import traceback
 from pathlib import Path
 from typing import Any, Callable, Generator, NamedTuple, Tuple
 
-from . import home_files, slots, starter
+from . import home_files, ideas, slots, starter
 from .daemon import Daemon, Listener, SentRequest
 from .follow import SongFollower
 from .link import Link
@@ -35,9 +35,9 @@ Address = Tuple[str, int]
 
 
 class Place(NamedTuple):
-    """Where a job's clips go, decided when it was asked for."""
+    """Where a job's clips go, decided when it was asked for; an idea's into a row."""
 
-    target: Target
+    target: Target | ideas.Row
     prompt: str
 
 
@@ -173,7 +173,7 @@ class AceStep(Listener):
             "preset": self.request.preset["name"] if self.request.preset else "",
             "presets": [str(preset["name"]) for preset in self.request.presets][:64],
             "reference": self.request.reference.path if self.request.reference else "",
-            "context": self.request.context.path if self.request.context else "",
+            "context": ", ".join(piece.path for piece in self.request.context),
             "jobs": list(self.daemon.jobs),
         }
 
@@ -196,12 +196,25 @@ class AceStep(Listener):
         self._tell()
 
     def on_clip(self, request: SentRequest, new: NewClip) -> None:
-        place = request.place
-        target = place.target
+        prompt, target = request.place.prompt, request.place.target
+        if isinstance(target, ideas.Row):
+            return  # not asked for as one clip
         if target.slot is None and not hasattr(target.track, "create_take_lane"):
             target = target._replace(beat=target.beat + (request.clips - 1) * new.beats)
-        look = (title(place.prompt, new.key, new.bpm, request.clips), int(self.settings["warp_mode"]))
+        look = self._look(prompt, new, f"t{request.clips}" if request.clips > 1 else "")
         self._insertions.append(slots.insert(self._live, self.song, target, new, look))
+
+    def on_idea(self, request: SentRequest) -> None:
+        row, prompt = request.place.target, request.place.prompt
+
+        def look(new: NewClip) -> tuple[str, int]:
+            return self._look(prompt, new, new.part)
+
+        if isinstance(row, ideas.Row):
+            self._insertions.append(ideas.insert_idea(self._live, self.song, row, request.parts, look))
+
+    def _look(self, prompt: str, new: NewClip, last: str) -> tuple[str, int]:
+        return title(prompt, new.key, new.bpm, last), int(self.settings["warp_mode"])
 
     def _log(self, text: str) -> None:
         self._c.log_message("ACE-Step: " + text)
@@ -209,13 +222,32 @@ class AceStep(Listener):
     # --- gestures --------------------------------------------------------------------------------
 
     def generate(self, prompt: str = "", more: dict[str, Any] = {}) -> None:  # noqa: B006 (never changed)
-        """Asks for clips, for the place that is selected now."""
-        target = slots.find_target(self.song, self._in_arrangement())
-        prompt = prompt.strip() or self.request.words(self.song, target.track)
-        message = self.request.message(prompt, self.follower.values(), more)
-        problem = self.daemon.request(SentRequest(message, self._folder(), Place(target, prompt)))
-        if problem:
-            raise Refused(problem)
+        """Asks for clips or ideas, for the place that is selected now."""
+        prompt = prompt.strip()
+        target: Target | ideas.Row
+        if self.request.makes_ideas(more):
+            target, track = ideas.find_row(self.song, self._in_arrangement()), self.song.view.selected_track
+        else:
+            target = slots.find_target(self.song, self._in_arrangement())
+            track = target.track
+        goes_on = bool(more.get("idea") or self.request.values.get("idea"))  # which has words
+        prompt = prompt or ("" if goes_on else self.request.words(self.song, track))
+        for number, message in enumerate(self.request.messages(prompt, self.follower.values(), more)):
+            if isinstance(target, ideas.Row):
+                target = target._replace(number=number)
+            problem = self.daemon.request(SentRequest(message, self._folder(), Place(target, prompt)))
+            if problem:
+                raise Refused(problem)
+
+    def redo(self, parts: str = "") -> None:
+        """Makes the selected clip's part anew, or these parts of its idea."""
+        idea, part = ideas.idea_of(slots.selected_audio_clip(self.song))
+        self.generate("", {"idea": idea, "redo": parts or part})
+
+    def add(self, parts: str) -> None:
+        """Adds parts to the selected clip's idea."""
+        idea, _ = ideas.idea_of(slots.selected_audio_clip(self.song))
+        self.generate("", {"idea": idea, "parts": parts})
 
     def _in_arrangement(self) -> bool:
         where = self.settings["where"]
@@ -243,19 +275,25 @@ class AceStep(Listener):
             self.generate()
 
     def set_context(self, now: bool = False) -> None:
-        """New clips fit to the selected clip from now on."""
-        self.request.context = piece = slots.stretch(slots.selected_audio_clip(self.song))
-        text = f"context: {Path(piece.path).name}, {piece.end_s - piece.start_s:.1f} s"
-        if not piece.beats:
+        """New clips fit to the selected clip from now on; to all of a group, or of several tracks, as one."""
+        pieces = [slots.stretch(clip) for clip in slots.clips_together(self.song)]
+        slots.require_one_tempo(pieces)
+        pieces.sort(key=lambda piece: piece.start_s - piece.end_s)
+        self.request.context, first = pieces, pieces[0]
+        names = ", ".join(Path(piece.path).name for piece in pieces)
+        text = f"context: {names}, {first.end_s - first.start_s:.1f} s"
+        moved = {piece.transposed for piece in pieces} - {0}
+        if not all(piece.beats for piece in pieces):
             text += " (not warped: the set's tempo is used)"
-        elif piece.transposed:
-            text += f" (transposed by {piece.transposed:+d} in Live; heard as it is in its file)"
+        elif moved:
+            steps = ", ".join(f"{one:+d}" for one in sorted(moved))
+            text += f" (transposed by {steps} in Live; heard as it is in its file)"
         self.on_text(text)
         if now:
             self.generate()
 
     def clear_audio(self) -> None:
-        self.request.reference = self.request.context = None
+        self.request.reference, self.request.context = None, []
         self.on_text("no reference, no context")
 
     def set_prompt(self, text: str) -> None:

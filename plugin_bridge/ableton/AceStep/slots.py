@@ -15,6 +15,7 @@ MAX_BEATS = 1576800.0  # Live's arrangement ends there
 WARP_TICKS = 20  # Live applies `warping` after the call returns, usually by the next tick
 GOOD, DOUBTFUL = 0x1AFF2F, 0xFF8F1F  # colours; Live takes the nearest of its own
 GOOD_TEMPO_ERROR_PCT = 0.5
+ONE_TEMPO = 0.005  # relative: as in the daemon, two tempi closer than this are one, told less precisely
 
 
 class Refused(Exception):
@@ -30,6 +31,7 @@ class NewClip(NamedTuple):
     key: str
     bars: float
     tempo_error_pct: float
+    part: str = ""  # of an idea
 
     @property
     def beats(self) -> float:
@@ -55,17 +57,21 @@ def find_target(song: Any, in_arrangement: bool) -> Target:
     if in_arrangement:
         track = song.view.selected_track
         _require_audio(track)
-        if not hasattr(track, "create_audio_clip"):
-            raise Refused("this Live cannot add audio clips itself: Live 11.3.25, or 12.0.5 and later can")
-        return Target(track, None, min(_bar_at_playhead(song), MAX_BEATS))
+        require_able(track)
+        return Target(track, None, bar_at_playhead(song))
     slot = song.view.highlighted_clip_slot
     if not alive(slot):
         raise Refused("select a slot of an audio track (not of the main track or a return)")
     track = slot.canonical_parent
     _require_audio(track)
-    if not hasattr(slot, "create_audio_clip"):
-        raise Refused("this Live cannot add audio clips itself: Live 11.3.25, or 12.0.5 and later can")
+    require_able(slot)
     return Target(track, slot)
+
+
+def require_able(place: Any) -> None:
+    """Raises Refused in a Live whose tracks and slots take no audio from scripts."""
+    if not hasattr(place, "create_audio_clip"):
+        raise Refused("this Live cannot add audio clips itself: Live 11.3.25, or 12.0.5 and later can")
 
 
 def _require_audio(track: Any) -> None:
@@ -77,7 +83,7 @@ def _require_audio(track: Any) -> None:
         raise Refused(f"{track.name} is frozen: unfreeze it first")
 
 
-def _bar_at_playhead(song: Any) -> float:
+def bar_at_playhead(song: Any) -> float:
     """The bar line nearest to the playhead, in beats; right also after changes of signature."""
     now, bar = song.current_song_time, song.signature_numerator * 4.0 / song.signature_denominator
     if hasattr(song, "get_current_beats_song_time"):
@@ -86,7 +92,7 @@ def _bar_at_playhead(song: Any) -> float:
         into = (at.beats - 1) * quarter + (at.sub_division - 1) * 0.25 + at.ticks * 0.25 / 60
     else:
         into = now % bar
-    return float(max(0.0, now - into if into <= bar / 2 else now - into + bar))
+    return float(min(max(0.0, now - into if into <= bar / 2 else now - into + bar), MAX_BEATS))
 
 
 def insert(
@@ -96,10 +102,19 @@ def insert(
 
     Raises Refused. Whatever happens, the undo step that it opens is closed.
     """
-    if not Path(new.path).is_file():
-        raise Refused(f"{new.path} is gone: it was moved or deleted")
+    require_file(new)
     _require_audio(target.track)
     song.begin_undo_step()
+    try:
+        yield from put(live, song, target, new, look)
+    finally:
+        song.end_undo_step()
+
+
+def put(
+    live: Any, song: Any, target: Target, new: NewClip, look: tuple[str, int]
+) -> Generator[None, None, None]:
+    """A clip in its place, within the undo step that is open. Raises Refused."""
     try:
         clip = _create_in_slot(song, target, new) if target.slot is not None else _create_at(target, new)
         clip.name = look[0]
@@ -116,10 +131,14 @@ def insert(
         _loop(clip, new)
     except LIVE_ERRORS as error:
         raise Refused(f"Live refused {Path(new.path).name}: {error}") from error
-    finally:
-        song.end_undo_step()
     if not in_time:
         raise Refused(f"{clip.name} is in, but look at its warp: Live keeps another tempo")
+
+
+def require_file(new: NewClip) -> None:
+    """Raises Refused for a clip whose file is not there."""
+    if not Path(new.path).is_file():
+        raise Refused(f"{new.path} is gone: it was moved or deleted")
 
 
 def _create_in_slot(song: Any, target: Target, new: NewClip) -> Any:
@@ -219,6 +238,51 @@ def selected_audio_clip(song: Any) -> Any:
         if alive(clip) and clip.is_audio_clip and clip.file_path:
             return clip
     raise Refused("select an audio clip first")
+
+
+def clips_together(song: Any) -> list[Any]:
+    """What is to sound together: the clips of a selected group, or of several selected tracks, that lie in
+    the selected row; else the selected clip alone. Raises Refused without one.
+
+    Live tells scripts which tracks are selected together, but of clips only one.
+    """
+    slot: Any = getattr(song.view, "highlighted_clip_slot", None)
+    track: Any = slot.canonical_parent if alive(slot) else song.view.selected_track
+    chosen = [one for one in song.tracks if getattr(one, "is_part_of_selection", False)]
+    if alive(track) and getattr(track, "is_foldable", False):
+        chosen = [one for one in song.tracks if track in _groups_of(one)]
+    elif len(chosen) > 1:
+        chosen = [one for one in song.tracks if one in chosen or set(_groups_of(one)) & set(chosen)]
+    else:
+        return [selected_audio_clip(song)]
+    scenes, scene = list(song.scenes), song.view.selected_scene
+    row = scenes.index(scene) if alive(scene) and scene in scenes else -1
+    row_slots = [one.clip_slots[row] for one in chosen if 0 <= row < len(one.clip_slots)]
+    held = [one.clip for one in row_slots if one.has_clip]
+    clips = [clip for clip in held if clip.is_audio_clip and clip.file_path]
+    if not clips:
+        raise Refused(f"none of these tracks has an audio clip in scene {row + 1}: select another")
+    return clips
+
+
+def _groups_of(track: Any) -> list[Any]:
+    """The group tracks that hold it, the inner one first."""
+    found: list[Any] = []
+    group = getattr(track, "group_track", None)
+    while alive(group):
+        found.append(group)
+        group = getattr(group, "group_track", None)
+    return found
+
+
+def require_one_tempo(pieces: list[Stretch]) -> None:
+    """Raises Refused for stretches of different tempi: summed as they are, they drift apart."""
+    told = sorted({round(piece.bpm, 1) for piece in pieces if piece.beats})
+    if told and told[-1] / told[0] - 1 > ONE_TEMPO:
+        raise Refused(
+            f"these files have different tempi ({', '.join(f'{bpm:g}' for bpm in told)} bpm) and would not "
+            "sound together: select clips of one tempo"
+        )
 
 
 class Stretch(NamedTuple):

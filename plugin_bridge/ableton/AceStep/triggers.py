@@ -32,6 +32,8 @@ class Triggers:
             "reference": lambda args: self._gesture(script.set_reference, args),
             "context": lambda args: self._gesture(script.set_context, args),
             "clear": lambda args: script.clear_audio(),
+            "redo": self._redo,
+            "add": self._add,
             "prompt": self._prompt,
             "preset": self._preset,
             "next_preset": lambda args: script.step_preset(1),
@@ -48,7 +50,7 @@ class Triggers:
     def addresses(self) -> list[str]:
         """Every address that is understood."""
         own = ["ping", "status"]
-        return sorted(PREFIX + name for name in list(self._osc) + list(TYPES) + own)
+        return sorted(PREFIX + name for name in {*self._osc, *TYPES, *own})
 
     def hear(self, address: str, args: Args) -> None:
         """One OSC message. Raises Refused for what is none of ours, or not now."""
@@ -69,6 +71,18 @@ class Triggers:
             return
         prompt = args[0] if args else ""
         self._script.generate(str(prompt), pairs(args[1:]))
+
+    def _redo(self, args: Args) -> None:
+        """A button, or the parts' names."""
+        if args and not isinstance(args[0], (str, int, float)):
+            raise Refused("/acestep/live/redo: expected nothing, or names of parts")
+        if not args or args[0]:
+            self._script.redo(args[0] if args and isinstance(args[0], str) else "")
+
+    def _add(self, args: Args) -> None:
+        if len(args) != 1 or not isinstance(args[0], str) or not args[0].strip():
+            raise Refused('/acestep/live/add: expected names of parts, for example "lead"')
+        self._script.add(args[0])
 
     def _gesture(self, gesture: Callable[[bool], None], args: Args) -> None:
         """`… 1` generates at once."""

@@ -346,3 +346,71 @@ def test_nothing_listens_beyond_loopback(live: Callable[..., App]) -> None:
     script = connected(live())
     host: str = script.link._socket.getsockname()[0]
     assert socket.inet_aton(host)[0] == 127
+
+
+def test_ideas_come_in_a_track_a_part_and_a_scene_an_idea_and_a_part_is_made_anew(
+    live: Callable[..., App], controller: Callable[..., Controller], daemon: Daemon
+) -> None:
+    app = live(tracks="audio midi audio", scenes=3)
+    song = app.song
+    song.tempo = 100.0
+    song.tracks[2].name = "3 Bass"
+    script = connected(app)
+    steps = len(app.world.undo_steps)
+    page = controller(app, script)
+    page.send("midi", 1)
+    page.send("generate", "boom bap", "parts", "drums, bass", "bars", 1, "takes", 2)
+    app.run_until(lambda: len(clips_of(app, 2)) == 2 and idle(script), JOB_S)
+    assert [track.name for track in song.tracks[3:]] == ["drums"]
+    for row in range(2):
+        pair = [song.tracks[number].clip_slots[row].clip for number in (2, 3)]
+        assert ["bass" in pair[0].name, "drums" in pair[1].name] == [True, True]
+        assert {clip.loop_end for clip in pair} == {4.0}
+        assert all(Path(clip.file_path).with_suffix(".mid").is_file() for clip in pair)
+    assert song.view.selected_track is song.tracks[0]
+    assert len(app.world.undo_steps) == steps + 2  # one an idea
+
+    song.tempo = 140.0  # the idea keeps its own
+    song.view.user_selects(song.tracks[2])
+    page.send("redo")
+    app.run_until(lambda: len(clips_of(app, 2)) == 3 and idle(script), JOB_S)
+    anew = song.tracks[2].clip_slots[2].clip
+    told = [json.loads(Path(clip.file_path + ".json").read_text()) for clip in (clips_of(app, 2)[0], anew)]
+    assert [one["idea"]["part"] for one in told] == ["bass", "bass"]
+    assert told[0]["idea"]["id"] == told[1]["idea"]["id"]
+    assert told[1]["request"]["bpm"] == 100
+    for _ in ("the part", "the tempo", "the second idea"):
+        song.undo()
+    assert len(clips_of(app, 2)) == 1
+    assert len(clips_of(app, 3)) == 1
+
+
+def test_the_clips_of_a_group_are_sent_as_one_context(
+    live: Callable[..., App], controller: Callable[..., Controller], daemon: Daemon, tmp_path: Path
+) -> None:
+    app = live(tracks="group audio audio audio")
+    group, *inside, outside = app.song.tracks
+    short = write_wav(daemon.sets / "drums.wav", 2)
+    long = write_wav(daemon.sets / "bass.wav", 4)
+    for track, path in zip(inside, (short, long), strict=True):
+        track.user_puts_into(group)
+        clip = track.clip_slots[1].create_audio_clip(path)
+        app.run(0.02)
+        clip.looping, clip.loop_start, clip.loop_end = False, 0.0, clip.sample_length / 48_000
+    outside.clip_slots[1].create_audio_clip(write_wav(daemon.sets / "pad.wav", 4))
+    script = connected(app)
+    page = controller(app, script)
+    app.song.view.user_selects(group, 1)
+    page.send("context")
+    app.run_until(lambda: len(script.request.context) == 2, 10)
+    app.song.view.user_selects(outside, 0)
+    page.send("generate", "lead", "bars", 2)
+    asked = request_of(daemon, accepted_job(app, script))
+    assert asked["context"] == {
+        "path": long,
+        "start_s": 0,
+        "end_s": pytest.approx(4.0),
+        "plus": [{"path": short, "start_s": 0, "end_s": pytest.approx(2.0)}],
+    }
+    page.send("cancel")
+    app.run_until(lambda: not script.daemon.jobs, JOB_S)

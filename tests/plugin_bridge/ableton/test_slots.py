@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from plugin_bridge.ableton.AceStep import slots
+from plugin_bridge.ableton.AceStep import ideas, slots
 from tests.support.live.app import App
-from tests.support.live.studio import insert, new_clip, write_wav
+from tests.support.live.studio import insert, new_clip, stepped, write_wav
 
 NEW_ENOUGH = ("11.3.25", "12.0.5", "12.1.5", "12.2.0")
 
@@ -214,3 +214,92 @@ def test_without_an_audio_clip_a_reference_is_refused(live: Callable[..., App], 
     Path(path).unlink()
     with pytest.raises(slots.Refused, match="is gone"):
         slots.stretch(clip)
+
+
+# --- ideas in parts ---------------------------------------------------------------------------------
+
+
+def insert_idea(app: App, row: ideas.Row, tmp_path: Path, *parts: str) -> str:
+    clips = [new_clip(tmp_path)._replace(part=part) for part in parts]
+    return stepped(app, ideas.insert_idea(app.module, app.song, row, clips, lambda new: (new.part, 4)))
+
+
+def test_an_idea_takes_the_first_scene_that_is_free_on_all_its_tracks(
+    live: Callable[..., App], tmp_path: Path
+) -> None:
+    app = live(tracks="audio midi audio audio", scenes=3)
+    song = app.song
+    for number, name in ((0, "Drums"), (1, "lead"), (3, "4 Backing Vocals")):
+        song.tracks[number].name = name
+    song.tracks[3].clip_slots[1].create_audio_clip(write_wav(tmp_path / "mine.wav", 1))
+    song.view.user_selects(song.tracks[1], 1)
+    row = ideas.find_row(song, in_arrangement=False)
+    steps = len(app.world.undo_steps)
+    assert insert_idea(app, row, tmp_path, "drums", "backing_vocals", "lead", "mix") == ""
+    assert [track.name for track in song.tracks] == ["Drums", "lead", "3-Audio", "4 Backing Vocals", "lead"]
+    taken = [[slot.has_clip for slot in song.tracks[number].clip_slots] for number in (0, 3, 4)]
+    assert taken == [[False, False, True], [False, True, True], [False, False, True]]
+    assert song.view.highlighted_clip_slot is song.tracks[1].clip_slots[1]
+    assert insert_idea(app, row, tmp_path, "drums") == ""  # alone there was room before
+    assert song.tracks[0].clip_slots[1].has_clip
+    assert insert_idea(app, row, tmp_path, "drums", "backing_vocals") == ""
+    assert len(song.scenes) == 4
+    assert len(app.world.undo_steps) == steps + 3
+    for _ in range(3):
+        song.undo()
+    assert (len(song.tracks), len(song.scenes)) == (4, 3)
+    assert not any(slot.has_clip for slot in song.tracks[0].clip_slots)
+
+
+def test_an_idea_in_the_arrangement_begins_at_one_bar(live: Callable[..., App], tmp_path: Path) -> None:
+    app = live()
+    app.song.current_song_time = 7.0
+    row = ideas.find_row(app.song, in_arrangement=True)
+    assert insert_idea(app, row, tmp_path, "drums", "bass") == ""
+    assert [clip.start_time for track in app.song.tracks[3:] for clip in track.arrangement_clips] == [
+        8.0,
+        8.0,
+    ]
+
+
+def test_an_idea_without_room_is_told_and_leaves_no_clip(live: Callable[..., App], tmp_path: Path) -> None:
+    app = live()
+    app.song._max_tracks = 4
+    problem = insert_idea(app, ideas.find_row(app.song, in_arrangement=False), tmp_path, "drums", "bass")
+    assert "no more tracks" in problem
+    row = ideas.find_row(app.song, in_arrangement=False)
+    app.song.user_deletes_scene(0)
+    assert "scene was deleted" in insert_idea(app, row, tmp_path, "drums")
+    assert not any(slot.has_clip for track in app.song.tracks for slot in track.clip_slots)
+
+
+def test_selected_tracks_and_groups_within_groups_sound_together(
+    live: Callable[..., App], tmp_path: Path
+) -> None:
+    app = live(tracks="group group audio audio audio")
+    song = app.song
+    outer, inner, drums, bass, lead = song.tracks
+    inner.user_puts_into(outer)
+    drums.user_puts_into(inner)
+    bass.user_puts_into(outer)
+    made = {}
+    for track in (drums, bass, lead):
+        made[track] = track.clip_slots[2].create_audio_clip(write_wav(tmp_path / f"{track.name}.wav", 1))
+    for track, also, expected in (
+        (outer, (), (drums, bass)),
+        (inner, (), (drums,)),
+        (lead, (inner,), (drums, lead)),
+        (lead, (), (lead,)),
+    ):
+        song.view.user_selects(track, 2, also)
+        assert slots.clips_together(song) == [made[one] for one in expected]
+    song.view.user_selects(outer, 0)
+    with pytest.raises(slots.Refused, match="scene 1"):
+        slots.clips_together(song)
+
+
+def test_clips_of_different_tempi_are_no_one_context() -> None:
+    one = slots.Stretch("drums.wav", 0.0, 2.0, 4.0, 0)
+    slots.require_one_tempo([one, one._replace(beats=0.0), one._replace(beats=4.01)])
+    with pytest.raises(slots.Refused, match=r"120, 180 bpm"):
+        slots.require_one_tempo([one, one._replace(beats=6.0)])

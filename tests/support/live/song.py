@@ -102,6 +102,8 @@ class Track(LomObject):
     def __init__(self, world: World, song: Song, kind: str, name: str, scenes: int) -> None:
         super().__init__(world)
         self._song, self._kind, self._frozen = song, kind, False
+        self._group: Track | None = None
+        self._selected = False
         object.__setattr__(self, "name", name)
         self._slots = [ClipSlot(world, self) for _ in range(scenes)]
         self._clips: list[Clip] = []
@@ -126,6 +128,14 @@ class Track(LomObject):
     @property
     def is_foldable(self) -> bool:
         return self._kind == "group"
+
+    @property
+    def group_track(self) -> Track | None:
+        return self._group
+
+    @property
+    def is_part_of_selection(self) -> bool:
+        return self._selected
 
     @property
     def is_frozen(self) -> bool:
@@ -168,6 +178,9 @@ class Track(LomObject):
     def user_freezes(self) -> None:
         self._frozen = True
 
+    def user_puts_into(self, group: Track) -> None:
+        self._group = group
+
 
 class Scene(LomObject):
     """A row of slots."""
@@ -195,10 +208,14 @@ class SongView(LomObject):
         ):
             object.__setattr__(self, name, value)
 
-    def user_selects(self, track: Track, scene: int = 0) -> None:
+    def user_selects(self, track: Track, scene: int = 0, also: tuple[Track, ...] = ()) -> None:
+        """Clicks a slot; `also`: further tracks, by shift."""
+        for one in track._song._tracks:
+            one._selected = one is track or one in also
         slot = track._slots[scene] if track._kind in ("audio", "midi", "group") else None
         for name, value in (
             ("selected_track", track),
+            ("selected_scene", track._song._scenes[scene]),
             ("highlighted_clip_slot", slot),
             ("detail_clip", slot._clip if slot is not None else None),
         ):
@@ -235,7 +252,7 @@ class Song(LomObject):
         ):
             object.__setattr__(self, name, value)
         self._scenes = [Scene(world) for _ in range(scenes)]
-        self._max_scenes = 1000
+        self._max_scenes = self._max_tracks = 1000
         self._tracks = [
             Track(world, self, kind, f"{number}-{kind.title()}", scenes)
             for number, kind in enumerate(tracks.split(), 1)
@@ -285,6 +302,18 @@ class Song(LomObject):
         beats, rest = divmod(rest, beat)
         sixteenths, rest = divmod(rest, 0.25)
         return BeatTime(int(bars) + 1, int(beats) + 1, int(sixteenths) + 1, int(rest / 0.25 * 60))
+
+    def create_audio_track(self, index: int) -> Track:
+        if len(self._tracks) >= self._max_tracks:
+            raise RuntimeError("this Live has no more tracks")
+        if index != -1:
+            raise RuntimeError("the double only appends tracks")
+        track = Track(self._world, self, "audio", f"{len(self._tracks) + 1}-Audio", len(self._scenes))
+        self._change("create_audio_track", lambda: self._tracks.remove(track))
+        self._tracks.append(track)
+        object.__setattr__(self._view, "selected_track", track)  # Live selects what is new
+        object.__setattr__(self._view, "highlighted_clip_slot", track._slots[0])
+        return track
 
     def create_scene(self, index: int) -> Scene:
         if len(self._scenes) >= self._max_scenes:

@@ -83,8 +83,12 @@ def new_clip(
 
 
 def insert(app: App, target: slots.Target, new: slots.NewClip) -> str:
+    """Inserts a clip as the script does; the refusal or ""."""
+    return stepped(app, slots.insert(app.module, app.song, target, new, ("name", 4)))
+
+
+def stepped(app: App, steps: Iterator[None]) -> str:
     """Runs an insertion as the script does, a step per callback; the refusal or ""."""
-    steps = slots.insert(app.module, app.song, target, new, ("name", 4))
     told: list[str] = []
 
     def step() -> None:
