@@ -59,7 +59,7 @@ ONE_SHOT_GRID = Grid(60.0, bars=1.0)  # what a one-shot is cut out of: slow, so 
 TARGET_LUFS = -14.0  # integrated: what streaming services play at, so that takes compare fairly
 
 # Why a bridge leaves settings out on purpose.
-DIALOG = "its dialog asks five questions only"
+DIALOG = "its dialog asks seven questions only"
 PANEL = "its window shows only what changes from clip to clip"
 IMPORTED = "the project takes in any file the same way"
 SMALL = {"reaper": DIALOG, "plugin": PANEL}
@@ -79,7 +79,7 @@ class GenerateRequest:
         Parts(),
         "An idea as parts, each a clip that fits the others, and their mix: drums, bass, chords, lead.",
         *("music", 40),
-        without=SMALL,
+        without={"plugin": PANEL},
     )
     idea: str = setting(
         "",
@@ -306,7 +306,7 @@ class GenerateRequest:
         *("file", 36),
         title="MIDI file",
         osc="midi",
-        without=SMALL,
+        without={"plugin": PANEL},
     )
 
     def __post_init__(self) -> None:

@@ -104,7 +104,7 @@ SETTINGS = (
         help="An idea as parts, each a clip that fits the others, and their mix: drums, bass, chords, lead.",
         default="",
         proto="parts",
-        without=("reaper", "plugin"),
+        without=("plugin",),
     ),
     Setting(
         name="idea",
@@ -488,6 +488,6 @@ SETTINGS = (
         help="Write the notes of each clip into a MIDI file beside it: NAME.mid. Default: off.",
         default=False,
         proto="midi_out",
-        without=("reaper", "plugin"),
+        without=("plugin",),
     ),
 )

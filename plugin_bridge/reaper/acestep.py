@@ -1,8 +1,9 @@
-"""ACE-Step for REAPER: one action that asks for a part and puts it at the edit cursor.
+"""ACE-Step for REAPER: one action that asks for clips or an idea in parts, for the edit cursor.
 
-Sends tempo and time signature at the cursor, the project's folder, and the selected item as reference or
-context to the daemon; each clip becomes a take of one item, at the project's tempo, as one undo step. Never
-waits: what the daemon says is read between REAPER's own turns. Python 3.7 and its standard library only.
+Sends tempo and time signature at the cursor, the project's folder, and the selected items as reference or
+context to the daemon; each clip becomes a take of one item, at the project's tempo, as one undo step. An idea
+is a folder of tracks, one a part. Never waits: what the daemon says is read between REAPER's own turns.
+Python 3.7 and its standard library only.
 """
 
 from __future__ import annotations
@@ -25,8 +26,18 @@ ANSWER_WITHIN_S = 3.0
 MESSAGES_A_TURN = 32
 ON_A_MARKER_S, INSTANT_S = 1e-6, 2e-5  # shorter than a sample, and long enough for a double's digits
 MAX_PARENTS = 16
-FIELDS = ("Prompt", "Bars", "Takes", "Key (A minor)", "Selected item (none, reference, context)")
-FIRST_ANSWERS = ("dusty breakbeat", "4", "1", "", "none")
+FIELDS = (
+    "Prompt",
+    "Bars",
+    "Takes",
+    "Key (A minor)",
+    "Selected items (none, reference, context)",
+    "Parts (drums, bass, chords)",
+    "MIDI files (no, yes)",
+)
+FIRST_ANSWERS = ("dusty breakbeat", "4", "1", "", "none", "", "no")
+MIX = "mix"  # of all parts; in the project they sound together anyway
+SHORTEST_S = 0.05  # of what items have in common
 PROJECT_SUBFOLDER = "ACE-Step"
 
 
@@ -123,18 +134,44 @@ def source_file(source: Any) -> tuple[str, float, float, bool]:
     return path, start, length, backwards
 
 
-def selected_audio() -> tuple[str, float, float, float]:
-    """Path, start and end in the file in seconds, play rate of the selected item. Raises Told without one."""
-    item = rpr.RPR_GetSelectedMediaItem(0, 0)
-    take = rpr.RPR_GetActiveTake(item) if there(item) else None
-    if not there(take):
+def selected_audio(several: bool) -> tuple[list[tuple[str, float, float]], float]:
+    """Path, start and end in the file in seconds of each selected item, and their play rate.
+
+    Several items are cut to the stretch in which all of them play, so that they begin together. Raises Told.
+    """
+    items = [rpr.RPR_GetSelectedMediaItem(0, index) for index in range(rpr.RPR_CountSelectedMediaItems(0))]
+    if not items:
         raise Told("select an audio item first, or answer none")
+    if len(items) > 1 and not several:
+        raise Told(f"{len(items)} items are selected: a reference is one of them, a context may be several")
+    places = [rpr.RPR_GetMediaItemInfo_Value(item, "D_POSITION") for item in items]
+    lengths = [rpr.RPR_GetMediaItemInfo_Value(item, "D_LENGTH") for item in items]
+    first, last = max(places), min(map(sum, zip(places, lengths)))  # noqa: B905 (Python 3.7)
+    if last - first < SHORTEST_S:
+        raise Told("the selected items do not play at the same time: select some that do, as one context")
+    heard = [item_audio(item, first, last) for item in items]
+    rates = sorted({round(rate, 4) for *_, rate in heard})
+    if len(rates) > 1:
+        raise Told(
+            f"the selected items play at different rates ({', '.join(f'{rate:g}' for rate in rates)}): their "
+            "files have different tempi and would not sound together as one context"
+        )
+    return [(path, start, end) for path, start, end, _ in heard], heard[0][3]
+
+
+def item_audio(item: Any, first_s: float, last_s: float) -> tuple[str, float, float, float]:
+    """Path, start and end in the file in seconds, and play rate, of what an item plays from one second of the
+    project to another. Raises Told."""
+    take = rpr.RPR_GetActiveTake(item)
+    if not there(take):
+        raise Told("a selected item is empty: select audio items")
     path, begins, length, backwards = source_file(rpr.RPR_GetMediaItemTake_Source(take))
     if not path or not Path(path).is_file():
-        raise Told(f"the selected item has no audio file ({path or 'MIDI or empty'})")
-    start = rpr.RPR_GetMediaItemTakeInfo_Value(take, "D_STARTOFFS")
+        raise Told(f"a selected item has no audio file ({path or 'MIDI or empty'})")
     rate = rpr.RPR_GetMediaItemTakeInfo_Value(take, "D_PLAYRATE")
-    end = start + rpr.RPR_GetMediaItemInfo_Value(item, "D_LENGTH") * rate
+    into_s = first_s - rpr.RPR_GetMediaItemInfo_Value(item, "D_POSITION")
+    start = rpr.RPR_GetMediaItemTakeInfo_Value(take, "D_STARTOFFS") + into_s * rate
+    end = start + (last_s - first_s) * rate
     start = max(0.0, start)
     if backwards:
         tell("the item plays backwards; the daemon hears its file forwards")
@@ -147,9 +184,17 @@ def target_track() -> Any:
     track = rpr.RPR_GetSelectedTrack(0, 0)
     if there(track):
         return track
+    return new_track("")
+
+
+def new_track(name: str, depth: int = 0) -> Any:
+    """A track at the end. `depth`: 1 opens a folder, −1 closes it behind this track."""
     count = rpr.RPR_CountTracks(0)
     rpr.RPR_InsertTrackAtIndex(count, True)
-    return rpr.RPR_GetTrack(0, count)
+    track = rpr.RPR_GetTrack(0, count)
+    rpr.RPR_GetSetMediaTrackInfo_String(track, "P_NAME", name, True)
+    rpr.RPR_SetMediaTrackInfo_Value(track, "I_FOLDERDEPTH", depth)
+    return track
 
 
 def tell(text: str) -> None:
@@ -182,20 +227,40 @@ def speaks_ours(wire_version: str) -> bool:
     return wire_version.split(".")[0] == WIRE_VERSION.split(".")[0]
 
 
-# --- one job ----------------------------------------------------------------------------------------
+# --- one answer to the dialog -----------------------------------------------------------------------
 
 
-class Part:
-    """One request and its clips: from the dialog to the takes of an item."""
+class Clip:
+    """A clip as the daemon tells it; `idea` and `part` are "" for one that is none of an idea."""
+
+    def __init__(self, args: list[Any]) -> None:
+        self.path, self.bpm, signature, _, self.bars = args[1:6]
+        self.idea, self.part = (str(value) for value in args[7:9]) if len(args) >= 9 else ("", "")
+        numerator, denominator = (int(part) for part in signature.split("/"))
+        self.length_s = self.bars * numerator * 4.0 / denominator * 60.0 / self.bpm
+
+    def require_file(self) -> None:
+        if not Path(self.path).is_file():
+            raise Told(f"{self.path} is gone: it was moved or deleted")
+
+
+class Request:
+    """What was asked for and its clips: from the dialog to the takes of items.
+
+    Takes of an idea in parts are as many jobs, one an idea.
+    """
 
     def __init__(self, answers: list[str]) -> None:
         self.cursor = rpr.RPR_GetCursorPosition()
         self.bpm, self.numerator, self.denominator = tempo_at(self.cursor)
         self.prompt = answers[0].strip()
+        self.count = 1  # of jobs
         self.message = self._message(answers)
         self.folder = self._folder()
-        self.item: Any = None
-        self.job = self.tag = ""
+        self.items: dict[str, Any] = {}  # by part
+        self.jobs: dict[str, list[Clip]] = {}  # those that run, with the parts that are there
+        self.asked: dict[str, str] = {}  # tags that nobody has answered yet, with the folder asked for
+        self.tags = 0
         self.over = False
         self.greeted = self.asked_at = 0.0
         self.daemon = ("127.0.0.1", daemon_port())
@@ -206,23 +271,29 @@ class Part:
         self.asked_at = time.monotonic()
 
     def _message(self, answers: list[str]) -> list[Any]:
-        prompt, bars, takes, key, use = (answer.strip() for answer in answers)
+        prompt, bars, takes, key, use, parts, midi = (answer.strip() for answer in answers)
         if not prompt:
             raise Told("the prompt is empty: say in a few words what it should sound like")
         try:
             numbers: list[Any] = ["bars", float(bars.replace(",", ".")), "takes", int(takes)]
         except ValueError:
             raise Told(f"bars {bars!r} and takes {takes!r} must be numbers") from None
+        if midi not in ("", "no", "yes"):
+            raise Told(f"MIDI files {midi!r}: answer yes or no")
         bpm = self.bpm
         audio: list[Any] = []
         if use in ("reference", "context"):
-            path, start, end, rate = selected_audio()
-            audio = [use, path, use + "_start", start, use + "_end", end]
+            (first, *others), rate = selected_audio(use == "context")
+            for name, (path, start, end) in [(use, first), *(("with", other) for other in others)]:
+                audio += [name, path, name + "_start", start, name + "_end", end]
             bpm = self.bpm / rate if use == "context" else bpm  # the tempo of the file as it is on disk
         elif use not in ("", "none"):
-            raise Told(f"selected item {use!r}: answer none, reference or context")
+            raise Told(f"selected items {use!r}: answer none, reference or context")
+        if parts:
+            self.count, numbers[3] = max(1, numbers[3]), 1
         song: list[Any] = ["tempo", bpm, "signature", f"{self.numerator}/{self.denominator}", "key", key]
-        return [prompt, *song, *numbers, *audio]
+        more: list[Any] = ["parts", parts] if parts else []
+        return [prompt, *song, *numbers, *more, "midi", int(midi == "yes"), *audio]
 
     def _folder(self) -> str:
         path = rpr.RPR_GetProjectPath("", 4096)[0]
@@ -248,23 +319,27 @@ class Part:
                     self.hear(*decode(packet))
                 except ValueError:
                     continue
-        if not self.job and time.monotonic() - self.asked_at > ANSWER_WITHIN_S:
+        waiting = self.asked or not self.greeted
+        if waiting and time.monotonic() - self.asked_at > ANSWER_WITHIN_S:
             raise Told(f"no daemon answers on port {self.daemon[1]}: run `acestep serve` and try again")
 
     def hear(self, address: str, args: list[Any]) -> None:
         """One answer of the daemon."""
         if address == "/acestep/pong" and not self.greeted:
             self._on_pong(*(str(value) for value in args[:2]))
-        elif address == "/acestep/accepted" and args[1:2] == [self.tag]:
-            self.job = args[0]
+        elif address == "/acestep/accepted" and len(args) > 1 and args[1] in self.asked:
+            del self.asked[args[1]]
+            self.jobs[args[0]] = []
             tell(f"making {self.prompt} …")
         elif address == "/acestep/error":
             self._on_error(*(str(value) for value in args[:4]))
-        elif args and args[0] == self.job:
+        elif args and args[0] in self.jobs:
             if address == "/acestep/clip":
-                self._on_clip(args[1], args[2], args[3], args[5])
+                self._on_clip(args[0], Clip(args))
+            elif address == "/acestep/companion":
+                tell(f"notes: {args[2]}")
             elif address in ("/acestep/done", "/acestep/cancelled"):
-                self.over = True
+                self._end(args[0])
 
     def _on_pong(self, version: str = "?", wire: str = "?") -> None:
         if not speaks_ours(wire):
@@ -272,48 +347,86 @@ class Part:
                 f"the daemon ({version}) speaks wire version {wire}, this script {WIRE_VERSION}: install one "
                 "release on both sides (`make install` in the newer clone, `plugin-bridge install reaper`)"
             )
-        self.greeted = self.asked_at = time.monotonic()
+        self.greeted = time.monotonic()
         self._send("/acestep/session", "REAPER")
-        self._ask()
+        for _ in range(self.count):
+            self._ask()
 
     def _ask(self) -> None:
-        self.tag = str(int(self.tag or "0") + 1)
+        self.tags += 1
+        tag = str(self.tags)
         folder = ("folder", self.folder) if self.folder else ()
-        self._send("/acestep/generate", *self.message, *folder, "tag", self.tag)
+        self.asked[tag] = self.folder
+        self.asked_at = time.monotonic()
+        self._send("/acestep/generate", *self.message, *folder, "tag", tag)
 
     def _on_error(self, reason: str = "", message: str = "", job: str = "", tag: str = "") -> None:
-        if job != self.job or (tag and tag != self.tag):
+        if tag in self.asked:
+            if self.asked.pop(tag) and reason == "forbidden_path":
+                if self.folder:
+                    tell("the daemon may not write beside the project: using the samples folder")
+                self.folder = ""
+                self._ask()
+                return
+        elif job not in self.jobs:
             return
-        if reason == "forbidden_path" and not self.job and self.folder:
-            tell("the daemon may not write beside the project: using the samples folder")
-            self.folder = ""
-            self._ask()
-            return
-        raise Told(message or reason)
+        tell(message or reason)
+        self._end(job)
 
-    def _on_clip(self, path: str, bpm: float, signature: str, bars: float) -> None:
-        if not Path(path).is_file():
-            raise Told(f"{path} is gone: it was moved or deleted")
-        numerator, denominator = (int(part) for part in signature.split("/"))
-        quarters = bars * numerator * 4.0 / denominator
-        rate = self.bpm / bpm
+    def _on_clip(self, job: str, clip: Clip) -> None:
+        if clip.part:
+            self.jobs[job].append(clip)
+            return
+        clip.require_file()
+        self._change(lambda: self._add("", clip, target_track))
+
+    def _end(self, job: str) -> None:
+        """A job is over; the parts of an idea that are there come in together, also where others failed."""
+        clips = [clip for clip in self.jobs.pop(job, []) if clip.part != MIX]
+        for clip in clips:
+            clip.require_file()
+        if clips:
+            self._change(lambda: self._add_idea(clips))
+        self.over = not (self.jobs or self.asked)
+
+    def _change(self, change: Any) -> None:
+        """One undo step."""
         rpr.RPR_Undo_BeginBlock2(0)
         rpr.RPR_PreventUIRefresh(1)
         try:
-            if self.item is None or not rpr.RPR_ValidatePtr2(0, self.item, "MediaItem*"):
-                self.item = rpr.RPR_AddMediaItemToTrack(target_track())
-                rpr.RPR_SetMediaItemInfo_Value(self.item, "D_POSITION", self.cursor)
-                rpr.RPR_SetMediaItemInfo_Value(self.item, "D_LENGTH", quarters * 60.0 / bpm / rate)
-                rpr.RPR_SetMediaItemInfo_Value(self.item, "B_LOOPSRC", 1)
-            take = rpr.RPR_AddTakeToMediaItem(self.item)
-            rpr.RPR_SetMediaItemTake_Source(take, rpr.RPR_PCM_Source_CreateFromFile(path))
-            rpr.RPR_SetMediaItemTakeInfo_Value(take, "D_PLAYRATE", rate)
-            rpr.RPR_SetMediaItemTakeInfo_Value(take, "B_PPITCH", 1)
-            rpr.RPR_GetSetMediaItemTakeInfo_String(take, "P_NAME", f"{self.prompt} {bpm:g}", True)
+            change()
         finally:
             rpr.RPR_PreventUIRefresh(-1)
             rpr.RPR_Undo_EndBlock2(0, "ACE-Step: " + self.prompt, -1)
             rpr.RPR_UpdateArrange()
+
+    def _add_idea(self, clips: list[Clip]) -> None:
+        """Each part on a track of its own, in a folder named like the prompt; further ideas are takes."""
+        new = [clip.part for clip in clips if not self._item_is_there(clip.part)]
+        tracks = {}
+        if new:
+            new_track(self.prompt, 1)
+            tracks = {part: new_track(part.replace("_", " "), -1 if part == new[-1] else 0) for part in new}
+        for clip in clips:
+            self._add(clip.part, clip, lambda part=clip.part: tracks[part])
+
+    def _item_is_there(self, part: str) -> bool:
+        return part in self.items and bool(rpr.RPR_ValidatePtr2(0, self.items[part], "MediaItem*"))
+
+    def _add(self, part: str, clip: Clip, track: Any) -> None:
+        """The clip as one more take of the part's item, which comes onto `track()` if it is not there."""
+        rate = self.bpm / clip.bpm
+        if not self._item_is_there(part):
+            self.items[part] = item = rpr.RPR_AddMediaItemToTrack(track())
+            rpr.RPR_SetMediaItemInfo_Value(item, "D_POSITION", self.cursor)
+            rpr.RPR_SetMediaItemInfo_Value(item, "D_LENGTH", clip.length_s / rate)
+            rpr.RPR_SetMediaItemInfo_Value(item, "B_LOOPSRC", 1)
+        take = rpr.RPR_AddTakeToMediaItem(self.items[part])
+        rpr.RPR_SetMediaItemTake_Source(take, rpr.RPR_PCM_Source_CreateFromFile(clip.path))
+        rpr.RPR_SetMediaItemTakeInfo_Value(take, "D_PLAYRATE", rate)
+        rpr.RPR_SetMediaItemTakeInfo_Value(take, "B_PPITCH", 1)
+        name = f"{self.prompt} {part} {clip.bpm:g}" if part else f"{self.prompt} {clip.bpm:g}"
+        rpr.RPR_GetSetMediaItemTakeInfo_String(take, "P_NAME", name, True)
 
     def close(self) -> None:
         self._socket.close()
@@ -333,24 +446,24 @@ def ask() -> list[str] | None:
 
 def loop() -> None:
     """One turn; asks REAPER for the next until the job has ended."""
-    global part
+    global request
     try:
-        if part is None:
+        if request is None:
             answers = ask()
-            part = Part(answers) if answers else None
-            if part is None:
+            request = Request(answers) if answers else None
+            if request is None:
                 return
-        part.turn()
+        request.turn()
     except Told as told:
         tell(str(told))
-        if part is not None:
-            part.over = True
-    if part is not None and not part.over:
+        if request is not None:
+            request.over = True
+    if request is not None and not request.over:
         later("loop()")
-    elif part is not None:
-        part.close()
+    elif request is not None:
+        request.close()
 
 
-part: Part | None = None
+request: Request | None = None
 later: Any = globals().get("RPR_defer") or rpr.RPR_defer  # REAPER puts it among the script's own names
 loop()

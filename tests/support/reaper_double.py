@@ -32,7 +32,7 @@ class Reaper:
         self.project_path = ""
         self.tracks: list[Thing] = []
         self.selected_track: Thing | None = None
-        self.selected_item: Thing | None = None
+        self.selected_items: list[Thing] = []
         self.console: list[str] = []
         self.undo: list[str] = []
         self.open_undo = self.no_refresh = 0
@@ -86,8 +86,8 @@ class Reaper:
                 time.sleep(0.005)
                 self._turn(self._deferred.pop(0), names)
         finally:
-            if names.get("part") is not None:
-                names["part"].close()
+            if names.get("request") is not None:
+                names["request"].close()
             del sys.modules["reaper_python"]
 
     def _turn(self, code: Any, names: dict[str, Any]) -> None:
@@ -144,8 +144,11 @@ class Reaper:
     def RPR_GetProjectPath(self, buffer: str, size: int) -> tuple:  # noqa: N802
         return self.project_path, size
 
+    def RPR_CountSelectedMediaItems(self, project: int) -> int:  # noqa: N802
+        return len(self.selected_items)
+
     def RPR_GetSelectedMediaItem(self, project: int, index: int) -> str:  # noqa: N802
-        return self._out(self.selected_item, "MediaItem*")
+        return self._out(self.selected_items[index], "MediaItem*")
 
     def RPR_GetActiveTake(self, item: str) -> str:  # noqa: N802
         takes = self._in(item, "MediaItem*").children
@@ -179,7 +182,21 @@ class Reaper:
         return len(self.tracks)
 
     def RPR_InsertTrackAtIndex(self, index: int, defaults: bool) -> None:  # noqa: N802
+        self._require_undo()
         self.tracks.insert(index, Thing("MediaTrack*"))
+
+    def RPR_GetSetMediaTrackInfo_String(  # noqa: N802
+        self, track: str, name: str, value: str, change: bool
+    ) -> tuple:
+        _require(str, name, value)
+        self._in(track, "MediaTrack*").values[name] = value
+        return 1, track, name, value, change
+
+    def RPR_SetMediaTrackInfo_Value(self, track: str, name: str, value: float) -> bool:  # noqa: N802
+        self._require_undo()
+        _require((int, float), value)
+        self._in(track, "MediaTrack*").values[name] = value
+        return True
 
     def RPR_GetTrack(self, project: int, index: int) -> str:  # noqa: N802
         return self._out(self.tracks[index] if index < len(self.tracks) else None, "MediaTrack*")

@@ -127,7 +127,7 @@ def _session(shown: str, tracks: Sequence[Any], said: str) -> str:
 def reaper(home: Path) -> str:
     """The dialog is answered for two takes at bar 3; the item that REAPER was told to make."""
     os.environ["ACESTEP_HOME"] = str(home)
-    answers = [PARTS[0], str(BARS), "2", KEY, "none"]
+    answers = [PARTS[0], str(BARS), "2", KEY, "none", "", "no"]
     double = Reaper(answers, cursor=2 * 4 * 60 / TEMPO)  # where bar 3 begins
     double.bpm = TEMPO
     track = double.add_track()
@@ -139,7 +139,7 @@ def reaper(home: Path) -> str:
 def _arrangement(answers: Iterable[str], item: Any, undo: Sequence[str]) -> str:
     takes = item.children
     drawing = Drawing("REAPER: takes of one item at the edit cursor", HEAD + 64 + len(takes) * ROW + 60)
-    asked = zip(("prompt", "bars", "takes", "key", "selected item"), answers, strict=True)
+    asked = zip(("prompt", "bars", "takes", "key", "selected items"), answers, strict=False)
     drawing.text(24, 58, "the dialog: " + ";  ".join(f"{name}: {said}" for name, said in asked), "soft")
     begin, length = item.values["D_POSITION"], item.values["D_LENGTH"]
     end_s = begin + length + 0.5

@@ -91,7 +91,7 @@ def test_a_cancelled_dialog_does_nothing(no_daemon: int) -> None:
 
 
 def test_a_missing_daemon_is_told_with_what_to_do(no_daemon: int) -> None:
-    reaper = Reaper(["rain", "4", "1", "", "none"])
+    reaper = Reaper(["rain", "4", "1", "", "none", "", ""])
     reaper.run(SCRIPT)
     assert f"port {no_daemon}: run `acestep serve`" in reaper.console[-1]
 
@@ -99,10 +99,11 @@ def test_a_missing_daemon_is_told_with_what_to_do(no_daemon: int) -> None:
 @pytest.mark.parametrize(
     ("answers", "words"),
     [
-        (["", "4", "1", "", "none"], "prompt is empty"),
-        (["rain", "four", "1", "", "none"], "must be numbers"),
-        (["rain", "4", "1", "", "reference"], "select an audio item"),
-        (["rain", "4", "1", "", "everything"], "none, reference or context"),
+        (["", "4", "1", "", "none", "", ""], "prompt is empty"),
+        (["rain", "four", "1", "", "none", "", ""], "must be numbers"),
+        (["rain", "4", "1", "", "reference", "", ""], "select an audio item"),
+        (["rain", "4", "1", "", "everything", "", ""], "none, reference or context"),
+        (["rain", "4", "1", "", "none", "", "maybe"], "answer yes or no"),
     ],
 )
 def test_answers_that_cannot_be_are_told(answers: list[str], words: str, no_daemon: int) -> None:
@@ -113,7 +114,7 @@ def test_answers_that_cannot_be_are_told(answers: list[str], words: str, no_daem
 
 
 def test_an_answer_from_another_port_is_ignored(no_daemon: int) -> None:
-    reaper = Reaper(["rain", "4", "1", "", "none"])
+    reaper = Reaper(["rain", "4", "1", "", "none", "", ""])
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
         peer.bind(("127.0.0.1", no_daemon))
         peer.settimeout(5)
@@ -127,7 +128,7 @@ def test_an_answer_from_another_port_is_ignored(no_daemon: int) -> None:
 
 @pytest.mark.heavy
 def test_clips_become_takes_of_an_item_at_the_cursor_in_time(here: Daemon) -> None:
-    reaper = Reaper(["rain; a, b", "2", "2", "A minor", "none"], cursor=3.5)
+    reaper = Reaper(["rain; a, b", "2", "2", "A minor", "none", "", ""], cursor=3.5)
     reaper.bpm, reaper.meter = 92.5, (7, 8)
     track = reaper.add_track()
     reaper.run(SCRIPT)
@@ -146,10 +147,11 @@ def test_clips_become_takes_of_an_item_at_the_cursor_in_time(here: Daemon) -> No
 
 @pytest.mark.heavy
 def test_the_selected_item_becomes_the_context_at_its_own_tempo(here: Daemon) -> None:
-    reaper = Reaper(["strings", "2", "1", "", "context"])
+    reaper = Reaper(["strings", "2", "1", "", "context", "", ""])
     track = reaper.add_track(select=False)
     path = write_wav(here.sets / "loop.wav", 8)
-    reaper.selected_item = reaper.add_item(track, path, D_STARTOFFS=1.0, D_LENGTH=2.0, D_PLAYRATE=1.25)
+    item = reaper.add_item(track, path, D_STARTOFFS=1.0, D_LENGTH=2.0, D_PLAYRATE=1.25)
+    reaper.selected_items = [item]
     reaper.run(SCRIPT)
     with Bridge(here.address) as bridge:
         request = json.loads(bridge.jobs(limit=1)[0].request_json)
@@ -162,7 +164,7 @@ def test_the_selected_item_becomes_the_context_at_its_own_tempo(here: Daemon) ->
 @pytest.mark.heavy
 def test_clips_go_beside_the_project_where_the_daemon_may_write(here: Daemon, tmp_path: Path) -> None:
     for folder, place in ((here.sets, here.sets / "ACE-Step"), (tmp_path, here.samples)):
-        reaper = Reaper(["drums", "1", "1", "", "none"])
+        reaper = Reaper(["drums", "1", "1", "", "none", "", ""])
         reaper.project_path = str(folder)
         track = reaper.add_track()
         reaper.run(SCRIPT)
@@ -172,7 +174,7 @@ def test_clips_go_beside_the_project_where_the_daemon_may_write(here: Daemon, tm
 
 @pytest.mark.heavy
 def test_a_refused_request_is_told_and_adds_nothing(here: Daemon) -> None:
-    reaper = Reaper(["rain", "9999", "1", "", "none"])
+    reaper = Reaper(["rain", "9999", "1", "", "none", "", ""])
     track = reaper.add_track()
     reaper.run(SCRIPT)
     assert "bars" in reaper.console[-1]
@@ -215,9 +217,9 @@ def test_a_section_or_a_reversed_item_uses_the_file_of_its_parent(
 ) -> None:
     file = tmp_path / "loop.wav"
     write_wav(file, 3.0)
-    reaper = Reaper(["bass", "1", "1", "", "context"])
+    reaper = Reaper(["bass", "1", "1", "", "context", "", ""])
     item = reaper.add_section(reaper.add_track(), str(file), *section, D_STARTOFFS=0.25, D_LENGTH=1.0)
-    reaper.selected_item = item
+    reaper.selected_items = [item]
     values = asked(reaper, no_daemon)
     named = dict(zip(values[1::2], values[2::2], strict=True))
     assert named["context"] == str(file)
@@ -226,8 +228,8 @@ def test_a_section_or_a_reversed_item_uses_the_file_of_its_parent(
 
 
 def test_an_item_whose_source_and_parents_have_no_file_is_told(no_daemon: int) -> None:
-    reaper = Reaper(["bass", "1", "1", "", "context"])
-    reaper.selected_item = reaper.add_item(reaper.add_track(), "")
+    reaper = Reaper(["bass", "1", "1", "", "context", "", ""])
+    reaper.selected_items = [reaper.add_item(reaper.add_track(), "")]
     reaper.run(SCRIPT)
     assert "no audio file" in reaper.console[-1]
 
@@ -259,7 +261,58 @@ class Marked(Reaper):
 def test_a_tempo_marker_just_behind_the_cursor_does_not_bend_the_tempo(
     no_daemon: int, cursor: float, bpm: float, signature: str
 ) -> None:
-    values = asked(Marked(["bass", "1", "1", "", "none"], cursor), no_daemon)
+    values = asked(Marked(["bass", "1", "1", "", "none", "", ""], cursor), no_daemon)
     named = dict(zip(values[1::2], values[2::2], strict=True))
     assert named["tempo"] == pytest.approx(bpm, rel=1e-5)
     assert named["signature"] == signature
+
+
+def named(values: list[Any]) -> list[tuple[Any, Any]]:
+    return list(zip(values[1::2], values[2::2], strict=True))
+
+
+def test_several_items_are_one_context_as_long_as_all_of_them_play(tmp_path: Path, no_daemon: int) -> None:
+    reaper = Reaper(["lead", "1", "1", "", "context", "", ""])
+    paths = [write_wav(tmp_path / f"{name}.wav", 8) for name in ("drums", "bass")]
+    tracks = [reaper.add_track(select=False) for _ in paths]
+    reaper.selected_items = [
+        reaper.add_item(tracks[0], paths[0], D_POSITION=2.0, D_LENGTH=6.0, D_PLAYRATE=1.25),
+        reaper.add_item(tracks[1], paths[1], D_POSITION=4.0, D_LENGTH=2.0, D_PLAYRATE=1.25, D_STARTOFFS=0.5),
+    ]
+    values = dict(named(asked(reaper, no_daemon)))
+    assert (values["context"], values["context_start"], values["context_end"]) == (paths[0], 2.5, 5.0)
+    assert (values["with"], values["with_start"], values["with_end"]) == (paths[1], 0.5, 3.0)
+    assert values["tempo"] == pytest.approx(96)
+
+
+@pytest.mark.parametrize(
+    ("second", "words"),
+    [({"D_POSITION": 9.0}, "same time"), ({"D_PLAYRATE": 1.1}, "different rates")],
+)
+def test_items_that_do_not_sound_together_are_told(
+    second: dict[str, float], words: str, tmp_path: Path, no_daemon: int
+) -> None:
+    reaper = Reaper(["lead", "1", "1", "", "context", "", ""])
+    track, path = reaper.add_track(), write_wav(tmp_path / "loop.wav", 8)
+    reaper.selected_items = [reaper.add_item(track, path), reaper.add_item(track, path, **second)]
+    reaper.run(SCRIPT)
+    assert words in reaper.console[-1]
+
+
+@pytest.mark.heavy
+def test_an_idea_is_a_folder_of_tracks_and_further_ideas_are_takes_there(here: Daemon) -> None:
+    reaper = Reaper(["boom bap", "1", "2", "A minor", "none", "drums, bass", "yes"], cursor=2.0)
+    before = reaper.add_track()
+    reaper.run(SCRIPT)
+    assert before.children == []
+    folder, *parts = reaper.tracks[1:]
+    assert (folder.values["P_NAME"], folder.children) == ("boom bap", [])
+    assert [track.values["P_NAME"] for track in parts] == ["drums", "bass"]
+    assert [track.values["I_FOLDERDEPTH"] for track in reaper.tracks[1:]] == [1, 0, -1]
+    for track in parts:
+        (item,) = track.children
+        assert (item.values["D_POSITION"], item.values["D_LENGTH"]) == (2.0, pytest.approx(2.0))
+        files = [Path(take.values["source"].values["path"]) for take in item.children]
+        assert len(set(files)) == 2
+        assert all(file.with_suffix(".mid").is_file() for file in files)
+    assert len(reaper.undo) == 2  # one an idea
