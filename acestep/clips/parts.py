@@ -1,8 +1,8 @@
 """An idea in parts: made one after the other, each for the mix of those before, and written as it is ready.
 
 All parts have one grid, key, swing and seed family. A part is heard beside each of the others; one that fits
-no better than chance is made again. Where a checkpoint hears no context, the parts are independent takes on
-one grid, and their labels say so.
+loosely is made again. Where a checkpoint hears no context, the parts are independent takes on one grid, and
+their labels say so.
 """
 
 import dataclasses
@@ -51,7 +51,7 @@ BALANCE_DB = {
 OTHER_DB = -5.0
 HEADROOM_DB = -3.0  # the loudest part below the mix: four parts together come to about the loudness asked for
 SEED_STEP = 100  # between the parts of one idea: more than all candidates of all tries
-TRIES = 3  # how often a part is made until it fits better than a shuffled one
+TRIES = 3  # how often a part is made until it fits well; the best of them stays
 
 
 def produce_parts(
@@ -152,7 +152,7 @@ class _Making:
         on_audio: Callable[[int, int, np.ndarray], None] | None,
         cancelled: Callable[[], bool] | None,
     ) -> Clip:
-        """A part on disk: made until it stands better beside the others than by chance, the best of all."""
+        """A part on disk: made until it stands well beside the others, the best of all tries."""
         request, place = self._request(part), self._place(part.name)
         best: tuple[Production, Chosen, Traits] | None = None
         for attempt in range(TRIES):
@@ -164,7 +164,7 @@ class _Making:
             standing = place.standing(traits)
             if best is None or standing.penalty < _penalty(best[1]):
                 best = making, dataclasses.replace(chosen, standing=standing), traits
-            if not standing.worse_than_shuffled:
+            if not standing.loose:
                 break
         assert best is not None
         making, chosen, self.traits[part.name] = best

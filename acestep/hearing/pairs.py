@@ -30,6 +30,7 @@ WINDOW_S, HOP_S = 0.085, 0.043
 OWN_DB = 12.0  # a band matters to a part where it is so near to the part's loudest band at that time
 HEARD_DB = 40.0  # and the part so near to its loudest moment
 EQUAL_DB = 6.0  # of two parts so near in level in a band, neither is clear
+ENOUGH_ONSETS, ENOUGH_NOTES = 0.9, 0.8  # shares below which a part is worth another try
 FIGHT = 0.3  # of the time in which both play: bands that fight for longer are named
 
 
@@ -126,6 +127,12 @@ class Pair:
     def worse_than_shuffled(self) -> bool:
         """Whether onsets or notes fit no better than chance."""
         return any(one.no_better for one in (self.onsets, self.notes) if one is not None)
+
+    @property
+    def loose(self) -> bool:
+        """Whether another try is likely to fit better."""
+        onsets, notes = (1.0 if one is None else one.share for one in (self.onsets, self.notes))
+        return self.worse_than_shuffled or onsets < ENOUGH_ONSETS or notes < ENOUGH_NOTES
 
     @property
     def penalty(self) -> float:

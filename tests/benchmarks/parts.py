@@ -2,8 +2,9 @@
 
 Time: four parts of 4 bars at 120 BPM with nano, warm, from the request to the first part and to the last
 file, against four separate requests in the same run. Fit: over many ideas, each in its own style, tempo and
-key, the share of the bass's onsets on drums or grid and of pitch classes shared, against the same parts
-shuffled between the ideas.
+key, the share of onsets on drums or grid and of pitch classes shared, against the same parts shuffled between
+the ideas. Parts are made again by the onsets that are heard in them, so they are judged a second time by
+where notes begin for basic-pitch's network, which chooses nothing.
 Run: `python -m tests.benchmarks.parts [--ideas 10]`.
 """
 
@@ -12,7 +13,7 @@ import random
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,9 @@ from acestep.checkpoints.playing import PERCUSSIVE
 from acestep.clips.fit import warm_up
 from acestep.clips.idea import Delivery
 from acestep.clips.parts import produce_parts
-from acestep.hearing.pairs import Pair, Traits, pair
+from acestep.hearing.notes import hear_notes
+from acestep.hearing.onsets import mono
+from acestep.hearing.pairs import Beside, Feel, Pair, Traits, onsets_shared, pair
 from acestep.music.grid import Grid, Signature
 from acestep.music.key import MODES, Key
 from acestep.nano.data.styles import STYLES
@@ -84,6 +87,7 @@ def print_times(cascade: Cascade, folder: Path, rounds: int) -> None:
 def print_fit(cascade: Cascade, folder: Path, count: int, bars: int) -> None:
     """The pairs of each idea, and the same with the next idea's part in place of the second."""
     ideas: list[tuple[Grid, Heard]] = []
+    files: list[dict[str, str]] = []
     tried = 0
     for number in range(count):
         draw = random.Random(number)
@@ -95,11 +99,17 @@ def print_fit(cascade: Cascade, folder: Path, count: int, bars: int) -> None:
         clips = produce_parts(cascade, request, folder)
         tried += sum(clip.sidecar["idea"]["tried"] - 1 for clip in clips[:-1])
         ideas.append((Grid(bpm, Signature(), bars), {clip.part: heard(clip) for clip in clips[:-1]}))
+        files.append({clip.part: clip.path for clip in clips})
+        told = {one["part"]: one["onsets"] for clip in clips for one in clip.sidecar["idea"]["together"]}
+        bass = f"{told['bass']['share']:.0%} of the bass" if told.get("bass") else "no bass to tell"
+        print(f"  {style.name}, {bpm:g} bpm: {bass} on drums or grid", flush=True)
     print(f"\n{count} ideas of {bars} bars; {tried} parts of {count * len(PARTS)} were made again")
     print("| | together | shuffled between ideas | the same part, by chance |")
     print("|---|---|---|---|")
     rows: list[tuple[str, str, str, Callable[[Pair], object]]] = [
         ("onsets of bass on drums or grid", "bass", "drums", lambda one: one.onsets),
+        ("onsets of chords on drums or grid", "chords", "drums", lambda one: one.onsets),
+        ("onsets of lead on drums or grid", "lead", "drums", lambda one: one.onsets),
         ("pitch classes shared, bass and chords", "bass", "chords", lambda one: one.notes),
         ("pitch classes shared, lead and chords", "lead", "chords", lambda one: one.notes),
         ("pitch classes shared, lead and bass", "lead", "bass", lambda one: one.notes),
@@ -113,6 +123,12 @@ def print_fit(cascade: Cascade, folder: Path, count: int, bars: int) -> None:
             if (found := of(pair(own[part], following[other], next_grid))) is not None:
                 shuffled.append(found.share)
         print(f"| {title} | {_mean(shares)} | {_mean(shuffled)} | {_mean(chance)} |")
+    for part in PARTS[1:]:
+        found = [by_notes(grid, own, paths[part]) for (grid, own), paths in zip(ideas, files, strict=True)]
+        shares, chance = zip(*((one.share, one.by_chance) for one in found if one), strict=True)
+        print(
+            f"| notes of {part} on drums or grid, {len(shares)} ideas | {_mean(shares)} | | {_mean(chance)} |"
+        )
     fights = [
         bool(pair(own[part], own[other], grid).fights) for grid, own in ideas for _, part, other, _ in rows
     ]
@@ -124,7 +140,17 @@ def heard(clip: Clip) -> tuple[str, Traits]:
     return clip.part, Traits.of(read_audio(clip.path), RATE_HZ, clip.part in PERCUSSIVE)
 
 
-def _mean(values: list[float]) -> str:
+def by_notes(grid: Grid, own: Heard, path: str) -> Beside | None:
+    """The share of a part's notes that begin on drums or grid; how late the network hears all of them (their
+    median) is taken out, for it tells when a key is struck and not when the sound is there."""
+    starts_s = np.array([note.start_s for note in hear_notes(mono(read_audio(path)), RATE_HZ, loop=True)])
+    step_s = 15 / grid.bpm
+    late_s = np.median((starts_s + step_s / 2) % step_s - step_s / 2) if len(starts_s) else 0.0
+    drums = own["drums"][1].attacks
+    return onsets_shared(starts_s - late_s, drums.starts_s, grid, 0.0, Feel.of(drums, grid))
+
+
+def _mean(values: Sequence[float]) -> str:
     return f"{np.mean(values):.1%}" if values else "–"
 
 

@@ -137,7 +137,7 @@ def test_without_a_key_the_seed_draws_one_for_all(tmp_path):
 def test_a_checkpoint_without_a_context_task_makes_independent_takes_and_says_so(tmp_path):
     band = PartsBand(spec=Spec(supports=("text",)))
     clips = produce_parts(band, REQUEST, tmp_path)
-    assert [one.task for one in band.asked] == ["text"] * 3
+    assert {one.task for one in band.asked} == {"text"}
     assert len({clip.samples for clip in clips}) == 1
     assert all(any("made for itself" in note for note in clip.sidecar["notes"]) for clip in clips)
 

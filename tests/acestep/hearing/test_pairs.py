@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from acestep.hearing.groove import Attacks
-from acestep.hearing.pairs import Feel, Traits, notes_shared, onsets_shared, pair
+from acestep.hearing.pairs import Beside, Feel, Pair, Traits, notes_shared, onsets_shared, pair
 from acestep.music.grid import Grid
 from acestep.music.key import Key
 from tests.support.band import drums, pad
@@ -121,3 +121,18 @@ def test_tones_share_all_with_themselves_and_transposing_both_changes_nothing(to
     assert one is not None
     assert moved is not None
     assert one.share == pytest.approx(moved.share)
+
+
+@pytest.mark.parametrize(
+    ("onsets", "notes", "loose"),
+    [
+        (None, None, False),
+        (Beside(0.95, 0.4), None, False),
+        (Beside(0.85, 0.4), None, True),  # much better than chance, and yet one in seven is off
+        (None, Beside(0.85, 0.4), False),
+        (None, Beside(0.75, 0.4), True),
+        (Beside(0.95, 0.96), None, True),
+    ],
+)
+def test_a_part_of_which_much_is_off_is_loose_also_where_chance_is_worse(onsets, notes, loose):
+    assert Pair("bass", "drums", onsets, notes, ()).loose is loose
