@@ -4,6 +4,7 @@ Audio is [C, N] float32.
 """
 
 import warnings
+from functools import lru_cache
 
 import numpy as np
 
@@ -126,11 +127,19 @@ def _in_band(audio: np.ndarray, band_hz: tuple[float, float], sample_rate_hz: in
     """The louder channel's absolute value in a band [N]; the filter looks back only."""
     import scipy.signal
 
-    low, high = band_hz[0], min(band_hz[1], 0.49 * sample_rate_hz)
-    kind, edges = ("lowpass", high) if low == 0 else ("bandpass", (low, high))
-    sections = scipy.signal.butter(2, edges, kind, fs=sample_rate_hz, output="sos")
+    sections = _band_filter(band_hz, sample_rate_hz)
     louder: np.ndarray = np.abs(scipy.signal.sosfilt(sections, audio, axis=1)).max(axis=0)
     return louder
+
+
+@lru_cache(maxsize=64)  # designing it takes as long as filtering a second of sound
+def _band_filter(band_hz: tuple[float, float], sample_rate_hz: int) -> np.ndarray:
+    import scipy.signal
+
+    low, high = band_hz[0], min(band_hz[1], 0.49 * sample_rate_hz)
+    kind, edges = ("lowpass", high) if low == 0 else ("bandpass", (low, high))
+    sections: np.ndarray = scipy.signal.butter(2, edges, kind, fs=sample_rate_hz, output="sos")
+    return sections
 
 
 def _bursts(band: np.ndarray, window: int) -> np.ndarray:
