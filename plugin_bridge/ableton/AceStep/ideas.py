@@ -60,7 +60,11 @@ def insert_idea(
     seen = (song.view.selected_track, getattr(song.view, "highlighted_clip_slot", None))
     song.begin_undo_step()
     try:
-        targets = _targets(song, row, [_track_for(song, new.part) for new in parts], parts[0].beats)
+        tracks = []
+        for new in parts:
+            tracks.append(_track_for(song, new.part))
+            yield
+        targets = _targets(song, row, tracks, parts[0].beats)
         troubles = []
         for new, target in zip(parts, targets):
             try:
