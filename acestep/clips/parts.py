@@ -51,7 +51,8 @@ BALANCE_DB = {
 OTHER_DB = -5.0
 HEADROOM_DB = -3.0  # the loudest part below the mix: four parts together come to about the loudness asked for
 SEED_STEP = 100  # between the parts of one idea: more than all candidates of all tries
-TRIES = 3  # how often a part is made until it fits well; the best of them stays
+TRIES = 3  # how often a part is made until it fits better than a shuffled one; the best of all stays
+LOOSE_TRIES = 2  # how often one is made that does, but loosely: each costs as much time as a part
 
 
 def produce_parts(
@@ -164,7 +165,9 @@ class _Making:
             standing = place.standing(traits)
             if best is None or standing.penalty < _penalty(best[1]):
                 best = making, dataclasses.replace(chosen, standing=standing), traits
-            if not standing.loose:
+            stands = best[1].standing or standing
+            again = stands.loose and attempt + 1 < LOOSE_TRIES
+            if not (stands.worse_than_shuffled or again):
                 break
         assert best is not None
         making, chosen, self.traits[part.name] = best

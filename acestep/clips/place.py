@@ -28,6 +28,11 @@ class Standing:
         return sum(one.penalty for one in self.pairs)
 
     @property
+    def worse_than_shuffled(self) -> bool:
+        """Whether it fits one of the others no better than chance."""
+        return any(one.worse_than_shuffled for one in self.pairs)
+
+    @property
     def loose(self) -> bool:
         """Whether another try is likely to fit one of the others better."""
         return any(one.loose for one in self.pairs)

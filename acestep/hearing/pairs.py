@@ -30,7 +30,7 @@ WINDOW_S, HOP_S = 0.085, 0.043
 OWN_DB = 12.0  # a band matters to a part where it is so near to the part's loudest band at that time
 HEARD_DB = 40.0  # and the part so near to its loudest moment
 EQUAL_DB = 6.0  # of two parts so near in level in a band, neither is clear
-ENOUGH_ONSETS, ENOUGH_NOTES = 0.9, 0.8  # shares below which a part is worth another try
+ENOUGH = 0.9  # of onsets: below, a part is worth another try. Notes that do not fit are seldom mended by one
 FIGHT = 0.3  # of the time in which both play: bands that fight for longer are named
 
 
@@ -131,8 +131,7 @@ class Pair:
     @property
     def loose(self) -> bool:
         """Whether another try is likely to fit better."""
-        onsets, notes = (1.0 if one is None else one.share for one in (self.onsets, self.notes))
-        return self.worse_than_shuffled or onsets < ENOUGH_ONSETS or notes < ENOUGH_NOTES
+        return self.worse_than_shuffled or (self.onsets is not None and self.onsets.share < ENOUGH)
 
     @property
     def penalty(self) -> float:
