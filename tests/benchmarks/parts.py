@@ -43,6 +43,7 @@ def main() -> None:
     parser.add_argument("--ideas", type=int, default=50, help="of the table (default 50)")
     parser.add_argument("--rounds", type=int, default=3, help="of the times (default 3)")
     parser.add_argument("--bars", type=int, default=4, help="of the table's ideas (default 4)")
+    parser.add_argument("--candidates", type=int, default=1, help="of each of its parts (default 1)")
     arguments = parser.parse_args()
     cascade = Cascade.load("nano")
     warm_up()
@@ -50,7 +51,7 @@ def main() -> None:
         if arguments.rounds:
             print_times(cascade, Path(folder), arguments.rounds)
         if arguments.ideas > 1:
-            print_fit(cascade, Path(folder), arguments.ideas, arguments.bars)
+            print_fit(cascade, Path(folder), arguments.ideas, arguments.bars, arguments.candidates)
 
 
 def print_times(cascade: Cascade, folder: Path, rounds: int) -> None:
@@ -84,7 +85,7 @@ def print_times(cascade: Cascade, folder: Path, rounds: int) -> None:
     print(f"  the first part after {first / apart:.2f}, the mix after {last / apart:.2f} of the latter")
 
 
-def print_fit(cascade: Cascade, folder: Path, count: int, bars: int) -> None:
+def print_fit(cascade: Cascade, folder: Path, count: int, bars: int, candidates: int) -> None:
     """The pairs of each idea, and the same with the next idea's part in place of the second."""
     ideas: list[tuple[Grid, Heard]] = []
     files: list[dict[str, str]] = []
@@ -94,7 +95,13 @@ def print_fit(cascade: Cascade, folder: Path, count: int, bars: int) -> None:
         style = STYLES[number % len(STYLES)]
         bpm, key = float(round(draw.uniform(*style.bpm))), Key(draw.randrange(12), draw.choice(MODES))
         request = GenerateRequest(
-            prompt=style.name, bpm=bpm, bars=bars, key=key, seed=number, parts=", ".join(PARTS)
+            prompt=style.name,
+            bpm=bpm,
+            bars=bars,
+            key=key,
+            seed=number,
+            parts=", ".join(PARTS),
+            candidates=candidates,
         )
         clips = produce_parts(cascade, request, folder)
         tried += sum(clip.sidecar["idea"]["tried"] - 1 for clip in clips[:-1])
