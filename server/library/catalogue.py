@@ -133,6 +133,11 @@ def adapters(models: Models, folder: Path) -> pb.ListAdaptersResponse:
     return found
 
 
+def adapter_names(folder: Path) -> list[str]:
+    """The names by which requests may ask for adapters, in order."""
+    return [name for name in available(folder) if "\\" not in name]
+
+
 def adapter_path(folder: Path, name: str) -> Path | None:
     """The adapter of that name, as it would be loaded; None if there is none."""
     return available(folder).get(name)

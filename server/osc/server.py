@@ -16,6 +16,7 @@ from server.follow.conductor import Conductor
 from server.jobs.events import Accepted, ClipWritten, Done, Event, Failed, Hub, Progress
 from server.jobs.intake import Intake, Order
 from server.jobs.job import Job
+from server.library import catalogue
 from server.osc.address import PREFIX, is_pattern, matching, pressed
 from server.osc.follow import ANSWERS as FOLLOW_ANSWERS
 from server.osc.follow import FollowMessages
@@ -51,6 +52,7 @@ ANSWERS = (
     "cancelled",
     "error",
     "state",
+    "adapter_names",
     "heard",
     *FOLLOW_ANSWERS,
 )
@@ -92,6 +94,7 @@ class OscServer:
             "generate": self._generate,
             "cancel": self._cancel,
             "status": self._send_state,
+            "adapters": self._send_adapters,
             "subscribe": self._subscribe,
             "unsubscribe": self._unsubscribe,
             "monitor": self._monitors.add,
@@ -310,6 +313,15 @@ class OscServer:
                 raise InvalidRequest("the state is too long for a message: use gRPC GetStatus")
             text = json.dumps(state)
         self.answer(sender, "/acestep/state", text)
+
+    def _send_adapters(self, sender: Address, values: Sequence[Value]) -> None:
+        """How many adapters requests may name, and as many of their names as one message holds."""
+        _expect("/acestep/adapters", values)
+        names = catalogue.adapter_names(self._intake.adapters)
+        shown, room = 0, MAX_MESSAGE_BYTES - 200
+        while shown < len(names) and (room := room - len(names[shown].encode("utf-8", "replace")) - 8) >= 0:
+            shown += 1
+        self.answer(sender, "/acestep/adapter_names", len(names), *names[:shown])
 
     def _subscribe(self, sender: Address, values: Sequence[Value]) -> None:
         target = self._target("/acestep/subscribe", sender, values)

@@ -151,6 +151,26 @@ def test_named_settings_are_for_one_job_only(osc: Osc, daemon: Daemon) -> None:
     assert daemon.queue.get(osc.until("accepted")[1][0]).request.bpm == 100
 
 
+def test_programs_ask_which_adapters_a_request_may_name(daemon: Daemon, osc: Osc) -> None:
+    osc.send("adapters")
+    assert osc.until("adapter_names")[1] == [0]
+    folder = daemon.config.home / "adapters"
+    folder.mkdir()
+    for name in ("warm tape", "dusty"):
+        (folder / f"{name}.safetensors").touch()
+    osc.send("adapters")
+    assert osc.until("adapter_names")[1] == [2, "dusty", "warm tape"]
+    osc.send("adapters", 1.5)
+    assert "/acestep/adapters" in osc.until("error")[1][1]
+    for number in range(100):
+        (folder / f"{number:03}{'x' * 150}.safetensors").touch()
+    osc.send("adapters")
+    count, *names = osc.until("adapter_names")[1]  # as many as one message holds
+    assert count == 102
+    assert 40 < len(names) < 102
+    assert names == sorted(path.stem for path in folder.iterdir())[: len(names)]
+
+
 def test_an_adapters_scale_is_written_as_other_numbers_are(
     osc: Osc, daemon: Daemon, home_of_its_own: Path
 ) -> None:
