@@ -79,17 +79,20 @@ class GenerateRequest:
         Parts(),
         "An idea as parts, each a clip that fits the others, and their mix: drums, bass, chords, lead.",
         *("music", 40),
-        without={"plugin": PANEL},
     )
     idea: str = setting(
         "",
         Text(MAX_IDEA_CHARS),
         "Which idea `parts` are added to, or `redo` makes anew: the id that its clips share.",
         *("music", 41),
-        without=SMALL,
+        without={"reaper": DIALOG},
     )
     redo: str = setting(
-        "", Parts(), "Parts of the idea to make anew; the others stay.", "music", 42, without=SMALL
+        "",
+        Parts(),
+        "Parts of the idea to make anew; the others stay.",
+        *("music", 42),
+        without={"reaper": DIALOG},
     )
     prompt_b: str = setting(
         "",
@@ -306,7 +309,6 @@ class GenerateRequest:
         *("file", 36),
         title="MIDI file",
         osc="midi",
-        without={"plugin": PANEL},
     )
 
     def __post_init__(self) -> None:

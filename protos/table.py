@@ -104,7 +104,6 @@ SETTINGS = (
         help="An idea as parts, each a clip that fits the others, and their mix: drums, bass, chords, lead.",
         default="",
         proto="parts",
-        without=("plugin",),
     ),
     Setting(
         name="idea",
@@ -114,7 +113,7 @@ SETTINGS = (
         help="Which idea `parts` are added to, or `redo` makes anew: the id that its clips share.",
         default="",
         proto="idea",
-        without=("reaper", "plugin"),
+        without=("reaper",),
     ),
     Setting(
         name="redo",
@@ -124,7 +123,7 @@ SETTINGS = (
         help="Parts of the idea to make anew; the others stay.",
         default="",
         proto="redo",
-        without=("reaper", "plugin"),
+        without=("reaper",),
     ),
     Setting(
         name="prompt_b",
@@ -488,6 +487,5 @@ SETTINGS = (
         help="Write the notes of each clip into a MIDI file beside it: NAME.mid. Default: off.",
         default=False,
         proto="midi_out",
-        without=("plugin",),
     ),
 )

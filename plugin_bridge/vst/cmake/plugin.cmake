@@ -38,9 +38,10 @@ else()
   set(DRAG_SOURCE glue/drag_x11.cpp)
 endif()
 
+set(EDITOR_SOURCES glue/editor.cpp glue/editor_draw.cpp glue/editor_results.cpp glue/wording.cpp glue/canvas.cpp ${DRAG_SOURCE})
 dpf_add_plugin(AceStepBridge TARGETS vst3 lv2 UI_TYPE opengl MONOLITHIC
   FILES_DSP glue/plugin.cpp
-  FILES_UI glue/editor.cpp glue/editor_draw.cpp glue/canvas.cpp ${DRAG_SOURCE})
+  FILES_UI ${EDITOR_SOURCES})
 acestep_build_clap(AceStepBridge dgl-opengl)
 target_include_directories(AceStepBridge PUBLIC glue)
 target_link_libraries(AceStepBridge-dsp PUBLIC acestep-core)
@@ -50,7 +51,7 @@ if(UNIX AND NOT APPLE)
   target_link_libraries(AceStepBridge-ui PUBLIC X11::X11)
 endif()
 # our own sources only: DPF's are not ours to change
-set_source_files_properties(glue/plugin.cpp glue/editor.cpp glue/editor_draw.cpp glue/canvas.cpp ${DRAG_SOURCE}
+set_source_files_properties(glue/plugin.cpp ${EDITOR_SOURCES}
   PROPERTIES COMPILE_OPTIONS "${ACESTEP_GLUE_WARNINGS}")
 
 # Apple's processors run signed code only; a signature without a name needs no account with Apple.

@@ -81,15 +81,27 @@ void Bridge::set_prompt(const std::string& text) {
 }
 void Bridge::set_adapter(const std::string& name, double scale) {
     edit([&](Project& project) {
-        project.adapter = clean_text(name, 200);
+        project.adapter = clean_text(name, kMaxAdapterBytes);
         project.adapter_scale = at_most(scale, kMaxAdapterScale);
     });
+}
+void Bridge::set_parts(const std::string& text) {
+    edit([&](Project& project) { project.parts = clean_text(text, kMaxPartsBytes); });
+}
+void Bridge::set_midi(bool on) {
+    edit([on](Project& project) { project.midi = on; });
+}
+void Bridge::make_anew(const std::string& path) {
+    post([this, path] { anew_.push_back(path); });
 }
 void Bridge::generate() {
     post([this] { ++asked_; });
 }
 void Bridge::cancel() {
     post([this] { cancel_asked_ = true; });
+}
+void Bridge::look_for_adapters() {
+    post([this] { adapters_asked_ = true; });
 }
 void Bridge::select(const std::string& path) {
     edit([&](Project& project) { project.selected = path; });

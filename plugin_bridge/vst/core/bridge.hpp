@@ -28,6 +28,7 @@ struct View {
     std::vector<SentRequest> jobs;
     DaemonState daemon = DaemonState::Searching;
     std::string daemon_version;
+    Adapters adapters;
     std::uint16_t daemon_port = 0;
     bool daemon_starting = false;
     std::string error;                 // the last one, whole, until dismissed
@@ -66,7 +67,11 @@ public:
 
     void set_prompt(const std::string& text);
     void set_adapter(const std::string& name, double scale);
+    void look_for_adapters();  // which there are now
+    void set_parts(const std::string& text);
+    void set_midi(bool on);
     void generate();
+    void make_anew(const std::string& path);  // a part of an idea; the others stay
     void cancel();  // every open job
     void capture_last(int bars, CaptureUse use);
     void capture_next(int bars, CaptureUse use);
@@ -90,6 +95,8 @@ private:
     void run_commands();
     void hear_audio();
     void ask(Link& link, double now_s);
+    GenerateSpec wanted() const;
+    void send(Link& link, const GenerateSpec& spec, double now_s);
     void collect(Link& link);
     void finish_capture(const CaptureRange& range, CaptureUse use);
     void load_preview();
@@ -117,7 +124,8 @@ private:
     HostTime host_{};
     bool has_host_time_ = false;
     int asked_ = 0;            // generate requests since the last round
-    bool cancel_asked_ = false;
+    std::vector<std::string> anew_;  // parts to make anew, by path
+    bool cancel_asked_ = false, adapters_asked_ = false;
     std::shared_ptr<CaptureRing> seen_ring_;
 
     std::atomic<bool> quit_{false};

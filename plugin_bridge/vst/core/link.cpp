@@ -15,11 +15,14 @@ std::string_view major(std::string_view version) { return version.substr(0, vers
 
 }  // namespace
 
+bool Adapters::has(const std::string& name) const { return std::find(names.begin(), names.end(), name) != names.end(); }
+
 bool speaks_ours(std::string_view wire_version) { return major(wire_version) == major(kWireVersion); }
 
 void Link::tick(double now_s, const std::string& session) {
     if (state_ == DaemonState::Connected && now_s - last_pong_s_ > kLostAfter_s) {
         state_ = DaemonState::Searching;
+        adapters_ = {};
         next_ping_s_ = now_s;
     }
     if (session != session_ && state_ == DaemonState::Connected) send_({"/acestep/session", {session}});
@@ -44,13 +47,17 @@ void Link::pong(const OscMessage& message, double now_s) {
     const DaemonState before = state_;
     state_ = speaks_ours(message.text(1).value_or("")) ? DaemonState::Connected : DaemonState::WrongVersion;
     // a daemon started after us does not know our session: it is told with every ping until it has answered
-    if (state_ == DaemonState::Connected && before != state_) next_ping_s_ = now_s + kPingPeriod_s;
+    if (state_ == DaemonState::Connected && before != state_) {
+        next_ping_s_ = now_s + kPingPeriod_s;
+        ask_for_adapters();
+    }
 }
 
 void Link::receive(const OscMessage& message, double now_s) {
     const std::string& address = message.address;
     if (address == "/acestep/pong") return pong(message, now_s);
     if (address == "/acestep/error") return fail(message);
+    if (address == "/acestep/adapter_names") return list_adapters(message);
     if (address == "/acestep/accepted") {
         const auto id = message.text(0);
         if (SentRequest* job = asked_with(message.text(1).value_or("")); job && id && !id->empty()) {
@@ -76,9 +83,13 @@ void Link::receive(const OscMessage& message, double now_s) {
         clip.key = clean_text(message.text(4).value_or(""), 20);
         clip.bars = at_most(message.number(5).value_or(0.0), kMaxClipBars);
         clip.tempo_error_pct = message.number(6).value_or(0.0);
+        clip.idea = clean_text(message.text(7).value_or(""), 200);
+        clip.part = clip.idea.empty() ? "" : clean_text(message.text(8).value_or(""), 200);
         if (clip.path.empty()) return;
         ++job->clips;
         clips_.push_back(std::move(clip));
+    } else if (address == "/acestep/companion") {
+        notes_.emplace_back(clean_text(message.text(1).value_or(""), 4096), clean_text(message.text(2).value_or(""), 4096));
     } else if (address == "/acestep/done") {
         job->state = SentRequest::State::Done;
         job->fraction = 1.0;
@@ -100,6 +111,19 @@ void Link::fail(const OscMessage& message) {
     job->error = text;
 }
 
+void Link::ask_for_adapters() {
+    if (state_ == DaemonState::Connected) send_({"/acestep/adapters", {}});
+}
+
+void Link::list_adapters(const OscMessage& message) {
+    const auto count = message.number(0);
+    if (!count) return;
+    adapters_ = {true, static_cast<std::size_t>(at_most(*count, 1e6)), {}};
+    for (std::size_t i = 1; i < message.values.size(); ++i)
+        if (std::string name = clean_text(message.text(i).value_or(""), kMaxAdapterBytes); !name.empty())
+            adapters_.names.push_back(std::move(name));
+}
+
 void Link::generate(const GenerateSpec& spec, double now_s) {
     if (state_ != DaemonState::Connected) {
         errors_.push_back(state_ == DaemonState::WrongVersion
@@ -114,16 +138,23 @@ void Link::generate(const GenerateSpec& spec, double now_s) {
         values.emplace_back(std::string(name));
         values.push_back(std::move(value));
     };
-    add("tempo", static_cast<float>(spec.bpm));
-    add("signature", std::to_string(spec.numerator) + "/" + std::to_string(spec.denominator));
-    add("bars", spec.bars);
-    add("takes", spec.takes);
     add("seed", spec.seed);
-    add("strength", static_cast<float>(spec.strength));
-    if (!spec.key.empty()) add("key", spec.key);
-    if (!spec.reference.empty()) add("reference", spec.reference);
-    if (!spec.context.empty()) add("context", spec.context);
-    if (!spec.adapter.empty()) add("adapter", spec.adapter + ":" + plain_number(spec.adapter_scale));
+    if (spec.midi) add("midi", 1);
+    if (spec.idea.empty()) {
+        add("tempo", static_cast<float>(spec.bpm));
+        add("signature", std::to_string(spec.numerator) + "/" + std::to_string(spec.denominator));
+        add("bars", spec.bars);
+        if (spec.parts.empty()) add("takes", spec.takes);
+        else add("parts", spec.parts);  // one idea at a time
+        add("strength", static_cast<float>(spec.strength));
+        if (!spec.key.empty()) add("key", spec.key);
+        if (!spec.reference.empty()) add("reference", spec.reference);
+        if (!spec.context.empty()) add("context", spec.context);
+        if (!spec.adapter.empty()) add("adapter", spec.adapter + ":" + plain_number(spec.adapter_scale));
+    } else {
+        add("idea", spec.idea);
+        add("redo", spec.redo);
+    }
     SentRequest request;
     request.prompt = spec.prompt;
     request.asked_s = now_s;

@@ -43,6 +43,19 @@ struct GenerateSpec {
     double bpm = 120.0, strength = 1.0, adapter_scale = 1.0;
     int numerator = 4, denominator = 4, bars = 4, takes = 1;
     std::int32_t seed = 0;
+    std::string parts;
+    bool midi = false;
+    std::string idea, redo;  // to make a part of an idea anew: grid, key and model are the idea's
+};
+
+// Which adapters (LoRA) the daemon has.
+struct Adapters {
+    bool known = false;  // the daemon has answered
+    std::size_t count = 0;
+    std::vector<std::string> names;  // as many as one message holds
+    bool whole() const { return known && names.size() >= count; }
+    bool has(const std::string& name) const;
+    bool operator==(const Adapters&) const = default;
 };
 
 class Link {
@@ -57,17 +70,22 @@ public:
 
     void generate(const GenerateSpec& spec, double now_s);
     void cancel(const std::string& job);
+    void ask_for_adapters();
 
     DaemonState state() const { return state_; }
     const std::string& daemon_version() const { return daemon_version_; }
     const std::vector<SentRequest>& jobs() const { return jobs_; }
+    const Adapters& adapters() const { return adapters_; }
     // Clips and errors since the last call.
     std::vector<Clip> take_clips() { return std::exchange(clips_, {}); }
+    // Clips' notes since then, each behind its clip: paths of the clip and of its MIDI file.
+    std::vector<std::pair<std::string, std::string>> take_notes() { return std::exchange(notes_, {}); }
     std::vector<std::string> take_errors() { return std::exchange(errors_, {}); }
 
 private:
     void pong(const OscMessage& message, double now_s);
     void fail(const OscMessage& message);
+    void list_adapters(const OscMessage& message);
     void forget_old_jobs();
     SentRequest* find(const OscMessage& message);
     SentRequest* asked_with(const std::string& tag);
@@ -78,7 +96,9 @@ private:
     double next_ping_s_ = 0.0, last_pong_s_ = -1e9;
     std::uint64_t tags_ = 0;  // given so far
     std::vector<SentRequest> jobs_;
+    Adapters adapters_;
     std::vector<Clip> clips_;
+    std::vector<std::pair<std::string, std::string>> notes_;
     std::vector<std::string> errors_;
 };
 

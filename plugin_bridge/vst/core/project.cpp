@@ -54,8 +54,10 @@ std::vector<std::string_view> split(std::string_view text, char at) {
 void read_line(std::string_view name, std::string_view value, Project& project) {
     if (name == "instance") project.instance = clean_text(unescape(value), 64);
     else if (name == "prompt") project.prompt = clean_text(unescape(value), kMaxPromptBytes);
-    else if (name == "adapter") project.adapter = clean_text(unescape(value), 1000);
+    else if (name == "adapter") project.adapter = clean_text(unescape(value), kMaxAdapterBytes);
     else if (name == "adapter_scale") project.adapter_scale = at_most(number_value(value, 1.0), kMaxAdapterScale);
+    else if (name == "parts") project.parts = clean_text(unescape(value), kMaxPartsBytes);
+    else if (name == "midi") project.midi = value == "1";
     else if (name == "reference") project.reference = clean_text(unescape(value), 4096);
     else if (name == "context") project.context = clean_text(unescape(value), 4096);
     else if (name == "selected") project.selected = clean_text(unescape(value), 4096);
@@ -71,7 +73,10 @@ void read_line(std::string_view name, std::string_view value, Project& project) 
         clip.bpm = at_most(number_value(fields[5], 0.0), kMaxClipBpm);
         clip.bars = at_most(number_value(fields[6], 0.0), kMaxClipBars);
         clip.tempo_error_pct = number_value(fields[7], 0.0);
-        clip.starred = fields.size() > 8 && fields[8] == "starred";  // songs of before stars have eight fields
+        clip.starred = fields.size() > 8 && fields[8] == "starred";  // older songs have fewer fields
+        if (fields.size() > 9) clip.idea = clean_text(unescape(fields[9]), 200);
+        if (fields.size() > 10) clip.part = clean_text(unescape(fields[10]), 200);
+        if (fields.size() > 11) clip.midi = clean_text(unescape(fields[11]), 4096);
         project.results.push_back(std::move(clip));
     }
 }
@@ -101,13 +106,16 @@ std::string encode_project(const Project& project) {
     line("prompt", escape(project.prompt));
     line("adapter", escape(project.adapter));
     line("adapter_scale", plain_number(project.adapter_scale));
+    line("parts", escape(project.parts));
+    line("midi", project.midi ? "1" : "0");
     line("reference", escape(project.reference));
     line("context", escape(project.context));
     line("selected", escape(project.selected));
     for (const Clip& clip : project.results)
         line("result", escape(clip.job) + '\t' + escape(clip.path) + '\t' + escape(clip.prompt) + '\t' + escape(clip.signature) +
                            '\t' + escape(clip.key) + '\t' + plain_number(clip.bpm) + '\t' + plain_number(clip.bars) + '\t' +
-                           plain_number(clip.tempo_error_pct) + (clip.starred ? "\tstarred" : ""));
+                           plain_number(clip.tempo_error_pct) + (clip.starred ? "\tstarred\t" : "\t\t") + escape(clip.idea) +
+                           '\t' + escape(clip.part) + '\t' + escape(clip.midi));
     return out;
 }
 

@@ -10,13 +10,17 @@
 namespace acestep {
 
 inline constexpr std::size_t kMaxPromptBytes = 2000;
+inline constexpr std::size_t kMaxPartsBytes = 2000;
 inline constexpr std::size_t kMaxResults = 200;
 inline constexpr double kMaxAdapterScale = 4.0;
+inline constexpr std::size_t kMaxAdapterBytes = 1000;  // of its name
 
 struct Clip {
     std::string job, path, prompt, signature, key;
     double bpm = 0.0, bars = 0.0, tempo_error_pct = 0.0;
     bool starred = false;
+    std::string idea, part;  // where it is a part of an idea
+    std::string midi;        // path of its notes, where there are some
     bool operator==(const Clip&) const = default;
 };
 
@@ -24,6 +28,8 @@ struct Project {
     std::string instance;   // names this plugin in the daemon and in the names of its captures
     std::string prompt, adapter, reference, context;
     double adapter_scale = 1.0;
+    std::string parts;           // as `drums: dusty; bass`; empty: one clip
+    bool midi = false;           // the notes as well
     std::vector<Clip> results;   // newest last
     std::string selected;        // path of the selected result
     bool operator==(const Project&) const = default;

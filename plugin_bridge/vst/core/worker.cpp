@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "bridge.hpp"
+#include "parts.hpp"
 #include "paths.hpp"
 #include "wav.hpp"
 
@@ -107,29 +108,56 @@ void Bridge::ask(Link& link, double now_s) {
     if (std::exchange(cancel_asked_, false))
         for (const SentRequest& job : link.jobs())
             if (job.open()) link.cancel(job.id);
+    if (std::exchange(adapters_asked_, false)) link.ask_for_adapters();
     for (; asked_ > 0; --asked_) {
-        GenerateSpec spec;
-        {
-            const std::lock_guard lock(mutex_);
-            spec.prompt = project_.prompt;
-            spec.adapter = project_.adapter;
-            spec.adapter_scale = project_.adapter_scale;
-            spec.reference = project_.reference;
-            spec.context = project_.context;
-        }
-        if (has_host_time_ && plausible(host_)) {
-            spec.bpm = host_.bpm;
-            spec.numerator = host_.numerator;
-            spec.denominator = host_.denominator;
-        }
-        spec.bars = parameters.bars;
-        spec.takes = parameters.takes;
-        spec.key = key_name(parameters.key);
-        spec.strength = parameters.strength;
+        GenerateSpec spec = wanted();
         spec.seed = parameters.seed != 0 ? parameters.seed.load() : new_seed();
-        show_error("");
-        link.generate(spec, now_s);
+        send(link, spec, now_s);
     }
+    for (const std::string& path : std::exchange(anew_, {})) {
+        const Project project = view().project;
+        const auto clip = std::find_if(project.results.begin(), project.results.end(),
+                                       [&path](const Clip& one) { return one.path == path && !one.idea.empty(); });
+        if (clip == project.results.end()) continue;
+        GenerateSpec spec;
+        spec.prompt = clip->prompt;
+        spec.idea = clip->idea;
+        spec.redo = clip->part;
+        for (const std::string& piece : split_parts(project.parts))  // with other words, if it has some there
+            if (part_name(piece) == clip->part) spec.redo = piece;
+        spec.midi = project.midi;
+        spec.seed = new_seed();  // the same one would give the same part
+        send(link, spec, now_s);
+    }
+}
+
+GenerateSpec Bridge::wanted() const {
+    GenerateSpec spec;
+    {
+        const std::lock_guard lock(mutex_);
+        spec.prompt = project_.prompt;
+        spec.adapter = project_.adapter;
+        spec.adapter_scale = project_.adapter_scale;
+        spec.reference = project_.reference;
+        spec.context = project_.context;
+        spec.parts = project_.parts;
+        spec.midi = project_.midi;
+    }
+    if (has_host_time_ && plausible(host_)) {
+        spec.bpm = host_.bpm;
+        spec.numerator = host_.numerator;
+        spec.denominator = host_.denominator;
+    }
+    spec.bars = parameters.bars;
+    spec.takes = parameters.takes;
+    spec.key = key_name(parameters.key);
+    spec.strength = parameters.strength;
+    return spec;
+}
+
+void Bridge::send(Link& link, const GenerateSpec& spec, double now_s) {
+    show_error("");
+    link.generate(spec, now_s);
 }
 
 void Bridge::collect(Link& link) {
@@ -144,6 +172,11 @@ void Bridge::collect(Link& link) {
                 project.results.erase(project.results.begin(), project.results.end() - static_cast<std::ptrdiff_t>(kMaxResults));
         });
     }
+    for (const auto& [path, midi] : link.take_notes())
+        edit([&path, &midi](Project& project) {
+            for (Clip& clip : project.results)
+                if (clip.path == path) clip.midi = midi;
+        });
     for (const auto& error : link.take_errors()) show_error(error);
     if (const auto ended = daemon_.ended()) show_error(*ended);
 }
@@ -231,7 +264,8 @@ void Bridge::publish_view(const Link& link) {
         return a.id == b.id && a.state == b.state && a.stage == b.stage && a.fraction == b.fraction && a.eta_s == b.eta_s;
     };
     const bool jobs_changed = !std::equal(view_.jobs.begin(), view_.jobs.end(), link.jobs().begin(), link.jobs().end(), same_job);
-    const bool changed = jobs_changed || view_.daemon != link.state() || view_.daemon_version != link.daemon_version() ||
+    const bool changed = jobs_changed || view_.daemon != link.state() || view_.adapters != link.adapters() ||
+                         view_.daemon_version != link.daemon_version() ||
                          view_.daemon_starting != (daemon_.running() && link.state() == DaemonState::Searching) ||
                          view_.armed_bars != desk_.armed_bars() || view_.recorded_bars != desk_.bars_recorded() ||
                          view_.has_host_time != has_host_time_ || view_.host.bpm != host_.bpm ||
@@ -239,6 +273,7 @@ void Bridge::publish_view(const Link& link) {
     if (jobs_changed) view_.jobs = link.jobs();
     view_.daemon = link.state();
     view_.daemon_version = link.daemon_version();
+    view_.adapters = link.adapters();
     view_.daemon_port = daemon_osc_port();
     view_.daemon_starting = daemon_.running() && link.state() == DaemonState::Searching;
     view_.armed_bars = desk_.armed_bars();

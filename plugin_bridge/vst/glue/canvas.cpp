@@ -139,6 +139,44 @@ void Canvas::dot(double x, double y, double radius, Color color) {
     fill({x - radius, y - radius, 2.0 * radius, 2.0 * radius}, color, radius);
 }
 
+void Canvas::arrow(double x, double y, double width, Color color) {
+    nvgBeginPath(context_);
+    nvgMoveTo(context_, static_cast<float>(x - width / 2.0), static_cast<float>(y - width / 4.0));
+    nvgLineTo(context_, static_cast<float>(x), static_cast<float>(y + width / 4.0));
+    nvgLineTo(context_, static_cast<float>(x + width / 2.0), static_cast<float>(y - width / 4.0));
+    nvgStrokeColor(context_, native(color));
+    nvgStrokeWidth(context_, 1.4f);
+    nvgStroke(context_);
+}
+
+void Canvas::note(double x, double y, double height, Color color) {
+    const auto f = [](double value) { return static_cast<float>(value); };
+    const double head = height * 0.2, stem = x + head * 0.9, top = y - height / 2.0, foot = y + height / 2.0 - head;
+    nvgBeginPath(context_);
+    nvgEllipse(context_, f(x), f(foot), f(head * 1.2), f(head * 0.95));
+    paint(color);
+    nvgFill(context_);
+    nvgBeginPath(context_);
+    nvgMoveTo(context_, f(stem), f(foot));
+    nvgLineTo(context_, f(stem), f(top));
+    nvgBezierTo(context_, f(stem + height * 0.06), f(top + height * 0.22), f(stem + height * 0.34), f(top + height * 0.26),
+                f(stem + height * 0.24), f(top + height * 0.56));
+    nvgStrokeColor(context_, native(color));
+    nvgStrokeWidth(context_, 1.5f);
+    nvgStroke(context_);
+}
+
+void Canvas::play(double x, double y, double radius, bool stop, Color color) {
+    if (stop) return fill({x - radius * 0.75, y - radius * 0.75, radius * 1.5, radius * 1.5}, color, 1.5);
+    nvgBeginPath(context_);
+    nvgMoveTo(context_, static_cast<float>(x - radius * 0.6), static_cast<float>(y - radius));
+    nvgLineTo(context_, static_cast<float>(x + radius), static_cast<float>(y));
+    nvgLineTo(context_, static_cast<float>(x - radius * 0.6), static_cast<float>(y + radius));
+    nvgClosePath(context_);
+    paint(color);
+    nvgFill(context_);
+}
+
 void Canvas::star(double x, double y, double radius, bool filled, Color color) {
     nvgBeginPath(context_);
     for (int corner = 0; corner < 10; ++corner) {
@@ -275,6 +313,24 @@ void Canvas::stepper(const Rect& area, const std::string& name, const std::strin
         const Rect half{direction < 0 ? box.x : box.x + box.w / 2.0, box.y, box.w / 2.0, box.h};
         hit({half, [=](double, double, int) { step(direction); }, {}, step});
     }
+}
+
+void Canvas::toggle(const Rect& area, const std::string& words, bool on, std::function<void()> press) {
+    const bool over = hovers(area);
+    fill(area, on ? theme::chosen : over ? theme::hovered : theme::raised, kRadius);
+    if (on) frame(area, theme::accent, kRadius);
+    text(area.x + 3.0, area.middle(), area.w - 6.0, words, on ? theme::accent_hovered : theme::text, type::small, Align::Center);
+    hit({area, [press = std::move(press)](double, double, int) { press(); }, {}, {}});
+}
+
+void Canvas::choice(const Rect& area, const std::string& name, const std::string& value, bool bad, std::function<void()> open) {
+    label(area, name);
+    const Rect box{area.x, area.y + kLabelHeight, area.w, area.h - kLabelHeight};
+    fill(box, theme::field, kRadius);
+    if (hovers(box)) frame(box, theme::line, kRadius);
+    text(box.x + 9.0, box.middle(), box.w - 32.0, value, bad ? theme::bad : theme::text);
+    arrow(box.right() - 13.0, box.middle(), 8.0, hovers(box) ? theme::accent : theme::dim);
+    hit({box, [open = std::move(open)](double, double, int) { open(); }, {}, {}});
 }
 
 void Canvas::slider(const Rect& area, const std::string& name, double value, std::function<void(double)> set) {

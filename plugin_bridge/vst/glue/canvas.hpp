@@ -42,7 +42,7 @@ inline constexpr Color chosen{0.120, 0.215, 0.205}, bad{0.950, 0.450, 0.420}, ba
 
 // Sizes of text, from the editor's name to labels.
 namespace type {
-inline constexpr double title = 17.0, lead = 15.0, body = 13.0, small = 11.5, label = 10.5;
+inline constexpr double title = 17.0, lead = 15.0, body = 13.0, small = 11.5, label = 10.5, tiny = 9.0;
 }
 
 enum class Align { Left, Center, Right };
@@ -66,12 +66,16 @@ public:
 
     std::vector<Hit> take_hits() { return std::move(hits_); }
     void hit(Hit hit) { hits_.push_back(std::move(hit)); }
-    bool hovers(const Rect& area) const { return area.contains(pointer_); }
+    bool hovers(const Rect& area) const { return !covered_ && area.contains(pointer_); }
+    void cover(bool covered) { covered_ = covered; }  // while something lies above what is drawn, nothing lights up
 
     void fill(const Rect& area, Color color, double radius = 0.0);
     void frame(const Rect& area, Color color, double radius = 0.0, double width = 1.0);
     void line(double x1, double y1, double x2, double y2, Color color, double width = 1.0);
     void dot(double x, double y, double radius, Color color);
+    void arrow(double x, double y, double width, Color color);  // down: there is a list
+    void note(double x, double y, double height, Color color);
+    void play(double x, double y, double radius, bool stop, Color color);  // a triangle, or the square that ends it
     void star(double x, double y, double radius, bool filled, Color color);
     // Shortened with … to fit the width; returns the width used. `y` is the middle of the line.
     double text(double x, double y, double width, const std::string& text, Color color, double size = type::body,
@@ -86,6 +90,10 @@ public:
     // The same small: one bar for each column.
     void sketch(const Rect& area, const Sketch& columns, Color color);
 
+    // Small, lit while `on`.
+    void toggle(const Rect& area, const std::string& label, bool on, std::function<void()> press);
+    // A labelled value that opens a list; `bad`: it cannot be used.
+    void choice(const Rect& area, const std::string& label, const std::string& value, bool bad, std::function<void()> open);
     void button(const Rect& area, const std::string& label, std::function<void()> press, Look look = Look::Quiet,
                 bool enabled = true);
     // A labelled value with arrows; the wheel works too.
@@ -104,6 +112,7 @@ private:
 
     NVGcontext* context_;
     Point pointer_;
+    bool covered_ = false;
     std::vector<Hit> hits_;
 };
 

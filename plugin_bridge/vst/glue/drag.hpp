@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace acestep {
 
@@ -15,7 +16,7 @@ public:
     DragSource& operator=(const DragSource&) = delete;
 
     // Called while the mouse button is held; the drop is wherever it is released. `window` is the editor's native one.
-    void start(const std::string& path, std::uintptr_t window);
+    void start(const std::vector<std::string>& paths, std::uintptr_t window);
     bool active() const;
 
 private:

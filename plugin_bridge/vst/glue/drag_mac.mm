@@ -23,14 +23,18 @@ DragSource::~DragSource() = default;
 
 bool DragSource::active() const { return false; }  // AppKit runs the drag by itself
 
-void DragSource::start(const std::string& path, std::uintptr_t window) {
+void DragSource::start(const std::vector<std::string>& paths, std::uintptr_t window) {
     NSView* view = (__bridge NSView*)reinterpret_cast<void*>(window);
-    NSURL* url = [NSURL fileURLWithPath:[NSString stringWithUTF8String:path.c_str()]];
-    NSDraggingItem* item = [[NSDraggingItem alloc] initWithPasteboardWriter:url];
     NSPoint at = [view convertPoint:[[NSApp currentEvent] locationInWindow] fromView:nil];
-    NSImage* icon = [[NSWorkspace sharedWorkspace] iconForFile:url.path];
-    [item setDraggingFrame:NSMakeRect(at.x - 16, at.y - 16, 32, 32) contents:icon];
-    [view beginDraggingSessionWithItems:@[ item ] event:[NSApp currentEvent] source:impl_->source];
+    NSMutableArray<NSDraggingItem*>* items = [NSMutableArray array];
+    for (const std::string& path : paths) {
+        NSURL* url = [NSURL fileURLWithPath:[NSString stringWithUTF8String:path.c_str()]];
+        NSDraggingItem* item = [[NSDraggingItem alloc] initWithPasteboardWriter:url];
+        NSImage* icon = [[NSWorkspace sharedWorkspace] iconForFile:url.path];
+        [item setDraggingFrame:NSMakeRect(at.x - 16, at.y - 16, 32, 32) contents:icon];
+        [items addObject:item];
+    }
+    [view beginDraggingSessionWithItems:items event:[NSApp currentEvent] source:impl_->source];
 }
 
 }  // namespace acestep

@@ -1,4 +1,4 @@
-// Drag source for Windows (OLE): a list of one file (CF_HDROP), which is what DAWs take.
+// Drag source for Windows (OLE): a list of files (CF_HDROP), which is what DAWs take.
 #include "drag.hpp"
 
 #include <objidl.h>
@@ -48,20 +48,20 @@ public:
 
 class FileData : public Counted<IDataObject> {
 public:
-    explicit FileData(std::wstring path) : Counted(IID_IDataObject), path_(std::move(path)) {}
+    explicit FileData(std::wstring names) : Counted(IID_IDataObject), names_(std::move(names)) {}
 
     HRESULT STDMETHODCALLTYPE QueryGetData(FORMATETC* wanted) override {
         return wanted->cfFormat == CF_HDROP && (wanted->tymed & TYMED_HGLOBAL) ? S_OK : DV_E_FORMATETC;
     }
     HRESULT STDMETHODCALLTYPE GetData(FORMATETC* wanted, STGMEDIUM* out) override {
         if (QueryGetData(wanted) != S_OK) return DV_E_FORMATETC;
-        const std::size_t bytes = (path_.size() + 2) * sizeof(wchar_t);  // the name's zero, and the list's
+        const std::size_t bytes = (names_.size() + 1) * sizeof(wchar_t);  // and the list's own zero
         const HGLOBAL memory = GlobalAlloc(GHND, sizeof(DROPFILES) + bytes);
         if (!memory) return E_OUTOFMEMORY;
         auto* files = static_cast<DROPFILES*>(GlobalLock(memory));
         files->pFiles = sizeof(DROPFILES);
         files->fWide = TRUE;
-        std::memcpy(files + 1, path_.data(), path_.size() * sizeof(wchar_t));
+        std::memcpy(files + 1, names_.data(), names_.size() * sizeof(wchar_t));
         GlobalUnlock(memory);
         *out = {};
         out->tymed = TYMED_HGLOBAL;
@@ -83,7 +83,7 @@ public:
     HRESULT STDMETHODCALLTYPE EnumDAdvise(IEnumSTATDATA**) override { return OLE_E_ADVISENOTSUPPORTED; }
 
 private:
-    const std::wstring path_;
+    const std::wstring names_;  // each with a zero behind it
 };
 
 }  // namespace
@@ -97,9 +97,11 @@ DragSource::~DragSource() { OleUninitialize(); }
 
 bool DragSource::active() const { return impl_->active; }
 
-// Returns when the file has been dropped: Windows runs the drag inside.
-void DragSource::start(const std::string& path, std::uintptr_t) {
-    auto* const data = new FileData(std::filesystem::absolute(path_of(path)).make_preferred().wstring());
+// Returns when the files have been dropped: Windows runs the drag inside.
+void DragSource::start(const std::vector<std::string>& paths, std::uintptr_t) {
+    std::wstring names;
+    for (const std::string& path : paths) names += std::filesystem::absolute(path_of(path)).make_preferred().wstring() + L'\0';
+    auto* const data = new FileData(std::move(names));
     auto* const source = new FileDropSource;
     DWORD effect = 0;
     impl_->active = true;

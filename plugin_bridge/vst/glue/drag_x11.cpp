@@ -34,6 +34,19 @@ std::string file_uri(const std::string& path) {
     return uri + "\r\n";
 }
 
+// What targets that take files get, and what those get that take text.
+std::string file_uris(const std::vector<std::string>& paths) {
+    std::string out;
+    for (const std::string& path : paths) out += file_uri(path);
+    return out;
+}
+
+std::string plain_paths(const std::vector<std::string>& paths) {
+    std::string out;
+    for (const std::string& path : paths) out += (out.empty() ? "" : "\n") + path;
+    return out;
+}
+
 // A window may be gone before it is asked: no reason to end the host, as Xlib's own handler of errors would.
 class Forgiving {
 public:
@@ -61,7 +74,8 @@ private:
 
 class Drag {
 public:
-    Drag(Display* display, const std::string& path) : display_(display), data_(file_uri(path)), path_(path) {
+    Drag(Display* display, const std::vector<std::string>& paths)
+        : display_(display), uris_(file_uris(paths)), paths_(plain_paths(paths)) {
         source_ = XCreateSimpleWindow(display_, DefaultRootWindow(display_), -10, -10, 1, 1, 0, 0, 0);
         const Atom offered[] = {atom("text/uri-list"), atom("text/plain")};
         XChangeProperty(display_, source_, atom("XdndTypeList"), XA_ATOM, 32, PropModeReplace,
@@ -171,7 +185,7 @@ private:
             reply.xselection.time = request.time;
             const bool uri = request.target == atom("text/uri-list");
             if (uri || request.target == atom("text/plain")) {
-                const std::string& data = uri ? data_ : path_;
+                const std::string& data = uri ? uris_ : paths_;
                 XChangeProperty(display_, request.requestor, request.property, request.target, 8, PropModeReplace,
                                 reinterpret_cast<const unsigned char*>(data.data()), static_cast<int>(data.size()));
                 reply.xselection.property = request.property;
@@ -181,7 +195,7 @@ private:
     }
 
     Display* display_;
-    std::string data_, path_;
+    std::string uris_, paths_;
     Window source_ = None, target_ = None;
     bool accepted_ = false, waiting_ = false, dropped_ = false, done_ = false;
     int released_for_ = 0;
@@ -205,14 +219,14 @@ DragSource::~DragSource() = default;
 
 bool DragSource::active() const { return impl_->active; }
 
-void DragSource::start(const std::string& path, std::uintptr_t) {
+void DragSource::start(const std::vector<std::string>& paths, std::uintptr_t) {
     if (impl_->active.exchange(true)) return;
     if (impl_->thread.joinable()) impl_->thread.join();
-    impl_->thread = std::thread([impl = impl_.get(), path] {
+    impl_->thread = std::thread([impl = impl_.get(), paths] {
         if (Display* display = XOpenDisplay(nullptr)) {
             {
                 const Forgiving forgiving(display);
-                Drag(display, path).run(impl->stop);
+                Drag(display, paths).run(impl->stop);
             }
             XCloseDisplay(display);
         }

@@ -7,7 +7,7 @@
 START_NAMESPACE_DISTRHO
 namespace {
 
-constexpr uint kLeastWidth = 640, kLeastHeight = 500;
+constexpr uint kLeastWidth = 640, kLeastHeight = 560;
 constexpr std::size_t kSeedDigits = 5;
 constexpr double kDragDistance = 8.0;
 constexpr auto kDoubleClick = std::chrono::milliseconds(400);
@@ -16,7 +16,7 @@ constexpr auto kDoubleClick = std::chrono::milliseconds(400);
 
 Editor::Editor()
     : UI(DISTRHO_UI_DEFAULT_WIDTH, DISTRHO_UI_DEFAULT_HEIGHT), prompt_(acestep::kMaxPromptBytes), seed_(kSeedDigits),
-      adapter_(200) {
+      parts_(acestep::kMaxPartsBytes) {
     loadSharedResources();  // the font
     const double scale = density();
     setGeometryConstraints(static_cast<uint>(kLeastWidth * scale), static_cast<uint>(kLeastHeight * scale), false);
@@ -32,7 +32,7 @@ void Editor::take_view() {
     seen_revision_ = bridge().revision();
     view_ = bridge().view();
     if (prompt_.text() != view_.project.prompt) prompt_.set_text(view_.project.prompt);
-    if (adapter_.text() != view_.project.adapter) adapter_.set_text(view_.project.adapter);
+    if (parts_.text() != view_.project.parts) parts_.set_text(view_.project.parts);
     const acestep::SentRequest* job = open_job();
     if (!job) progress_.set(0.0);
     else if (job->fraction < progress_.value()) progress_.set(job->fraction);  // another job: back at once
@@ -146,17 +146,17 @@ bool Editor::onScroll(const ScrollEvent& event) {
     return false;
 }
 
-void Editor::maybe_drag(const std::string& path, double x, double y) {
-    if (drag_.active() || std::hypot(x - pressed_.x, y - pressed_.y) < kDragDistance) return;
+void Editor::maybe_drag(const std::vector<std::string>& paths, double x, double y) {
+    if (paths.empty() || drag_.active() || std::hypot(x - pressed_.x, y - pressed_.y) < kDragDistance) return;
     held_.reset();
-    drag_.start(path, getWindow().getNativeWindowHandle());
+    drag_.start(paths, getWindow().getNativeWindowHandle());
 }
 
 acestep::TextEdit* Editor::focused_edit() {
     switch (focus_) {
         case Field::Prompt: return &prompt_;
         case Field::Seed: return &seed_;
-        case Field::Adapter: return &adapter_;
+        case Field::Parts: return &parts_;
         default: return nullptr;
     }
 }
@@ -184,11 +184,28 @@ void Editor::seed_edited() {
     set_parameter(kSeed, digits.empty() ? 0 : std::min(std::stoi(digits), kMaxSeed));
 }
 
+void Editor::set_parts(const std::string& text) {
+    bridge().set_parts(text);
+    take_view();
+    repaint();
+}
+
+void Editor::open_adapters() {
+    adapters_open_ = true;
+    adapters_scroll_ = 0;
+    bridge().look_for_adapters();  // one may have been trained a moment ago
+    repaint();
+}
+
+void Editor::close_adapters() {
+    adapters_open_ = false;
+    repaint();
+}
+
 void Editor::edited() {
     if (focus_ == Field::Seed) seed_edited();
     if (focus_ == Field::Prompt && prompt_.text() != view_.project.prompt) bridge().set_prompt(prompt_.text());
-    if (focus_ == Field::Adapter && adapter_.text() != view_.project.adapter)
-        bridge().set_adapter(adapter_.text(), view_.project.adapter_scale);
+    if (focus_ == Field::Parts && parts_.text() != view_.project.parts) bridge().set_parts(parts_.text());
     take_view();
     repaint();
 }
@@ -232,11 +249,11 @@ bool Editor::edit_key(acestep::TextEdit& edit, const KeyboardEvent& event) {
             return shift || control;
         case kKeyEscape: focus(Field::None); return true;
         case '\t':
-            focus(focus_ == Field::Prompt ? Field::Seed : focus_ == Field::Seed ? Field::Adapter : Field::Prompt);
+            focus(focus_ == Field::Prompt ? Field::Seed : focus_ == Field::Seed ? Field::Parts : Field::Prompt);
             return true;
         case '\r':
         case '\n':
-            if (focus_ == Field::Prompt) bridge().generate();
+            if (focus_ != Field::Seed) bridge().generate();
             return true;
         default: return control && shortcut(edit, event.key);
     }
@@ -244,6 +261,7 @@ bool Editor::edit_key(acestep::TextEdit& edit, const KeyboardEvent& event) {
 
 bool Editor::onKeyboard(const KeyboardEvent& event) {
     acestep::TextEdit* edit = focused_edit();
+    if (event.press && event.key == kKeyEscape && adapters_open_) return close_adapters(), true;
     if (!edit || !event.press) return false;
     if (!edit_key(*edit, event)) return false;
     edited();

@@ -1,4 +1,5 @@
-// The editor: shows one Bridge and turns clicks and keys into calls on it. Drawing is in editor_draw.cpp.
+// The editor: shows one Bridge and turns clicks and keys into calls on it. Drawing is in editor_draw.cpp and
+// editor_results.cpp.
 #pragma once
 
 #include <array>
@@ -9,7 +10,12 @@
 #include "canvas.hpp"
 #include "drag.hpp"
 #include "glide.hpp"
+#include "parts.hpp"
 #include "plugin.hpp"
+
+namespace acestep::layout {
+inline constexpr double kMargin = 14.0, kGap = 8.0, kRadius = 6.0, kPad = 12.0;
+}
 
 START_NAMESPACE_DISTRHO
 
@@ -30,7 +36,7 @@ protected:
     bool onCharacterInput(const CharacterInputEvent& event) override;
 
 private:
-    enum class Field { None, Prompt, Seed, Adapter };
+    enum class Field { None, Prompt, Seed, Parts };
     static constexpr int kFramesOfSize = 2;  // some drivers hear of a new size with the frame after the next
 
     // editor_draw.cpp
@@ -40,18 +46,29 @@ private:
     void draw_prompt(acestep::Canvas& canvas, const acestep::Rect& area);
     void draw_settings(acestep::Canvas& canvas, const acestep::Rect& area);
     void draw_seed(acestep::Canvas& canvas, const acestep::Rect& area);
+    void draw_parts(acestep::Canvas& canvas, const acestep::Rect& area);
+    void draw_adapters(acestep::Canvas& canvas, const acestep::Rect& window);
+    void draw_adapter(acestep::Canvas& canvas, const acestep::Rect& area, const std::string& name);
     void draw_captures(acestep::Canvas& canvas, const acestep::Rect& area);
     void draw_capture_use(acestep::Canvas& canvas, const acestep::Rect& area, acestep::CaptureUse use);
     void draw_job(acestep::Canvas& canvas, const acestep::Rect& area);
     void draw_nothing_yet(acestep::Canvas& canvas, const acestep::Rect& area);
     void draw_error(acestep::Canvas& canvas, const acestep::Rect& area);
+
+    // editor_results.cpp
     void draw_results(acestep::Canvas& canvas, const acestep::Rect& area);
-    void draw_result(acestep::Canvas& canvas, const acestep::Rect& area, const acestep::Clip& clip);
+    void draw_idea(acestep::Canvas& canvas, const acestep::Rect& area, const acestep::Clip& clip);
+    void draw_result(acestep::Canvas& canvas, const acestep::Rect& area, const acestep::Clip& clip,
+                     const acestep::ResultLine& line);
+    void draw_listen(acestep::Canvas& canvas, const acestep::Rect& area, const acestep::Clip& clip);
+    void draw_note(acestep::Canvas& canvas, const acestep::Rect& area, std::vector<std::string> notes);
     void draw_clip(acestep::Canvas& canvas, const acestep::Rect& area);
     void draw_clip_buttons(acestep::Canvas& canvas, const acestep::Rect& area, const acestep::Clip& clip);
     void draw_waveform(acestep::Canvas& canvas, const acestep::Rect& area, const acestep::Clip& clip);
     std::string take_of(const acestep::Clip& clip) const;
     void draw_star(acestep::Canvas& canvas, const acestep::Rect& area, const acestep::Clip& clip);
+
+    bool adapter_is_missing() const;
 
     AceStepPlugin& plugin() const;
     acestep::Bridge& bridge() const { return plugin().bridge; }
@@ -60,6 +77,9 @@ private:
     void place_cursor(Field field, std::size_t at, bool extend, int clicks);
     void edited();
     void seed_edited();
+    void set_parts(const std::string& text);
+    void open_adapters();
+    void close_adapters();
     void copy_to_clipboard(const std::string& text);
     void paste();
     bool edit_key(acestep::TextEdit& edit, const KeyboardEvent& event);
@@ -72,7 +92,7 @@ private:
     acestep::Point points(double x, double y) const;
     std::optional<std::size_t> hit_at(acestep::Point at) const;
     const acestep::SentRequest* open_job() const;
-    void maybe_drag(const std::string& path, double x, double y);
+    void maybe_drag(const std::vector<std::string>& paths, double x, double y);
     const acestep::Clip* selected() const;
 
     acestep::View view_;
@@ -89,9 +109,11 @@ private:
     acestep::Glide progress_;
     std::chrono::steady_clock::time_point last_idle_ = std::chrono::steady_clock::now();
     std::array<float, kParameterCount> values_{};  // the parameters, as shown
-    acestep::TextEdit prompt_, seed_, adapter_;
-    double prompt_scroll_ = 0.0, seed_scroll_ = 0.0, adapter_scroll_ = 0.0;
-    int list_scroll_ = 0;
+    acestep::TextEdit prompt_, seed_, parts_;
+    double prompt_scroll_ = 0.0, seed_scroll_ = 0.0, parts_scroll_ = 0.0;
+    int list_scroll_ = 0, adapters_scroll_ = 0;
+    bool adapters_open_ = false;
+    acestep::Rect adapter_box_;  // as drawn last
     Field focus_ = Field::None;
     std::vector<acestep::Hit> hits_;
     std::optional<acestep::Hit> held_;

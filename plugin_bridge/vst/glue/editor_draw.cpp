@@ -2,7 +2,8 @@
 #include <cmath>
 
 #include "editor.hpp"
-#include "paths.hpp"
+#include "parts.hpp"
+#include "wording.hpp"
 
 START_NAMESPACE_DISTRHO
 
@@ -14,64 +15,28 @@ using acestep::Rect;
 using acestep::SentRequest;
 namespace theme = acestep::theme;
 namespace type = acestep::type;
+using namespace acestep::layout;
+using namespace acestep::wording;
 
 namespace {
 
-constexpr double kMargin = 14.0, kGap = 8.0, kRadius = 6.0, kRowHeight = 44.0, kPad = 12.0;
-
-std::string number(double value, int decimals) {
-    char text[48];
-    std::snprintf(text, sizeof(text), "%.*f", decimals, value);
-    std::string out(text);
-    std::replace(out.begin(), out.end(), ',', '.');
-    while (decimals > 0 && out.back() == '0') out.pop_back();
-    if (out.back() == '.') out.pop_back();
-    return out;
-}
-
-std::string count_of(long count, const std::string& what) { return std::to_string(count) + " " + what + (count == 1 ? "" : "s"); }
-
-// How far the beat may be from the grid at the clip's end, by its measured tempo; negative: not measured.
-double drift_ms(const Clip& clip) {
-    int over = 4, under = 4;
-    if (clip.tempo_error_pct < 0 || clip.bpm <= 0) return -1.0;
-    if (std::sscanf(clip.signature.c_str(), "%d/%d", &over, &under) != 2 || over < 1 || under < 1) over = under = 4;
-    return clip.bars * over * 4.0 / under * 60000.0 / clip.bpm * clip.tempo_error_pct / 100.0;
-}
-
-std::string describe(const Clip& clip) {
-    constexpr double kHeard_ms = 20.0;  // below that two attacks are one
-    std::string out = number(clip.bpm, 2) + " BPM";
-    if (!clip.signature.empty()) out += " · " + clip.signature;
-    if (!clip.key.empty()) out += " · " + clip.key;
-    out += " · " + number(clip.bars, 2) + (clip.bars == 1.0 ? " bar" : " bars");
-    const double drift = drift_ms(clip);
-    if (drift < 0) return out;
-    const std::string far = number(drift, drift < 10 ? 1 : 0) + " ms";
-    return out + (drift < kHeard_ms ? " · on the beat ± " + far : " · off the beat by " + far);
-}
-
-// For its line in the list, beside what is the same for all of a song.
-std::string in_short(const Clip& clip) {
-    return number(clip.bpm, 2) + " BPM · " + number(clip.bars, 2) + (clip.bars == 1.0 ? " bar" : " bars") +
-           (clip.key.empty() ? "" : " · " + clip.key);
-}
-
-std::string file_name(const std::string& path) { return acestep::text_of(acestep::path_of(path).filename()); }
-
-std::string title_of(const Clip& clip) { return clip.prompt.empty() ? file_name(clip.path) : clip.prompt; }
+constexpr double kMenuRow = 26.0;
+// Parts that a click asks for; all others are typed.
+constexpr const char* kCommonParts[] = {"drums", "bass", "chords", "lead", "pad", "arp"};
 
 }  // namespace
 
 void Editor::draw(Canvas& canvas, double width, double height) {
     canvas.fill({0, 0, width, height}, theme::background);
+    canvas.cover(adapters_open_);
     const double inner = width - 2 * kMargin;
     draw_header(canvas, {kMargin, 10, inner, 28});
     draw_prompt(canvas, {kMargin, 48, inner, 38});
     draw_job(canvas, {kMargin, 90, inner, 20});
     draw_settings(canvas, {kMargin, 116, inner, 44});
-    draw_captures(canvas, {kMargin, 172, inner, 60});
-    double top = 242;
+    draw_parts(canvas, {kMargin, 166, inner, 44});
+    draw_captures(canvas, {kMargin, 222, inner, 60});
+    double top = 292;
     if (!view_.error.empty()) {
         draw_error(canvas, {kMargin, top, inner, 62});
         top += 72;
@@ -79,15 +44,20 @@ void Editor::draw(Canvas& canvas, double width, double height) {
     const Rect rest{kMargin, top, inner, height - top - kMargin};
     if (view_.project.results.empty()) {
         draw_nothing_yet(canvas, rest);
-        return;
+    } else {
+        const double left = std::floor(inner * 0.44);
+        draw_results(canvas, {rest.x, rest.y, left, rest.h});
+        draw_clip(canvas, {rest.x + left + kGap, rest.y, inner - left - kGap, rest.h});
     }
-    const double left = std::floor(inner * 0.44);
-    draw_results(canvas, {rest.x, rest.y, left, rest.h});
-    draw_clip(canvas, {rest.x + left + kGap, rest.y, inner - left - kGap, rest.h});
+    if (adapters_open_) draw_adapters(canvas, {0, 0, width, height});
 }
 
 void Editor::draw_header(Canvas& canvas, const Rect& area) {
-    const double x = area.x + canvas.text(area.x, area.middle(), 200, "ACE-Step Bridge", theme::text, type::title) + 18;
+    static constexpr double levels[] = {0.35, 0.8, 1.0, 0.55, 0.25};  // the sign: a sound, as everything here
+    for (int i = 0; i < 5; ++i)
+        canvas.fill({area.x + 5.0 * i, area.middle() - 9 * levels[i], 3, 18 * levels[i]}, theme::accent, 1.5);
+    const double name = area.x + 32;
+    const double x = name + canvas.text(name, area.middle(), 220, "ACE-Step Bridge", theme::text, type::title) + 18;
     std::string song = view_.has_host_time ? "the host gives no bars: 120 BPM, 4/4" : "waiting for the host's audio";
     if (view_.has_host_time && acestep::plausible(view_.host)) {
         song = number(view_.host.bpm, 2) + " BPM · " + std::to_string(view_.host.numerator) + "/" +
@@ -140,18 +110,21 @@ void Editor::draw_settings(Canvas& canvas, const Rect& area) {
     };
     const auto whole = [this](ParameterId id) { return static_cast<int>(std::lround(values_[id])); };
     canvas.stepper(place(1), "Bars", std::to_string(whole(kBars)), [this](int n) { step_parameter(kBars, n, 1, kMaxBars); });
-    canvas.stepper(place(1), "Takes", std::to_string(whole(kTakes)), [this](int n) { step_parameter(kTakes, n, 1, kMaxTakes); });
+    const bool idea = !view_.project.parts.empty();  // parts make one idea at a time
+    canvas.stepper(place(1), "Takes", idea ? "1 idea" : std::to_string(whole(kTakes)), [this, idea](int n) {
+        if (!idea) step_parameter(kTakes, n, 1, kMaxTakes);
+    });
     canvas.stepper(place(1.6), "Key", whole(kKey) == 0 ? "any" : acestep::key_name(whole(kKey)), [this](int n) {
         const int keys = acestep::kKeyCount;
         set_parameter(kKey, (static_cast<int>(std::lround(values_[kKey])) + n + keys) % keys);
     });
     draw_seed(canvas, place(1.4));
     canvas.slider(place(1.5), "Strength", values_[kStrength], [this](double value) { set_parameter(kStrength, value); });
-    const Rect adapter = place(2.5);
-    canvas.text(adapter.x, adapter.y + 6, adapter.w, "Adapter (LoRA)", theme::dim, type::label);
-    canvas.text_field({adapter.x, adapter.y + 17, adapter.w, adapter.h - 17}, adapter_, adapter_scroll_, focus_ == Field::Adapter,
-                      "none",
-                      [this](std::size_t at, bool extend, int clicks) { place_cursor(Field::Adapter, at, extend, clicks); });
+    adapter_box_ = place(2.5);
+    const std::string& adapter = view_.project.adapter;
+    const bool missing = adapter_is_missing();
+    canvas.choice(adapter_box_, "Adapter (LoRA)", adapter.empty() ? "none" : adapter + (missing ? " – missing" : ""), missing,
+                  [this] { open_adapters(); });
     canvas.stepper(place(1), "Scale", number(view_.project.adapter_scale, 2), [this](int n) {
         bridge().set_adapter(view_.project.adapter, std::round((view_.project.adapter_scale + 0.05 * n) * 100.0) / 100.0);
     });
@@ -166,6 +139,30 @@ void Editor::draw_seed(Canvas& canvas, const Rect& area) {
     canvas.text_field(box, seed_, seed_scroll_, focus_ == Field::Seed, "a new one",
                       [this](std::size_t at, bool extend, int clicks) { place_cursor(Field::Seed, at, extend, clicks); });
     canvas.hit({box, {}, {}, [this](int steps) { step_parameter(kSeed, steps, 0, kMaxSeed); }});
+}
+
+void Editor::draw_parts(Canvas& canvas, const Rect& area) {
+    constexpr double kChip = 52.0, kMidi = 76.0;
+    const double chips = std::size(kCommonParts) * (kChip + 4), field = area.w - chips - kGap - 8 - kMidi;
+    const double top = area.y + 17, height = area.h - 17;
+    canvas.text(area.x, area.y + 6, area.w, "Parts of an idea, a clip each", theme::dim, type::label);
+    canvas.text_field({area.x, top, field, height}, parts_, parts_scroll_, focus_ == Field::Parts, "none: one clip",
+                      [this](std::size_t at, bool extend, int clicks) { place_cursor(Field::Parts, at, extend, clicks); });
+    double x = area.x + field + kGap;
+    for (const std::string part : kCommonParts) {
+        const bool on = acestep::names_part(view_.project.parts, part);
+        canvas.toggle({x, top, kChip, height}, part, on, [this, part, on] {
+            const std::string& text = view_.project.parts;
+            set_parts(on ? acestep::without_part(text, part) : acestep::with_part(text, part));
+        });
+        x += kChip + 4;
+    }
+    const bool midi = view_.project.midi;
+    canvas.text(area.right() - kMidi, area.y + 6, kMidi, "MIDI file too", theme::dim, type::label);
+    canvas.toggle({area.right() - kMidi, top, kMidi, height}, midi ? "on" : "off", midi, [this, midi] {
+        bridge().set_midi(!midi);
+        repaint();
+    });
 }
 
 void Editor::draw_captures(Canvas& canvas, const Rect& area) {
@@ -214,12 +211,78 @@ void Editor::draw_job(Canvas& canvas, const Rect& area) {
     canvas.fill({bar.x, bar.y, bar.w * progress_.value(), bar.h}, theme::accent, 1.5);
     const auto waiting =
         std::count_if(view_.jobs.begin(), view_.jobs.end(), [](const SentRequest& job) { return job.open(); }) - 1;
-    // a cascade's stages are named by letters (L, M, S)
-    std::string text = open->stage.empty() ? "asked" : open->stage.size() == 1 ? "stage " + open->stage : open->stage;
+    std::string text = open->stage.empty() ? "asked" : stage_in_words(open->stage);
     text += " · " + std::to_string(static_cast<int>(std::lround(open->fraction * 100))) + " %";
     if (open->eta_s > 0) text += " · about " + number(open->eta_s, open->eta_s < 10 ? 1 : 0) + " s left";
     if (waiting > 0) text += " · " + std::to_string(waiting) + " more waiting";
     canvas.text(area.x, middle, area.w, text, theme::text, type::small);
+}
+
+bool Editor::adapter_is_missing() const {
+    const acestep::Adapters& here = view_.adapters;
+    return !view_.project.adapter.empty() && here.whole() && !here.has(view_.project.adapter);
+}
+
+// The daemon's list below its field, above everything else; a click beside it closes it.
+void Editor::draw_adapters(Canvas& canvas, const Rect& window) {
+    canvas.cover(false);
+    canvas.hit({window, [this](double, double, int) { close_adapters(); }, {}, [](int) {}});
+    const acestep::Adapters& here = view_.adapters;
+    std::vector<std::string> names = here.names;
+    names.insert(names.begin(), "");  // none
+    if (adapter_is_missing()) names.push_back(view_.project.adapter);
+    const std::string more = here.whole() || !here.known ? "" : "and " + std::to_string(here.count - here.names.size()) + " more";
+    const bool list = here.known && (here.count > 0 || names.size() > 1);
+    const double top = adapter_box_.bottom() + 4, width = std::max(280.0, adapter_box_.w);
+    const int count = static_cast<int>(names.size()), extra = (here.count == 0) + !more.empty();
+    const int fit = std::clamp(static_cast<int>((window.h - top - kMargin - 12) / kMenuRow) - 2 * extra, 1, count);
+    adapters_scroll_ = std::clamp(adapters_scroll_, 0, count - fit);
+    const double rows = list ? fit * kMenuRow : 0.0, told = here.count == 0 ? 66.0 : more.empty() ? 0.0 : kMenuRow;
+    const Rect box{std::min(adapter_box_.x, window.right() - kMargin - width), top, width, rows + told + 12};
+    canvas.fill({box.x - 3, box.y - 1, box.w + 6, box.h + 6}, {0, 0, 0, 0.35}, 8);
+    canvas.fill(box, theme::raised, kRadius);
+    canvas.frame(box, theme::line, kRadius);
+    canvas.hit({box,
+                [](double, double, int) {},
+                {},
+                [this](int steps) {
+                    adapters_scroll_ -= steps;
+                    repaint();
+                }});
+    for (int row = 0; list && row < fit; ++row)
+        draw_adapter(canvas, {box.x + 4, box.y + 6 + row * kMenuRow, box.w - 8, kMenuRow},
+                     names[static_cast<std::size_t>(row + adapters_scroll_)]);
+    const double x = box.x + 13, y = box.y + 6 + rows, inner = box.w - 26;
+    if (!more.empty()) canvas.text(x, y + kMenuRow / 2, inner, more, theme::dim, type::small);
+    if (here.count > 0) return;
+    canvas.text(x, y + 13, inner, here.known ? "No adapters here yet" : "Which ones there are, the daemon knows", theme::text);
+    canvas.paragraph(x, y + 33, inner,
+                     here.known ? "A sound of your own is learned from your stems: lora_studio train FOLDER --name NAME"
+                     : view_.daemon == DaemonState::Connected ? "It is asked …"
+                                                              : "None answers: start it with the button above.",
+                     theme::dim, 2, type::small);
+}
+
+void Editor::draw_adapter(Canvas& canvas, const Rect& area, const std::string& name) {
+    const bool chosen = name == view_.project.adapter, missing = chosen && adapter_is_missing();
+    if (canvas.hovers(area)) canvas.fill(area, theme::hovered, 4);
+    if (chosen) canvas.dot(area.x + 9, area.middle(), 3, missing ? theme::bad : theme::accent);
+    const double told =
+        missing ? canvas.text(area.x, area.middle(), area.w - 8, "missing", theme::bad, type::small, acestep::Align::Right) : 0.0;
+    canvas.text(area.x + 20, area.middle(), area.w - 34 - told, name.empty() ? "none" : name,
+                name.empty() ? theme::dim
+                : missing    ? theme::bad
+                             : theme::text);
+    canvas.hit({area,
+                [this, name](double, double, int) {
+                    bridge().set_adapter(name, view_.project.adapter_scale);
+                    close_adapters();
+                },
+                {},
+                [this](int steps) {
+                    adapters_scroll_ -= steps;
+                    repaint();
+                }});
 }
 
 void Editor::draw_error(Canvas& canvas, const Rect& area) {
@@ -251,130 +314,6 @@ void Editor::draw_nothing_yet(Canvas& canvas, const Rect& area) {
                                  : "The daemon makes the clips. Start it with the button above, or with: acestep serve";
     canvas.text(x, middle + 14, width, lead, theme::text, type::lead, acestep::Align::Center);
     canvas.paragraph(x, middle + 38, width, more, theme::dim, 2, type::small, acestep::Align::Center);
-}
-
-void Editor::draw_results(Canvas& canvas, const Rect& area) {
-    canvas.fill(area, theme::panel, kRadius);
-    const auto& results = view_.project.results;
-    const int count = static_cast<int>(results.size());
-    const int fit = std::max(1, static_cast<int>((area.h - 32) / kRowHeight));
-    list_scroll_ = std::clamp(list_scroll_, 0, std::max(0, count - fit));
-    canvas.text(area.x + kPad, area.y + 15, area.w - 2 * kPad, count_of(count, "result") + ", newest first", theme::dim,
-                type::label);
-    canvas.hit({area, {}, {}, [this](int steps) {
-                    list_scroll_ -= steps;
-                    repaint();
-                }});
-    for (int row = 0; row < fit && row + list_scroll_ < count; ++row) {
-        const Clip& clip = results[static_cast<std::size_t>(count - 1 - row - list_scroll_)];
-        draw_result(canvas, {area.x + 6, area.y + 28 + row * kRowHeight, area.w - 12, kRowHeight - 3}, clip);
-    }
-    if (count > fit) {
-        const Rect track{area.right() - 4, area.y + 28, 2, fit * kRowHeight - 3};
-        canvas.fill({track.x, track.y + track.h * list_scroll_ / count, track.w, track.h * fit / count}, theme::line, 1);
-    }
-}
-
-// "take 2 · " where one request made several.
-std::string Editor::take_of(const Clip& clip) const {
-    int before = 0, all = 0;
-    for (const Clip& other : view_.project.results) {
-        if (other.job.empty() || other.job != clip.job) continue;
-        ++all;
-        if (&other <= &clip) ++before;
-    }
-    return all > 1 ? "take " + std::to_string(before) + " · " : "";
-}
-
-void Editor::draw_result(Canvas& canvas, const Rect& area, const Clip& clip) {
-    const bool chosen = clip.path == view_.project.selected;
-    if (chosen || canvas.hovers(area)) canvas.fill(area, chosen ? theme::chosen : theme::raised, kRadius);
-    if (chosen) canvas.fill({area.x, area.y + 8, 3, area.h - 16}, theme::accent, 1.5);
-    constexpr double kSketchWidth = 78.0, kStarWidth = 34.0;
-    const double width = area.w - 10 - kSketchWidth - 12 - kStarWidth;
-    canvas.text(area.x + 10, area.y + 13, width, title_of(clip), theme::text);
-    canvas.text(area.x + 10, area.y + 30, width, take_of(clip) + in_short(clip), theme::dim, type::label);
-    const auto sketch = view_.sketches.find(clip.path);
-    if (sketch != view_.sketches.end())
-        canvas.sketch({area.right() - kStarWidth - kSketchWidth, area.y + 9, kSketchWidth, area.h - 18}, sketch->second,
-                      chosen ? theme::accent : theme::faint);
-    canvas.hit({area,
-                [this, path = clip.path](double, double, int clicks) {
-                    bridge().select(path);
-                    if (clicks == 2) set_parameter(kPreview, 1.0);
-                },
-                [this, path = clip.path](double x, double y) { maybe_drag(path, x, y); },
-                {}});
-    draw_star(canvas, {area.right() - 30, area.y, 30, area.h}, clip);
-}
-
-void Editor::draw_star(Canvas& canvas, const Rect& area, const Clip& clip) {
-    const bool lit = clip.starred || canvas.hovers(area);
-    canvas.star(area.x + area.w / 2, area.middle(), 7, clip.starred, lit ? theme::accent : theme::faint);
-    canvas.hit({area,
-                [this, path = clip.path, starred = clip.starred](double, double, int) {
-                    bridge().star(path, !starred);
-                    repaint();
-                },
-                {},
-                {}});
-}
-
-void Editor::draw_clip(Canvas& canvas, const Rect& area) {
-    canvas.fill(area, theme::panel, kRadius);
-    const Clip* clip = selected();
-    if (!clip) {
-        canvas.text(area.x + kPad, area.middle(), area.w - 2 * kPad, "Select a result to listen to it", theme::dim, type::body,
-                    acestep::Align::Center);
-        return;
-    }
-    const double inner = area.w - 2 * kPad;
-    canvas.text(area.x + kPad, area.y + 18, inner - 34, title_of(*clip), theme::text, type::lead);
-    canvas.text(area.x + kPad, area.y + 37, inner - 34, take_of(*clip) + describe(*clip), theme::dim, type::label);
-    draw_star(canvas, {area.right() - 40, area.y + 8, 34, 34}, *clip);
-    draw_waveform(canvas, {area.x + kPad, area.y + 50, inner, std::max(28.0, area.h - 50 - 88)}, *clip);
-    const bool foreign = view_.has_host_time && acestep::plausible(view_.host) && std::fabs(view_.host.bpm - clip->bpm) > 0.02;
-    const double hint = canvas.text(area.x + kPad, area.bottom() - 76, inner, "drag it into the song", theme::dim, type::label,
-                                    acestep::Align::Right);
-    canvas.text(area.x + kPad, area.bottom() - 76, inner - hint - 16,
-                foreign ? "made for " + number(clip->bpm, 2) + " BPM, the song is at " + number(view_.host.bpm, 2)
-                        : file_name(clip->path),
-                foreign ? theme::text : theme::faint, type::label);
-    canvas.slider({area.x + kPad, area.bottom() - 64, inner, 22}, "Preview level", values_[kLevel],
-                  [this](double value) { set_parameter(kLevel, value); });
-    draw_clip_buttons(canvas, {area.x + kPad, area.bottom() - kPad - 24, inner, 26}, *clip);
-}
-
-void Editor::draw_clip_buttons(Canvas& canvas, const Rect& area, const Clip& clip) {
-    const bool on = values_[kPreview] > 0.5f;
-    const double button = (area.w - 2 * kGap) / 3.0;
-    canvas.button(
-        {area.x, area.y, button, area.h}, on ? "Stop" : "Listen in time", [this, on] { set_parameter(kPreview, on ? 0.0 : 1.0); },
-        on ? acestep::Look::Quiet : acestep::Look::Primary);
-    canvas.button({area.x + button + kGap, area.y, button, area.h}, "Show in folder",
-                  [this, path = clip.path] { bridge().reveal(path); });
-    canvas.button({area.x + 2 * (button + kGap), area.y, button, area.h}, "Remove from list",
-                  [this, path = clip.path] { bridge().remove_result(path); });
-}
-
-void Editor::draw_waveform(Canvas& canvas, const Rect& area, const Clip& clip) {
-    canvas.fill(area, theme::field, 4);
-    waveform_width_ = area.w;
-    const int bars = static_cast<int>(std::ceil(clip.bars));
-    for (int bar = 1; bar < bars && bars <= 256; ++bar) {
-        const double x = area.x + area.w * bar / clip.bars;
-        canvas.line(x, area.y, x, area.bottom(), bar % 4 == 0 ? theme::line : theme::raised);
-    }
-    const std::int64_t at = bridge().preview_position();
-    const double played =
-        at >= 0 && view_.waveform_frames > 0 ? static_cast<double>(at) / static_cast<double>(view_.waveform_frames) : 0.0;
-    canvas.waveform({area.x, area.y + 4, area.w, area.h - 8}, view_.waveform, played);
-    if (at >= 0) {
-        const double x = area.x + area.w * std::min(1.0, played);
-        canvas.line(x, area.y, x, area.bottom(), theme::text, 1.5);
-    }
-    if (canvas.hovers(area)) canvas.frame(area, theme::line, 4);
-    canvas.hit({area, [](double, double, int) {}, [this, path = clip.path](double x, double y) { maybe_drag(path, x, y); }, {}});
 }
 
 END_NAMESPACE_DISTRHO

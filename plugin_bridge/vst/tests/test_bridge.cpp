@@ -125,8 +125,8 @@ TEST_CASE("several instances work at once, and each receives only its own jobs")
     CHECK(received.size() == 2);  // two sessions
     for (const auto& message : received.at("plugin-" + first.view().project.instance))
         if (message.address == "/acestep/generate") {
-            CHECK(message.number(2) == 93.0);
-            CHECK(message.text(4) == "3/4");
+            CHECK(message.number(4) == 93.0);
+            CHECK(message.text(6) == "3/4");
         }
 }
 

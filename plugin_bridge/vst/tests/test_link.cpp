@@ -88,6 +88,29 @@ TEST_CASE("captures and adapter are named only when there are any") {
                                         std::string("/c.wav"), std::string("adapter"), std::string("mine:0.85")});
 }
 
+TEST_CASE("which adapters there are is asked of every daemon that comes, and forgotten with it") {
+    Conversation talk;
+    talk.tick();
+    CHECK_FALSE(talk.link.adapters().known);
+    talk.answer("/acestep/pong", {std::string("0.1.0"), std::string("1")});
+    CHECK(talk.sent.back().address == "/acestep/adapters");
+    talk.answer("/acestep/adapter_names", {3, std::string("dusty"),
+                                           std::string("w\x01"
+                                                       "arm tape"),
+                                           7});
+    CHECK(talk.link.adapters().names == std::vector<std::string>{"dusty", "warm tape"});
+    CHECK(talk.link.adapters().known);
+    CHECK_FALSE(talk.link.adapters().whole());  // one name is too much for a message
+    CHECK(talk.link.adapters().has("warm tape"));
+    talk.answer("/acestep/adapter_names", {0});
+    CHECK(talk.link.adapters().whole());
+    talk.tick(20.0);
+    CHECK_FALSE(talk.link.adapters().known);
+    talk.sent.clear();
+    talk.link.ask_for_adapters();
+    CHECK(talk.sent.empty());  // nobody is there
+}
+
 TEST_CASE("a daemon of another version is refused, and generating says what to do") {
     Conversation talk;
     talk.tick();
@@ -109,6 +132,8 @@ TEST_CASE("generating sends the whole request, and its answers become a job with
     talk.link.generate(spec(), talk.now_s);
     CHECK(talk.addresses() == std::vector<std::string>{"/acestep/generate"});
     const std::vector<OscValue> expected = {std::string("dusty breakbeat"),
+                                            std::string("seed"),
+                                            7,
                                             std::string("tempo"),
                                             92.5f,
                                             std::string("signature"),
@@ -117,8 +142,6 @@ TEST_CASE("generating sends the whole request, and its answers become a job with
                                             4,
                                             std::string("takes"),
                                             1,
-                                            std::string("seed"),
-                                            7,
                                             std::string("strength"),
                                             1.0f,
                                             std::string("key"),
@@ -143,6 +166,41 @@ TEST_CASE("generating sends the whole request, and its answers become a job with
     CHECK(clips[0].bars == 4.0);
     talk.answer("/acestep/done", {std::string("job-1"), 1});
     CHECK(talk.link.jobs()[0].state == SentRequest::State::Done);
+}
+
+TEST_CASE("an idea's clips say which part they are, and their notes come behind them") {
+    Conversation talk;
+    talk.connect();
+    auto idea = spec();
+    idea.parts = "drums; bass: warm";
+    idea.midi = true;
+    idea.takes = 4;
+    talk.link.generate(idea, talk.now_s);
+    const auto has = [&talk](const char* name) {
+        const auto& values = talk.sent.back().values;
+        return std::find(values.begin(), values.end(), OscValue(std::string(name))) != values.end();
+    };
+    CHECK(has("drums; bass: warm"));
+    CHECK(has("midi"));
+    CHECK_FALSE(has("takes"));
+    talk.answer("/acestep/accepted", {std::string("j"), std::string("1")});
+    talk.answer("/acestep/clip", {std::string("j"), std::string("/b.wav"), 92.5f, std::string("7/8"), std::string(""), 4.0f, 0.0f,
+                                  std::string("idea-1"), std::string("bass")});
+    talk.answer("/acestep/companion", {std::string("j"), std::string("/b.wav"), std::string("/b.mid")});
+    talk.answer("/acestep/companion", {std::string("another"), std::string("/c.wav"), std::string("/c.mid")});
+    const auto clips = talk.link.take_clips();
+    REQUIRE(clips.size() == 1);
+    CHECK(clips[0].idea == "idea-1");
+    CHECK(clips[0].part == "bass");
+    CHECK(talk.link.take_notes() == std::vector<std::pair<std::string, std::string>>{{"/b.wav", "/b.mid"}});
+
+    GenerateSpec anew;
+    anew.prompt = "dusty breakbeat";
+    anew.idea = "idea-1";
+    anew.redo = "bass";
+    talk.link.generate(anew, talk.now_s);
+    CHECK(has("redo"));
+    for (const char* name : {"tempo", "signature", "bars", "strength", "parts"}) CHECK_FALSE(has(name));  // the idea's own
 }
 
 TEST_CASE("requests are accepted by their tags in whatever order, and cancelled one by one") {
@@ -202,8 +260,9 @@ TEST_CASE("answers with missing or wrong values are harmless") {
     talk.connect();
     talk.link.generate(spec(), talk.now_s);
     talk.answer("/acestep/accepted", {std::string("j"), std::string("1")});
-    for (const char* address : {"/acestep/accepted", "/acestep/progress", "/acestep/clip", "/acestep/done", "/acestep/cancelled",
-                                "/acestep/error", "/acestep/state", "/acestep/pong", "/else"}) {
+    for (const char* address :
+         {"/acestep/accepted", "/acestep/progress", "/acestep/clip", "/acestep/done", "/acestep/cancelled", "/acestep/error",
+          "/acestep/adapter_names", "/acestep/companion", "/acestep/state", "/acestep/pong", "/else"}) {
         talk.answer(address, {});
         talk.answer(address, {1, 2, 3});
         talk.answer(address, {std::string("nobody's")});

@@ -16,10 +16,12 @@ TEST_CASE("a project comes back as it was saved") {
     project.prompt = "dusty \"break\"\\beat\n90s, päd ♪";
     project.adapter = "my lora";
     project.adapter_scale = 0.85;
+    project.parts = "drums: dusty; bass";
+    project.midi = true;
     project.reference = "/home/a b/x.wav";
     project.selected = "/music/1.wav";
-    project.results = {{"j1", "/music/1.wav", "a\nb", "7/8", "F# minor", 127.37, 8, -0.0123, true},
-                       {"j2", "/music/2.wav", "", "4/4", "", 92.5, 0.5, 0}};
+    project.results = {{"j1", "/music/1.wav", "a\nb", "7/8", "F# minor", 127.37, 8, -0.0123, true, "", "", ""},
+                       {"j2", "/music/2.wav", "", "4/4", "", 92.5, 0.5, 0, false, "idea-1", "bass", "/music/2.mid"}};
     CHECK(decode_project(encode_project(project)) == project);
     CHECK(decode_project("") == Project{});
     CHECK(decode_project("acestep-plugin 9\nfuture thing\nprompt hello\nresult short").prompt == "hello");

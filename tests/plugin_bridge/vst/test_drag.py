@@ -1,4 +1,4 @@
-"""A result dragged out of the plugin's editor lands on Ardour's timeline (X11)."""
+"""Results dragged out of the plugin's editor land on Ardour's timeline (X11): a clip, an idea's parts."""
 
 import time
 from pathlib import Path
@@ -15,12 +15,18 @@ from tests.support.hosts.sound import write_wav
 
 pytestmark = [pytest.mark.hosts, pytest.mark.heavy, pytest.mark.timeout(1800)]
 
-PROMPT, WAVEFORM = (200, 67), (570, 350)  # in the editor
+PROMPT, WAVEFORM, DRUMS, BASS, IDEA = (
+    (200, 67),
+    (570, 420),
+    (372, 196),
+    (428, 196),
+    (100, 335),
+)  # in the editor
 TRACK = (1000, 380)  # Ardour's track on the screen, where the editor does not cover it
 TRIES = 3  # the drop depends on how quickly a loaded machine redraws
 
 
-def test_a_result_is_dragged_from_the_editor_onto_ardours_timeline(tmp_path: Path) -> None:
+def test_results_are_dragged_from_the_editor_onto_ardours_timeline(tmp_path: Path) -> None:
     building.need("/usr/lib/ardour7/luasession", building.HOSTS_PYTHON)
     wave = np.sin(np.arange(48000 * 2) / 20).astype(np.float32) / 2
     clip = tmp_path / "dragged clip.wav"
@@ -42,14 +48,23 @@ def test_a_result_is_dragged_from_the_editor_onto_ardours_timeline(tmp_path: Pat
         screen.key("Return")
         peer.wait_for("/acestep/generate")
         time.sleep(1.5)
-        for attempt in range(TRIES):
-            start = (editor.x + WAVEFORM[0], editor.y + WAVEFORM[1])
-            screen.drag(start, TRACK)
-            screen.picture(f"dropped-{attempt}")
-            screen.do("windowfocus", window)
-            screen.key("ctrl+s")
-            time.sleep(2)
-            if 'name="dragged clip' in ardour.file.read_text():
-                break
+
+        def dropped(place: tuple[int, int], *names: str) -> bool:
+            for attempt in range(TRIES):
+                screen.drag((editor.x + place[0], editor.y + place[1]), TRACK)
+                screen.picture(f"{names[0]}-{attempt}")
+                screen.do("windowfocus", window)
+                screen.key("ctrl+s")
+                time.sleep(2)
+                if all(f'<Region name="{name}' in ardour.file.read_text() for name in names):
+                    return True
+            return False
+
+        assert dropped(WAVEFORM, "dragged clip")
+        for at in (DRUMS, BASS, PROMPT):
+            editor.click(at)
+        screen.key("Return")
+        peer.wait_for("/acestep/generate", 2)
+        time.sleep(1.5)
+        assert dropped(IDEA, "dragged clip_job-2_drums", "dragged clip_job-2_bass")
         editor.close()
-    assert '<Region name="dragged clip' in ardour.file.read_text()

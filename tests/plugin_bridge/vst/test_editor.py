@@ -17,8 +17,10 @@ pytestmark = [pytest.mark.hosts, pytest.mark.heavy, pytest.mark.timeout(1800)]
 
 # Places in the editor, from its top left corner, and colours it uses (glue/canvas.hpp)
 GENERATE, CANCEL = (705, 67), (728, 67)  # a running job puts Cancel beside Generate
-START_DAEMON, BARS_UP, FIRST_STAR = (712, 24), (70, 150), (323, 290)
-COPY_ERROR, DISMISS = (722, 260), (722, 286)
+START_DAEMON, BARS_UP, FIRST_STAR = (712, 24), (70, 150), (323, 341)
+ADAPTER, SECOND_ADAPTER, DRUMS, BASS, MIDI = (600, 148), (600, 235), (372, 196), (428, 196), (728, 196)
+PARTS, BASS_LINE, MAKE_ANEW = (120, 196), (120, 433), (505, 563)
+COPY_ERROR, DISMISS = (722, 310), (722, 336)
 ACCENT, BAD, ERROR_BOX, WAVEFORM = (
     (0.31, 0.82, 0.70),
     (0.95, 0.45, 0.42),
@@ -63,6 +65,66 @@ def test_typing_selecting_copying_and_pasting_make_the_prompt_that_is_sent(
         state = editor.close()
     assert "prompt warm pad häppy bells".encode() in state
     assert any(str(clip).encode() in line and b"\tstarred" in line for line in state.splitlines())
+
+
+def test_an_adapter_is_picked_from_the_daemons_list_and_one_that_is_gone_is_shown_as_missing(
+    screen: Screen, tmp_path: Path
+) -> None:
+    with Peer() as peer:
+        peer.adapters = ["dusty", "warm tape"]
+        editor = Editor(screen, tmp_path, peer.port)
+        editor.until("rest", ACCENT, 30)
+        editor.click(ADAPTER)
+        peer.wait_for("/acestep/adapters", 2)  # anew: one may have been trained since
+        time.sleep(0.5)
+        editor.click(SECOND_ADAPTER)
+        editor.click(PROMPT)
+        screen.type("x")
+        screen.key("Return")
+        request = peer.wait_for("/acestep/generate")[0]
+        assert request[request.index("adapter") + 1] == "warm tape:1"
+        assert shows(editor.picture("picked"), BAD) < 10
+        peer.adapters = ["dusty"]
+        editor.click(ADAPTER)
+        editor.until("missing", BAD, 30)
+        screen.key("Escape")
+        state = editor.close()
+    assert b"adapter warm tape\n" in state
+
+
+def test_an_idea_is_asked_for_by_clicks_and_words_and_one_part_is_made_anew(
+    screen: Screen, tmp_path: Path, clip: Path
+) -> None:
+    with Peer(clip) as peer:
+        editor = Editor(screen, tmp_path, peer.port)
+        editor.until("rest", ACCENT, 30)
+        for place in (DRUMS, BASS, MIDI, PARTS):
+            editor.click(place)
+        screen.key("End")
+        screen.type(": warm sub")
+        editor.click(PROMPT)
+        screen.type("boom bap")
+        screen.key("Return")
+        request = peer.wait_for("/acestep/generate")[0]
+        asked = dict(zip(request[1::2], request[2::2], strict=True))
+        assert asked["parts"] == "drums, bass: warm sub"
+        assert asked["midi"] == 1
+        assert "takes" not in asked
+        editor.until("idea", WAVEFORM, 2500, tolerance=10)
+        editor.click(BASS_LINE)
+        time.sleep(1)
+        editor.picture("bass")
+        editor.click(MAKE_ANEW)
+        request = peer.wait_for("/acestep/generate", 2)[1]
+        asked = dict(zip(request[1::2], request[2::2], strict=True))
+        assert (asked["idea"], asked["redo"]) == ("idea-job-1", "bass: warm sub")
+        assert "tempo" not in asked  # the idea's
+        time.sleep(1)
+        state = editor.close()
+    lines = [line.split(b"\t") for line in state.splitlines() if line.startswith(b"result ")]
+    assert [line[10].decode() for line in lines] == ["drums", "bass", "mix", "bass", "mix"]
+    assert {line[9] for line in lines} == {b"idea-job-1"}
+    assert all(line[11].endswith(b".mid") for line in lines)
 
 
 def test_progress_and_cancel(screen: Screen, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tests.support.hosts.building import PARAMETERS
+from tests.support.hosts.editor_screenshots import until_results
 from tests.support.hosts.native_host import FORMATS, SYSTEMS, NativeHost, on_this_system
 from tests.support.hosts.peer import Peer, eventually
 from tests.support.hosts.screen import Screen, shows
@@ -17,7 +18,8 @@ pytestmark = [pytest.mark.hosts, pytest.mark.heavy, pytest.mark.timeout(1800)]
 RATE_HZ = 48000
 TRIGGER, PREVIEW, CAPTURE_BARS, TAKE_CONTEXT = 5, 6, 8, 10  # ids
 # Places in the editor and its colours (glue/canvas.hpp)
-PROMPT, BARS_UP, WAVEFORM_PLACE, LISTEN = (200, 67), (70, 150), (570, 350), (430, 485)
+PROMPT, BARS_UP, WAVEFORM_PLACE, LISTEN = (200, 67), (70, 150), (570, 420), (430, 563)
+DRUMS, BASS, MIDI, IDEA, IDEAS_NOTES = (372, 196), (428, 196), (728, 196), (100, 335), (237, 338)
 ACCENT, WAVEFORM = (0.31, 0.82, 0.70), (0.25, 0.655, 0.565)
 
 
@@ -174,16 +176,6 @@ def until_shown(
     eventually(look, name)
 
 
-def until_result(host: NativeHost) -> None:
-    """Lives on until a clip has come."""
-
-    def look() -> bool:
-        host("wait", 100)
-        return b"\nresult " in host.state()
-
-    eventually(look, "no result")
-
-
 def click(host: NativeHost, screen: Screen, x: int, y: int) -> None:
     screen.do("mousemove", x, y)
     host("wait", 100)
@@ -202,7 +194,7 @@ def test_the_editor_fits_the_screens_density_and_rests_while_nothing_moves(
         NativeHost(kind, "linux", folder, peer.port, screen) as host,
     ):
         for _ in range(2):  # it can be closed and opened again
-            assert host("editor", scale) == [f"{780 * scale} {520 * scale}"]
+            assert host("editor", scale) == [f"{780 * scale} {600 * scale}"]
             until_shown(host, screen, "rest", ACCENT, 30 * scale**2)  # connected
             host("close-editor")
         host("editor", scale)
@@ -240,7 +232,7 @@ def test_the_editor_on_windows_takes_clicks_and_text_and_a_result_is_dragged_out
         Peer(clip) as peer,
         NativeHost(kind, "windows", folder, peer.port, screen) as host,
     ):
-        assert host("editor", 1) == ["780 520"]
+        assert host("editor", 1) == ["780 600"]
         host("close-editor")
         host("editor", 1)
         host("drop-window")
@@ -253,13 +245,26 @@ def test_the_editor_on_windows_takes_clicks_and_text_and_a_result_is_dragged_out
             click(host, screen, left + place[0], top + place[1])
         screen.type("x")
         screen.key("Return")
-        until_result(host)
+        until_results(host, 1)
         assert peer.sent("/acestep/generate")[0][0] == "x"
         assert host.number("value", 0) == 5
         x, y, *_ = screen.place(screen.window("Drop here"))
         start = (left + WAVEFORM_PLACE[0], top + WAVEFORM_PLACE[1])
         screen.drag_while(start, (x + 100, y + 100), lambda: host("wait", 3000))
+        for place in (DRUMS, BASS, MIDI):
+            click(host, screen, left + place[0], top + place[1])
+        click(host, screen, left + PROMPT[0], top + PROMPT[1])
+        screen.key("Return")
+        until_results(host, 4)  # drums, bass and the mix of an idea
+        for place in (IDEA, IDEAS_NOTES):  # all parts, and the notes of all
+            start = (left + place[0], top + place[1])
+            screen.drag_while(start, (x + 100, y + 100), lambda: host("wait", 3000))
         dropped = [line.removeprefix("dropped ") for line in host.printed if line.startswith("dropped ")]
         screen.picture("dropped")
         host("close-editor")
-    assert [on_this_system(path) for path in dropped] == [clip]
+    parts = [clip.with_stem(f"clip_job-2_{part}") for part in ("drums", "bass")]
+    assert [on_this_system(path) for path in dropped] == [
+        clip,
+        *parts,
+        *(part.with_suffix(".mid") for part in parts),
+    ]

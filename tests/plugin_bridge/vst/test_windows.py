@@ -35,7 +35,13 @@ def test_nothing_has_to_be_installed_beside_the_plugin() -> None:
 
 def test_the_editor_looks_as_on_linux(tmp_path: Path) -> None:
     linux, windows = (pictures(tmp_path, system) for system in ("linux", "windows"))
-    for state in ("empty", "working", "clips"):  # of the clips one plays: the playhead is elsewhere
+    for state in (
+        "empty",
+        "adapters",
+        "working",
+        "clips",
+        "idea",
+    ):  # of the clips one plays: the playhead is elsewhere
         assert linux[state].shape == windows[state].shape
         far = np.abs(linux[state].astype(int) - windows[state].astype(int)).max(axis=2) > 24
         assert far.mean() < 0.05, f"{state}: {far.mean():.1%} of the pixels differ"

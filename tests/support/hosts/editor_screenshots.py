@@ -1,4 +1,4 @@
-"""Pictures of the plugin's editor in three states: nothing yet, working, with clips.
+"""Pictures of the plugin's editor: nothing yet, the list of adapters, working, with clips, with an idea.
 
     python -m tests.support.hosts.editor_screenshots FOLDER [linux | windows]
 
@@ -20,9 +20,23 @@ from tests.support.hosts.sound import write_wav
 RATE_HZ = 48000
 BPM, BARS = 92.5, 4
 PROMPT, TAKES_UP, KEY_UP = (200, 67), (150, 150), (260, 150)  # places in the editor
-SECOND_RESULT, LISTEN = (150, 330), (430, 485)
+ADAPTER, DRUMS, BASS, CHORDS, MIDI = (600, 148), (372, 196), (428, 196), (484, 196), (728, 196)
+SECOND_RESULT, BASS_LINE, LISTEN = (150, 385), (120, 433), (430, 563)
 PROMPTS = ("dusty breakbeat, warm tape, brushed snare", "dusty breakbeat", "upright bass and rim shots")
+ADAPTERS = ["dusty-tapes", "my-sound", "warm room"]
 EDITORS = {"linux": ("editor", "Test host"), "windows": ("float-editor", "Floating editor")}
+
+
+def tones(folder: Path, name: str, first_hz: float, per_bar: int) -> Path:
+    """Tones that die away, as many in a bar, each at another pitch."""
+    age = np.arange(round(BARS * 4 * 60 / BPM * RATE_HZ))
+    length = len(age) / BARS / per_bar
+    pitch = first_hz * 2 ** (np.array([0, 7, 3, 10, 5])[(age // length).astype(int) % 5] / 12)
+    audio = (0.6 * np.sin(2 * np.pi * pitch * age / RATE_HZ) * np.exp(-2.5 * (age % length) / length)).astype(
+        np.float32
+    )
+    write_wav(folder / name, np.stack([audio, audio]), RATE_HZ)
+    return folder / name
 
 
 def beat(folder: Path, name: str, seed: int) -> Path:
@@ -85,7 +99,7 @@ class _Pictures:
 
 
 def pictures(folder: Path, system: str) -> dict[str, np.ndarray]:
-    """Saves `SYSTEM-empty.png`, `-working`, `-clips` in the folder, and returns them by the state's name."""
+    """Saves `SYSTEM-STATE.png` in the folder for each of the states, and returns them by the state's name."""
     made = {}
     with (
         tempfile.TemporaryDirectory() as home,
@@ -93,12 +107,16 @@ def pictures(folder: Path, system: str) -> dict[str, np.ndarray]:
         Peer() as peer,
         NativeHost("clap", system, Path(home), peer.port, screen) as host,
     ):
+        peer.adapters = ADAPTERS
         host("song", BPM, 4, 4)
         host("activate", RATE_HZ, 4096)
         host("roll", 1)
         peer.wait_for("/acestep/ping")
         editor = _Pictures(host, screen, system)
         made["empty"] = editor.take("empty")
+        editor.click(ADAPTER)
+        made["adapters"] = editor.take("adapters")
+        editor.click(PROMPT)
         editor.click(KEY_UP, 5)
         peer.hold = True
         editor.request(PROMPTS[0])
@@ -116,8 +134,28 @@ def pictures(folder: Path, system: str) -> dict[str, np.ndarray]:
         editor.click(LISTEN)
         host("wait", 5000)
         made["clips"] = editor.take("clips")
+        editor.click(LISTEN)
+        made["idea"] = _idea(editor, peer, Path(home))
         host("close-editor")
     return made
+
+
+def _idea(editor: _Pictures, peer: Peer, home: Path) -> np.ndarray:
+    """Asked for by clicks; one of its parts is selected."""
+    for place in (DRUMS, BASS, CHORDS, MIDI):
+        editor.click(place)
+    editor.request(PROMPTS[1])
+    peer.clip = beat(home, "20261129-1905_dusty-breakbeat.wav", 7)
+    peer.parts = {
+        "drums": beat(home, "drums.wav", 5),
+        "bass": tones(home, "bass.wav", 55, 6),
+        "chords": tones(home, "chords.wav", 220, 2),
+    }
+    peer.finish()
+    until_results(editor.host, len(PROMPTS) + 4)
+    editor.click(BASS_LINE)
+    editor.host("wait", 1500)
+    return editor.take("idea")
 
 
 if __name__ == "__main__":

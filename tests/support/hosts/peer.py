@@ -3,6 +3,8 @@
 Speaks the same OSC messages as the daemon; the tests against the daemon itself are elsewhere.
 """
 
+import re
+import shutil
 import socket
 import threading
 import time
@@ -14,6 +16,8 @@ from pythonosc.osc_message_builder import OscMessageBuilder
 from pythonosc.osc_packet import OscPacket
 
 Sender = tuple[str, int]
+ALONE = {"tempo": 120.0, "signature": "4/4", "key": "", "bars": 4.0}  # of a request that leaves them out
+NO_NOTES = b"MThd\0\0\0\6\0\0\0\1\1\xe0MTrk\0\0\0\4\0\xff\x2f\0"  # a MIDI file
 
 
 class Peer:
@@ -26,6 +30,8 @@ class Peer:
         self.messages: list[tuple[Sender, str, list]] = []
         self.hold = False  # accept jobs and report progress, but do not finish
         self.refuse = ""  # answer generate with this error
+        self.adapters: list[str] = []
+        self.parts: dict[str, Path] = {}  # what is delivered for a part, else the clip
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.bind(("127.0.0.1", 0))
         self._socket.settimeout(0.05)
@@ -71,6 +77,8 @@ class Peer:
         self.messages.append((sender, message.address, values))
         if message.address == "/acestep/ping":
             self._send(sender, "/acestep/pong", self.version, self.wire)
+        elif message.address == "/acestep/adapters":
+            self._send(sender, "/acestep/adapter_names", len(self.adapters), *self.adapters)
         elif message.address == "/acestep/generate":
             self._generate(sender, values)
         elif message.address == "/acestep/cancel":
@@ -96,10 +104,28 @@ class Peer:
             self._finish(*self._held.pop(0))
 
     def _finish(self, sender: Sender, job: str, asked: dict) -> None:
-        if self.clip:
-            musical = (asked["tempo"], asked["signature"], asked.get("key", ""), float(asked["bars"]), 0.01)
-            self._send(sender, "/acestep/clip", job, str(self.clip), *musical)
-        self._send(sender, "/acestep/done", job, 1 if self.clip else 0)
+        clips = self._clips(job, asked) if self.clip else []
+        for clip, of_idea in clips:
+            tempo, signature, key, bars = (asked.get(name, value) for name, value in ALONE.items())
+            musical = (tempo, signature, key, float(bars), 0.01)
+            self._send(sender, "/acestep/clip", job, str(clip), *musical, *of_idea)
+            if asked.get("midi"):
+                clip.with_suffix(".mid").write_bytes(NO_NOTES)
+                self._send(sender, "/acestep/companion", job, str(clip), str(clip.with_suffix(".mid")))
+        self._send(sender, "/acestep/done", job, len(clips))
+
+    def _clips(self, job: str, asked: dict) -> list[tuple[Path, tuple[str, ...]]]:
+        """The clip for a request, or a copy of it for each part and for the mix of an idea."""
+        assert self.clip
+        parts = asked.get("redo") or asked.get("parts")
+        if not parts:
+            return [(self.clip, ())]
+        idea, clips = asked.get("idea") or f"idea-{job}", []
+        for part in [*(one.split(":")[0].strip() for one in re.split("[;,]", parts)), "mix"]:
+            copy = self.clip.with_stem(f"{self.clip.stem}_{job}_{part}")
+            shutil.copyfile(self.parts.get(part, self.clip), copy)
+            clips.append((copy, (idea, part)))
+        return clips
 
     def _send(self, to: Sender, address: str, *values: str | int | float) -> None:
         builder = OscMessageBuilder(address)

@@ -163,7 +163,7 @@ static const char* call_editor(struct sequence* of) {
     } else if (what < 7) {
         NOTE("the editor lives");
         for (int i = 0; i < 8; ++i) {
-            window_send(of->window, (int)draw(EVENTS), (int)draw(800), (int)draw(540), 1 + draw(4000));
+            window_send(of->window, (int)draw(EVENTS), (int)draw(800), (int)draw(620), 1 + draw(4000));
             of->format->timers(of->plugin), window_events(), sleep_ms(1);
         }
     } else {
@@ -237,7 +237,7 @@ const char* random_events(const struct format* format, struct plugin* of, uintpt
             int kind = (int)draw(EVENTS);
             if (kind == EVENT_PRESS) down = true;
             if (kind == EVENT_RELEASE) down = false;
-            window_send(*window, kind, (int)draw(800) - 10, (int)draw(540) - 10, kind == EVENT_PRESS ? 1 : 1 + draw(4000)),
+            window_send(*window, kind, (int)draw(800) - 10, (int)draw(620) - 10, kind == EVENT_PRESS ? 1 : 1 + draw(4000)),
                 ++sent;
         }
         if (odds(60)) format->resize_editor(of, 1 + draw(1400), 1 + draw(1000));
