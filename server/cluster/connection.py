@@ -19,7 +19,7 @@ from typing import Any
 import psutil
 import ray
 from ray import serve
-from ray._private import services
+from ray._private import ray_constants, services
 from ray._raylet import AuthenticationTokenLoader
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -32,6 +32,8 @@ from server.cluster.work import APPLICATION, DEPOT, NAMESPACE
 from server.security import read_or_create_token
 
 LOOPBACK = "127.0.0.1"
+# where Ray does not span machines (on macOS by itself), it listens on the loopback only
+ALONE = {ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR: "0"}
 STORE_BYTES = 1 << 30  # shared memory of a cluster on this machine, at most; messages are small
 ANSWER_S = 120.0  # a node that has not started a process by then is in trouble
 STARTS = 3  # Ray gives a machine thirty seconds, and a busy one may take longer
@@ -93,7 +95,8 @@ class Connection:
         os.environ["RAY_AUTH_TOKEN"] = token
         os.environ.pop("RAY_AUTH_MODE", None)  # without a word Ray asks for a token, in this process too
         AuthenticationTokenLoader.instance().reset_cache()
-        with _environment(ACESTEP_HOME=str(home)):  # the replicas' home is the daemon's: nothing is copied
+        ray_constants.ENABLE_RAY_CLUSTER = False  # what ALONE says, to this process
+        with _environment(ACESTEP_HOME=str(home), **ALONE):  # one home for all: nothing is copied
             for attempt in range(1, STARTS + 1):
                 try:
                     self._start_ray(cores)

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import ray
 from ray import serve
+from ray.serve._private import replica as serves_own
 
 from acestep.errors import AceStepError, StorageError
 from acestep.home import home
@@ -62,6 +63,7 @@ class Replica:
     `most` is how many replicas the application may have."""
 
     def __init__(self, version: str, most: int) -> None:
+        _open_no_door()
         if version and version != __version__:
             _refuse_itself(version)
         self._store = Store(home(), self._read)
@@ -229,6 +231,12 @@ def _rows(cascade: "Cascade") -> int:
     from acestep.model.plan import ROWS_AT_ONCE
 
     return ROWS_AT_ONCE.get(cascade.device.type, 4)
+
+
+def _open_no_door() -> None:
+    """Serve would let each replica listen on all addresses, and run what anybody sends there. Nobody needs
+    that: the daemon calls replicas through Ray, which asks for its token."""
+    serves_own.add_port_to_grpc_server = lambda server, address: 0
 
 
 def _refuse_itself(version: str) -> None:
