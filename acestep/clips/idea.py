@@ -21,11 +21,12 @@ ONE = ("bpm", "signature", "bars", "key", "tempo_map", "swing", "context")  # wh
 
 @dataclass(frozen=True)
 class Delivery:
-    """What an idea in parts needs beside its job: who takes each clip as it is ready, and who knows the clips
-    of an idea that is gone on with."""
+    """What an idea in parts needs beside its job: who takes each clip as it is ready, who knows the clips of
+    an idea that is gone on with, and when it began (None: now), by which its clips are named."""
 
     on_clip: Callable[[Clip], None]
     ideas: Ideas
+    started_s: float | None = None
 
 
 ALONE = Delivery(lambda clip: None, lambda idea: ())

@@ -75,6 +75,7 @@ def produce_parts(
     """
     clips = delivery.ideas(request.idea) if request.idea else ()
     making = _Making(cascade, request.seeded(), Path(folder), job, clips)
+    making.started_s = delivery.started_s or making.started_s
     return making.run(on_progress, on_audio, delivery.on_clip, cancelled)
 
 

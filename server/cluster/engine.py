@@ -5,7 +5,7 @@ made again by another with the same seed.
 """
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -21,11 +21,13 @@ from acestep.clips.batches import parts
 from acestep.clips.clip import Clip, write
 from acestep.clips.idea import ALONE, Delivery
 from acestep.errors import AceStepError, InvalidRequest, NotFound, Unsupported
+from acestep.music.parts import MIX
+from acestep.sources.sidecar import SIDECAR_ENDING
 from acestep.version import __version__
 from server import logs
 from server.cluster.application import application, bounds
 from server.cluster.connection import Connection, Node, this_daemon
-from server.cluster.gather import Gathering
+from server.cluster.gather import Gathering, delivered
 from server.cluster.store import adapter_contents, below
 from server.cluster.work import APPLICATION, DEPLOYMENT, Bundle, Model, Sign, Work
 from server.config import Config
@@ -188,15 +190,18 @@ class Cluster(Engine):
         delivery: Delivery = ALONE,
     ) -> list[Clip]:
         """The job's clips, made elsewhere and written here."""
-        _refuse_together(job)
         distant = cast(Distant, cascade)
-        whole = self._work(distant, job)
-        wanted: list[range] = [range(1)] if whole.made is not None else parts(job.request, self._rows())
+        idea = bool(job.request.wanted)
+        whole = self._work(distant, job, delivery.ideas(job.request.idea) if job.request.idea else ())
+        alone = idea or whole.made is not None
+        wanted: list[range] = [range(1)] if alone else parts(job.request, self._rows())
         works = [whole if len(wanted) == 1 else replace(whole, takes=(one.start, one.stop)) for one in wanted]
         shares = [len(one) / sum(len(part) for part in wanted) for one in wanted]
         gathering = Gathering(self._handle, works, shares, self._spare, self._lost)
-        paths = {name: audio.path for name, audio in _audio(job).items()}
-        return write(gathering.clips(on_progress, on_audio, cancelled, paths), job.folder, cancelled)
+        clips = gathering.clips(on_progress, on_audio, cancelled, one_by_one=idea)
+        if idea:
+            return delivered(clips, job.folder, delivery.on_clip, cancelled)
+        return write(clips, job.folder, cancelled)
 
     def status(self) -> dict[str, Any]:
         """Nodes, replicas, and what each of them does."""
@@ -300,17 +305,19 @@ class Cluster(Engine):
         cascade = offers.add(distant.bundle, distant.paths)
         return Model(cascade, config.device, config.precision, planner)
 
-    def _work(self, distant: Distant, job: Job) -> Work:
-        """A whole job, its files on offer."""
+    def _work(self, distant: Distant, job: Job, clips: Sequence[Clip]) -> Work:
+        """A whole job, its files on offer. `clips`: of the idea that it goes on with."""
         offers, folder = _Offers(), adapter_files.adapters_folder(self._config.home)
         adapters = []
         for name in dict.fromkeys(name for name, _ in job.request.adapters):
             paths = adapter_contents(adapter_files.find(name, folder))
             adapters.append(offers.add(Bundle("adapter", name, _hashed(paths)), paths))
+        there = (Path(clip.path) for clip in clips if not clip.trashed and clip.part != MIX)
         audio = {}
-        for name, source in _audio(job).items():
-            paths = {Path(source.path).name: Path(source.path)}
-            audio[name] = offers.add(Bundle("audio", Path(source.path).name, _hashed(paths)), paths)
+        for file in (*_audio(job), *(file for file in there if file.is_file())):
+            sidecar = file.with_name(file.name + SIDECAR_ENDING)
+            paths = {one.name: one for one in (file, *([sidecar] if sidecar.is_file() else []))}
+            audio[str(file)] = offers.add(Bundle("audio", file.name, _hashed(paths)), paths)
         again = job.only_take is not None
         work = Work(
             job=job.id,
@@ -320,6 +327,8 @@ class Cluster(Engine):
             made={**job.made, "clip": {"take": job.only_take}} if again else None,
             adapters=tuple(adapters),
             audio=audio,
+            clips=tuple(clips),
+            started_s=job.created.timestamp(),
             stream_audio=job.stream_audio,
         )
         ray.get(self._depot.offer.remote(dict(offers)))  # before a replica can ask for them
@@ -335,21 +344,6 @@ class _Offers(dict[str, dict[str, str]]):
         return bundle
 
 
-def _refuse_together(job: Job) -> None:
-    """Raises Unsupported for what needs the files of several clips: those do not travel yet."""
-    context = job.request.context
-    if job.request.wanted:
-        raise Unsupported(
-            "an idea in parts is made by a daemon without --cluster only: ask for one part at a time, with "
-            "the clips made so far as its context"
-        )
-    if context is not None and context.plus:
-        raise Unsupported(
-            "several files as one context are heard by a daemon without --cluster only: give one file, "
-            "their mix"
-        )
-
-
 def _refuse_size(name: str, home: Path) -> None:
     """Raises Unsupported for a name that means another cascade on another machine."""
     here = checkpoint.available(home)
@@ -360,9 +354,10 @@ def _refuse_size(name: str, home: Path) -> None:
         )
 
 
-def _audio(job: Job) -> dict[str, Any]:
-    sources = {"reference": job.request.reference, "context": job.request.context}
-    return {name: source for name, source in sources.items() if source is not None}
+def _audio(job: Job) -> list[Path]:
+    """The files that a job's request names."""
+    sources = (job.request.reference, job.request.context)
+    return [Path(one.path) for source in sources if source is not None for one in source.sources]
 
 
 def _hashed(paths: Mapping[str, Path]) -> dict[str, str]:

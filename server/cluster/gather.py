@@ -1,21 +1,23 @@
-"""One job on its way through replicas: its parts, what they tell, and their clips in order of take."""
+"""One job on its way through replicas: its parts, what they tell, and their clips in order."""
 
 import contextlib
+import hashlib
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ray
 from ray.serve.exceptions import DeploymentUnavailableError, RequestCancelledError
 
-from acestep.clips.clip import Finished
+from acestep.clips.clip import Clip, Finished, write
 from acestep.errors import AceStepError, Cancelled, Unavailable, error_of
 from acestep.model.pace import Progress
 from server import logs
-from server.cluster.work import Began, Ended, Message, Piece, Refused, Step, Window, Work
+from server.cluster.work import Began, Ended, Message, Piece, Refused, Step, Window, Work, told_elsewhere
 
 if TYPE_CHECKING:
     from acestep.model.cascade import OnAudio
@@ -39,6 +41,8 @@ class Part:
         self.fraction = self.eta_s = 0.0
         self.stage = ""
         self.clips: list[Finished] = []
+        self.body: list[bytes] = []  # of the clip that is on its way
+        self.windows = self.again = 0  # told of it, and those among them that come once more
         self._handle, self._lost = handle, lost
         self._response: Any = None
         self._stopping = threading.Event()
@@ -107,7 +111,6 @@ class Gathering:
         self.parts = [Part(handle, work, share, lost) for work, share in zip(works, shares, strict=True)]
         self._spare = spare
         self._inbox: queue.SimpleQueue[tuple[Part, Message | BaseException | None]] = queue.SimpleQueue()
-        self._heard: dict[int, int] = {}  # of each take, up to which sample it was told
         self._last_s = time.monotonic()
 
     def clips(
@@ -115,9 +118,10 @@ class Gathering:
         on_progress: Callable[[Progress], None],
         on_audio: "OnAudio | None",
         cancelled: Callable[[], bool],
-        paths: Mapping[str, str],
+        one_by_one: bool = False,
     ) -> Iterator[Finished]:
-        """The finished clips, in order of take. `paths`: of reference and context on this machine.
+        """The finished clips, in order of take when all are made, or `one_by_one` as they come: then those
+        that a lost replica had sent come once more.
 
         Raises what a part fails with, and then nothing is made any more.
         """
@@ -134,7 +138,10 @@ class Gathering:
                 except queue.Empty:
                     self._say_if_waiting(running, on_progress)
                     continue
-                if self._take(part, message, on_progress, on_audio):
+                ended = self._take(part, message, on_progress, on_audio)
+                while one_by_one and part.clips:
+                    yield part.clips.pop(0)
+                if ended:
                     running.remove(part)
                     if running:
                         self._spare(-1)
@@ -144,8 +151,7 @@ class Gathering:
             for _ in running[1:]:
                 self._spare(-1)
         for part in self.parts:
-            for clip in part.clips:
-                yield _as_asked(clip, paths)
+            yield from part.clips
 
     def _take(
         self,
@@ -158,7 +164,8 @@ class Gathering:
         self._last_s = time.monotonic()
         match message:
             case None:
-                part.clips, part.fraction = [], 0.0
+                part.clips, part.body, part.fraction = [], [], 0.0
+                part.again = part.windows
             case Refused():
                 raise error_of(message.reason, message.message)
             case BaseException():
@@ -167,17 +174,19 @@ class Gathering:
                 part.stage, part.fraction, part.eta_s = message.stage, message.fraction, message.eta_s
                 on_progress(self._progress(message.stage))
             case Window():
-                end = message.start_sample + message.samples.shape[-1]
-                if on_audio is not None and end > self._heard.get(message.take, 0):
-                    self._heard[message.take] = end
+                if part.again:
+                    part.again -= 1
+                elif on_audio is not None:
+                    part.windows += 1
                     on_audio(message.take, message.start_sample, message.samples)
-            case Piece(sidecar=None):
-                last = part.clips[-1]
-                part.clips[-1] = replace(last, body=last.body + message.body)
             case Piece():
-                sidecar = message.sidecar or {}
-                clip = Finished(message.stem, message.ending, message.body, sidecar, message.midi)
-                part.clips.append(clip)
+                part.body.append(message.body)
+                if message.sidecar is not None:
+                    body = b"".join(part.body)
+                    part.body = []
+                    part.clips.append(
+                        Finished(message.stem, message.ending, body, message.sidecar, message.midi)
+                    )
             case Ended():
                 part.fraction, part.eta_s = 1.0, 0.0
                 return True
@@ -193,12 +202,33 @@ class Gathering:
             on_progress(self._progress(WAITING))
 
 
-def _as_asked(clip: Finished, paths: Mapping[str, str]) -> Finished:
-    """The sidecar names reference and context by their paths on this machine, as the request did."""
-    request = dict(clip.sidecar["request"])
-    for name, path in paths.items():
-        request[name] = {**request[name], "path": path}
-    return replace(clip, sidecar={**clip.sidecar, "request": request})
+def delivered(
+    made: Iterable[Finished],
+    folder: Path,
+    on_clip: Callable[[Clip], None],
+    cancelled: Callable[[], bool],
+) -> list[Clip]:
+    """An idea's clips, each written and told of as it comes. One that comes once more, because its replica
+    was lost, is there already."""
+    clips: list[Clip] = []
+    here: dict[str, Clip] = {}  # by the name that it had where it was made
+    written: dict[tuple[str, bytes], Clip] = {}
+    for one in made:
+        name, part = one.sidecar["clip"]["name"], one.sidecar["clip"]["part"]
+        known = (part, hashlib.sha256(one.body).digest())
+        if known not in written:
+            sidecar = told_elsewhere(one.sidecar, {made_as: clip.path for made_as, clip in here.items()})
+            idea = sidecar["idea"] = {**sidecar["idea"], "at_s": time.time()}  # clocks of nodes may differ
+            if "parts" in idea:
+                idea["parts"] = {
+                    other: here[file].name if file in here else file for other, file in idea["parts"].items()
+                }
+            (clip,) = write([replace(one, sidecar=sidecar)], folder, cancelled)
+            written[known] = clip
+            clips.append(clip)
+            on_clip(clip)
+        here[name] = written[known]
+    return clips
 
 
 def _to_blame(job: str, error: BaseException) -> AceStepError:

@@ -12,9 +12,9 @@ import platform
 import tempfile
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,13 +41,16 @@ from server.cluster.work import (
     Step,
     Window,
     Work,
+    elsewhere,
+    told_elsewhere,
 )
 from server.jobs.worker import as_ours
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from acestep.clips.clip import Finished
+    from acestep.clips.clip import Clip, Finished
+    from acestep.clips.idea import Delivery
     from acestep.model.cascade import Cascade
     from acestep.model.pace import Progress
 
@@ -124,24 +127,43 @@ class Replica:
             self._now(state="idle", job="")
 
     def _make(self, work: Work, tell: Tell, stop: threading.Event) -> None:
+        from acestep.clips.clip import Finished
+        from acestep.clips.parts import produce_parts
         from acestep.clips.production import Production, again_from
 
         cascade = self._use(work.model)
         for bundle in work.adapters:
             self._store.adapter(bundle, self._adapters)
-        values = dict(work.request)
-        for name, bundle in work.audio.items():
-            values[name] = dict(values[name]) | {"path": str(self._store.audio(bundle))}
-        if work.made is not None:
-            making = again_from({**work.made, "request": values}, cascade, work.job)
-        else:
-            only = range(*work.takes) if work.takes else None
-            making = Production(cascade, GenerateRequest.from_dict(values), work.job, only=only)
+        here = {path: str(self._store.audio(bundle)) for path, bundle in work.audio.items()}
+        values = elsewhere(work.request, here)
         report = _Reporter(tell)
         on_audio = report.audio if work.stream_audio else None
-        for clip in making.clips(report.progress, on_audio, stop.is_set):
-            for piece in _pieces(clip):
+        asked = {path: name for name, path in here.items()}
+
+        def send(clip: Finished) -> None:
+            for piece in _pieces(replace(clip, sidecar=told_elsewhere(clip.sidecar, asked))):
                 tell(piece)
+
+        if work.made is not None:
+            making = again_from({**work.made, "request": values}, cascade, work.job)
+        elif (request := GenerateRequest.from_dict(values)).wanted:
+            with tempfile.TemporaryDirectory(prefix="acestep-idea-") as folder:
+                produce_parts(
+                    cascade,
+                    request,
+                    folder,
+                    on_progress=report.progress,
+                    on_audio=on_audio,
+                    cancelled=stop.is_set,
+                    delivery=_delivery(work, here, asked, send),
+                    job=work.job,
+                )
+            return
+        else:
+            only = range(*work.takes) if work.takes else None
+            making = Production(cascade, request, work.job, only=only)
+        for clip in making.clips(report.progress, on_audio, stop.is_set):
+            send(clip)
 
     def _use(self, model: Model) -> "Cascade":
         """The cascade, loaded if it is not in memory."""
@@ -220,11 +242,31 @@ class _Reporter:
         self._tell(Window(take, start_sample, samples))
 
 
+def _delivery(
+    work: Work, here: Mapping[str, str], asked: dict[str, str], send: "Callable[[Finished], None]"
+) -> "Delivery":
+    """An idea's clips on their way, and those that it goes on with. One that is sent gets its name into
+    `asked`: only the daemon knows where it lies then."""
+    from acestep.clips.clip import Finished
+    from acestep.clips.idea import Delivery
+
+    clips = [replace(clip, path=here.get(clip.path, "")) for clip in work.clips]
+
+    def deliver(clip: "Clip") -> None:
+        file = Path(clip.path)
+        midi = Path(clip.midi).read_bytes() if clip.midi else None
+        send(Finished(file.stem, file.suffix, file.read_bytes(), clip.sidecar, midi))
+        asked[clip.path] = clip.name
+
+    return Delivery(deliver, lambda idea: clips, work.started_s)
+
+
 def _pieces(clip: "Finished") -> Iterator[Piece]:
-    for start in range(0, max(1, len(clip.body)), PIECE_BYTES):
-        first, body = not start, clip.body[start : start + PIECE_BYTES]
-        sidecar, midi = (clip.sidecar, clip.midi) if first else (None, None)
-        yield Piece(clip.stem, clip.ending, body, sidecar, midi)
+    size = max(1, len(clip.body))
+    for start in range(0, size, PIECE_BYTES):
+        end = start + PIECE_BYTES
+        sidecar, midi = (clip.sidecar, clip.midi) if end >= size else (None, None)
+        yield Piece(clip.stem, clip.ending, clip.body[start:end], sidecar, midi)
 
 
 def _rows(cascade: "Cascade") -> int:

@@ -53,9 +53,8 @@ class Store:
         return self._brought(bundle) / bundle.name
 
     def audio(self, bundle: Bundle) -> Path:
-        """A reference or a context."""
-        (file,) = bundle.files
-        path = self._brought(bundle) / file
+        """A reference, a context, or a part of an idea; its sidecar, if it has one, lies beside it."""
+        path = self._brought(bundle) / bundle.name
         with contextlib.suppress(OSError):
             os.utime(path)
         self._make_room(keep=path)

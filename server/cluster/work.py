@@ -1,6 +1,7 @@
 """What the daemon and its replicas tell each other: frozen objects, pickled by Ray between equal versions.
 
-Files are known by their hashes. Paths never travel: each side has its own.
+Files are known by their hashes, and each side keeps them where it likes: a request that travels names the
+daemon's paths, and so does a sidecar that comes back.
 """
 
 import hashlib
@@ -13,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from acestep.clips.clip import Clip
 
 Kind: TypeAlias = Literal["cascade", "adapter", "planner", "audio"]
 APPLICATION = DEPLOYMENT = DEPOT = "acestep"  # by these names all find each other on a cluster
@@ -54,7 +57,7 @@ class Model:
 
 @dataclass(frozen=True)
 class Work:
-    """A job, or some of its takes."""
+    """A job, or some of its takes. Paths in `request` and `clips` are the daemon's."""
 
     job: str
     model: Model
@@ -62,7 +65,9 @@ class Work:
     takes: tuple[int, int] | None  # first, and one behind the last; None: all
     made: Mapping[str, Any] | None  # the sidecar of a clip that is made again
     adapters: tuple[Bundle, ...] = ()
-    audio: Mapping[str, Bundle] = field(default_factory=dict)  # of the request's "reference" and "context"
+    audio: Mapping[str, Bundle] = field(default_factory=dict)  # path → what lies there
+    clips: tuple["Clip", ...] = ()  # of the idea in parts that it goes on with
+    started_s: float | None = None  # when an idea in parts was asked for
     stream_audio: bool = False
 
 
@@ -93,7 +98,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Piece:
-    """Some of a finished clip's file; the first piece of each has its sidecar, and its MIDI file's bytes."""
+    """Some of a finished clip's file; the last piece of each has its sidecar, and its MIDI file's bytes."""
 
     stem: str
     ending: str
@@ -133,3 +138,22 @@ class Sign:
     rows: int = 1  # takes that its device makes as one batch
     job: str = ""
     cascade: str = ""
+
+
+def elsewhere(request: Mapping[str, Any], paths: Mapping[str, str]) -> dict[str, Any]:
+    """A request's fields with other paths for its audio, where `paths` knows them."""
+
+    def moved(source: Mapping[str, Any]) -> dict[str, Any]:
+        own = {**source, "path": paths.get(source["path"], source["path"])}
+        return own | ({"plus": [moved(one) for one in source["plus"]]} if source.get("plus") else {})
+
+    audio = {name: moved(request[name]) for name in ("reference", "context") if request.get(name)}
+    return {**request, **audio}
+
+
+def told_elsewhere(sidecar: Mapping[str, Any], paths: Mapping[str, str]) -> dict[str, Any]:
+    """A sidecar with other paths for the audio that its requests name."""
+    told = {**sidecar, "request": elsewhere(sidecar["request"], paths)}
+    if "idea" in told:
+        told["idea"] = {**told["idea"], "request": elsewhere(told["idea"]["request"], paths)}
+    return told

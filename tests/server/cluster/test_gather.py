@@ -3,12 +3,14 @@
 import importlib.util
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from acestep.clips.clip import Finished
+from acestep.clips.clip import Clip, Finished
 from acestep.errors import Cancelled, OutOfMemory, Unavailable
 from server.cluster.work import Began, Bundle, Ended, Model, Piece, Refused, Step, Window, Work
 
@@ -17,7 +19,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore"),
     pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="`make install-cluster` installs Ray"),
 ]
-PATHS = {"reference": "/music/vinyl.wav"}
 
 
 def died() -> Exception:
@@ -27,9 +28,8 @@ def died() -> Exception:
 
 
 def clip(take: int, body: bytes = b"sound") -> list[Piece]:
-    sidecar = {"clip": {"take": take}, "request": {"reference": {"path": "/node/vinyl.wav", "start_s": 1.0}}}
-    pieces = [Piece(f"t{take}", ".wav", body[:2], sidecar)]
-    return [*pieces, Piece(f"t{take}", ".wav", body[2:], None)]
+    first = Piece(f"t{take}", ".wav", body[:2], None)
+    return [first, Piece(f"t{take}", ".wav", body[2:], {"clip": {"take": take}})]
 
 
 class Response:
@@ -99,17 +99,17 @@ def gather(
 
     shares = [1 / len(works)] * len(works)
     gathering = Gathering(handle, works, shares, told.spare, told.lost.append)
-    return list(gathering.clips(told.progress, told.window, cancelled, PATHS))
+    return list(gathering.clips(told.progress, told.window, cancelled))
 
 
-def test_clips_come_whole_in_order_and_with_the_paths_that_were_asked_for() -> None:
+def test_clips_come_whole_and_in_order() -> None:
     first = [Began("a"), Step("m", 0.5, 2.0), *clip(0), *clip(1), Ended()]
     handle = Handle({(0, 2): [first], (2, 4): [[Began("b"), *clip(2), *clip(3, b"x"), Ended()]]})
     told = Told()
     made = gather(handle, told, [work((0, 2)), work((2, 4))])
     assert [one.stem for one in made] == ["t0", "t1", "t2", "t3"]
     assert [one.body for one in made] == [b"sound", b"sound", b"sound", b"x"]
-    assert made[0].sidecar["request"]["reference"] == {"path": "/music/vinyl.wav", "start_s": 1.0}
+    assert [one.sidecar["clip"]["take"] for one in made] == [0, 1, 2, 3]
     assert told.left == 10
 
 
@@ -122,6 +122,48 @@ def test_work_of_a_replica_that_dies_is_done_again_and_nothing_comes_twice() -> 
     made = gather(handle, told, [work()])
     assert [one.stem for one in made] == ["t0"]
     assert told.audio == [(0, 0), (0, 100), (0, 200)]
+    assert told.lost == ["a"]
+
+
+def part_clip(name: str, where: str, body: bytes, heard: tuple[str, ...] = (), **idea: Any) -> Piece:
+    """A part of an idea as a replica sends it; `where` is what its names begin with there."""
+    sources = [{"path": f"{where}_{one}.wav", "start_s": 0.0, "end_s": None} for one in heard]
+    context = {**sources[0], "plus": sources[1:]} if sources else None
+    told = Clip(
+        name=f"{where}_{name}.wav", path="", job="job", take=0, seed=1, bpm=120.0, signature="4/4", key="",
+        bars=1.0, duration_s=2.0, samples=96_000, sample_rate_hz=48_000, tempo_error_pct=None,
+        downbeat_error_ms=None, key_match=None, fit="off", prompt="", cascade="nano", idea="job", part=name,
+    )  # fmt: skip
+    fields = {
+        one: value for one, value in asdict(told).items() if one not in ("path", "midi", "sidecar_json")
+    }
+    request = {"context": context}
+    sidecar = {
+        "format": 1,
+        "clip": fields,
+        "request": request,
+        "idea": {"request": {"context": None}, "at_s": 0.0, **idea},
+    }
+    return Piece(f"dusty_{name}", ".wav", body, sidecar)
+
+
+def test_parts_of_an_idea_are_written_as_they_come_and_those_that_come_again_once(tmp_path: Path) -> None:
+    from server.cluster.gather import Gathering, delivered
+
+    (tmp_path / "dusty_drums.wav").write_bytes(b"somebody's")  # so the name is another one here
+    bass = part_clip("bass", "b", b"bass", ("drums",))
+    mix = part_clip("mix", "b", b"mix", parts={"drums": "b_drums.wav", "bass": "b_bass.wav"})
+    first = [Began("a"), part_clip("drums", "a", b"drums"), died()]
+    handle = Handle({None: [first, [Began("b"), part_clip("drums", "b", b"drums"), bass, mix, Ended()]]})
+    told, delivered_by_then = Told(), list[str]()
+    gathering = Gathering(handle, [work()], [1.0], told.spare, told.lost.append)
+    made = gathering.clips(told.progress, told.window, lambda: False, one_by_one=True)
+    clips = delivered(made, tmp_path, lambda clip: delivered_by_then.append(clip.part), lambda: False)
+    assert [clip.part for clip in clips] == delivered_by_then == ["drums", "bass", "mix"]
+    assert [clip.name for clip in clips] == ["dusty_drums-2.wav", "dusty_bass.wav", "dusty_mix.wav"]
+    assert clips[1].sidecar["request"]["context"]["path"] == clips[0].path
+    assert clips[2].sidecar["idea"]["parts"] == {"drums": clips[0].name, "bass": clips[1].name}
+    assert clips[2].sidecar["idea"]["at_s"] > clips[0].sidecar["idea"]["at_s"] > 0
     assert told.lost == ["a"]
 
 
