@@ -21,6 +21,7 @@ from protos.acestep.v1 import acestep_pb2 as pb
 from server.cli import acestep as cli
 from server.daemon import Daemon
 from tests.support.daemons import Osc, Process, generate, running, settings, stub
+from tests.support.upstream_adapters import turned_adapter
 
 
 @pytest.fixture(scope="module")
@@ -197,31 +198,11 @@ def test_cascades_are_listed_unloaded_and_loaded(daemon: Daemon) -> None:
         assert client.LoadCascade(pb.CascadeName(name=daemon.config.cascade)).loaded
 
 
-def write_adapter(folder: Path, checkpoint: Path) -> None:
-    """A PEFT adapter that turns one projection of the tiny checkpoint's first stage upside down."""
-    import torch
-    from safetensors.torch import load_file, save_file
-
-    weights = load_file(next((checkpoint / "stages" / "l" / "transformer").glob("*.safetensors")))
-    weight = weights["layers.0.self_attn.to_q.weight"].float()
-    left, values, right = torch.linalg.svd(weight, full_matrices=False)
-    folder.mkdir(parents=True)
-    name = "base_model.model.layers.0.self_attn.q_proj"
-    tensors = {
-        f"{name}.lora_A.weight": right[:4].clone(),
-        f"{name}.lora_B.weight": -3 * left[:, :4] * values[:4],
-    }
-    save_file(
-        {key: tensor.contiguous() for key, tensor in tensors.items()}, folder / "adapter_model.safetensors"
-    )
-    (folder / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": 4, "lora_alpha": 8}))
-
-
 def test_an_adapter_is_found_used_and_gone_without_a_trace(
     daemon: Daemon, osc: Osc, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ACESTEP_HOME", str(daemon.config.home))
-    write_adapter(daemon.config.home / "adapters" / "upside", checkpoint)
+    turned_adapter(daemon.config.home / "adapters" / "upside", checkpoint)
 
     def samples(*named: object) -> np.ndarray:
         return soundfile.read(clip_of(osc, "bars", 1, "seed", 3, *named))[0]
@@ -254,7 +235,7 @@ def test_an_adapter_that_is_replaced_or_removed_while_the_daemon_runs_is_noticed
 
     monkeypatch.setenv("ACESTEP_HOME", str(daemon.config.home))
     folder = daemon.config.home / "adapters" / "changing"
-    write_adapter(folder, checkpoint)
+    turned_adapter(folder, checkpoint)
 
     def clip(*named: object) -> tuple[np.ndarray, dict[str, object]]:
         path = clip_of(osc, "bars", 1, "seed", 3, *named)

@@ -32,8 +32,9 @@ from server.cluster.work import APPLICATION, DEPOT, NAMESPACE
 from server.security import read_or_create_token
 
 LOOPBACK = "127.0.0.1"
-# where Ray does not span machines (on macOS by itself), it listens on the loopback only
-ALONE = {ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR: "0"}
+# where Ray does not span machines (on macOS by itself), it listens on the loopback only; and replicas compute
+# as the daemon would, not only when nothing else does
+ALONE = {ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR: "0", "RAY_worker_niceness": "0"}
 STORE_BYTES = 1 << 30  # shared memory of a cluster on this machine, at most; messages are small
 ANSWER_S = 120.0  # a node that has not started a process by then is in trouble
 STARTS = 3  # Ray gives a machine thirty seconds, and a busy one may take longer
@@ -95,7 +96,7 @@ class Connection:
         os.environ["RAY_AUTH_TOKEN"] = token
         os.environ.pop("RAY_AUTH_MODE", None)  # without a word Ray asks for a token, in this process too
         AuthenticationTokenLoader.instance().reset_cache()
-        ray_constants.ENABLE_RAY_CLUSTER = False  # what ALONE says, to this process
+        ray_constants.ENABLE_RAY_CLUSTER = False  # as ALONE tells the others
         with _environment(ACESTEP_HOME=str(home), **ALONE):  # one home for all: nothing is copied
             for attempt in range(1, STARTS + 1):
                 try:
@@ -151,6 +152,8 @@ class Connection:
                     f"node {node.name} ({node.address}) does not answer: see its logs"
                 ) from None
             except ray.exceptions.RayError as error:
+                if node.id not in {there.id for there in self.nodes()}:
+                    continue  # it has just gone
                 version = "none" if "No module" in str(error) else f"one that fails ({_short(error)})"
             if version != __version__:
                 wrong.append(f"{node.name} ({node.address}) has {version}")

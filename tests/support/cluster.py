@@ -143,7 +143,11 @@ def ray_folder(**changes: str) -> Iterator[Path]:
 @contextlib.contextmanager
 def ray_environment() -> Iterator[Path]:
     """That, and a token that all nodes ask for."""
-    settings_of_ray = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+    settings_of_ray = {
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+        "RAY_worker_niceness": "0",  # else replicas compute only when nothing else does
+    }
     with ray_folder(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=TOKEN, **settings_of_ray) as folder:
         yield folder
 

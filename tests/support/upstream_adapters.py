@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import torch
+from safetensors.torch import load_file, save_file
 
 from acestep import Cascade
 
@@ -35,3 +39,20 @@ def peft_velocity(cascade: Cascade, model) -> torch.Tensor:
             context_latents=context,
             return_dict=False,
         )[0]
+
+
+def turned_adapter(folder: Path, checkpoint: Path) -> None:
+    """A PEFT adapter that turns one projection of a checkpoint's first stage upside down."""
+    weights = load_file(next((checkpoint / "stages" / "l" / "transformer").glob("*.safetensors")))
+    weight = weights["layers.0.self_attn.to_q.weight"].float()
+    left, values, right = torch.linalg.svd(weight, full_matrices=False)
+    folder.mkdir(parents=True)
+    name = "base_model.model.layers.0.self_attn.q_proj"
+    tensors = {
+        f"{name}.lora_A.weight": right[:4].clone(),
+        f"{name}.lora_B.weight": -3 * left[:, :4] * values[:4],
+    }
+    save_file(
+        {key: tensor.contiguous() for key, tensor in tensors.items()}, folder / "adapter_model.safetensors"
+    )
+    (folder / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": 4, "lora_alpha": 8}))

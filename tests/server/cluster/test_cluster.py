@@ -1,5 +1,6 @@
 """A daemon on a real Ray cluster of two nodes on this machine: clips, cancel, loss, stop and restart."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -14,16 +15,20 @@ import grpc
 import pytest
 
 from acestep.checkpoints.checkpoint import EMBEDDED
+from acestep.clips.clip import Clip
+from acestep.clips.idea import Delivery
+from acestep.clips.parts import produce_parts
 from acestep.clips.production import produce
 from acestep.request import GenerateRequest
 from acestep.version import __version__
 from protos.acestep.v1 import acestep_pb2 as pb
 from tests.support.cluster import Nodes, OnCluster, ray_environment, samples_hash, soon
 from tests.support.daemons import Osc, reason, settings
+from tests.support.upstream_adapters import turned_adapter
 
 pytest.importorskip("ray", reason="`make install-cluster` installs Ray")
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(3000), pytest.mark.filterwarnings("ignore")]
-LONG: dict[str, Any] = {"prompt": "warm pad", "bpm": 60, "bars": 8, "takes": 2}  # some seconds on a core
+LONG: dict[str, Any] = {"prompt": "warm pad", "bpm": 60, "bars": 4, "takes": 2}  # some seconds on a core
 SHORT: dict[str, Any] = {"prompt": "dusty breakbeat", "bpm": 120, "bars": 1}
 
 
@@ -54,11 +59,14 @@ def here(cascade: Any, folder: Path, **values: Any) -> list[str]:
 
 
 def refused(folder: Path, address: str) -> subprocess.CompletedProcess[str]:
-    """A daemon that is not to start."""
+    """A daemon that is not to start. Its folder has none of our packages: all nodes look there first."""
+    (folder / "elsewhere").mkdir()
     ports = ("--grpc-port", "0", "--osc-port", "0")
     places = ("--home", str(folder / "home"), "--samples", str(folder / "samples"))
     command = [sys.executable, "-m", "server.cli", "serve", *places, *ports, "--cluster", address]
-    return subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=900, check=False, cwd=folder / "elsewhere"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -107,14 +115,16 @@ def test_takes_are_spread_and_are_those_of_one_machine(daemon: OnCluster, nano: 
 def test_what_a_job_names_travels_once_and_by_its_hash(
     daemon: OnCluster, nodes: Nodes, nano: Any, tmp_path: Path
 ) -> None:
-    first = daemon.ended(daemon.ask(**SHORT, seed=3))
-    source = Path(first.clips[0])
-    asked = {**SHORT, "seed": 5, "reference": str(source), "cascade": "small"}
-    asked["reference"] = pb.AudioRange(path=str(source))
+    first = daemon.ended(daemon.ask(**SHORT, seed=3, takes=2))
+    source, other = map(Path, first.clips)
+    turned_adapter(daemon.home / "adapters" / "upside", EMBEDDED["nano"])
+    nano.adapters.folder = daemon.home / "adapters"
+    plain = {**SHORT, "seed": 5, "bars": 1.0}
+    asked: dict[str, Any] = {**plain, "reference": pb.AudioRange(path=str(source)), "cascade": "small"}
     jobs = [daemon.ended(daemon.ask(**asked)) for _ in range(3)]
     assert [job.state for job in jobs] == ["done"] * 3
-    plain = {**SHORT, "seed": 5, "reference": str(source)}
-    assert {samples_hash(job.clips[0]) for job in jobs} == set(here(nano, tmp_path, **plain))
+    wanted = here(nano, tmp_path, **plain, reference=str(source))
+    assert {samples_hash(job.clips[0]) for job in jobs} == set(wanted)
     told = json.loads(Path(f"{jobs[0].clips[0]}.json").read_text("utf-8"))
     assert told["request"]["reference"]["path"] == str(source.resolve())
     assert told["checkpoint"]["name"] == "nano"
@@ -122,8 +132,55 @@ def test_what_a_job_names_travels_once_and_by_its_hash(
     brought = [folder for folder in kept if folder.exists()]
     assert brought
     for folder in brought:
-        assert [file.name for file in folder.glob("audio/*/*")] == [source.name]
+        assert {file.name for file in folder.glob("audio/*/*")} == {source.name, f"{source.name}.json"}
         assert len(list(folder.glob("cascade/*"))) == 1
+
+    both = {"path": str(source), "plus": [{"path": str(other)}]}
+    layer = {**plain, "task": "lego", "track": "bass", "adapters": [("upside", 1.0)]}
+    sent = layer | {"adapters": [pb.AdapterUse(name="upside", scale=1.0)], "context": pb.AudioRange(**both)}
+    job = daemon.ended(daemon.ask(**sent))
+    assert (job.state, job.message) == ("done", "")
+    wanted = here(nano, tmp_path, **layer, context=both)
+    assert [samples_hash(path) for path in job.clips] == wanted
+    assert wanted != here(nano, tmp_path, **{**layer, "adapters": []}, context=both)
+    told = json.loads(Path(f"{job.clips[0]}.json").read_text("utf-8"))
+    context = told["request"]["context"]
+    assert [context["path"], context["plus"][0]["path"]] == [str(source), str(other)]
+    assert [*told["checkpoint"]["adapters"]] == ["upside"]
+
+
+def test_an_idea_in_parts_is_that_of_one_machine_also_where_a_replica_dies(
+    daemon: OnCluster, nano: Any, tmp_path: Path
+) -> None:
+    asked: dict[str, Any] = {
+        "prompt": "dusty",
+        "bpm": 60,
+        "bars": 4,
+        "key": "A minor",
+        "parts": "drums, bass",
+    }
+    daemon.ready(2)
+    job = daemon.ask(**asked, seed=31)
+    victim = daemon.making(job)
+    soon(lambda: daemon.job(job).clips)
+    os.kill(victim.pid, signal.SIGKILL)
+    done = daemon.ended(job)
+    assert (done.state, done.message) == ("done", "")
+    alone = produce_parts(nano, GenerateRequest(**asked, seed=31), tmp_path)
+    assert [samples_hash(path) for path in done.clips] == [samples_hash(clip.path) for clip in alone]
+    drums, bass, mix = map(Clip.load, done.clips)
+    assert bass.sidecar["request"]["context"]["path"] == drums.path
+    assert mix.sidecar["idea"]["parts"] == {"drums": drums.name, "bass": bass.name}
+    lost = [line["replica"] for line in daemon.log() if line["event"] == "replica_lost"]
+    assert lost == [victim.name]
+
+    more = daemon.ended(daemon.ask(idea=drums.idea, redo="bass: picked", seed=9))
+    assert (more.state, more.message) == ("done", "")
+    again = GenerateRequest(prompt="", idea=alone[0].idea, redo="bass: picked", seed=9)
+    known = Delivery(lambda clip: None, lambda idea: alone)
+    anew = produce_parts(nano, again, tmp_path, delivery=known)
+    assert [samples_hash(path) for path in more.clips] == [samples_hash(clip.path) for clip in anew]
+    assert Clip.load(more.clips[0]).sidecar["request"]["context"]["path"] == drums.path
 
 
 def test_audio_comes_before_the_clip(daemon: OnCluster) -> None:
@@ -175,7 +232,8 @@ def test_a_job_whose_replica_dies_is_made_by_another_and_the_samples_are_the_sam
     done = daemon.ended(job)
     assert (done.state, len(done.clips)) == ("done", 2)
     assert [samples_hash(path) for path in done.clips] == here(nano, tmp_path, **LONG, seed=11)
-    assert [line["replica"] for line in daemon.log() if line["event"] == "replica_lost"] == [victim.name]
+    lost = [line["replica"] for line in daemon.log() if line["event"] == "replica_lost"]
+    assert lost[-1:] == [victim.name]
 
 
 def test_without_any_replica_jobs_wait_and_the_state_says_so(daemon: OnCluster) -> None:
@@ -214,7 +272,7 @@ def test_at_sigterm_what_runs_is_interrupted_and_a_restart_makes_it_again(
     daemon: OnCluster, nodes: Nodes, nano: Any, tmp_path: Path
 ) -> None:
     daemon.ready(2)
-    jobs = [daemon.ask(**LONG, seed=seed) for seed in (21, 22)]
+    jobs = [daemon.ask(**{**LONG, "bars": 8}, seed=seed) for seed in (21, 22)]  # none ends within its grace
     jobs.append(daemon.ask(**SHORT, seed=23))
     for job in jobs[:2]:
         daemon.making(job)
@@ -230,7 +288,7 @@ def test_at_sigterm_what_runs_is_interrupted_and_a_restart_makes_it_again(
     with OnCluster(daemon.made, nodes.address, "--replicas", "2", "--resume") as third:
         soon(lambda: not third.status().queued and not third.status().running_jobs)
         clips = third.stub.ListClips(pb.ListClipsRequest(limit=1000), timeout=120).clips
-        takes = sorted((clip.prompt, clip.seed, clip.take) for clip in clips if clip.seed >= 21)
+        takes = sorted((clip.prompt, clip.seed, clip.take) for clip in clips if clip.seed in range(21, 24))
         assert takes == sorted(
             [("warm pad", 21 + k, k) for k in range(2)]
             + [("warm pad", 22 + k, k) for k in range(2)]
@@ -238,3 +296,20 @@ def test_at_sigterm_what_runs_is_interrupted_and_a_restart_makes_it_again(
         )
         (one,) = [clip for clip in clips if clip.prompt == "dusty breakbeat" and clip.seed == 23]
         assert samples_hash(one.path) == here(nano, tmp_path, **SHORT, seed=23)[0]
+
+
+def test_there_are_more_replicas_while_jobs_wait_and_no_more_than_may_be(
+    nodes: Nodes, tmp_path: Path
+) -> None:
+    with OnCluster(settings(tmp_path), nodes.address, "--replicas", "1:2") as daemon:
+        daemon.ready(1)
+        status = daemon.status().cluster
+        assert (status.wanted, len(status.replicas)) == ("1:2", 1)
+        jobs = [daemon.ask(**LONG, seed=seed) for seed in range(30)]
+        daemon.ready(2)
+        soon(lambda: len({one.job for one in daemon.status().cluster.replicas} & set(jobs)) == 2)
+        for job in jobs:
+            with contextlib.suppress(grpc.RpcError):  # it is done
+                daemon.stub.CancelJob(pb.CancelJobRequest(job=job), timeout=120)
+        assert {daemon.ended(job).state for job in jobs} <= {"done", "cancelled"}
+        assert len(daemon.status().cluster.replicas) == 2
