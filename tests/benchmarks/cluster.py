@@ -1,11 +1,11 @@
 """What a cluster costs and gains: two replicas of one thread each against one daemon with two threads.
 
-    python -m tests.benchmarks.cluster [--jobs N] [--every SECONDS] [--short]
+    python -m tests.benchmarks.cluster [--only PART] [--jobs N] [--every SECONDS]
 
 On one machine with two cores, in one run: throughput on short jobs (a ratio), the latency that the way
 through Ray adds to a job, the time from a replica's death to its job's clip, and N jobs (default 200) with a
 replica killed every so often (default 20 s). Ends without a figure where samples differ from one machine's.
-`--short` leaves the last part out.
+`--only` one of these: throughput, latency, death, endurance.
 """
 
 import argparse
@@ -22,6 +22,7 @@ from typing import Any
 from protos.acestep.v1 import acestep_pb2 as pb
 from tests.support.cluster import Alone, Nodes, OnCluster, alive, ray_environment, samples_hash
 
+PARTS = ("throughput", "latency", "death", "endurance")
 ROUNDS, PER_ROUND = 4, 10  # 40 short jobs a side, in turns
 PAIRS = 15
 SHORT: dict[str, Any] = {"prompt": "dusty breakbeat", "bpm": 120, "bars": 2}
@@ -33,7 +34,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--jobs", type=int, default=200, help="jobs while replicas are killed (default 200)")
     parser.add_argument("--every", type=float, default=20.0, help="seconds between two kills (default 20)")
-    parser.add_argument("--short", action="store_true", help="without these jobs")
+    parser.add_argument("--only", choices=PARTS, action="append", help="this part, of all")
     arguments = parser.parse_args()
     with ray_environment() as folder, tempfile.TemporaryDirectory() as place:
         nodes = Nodes(folder)
@@ -46,11 +47,15 @@ def main() -> int:
                 Alone.at(Path(place) / "two", threads=2) as two,
             ):
                 cluster.ready(2)
-                _throughput(cluster, two)
-                _latency(cluster, one)
-                _death(cluster, one)
-                if not arguments.short:
-                    _endurance(cluster, one, arguments.jobs, arguments.every)
+                for part in arguments.only or PARTS:
+                    if part == "throughput":
+                        _throughput(cluster, two)
+                    elif part == "latency":
+                        _latency(cluster, one)
+                    elif part == "death":
+                        _death(cluster, one)
+                    else:
+                        _endurance(cluster, one, arguments.jobs, arguments.every)
         finally:
             nodes.close()
     return 0

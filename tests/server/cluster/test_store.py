@@ -29,7 +29,7 @@ def cascade_in(home: Path, name: str) -> dict[str, Path]:
     return {below(name, file): path for file, path in checkpoint_files(read_spec(folder, home)).items()}
 
 
-def test_audio_is_brought_once_and_keeps_its_name(tmp_path: Path) -> None:
+def test_audio_is_brought_once_with_what_is_said_of_it_and_keeps_its_name(tmp_path: Path) -> None:
     file = tmp_path / "vinyl side b.wav"
     file.write_bytes(bytes(range(256)) * (PIECE_BYTES // 256) + b"the end")
     depot, asked = Depot("test"), []
@@ -39,13 +39,17 @@ def test_audio_is_brought_once_and_keeps_its_name(tmp_path: Path) -> None:
         return depot.read(digest, inside, offset)
 
     store = Store(tmp_path / "node", read)
-    sent = offered(depot, bundle("audio", {file.name: file}), {file.name: file})
+    beside = tmp_path / f"{file.name}.json"
+    beside.write_text("{}")
+    paths = {one.name: one for one in (file, beside)}
+    sent = offered(depot, bundle("audio", paths, file.name), paths)
     found = store.audio(sent)
+    assert found.with_name(beside.name).read_text() == "{}"
     assert found.name == file.name
     assert found.read_bytes() == file.read_bytes()
     assert found.is_relative_to(tmp_path / "node" / "cluster")
     pieces = len(asked)
-    assert pieces == 3
+    assert pieces == 5  # three of the file, two of what lies beside it
     assert store.audio(sent) == found
     assert len(asked) == pieces
 
