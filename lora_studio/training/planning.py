@@ -28,6 +28,7 @@ from acestep.model.modules import Transformer
 from acestep.training.lora import LoraShape
 from acestep.training.memory import GB, Memory, activation_bytes, available_bytes, sharing, trained_bytes
 from lora_studio.config import TrainConfig
+from lora_studio.training import gradients
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -182,7 +183,11 @@ def estimate(
     copied = half and one.dtype is not torch.bfloat16
     return Memory(
         weights=weights,
-        trained=trained_bytes(shape_of(config).size(transformer), processes, AVERAGE_COPIES),
+        trained=trained_bytes(
+            shape_of(config).size(transformer),
+            processes,
+            AVERAGE_COPIES + (gradients.COPIES if processes * config.accumulate > 1 else 0),
+        ),
         activations=activation_bytes(
             transformer.config, frames, batch_size, HALF_BYTES if half else one.element_size(), checkpointing
         ),

@@ -3,7 +3,6 @@
 A run that is killed goes on from its last state and ends with the same numbers as one that was not.
 """
 
-import contextlib
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -22,6 +21,7 @@ from lora_studio.config import TrainConfig
 from lora_studio.data.examples import Batch, Example, ExampleSet, Order, generator, order_of
 from lora_studio.training import checkpoints
 from lora_studio.training.checkpoints import RunState
+from lora_studio.training.gradients import Sum
 from lora_studio.training.planning import NoiseLevels, agreed, shape_of
 
 if TYPE_CHECKING:
@@ -243,6 +243,7 @@ class StageRun:
         N times as many batches up: same examples, noise, dropout and loss.
         """
         ranks, accumulate = self.accelerator.num_processes, self.config.accumulate
+        gradients = Sum(self._parameters()) if ranks * accumulate > 1 else None
         total, heard = torch.zeros((), device=self.device), 0.0
         for micro in range(accumulate):
             first = (step * accumulate + micro) * ranks
@@ -251,18 +252,18 @@ class StageRun:
             if self.config.dropout:  # dropout draws from torch's own generator
                 name = ("dropout", self.config.seed, self.stage.name, first + rank)
                 torch.manual_seed(generator(*name).initial_seed())
-            with self._summing(micro < accumulate - 1):
+            with self.accelerator.no_sync(self.velocity):
                 batch = self.library.batch(self.stage, chosen[rank]).to(self.device)
                 random = generator("step", self.config.seed, self.stage.name, first + rank)
                 loss = self._loss(batch, random)
-                self.accelerator.backward(loss / accumulate)
+                self.accelerator.backward(loss)
+            if gradients is not None:
+                gradients.take()
             total += loss.detach() / accumulate
             heard += sum(example.seconds for examples in chosen for example in examples)
+        if gradients is not None:
+            gradients.give(self.accelerator, ranks * accumulate)
         return float(self.accelerator.reduce(total, "mean")), heard
-
-    def _summing(self, more: bool) -> contextlib.AbstractContextManager[None]:
-        """While `more` batches of the step are to come, the processes keep their gradients to themselves."""
-        return self.accelerator.no_sync(self.velocity) if more else contextlib.nullcontext()
 
     def step(self) -> tuple[float, float]:
         """One optimizer step after `begin()`; gives its loss and gradient norm. `train()` calls it."""
