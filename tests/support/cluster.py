@@ -156,8 +156,10 @@ class Asked(Process):
     """`acestep serve` in a process of its own, and what its doors say."""
 
     start_s = UP_S
+    at_home = True  # Ray looks for packages there first, on every node
 
     def __init__(self, made: config.Config, *flags: str) -> None:
+        made.home.mkdir(parents=True, exist_ok=True)
         super().__init__(made, *flags)
         self.made = made
         self.channel = grpc.insecure_channel(f"127.0.0.1:{self.grpc_port}")

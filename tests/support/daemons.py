@@ -277,6 +277,7 @@ class Process:
     """`acestep serve` as its own process, to be killed."""
 
     start_s = 3 * WAIT_S  # a busy machine takes a while to import torch
+    at_home = False  # begun in its home, where none of our packages lie
 
     def __init__(self, made: config.Config, *flags: str, script: str = "") -> None:
         environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
@@ -287,6 +288,7 @@ class Process:
             [*command, "--home", str(made.home), "--samples", str(made.samples), "--grpc-port", "0",
              "--osc-port", "0", *flags],
             env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            cwd=made.home if self.at_home else None,
         )  # fmt: skip
         deadline = time.monotonic() + self.start_s
         while not (made.home / "daemon.json").exists():

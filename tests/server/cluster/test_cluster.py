@@ -69,6 +69,18 @@ def refused(folder: Path, address: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def other_version(folder: Path) -> Path:
+    """A folder with our packages as if they were of version 0.0.1."""
+    root = Path(__file__).resolve().parents[3]
+    for package in ("acestep", "server", "protos", "plugin_bridge"):
+        shutil.copytree(
+            root / package, folder / package, ignore=shutil.ignore_patterns("weights", "__pycache__", "vst")
+        )
+    version = folder / "acestep" / "version.py"
+    version.write_text(version.read_text("utf-8").replace(__version__, "0.0.1"), "utf-8")
+    return folder
+
+
 @pytest.fixture(scope="module")
 def nano() -> Any:
     import torch
@@ -245,14 +257,8 @@ def test_without_any_replica_jobs_wait_and_the_state_says_so(daemon: OnCluster) 
 
 
 def test_a_node_with_another_version_is_refused_by_name(nodes: Nodes, tmp_path: Path) -> None:
-    root = Path(__file__).resolve().parents[3]
-    for package in ("acestep", "server", "protos", "plugin_bridge"):
-        shutil.copytree(
-            root / package, tmp_path / package, ignore=shutil.ignore_patterns("weights", "__pycache__", "vst")
-        )
-    version = tmp_path / "acestep" / "version.py"
-    version.write_text(version.read_text("utf-8").replace(__version__, "0.0.1"), "utf-8")
-    node = nodes.add("stranger", 1, PYTHONPATH=str(tmp_path))
+    strange = other_version(tmp_path)
+    node = nodes.add("stranger", 1, PYTHONPATH=str(strange))
     try:
         done = refused(tmp_path, nodes.address)
     finally:
@@ -298,18 +304,23 @@ def test_at_sigterm_what_runs_is_interrupted_and_a_restart_makes_it_again(
         assert samples_hash(one.path) == here(nano, tmp_path, **SHORT, seed=23)[0]
 
 
-def test_there_are_more_replicas_while_jobs_wait_and_no_more_than_may_be(
+def test_there_are_more_replicas_while_jobs_wait_but_none_on_a_node_with_another_version(
     nodes: Nodes, tmp_path: Path
 ) -> None:
-    with OnCluster(settings(tmp_path), nodes.address, "--replicas", "1:2") as daemon:
+    with OnCluster(settings(tmp_path / "daemon"), nodes.address, "--replicas", "1:3") as daemon:
         daemon.ready(1)
         status = daemon.status().cluster
-        assert (status.wanted, len(status.replicas)) == ("1:2", 1)
+        assert (status.wanted, len(status.replicas)) == ("1:3", 1)
         jobs = [daemon.ask(**LONG, seed=seed) for seed in range(30)]
         daemon.ready(2)
         soon(lambda: len({one.job for one in daemon.status().cluster.replicas} & set(jobs)) == 2)
-        for job in jobs:
-            with contextlib.suppress(grpc.RpcError):  # it is done
-                daemon.stub.CancelJob(pb.CancelJobRequest(job=job), timeout=120)
-        assert {daemon.ended(job).state for job in jobs} <= {"done", "cancelled"}
-        assert len(daemon.status().cluster.replicas) == 2
+        node = nodes.add("stranger", 1, PYTHONPATH=str(other_version(tmp_path)))
+        try:
+            soon(lambda: "has acestep-bridge 0.0.1" in daemon.status().cluster.note)
+            assert {one.version for one in daemon.status().cluster.replicas} == {__version__}
+            for job in jobs[2:]:
+                with contextlib.suppress(grpc.RpcError):  # it is done
+                    daemon.stub.CancelJob(pb.CancelJobRequest(job=job), timeout=120)
+            assert {daemon.ended(job).state for job in jobs[:2]} == {"done"}
+        finally:
+            nodes.remove(node)
