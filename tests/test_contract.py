@@ -28,7 +28,9 @@ REAPER = ROOT / "plugin_bridge" / "reaper" / "acestep.py"
 PLUGIN = ROOT / "plugin_bridge" / "vst"
 
 # What the daemon does, beside the settings.
-ACTIONS = {"ping", "session", "generate", "cancel", "status", "subscribe", "unsubscribe", "monitor"}
+ACTIONS = {
+    *("ping", "session", "generate", "cancel", "status", "subscribe", "unsubscribe", "monitor", "adapters"),
+}
 
 # Settings: as /acestep/NAME, and by name behind the prompt of /acestep/generate. The table may add names;
 # those that fader pages and patches already use have to stay.
@@ -55,7 +57,10 @@ ANSWERS = {
     "error": "sss",
     "state": "s",
     "heard": "ss",
+    "adapter_names": "is",
+    "segment": "sisfffi",
 }
+NOT_FOR_LIVE = {"heard", "adapter_names", "segment"}  # for monitors, for lists, for follows
 
 # What controllers may say to the Live script on its own port.
 LIVE_ADDRESSES = {
@@ -119,7 +124,7 @@ def test_the_live_script_says_only_what_the_daemon_hears() -> None:
 
 def test_the_live_script_hears_everything_that_the_daemon_says() -> None:
     heard = {address.removeprefix("/acestep/") for address in live_daemon.Daemon._HEARS}
-    assert heard == set(ANSWERS) - {"heard"}  # which is for monitors
+    assert heard == set(ANSWERS) - NOT_FOR_LIVE
 
 
 def test_the_names_behind_a_prompt_are_known_to_the_daemon() -> None:
