@@ -345,19 +345,19 @@ class Production:
             pitched = key if result.after.key else None  # a host would transpose drums that have a root
             data = self._musical_data(values, pitched, result.after.lufs, one.standing)
             if request.midi_out:
-                score = self._score(audio, aim, key)
+                score = self._score(audio, rate_hz, aim, key)
                 midi = clip_midi(aim, key, score)
                 sidecar["midi"] = score.to_dict()
         body = encode(audio, rate_hz, request.format, request.sample_format, data)
         return Finished(self._stem(one, key), f".{request.format}", body, sidecar, midi, score)
 
-    def _score(self, audio: np.ndarray, aim: Aim, key: Key | None) -> Score:
+    def _score(self, audio: np.ndarray, rate_hz: int, aim: Aim, key: Key | None) -> Score:
         """The clip's notes; a mix has those of its parts."""
         place = self.place
         if place is not None and place.scores:
             return merged(place.scores())
         part = part_of(place.part if place else self.request.track)
-        return clip_score(audio, aim, key, sample_rate_hz=self.cascade.codec.sample_rate_hz, part=part)
+        return clip_score(audio, aim, key, sample_rate_hz=rate_hz, part=part)
 
     def _stem(self, one: "Chosen", key: Key | None) -> str:
         """What the file's name begins with; all of an idea are named alike, so that they lie side by side."""

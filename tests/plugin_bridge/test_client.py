@@ -103,7 +103,7 @@ def test_a_wrong_setting_is_refused_before_anything_is_sent(wrong: dict[str, obj
 
 WRONG = {
     "number": "fast", "whole": 1.5, "text": 5, "choice": 5, "signature": 5, "key": 5, "switch": "maybe",
-    "names": 5, "adapters": 5, "tempi": 5, "region": [1], "audio": 5,
+    "names": 5, "adapters": 5, "tempi": 5, "region": [1], "audio": 5, "parts": 5,
 }  # fmt: skip
 
 

@@ -58,6 +58,7 @@ def test_all_settings_of_a_request_have_flags() -> None:
         "sample_format": "--sample-format",
         "loudness_lufs": "--loudness",
         "midi_out": "--midi-out",
+        "prompt_b": "--prompt-b",
     }
     named["tempo_map"] = "--midi"
     for name in set(GenerateRequest(prompt="p").to_dict()) - {"prompt"}:
