@@ -184,7 +184,8 @@ class Musician:
         (self.place / "requests.jsonl").write_text('{"prompt": "dusty breakbeat", "bars": 1}\n')
         if "clip.wav" not in text:
             return
-        asked = 'acestep generate "dusty breakbeat" --bpm 120 --bars 1 --seed 3 --local --quiet --out made'
+        music = '"dusty breakbeat" --bpm 92.5 --key "A minor" --bars 4 --seed 7'
+        asked = f"acestep generate {music} --local --quiet --out made"
         clip = self.place / self.type(asked).strip()
         shutil.move(clip, self.place / "clip.wav")
         shutil.move(clip.with_name(f"{clip.name}.json"), self.place / "clip.wav.json")
