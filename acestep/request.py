@@ -51,7 +51,7 @@ MOVED_TASKS = ("text", "lego", "complete")  # the others stay aligned with their
 TRACK_TASKS = ("lego", "complete", "extract")
 FORMATS = ("wav", "aiff", "flac", "mp3")
 FLOAT_FORMATS = ("wav", "aiff")  # the others have no floating point samples
-MAX_SEED = 2**32 - 1
+MAX_SEED = 2**32 - 1  # of a take behind it the seeds begin again at 0
 MAX_IDEA_CHARS = 80
 KINDS = {"loop": "bars that repeat", "oneshot": "a single hit, without tempo"}
 ONE_SHOT = "oneshot"
@@ -428,6 +428,11 @@ class GenerateRequest:
     def seeded(self) -> "GenerateRequest":
         """The same request with a seed: its own, or one drawn now."""
         return self if self.seed is not None else dataclasses.replace(self, seed=secrets.randbelow(2**31))
+
+    def seed_of(self, take: int) -> int:
+        """The seed of a take, of a request that has one."""
+        assert self.seed is not None
+        return (self.seed + take) % (MAX_SEED + 1)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; `from_dict` gives the same request back."""

@@ -58,8 +58,9 @@ class Idea:
         there = {clip.part: clip for clip in found if not clip.trashed and _is_file(clip)}
         mixes = [clip for clip in found if clip.part == MIX]
         named = list(_told(mixes[-1]).get("parts") or {}) if mixes else []
-        known = {*named, *there} - {MIX}
-        order = [*(part.name for part in read_parts("parts", whole.parts)), *named, *there]
+        met = [name for clip in found for name in _told(clip).get("beside") or {}]  # also without any mix
+        known = {*named, *met, *there} - {MIX}
+        order = [*(part.name for part in read_parts("parts", whole.parts)), *named, *met, *there]
         names = [name for name in dict.fromkeys(order) if name in known]
         anew = {part.name for part in read_parts("redo", request.redo)}
         trashed = {clip.part for clip in found if clip.trashed}

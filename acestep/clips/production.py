@@ -27,7 +27,7 @@ from acestep.music.aim import Aim
 from acestep.music.grid import SAMPLE_RATE_HZ, bars_in_words
 from acestep.music.key import Key
 from acestep.music.tempo_map import TempoMap
-from acestep.request import MAX_SEED, MOVED_TASKS, ONE_SHOT, GenerateRequest
+from acestep.request import MOVED_TASKS, ONE_SHOT, GenerateRequest
 from acestep.sound.audio import require_sound, source_notes
 from acestep.sound.encode import encode, mp3_headroom_db
 from acestep.sound.limiter import CEILING_DB, Level, levelled, limited_inside
@@ -168,7 +168,7 @@ class Production:
                 prompt=loop_prompt(request.prompt) if request.kind == ONE_SHOT else request.prompt,
                 takes=len(takes) * each,
                 candidates=1,
-                seed=(request.seed + takes.start * each) % (MAX_SEED + 1),
+                seed=request.seed_of(takes.start * each),
             ),
             on_progress=lambda p: report(p.stage, p.fraction * (1 - FIT_SHARE), p.eta_s),
             on_audio=None

@@ -213,7 +213,7 @@ class Cascade(Loaded):
                 takes.append(
                     Take(
                         first_index + k,
-                        song.seed + k,
+                        song.request.seed_of(k),
                         np.ascontiguousarray(song.spliced(samples, 0), dtype=np.float32),
                         self.codec.sample_rate_hz,
                         {part: spent / len(batch) for part, spent in seconds.items()},

@@ -79,7 +79,7 @@ class Song:
         """The latents [B, T, C] of some of the takes."""
         shape = self.outline.frames, self._stage(self.way[0]).channels
         family = self.request.family, self.request.variation
-        noise = [Noise(self.seed + k, *shape, *family) for k in takes]
+        noise = [Noise(self.request.seed_of(k), *shape, *family) for k in takes]
 
         def fresh_noise() -> Tensor:
             return torch.cat([source.draw() for source in noise]).to(self.cascade.device)

@@ -74,8 +74,8 @@ class Tasks:
         """How far tasks are, and what came of them."""
         listed = {snake(name): value for name, value in asked.body.values.items()}.get("task_id_list")
         listed = parsed(listed) if isinstance(listed, str) else listed
-        if not isinstance(listed, list) or not all(isinstance(one, str) for one in listed):
-            raise InvalidRequest("task_id_list is no list: expected the task_ids of /release_task")
+        if not isinstance(listed, list) or not all(isinstance(one, str) and one.isascii() for one in listed):
+            raise InvalidRequest("task_id_list is no list of task_ids: expected those of /release_task")
         if len(listed) > MAX_TASKS:
             raise InvalidRequest(f"{len(listed)} tasks are asked for at once: expected at most {MAX_TASKS}")
         jobs = await self._jobs(set(listed)) if listed else {}

@@ -205,6 +205,9 @@ def test_an_idea_that_is_not_whole_is_refused_in_words(made):
     with pytest.raises(NotFound, match="chords moved or deleted"):
         Idea.of(redo, moved)
     Idea.of(again("261129-1", redo="chords"), moved)  # what is made anew need not be there
+    without = [clip for clip in clips if clip.part not in ("mix", "drums")]  # nor does any mix tell of it
+    with pytest.raises(NotFound, match="drums moved or deleted"):
+        Idea.of(again("261129-1", redo="bass"), without)
 
 
 @pytest.mark.parametrize(

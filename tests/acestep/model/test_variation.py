@@ -31,6 +31,12 @@ def test_variations_go_from_the_family_to_another_music(nano: Cascade) -> None:
     assert torch.equal(varied[3], nano.latents(replace(REQUEST, seed=9)))
 
 
+def test_behind_the_highest_seed_comes_the_lowest(nano: Cascade) -> None:
+    made = nano.generate(replace(REQUEST, seed=2**32 - 1, takes=2))
+    assert [take.seed for take in made] == [2**32 - 1, 0]
+    assert (made[1].audio == nano.generate(replace(REQUEST, seed=0))[0].audio).all()
+
+
 def test_noise_of_a_family_is_as_strong_as_any() -> None:
     made = Noise(1, 4_000, 8, family=2, variation=0.6).draw()
     assert abs(float(made.std()) - 1) < 0.02
