@@ -9,10 +9,14 @@ pytestmark = pytest.mark.heavy
 LOOPS = 5
 
 
-@pytest.mark.parametrize(("part", "least"), [("bass", 0.80), ("chords", 0.65), ("lead", 0.80)])
-def test_notes_of_a_part_alone_are_heard_where_they_begin(part: str, least: float) -> None:
+@pytest.mark.parametrize(
+    ("part", "least", "loops"),
+    # of chords, organs are hardly heard (0 to 0.2 each), all else is: a few loops say nothing of the whole
+    [("bass", 0.80, LOOPS), ("chords", 0.60, 26), ("lead", 0.80, LOOPS)],
+)
+def test_notes_of_a_part_alone_are_heard_where_they_begin(part: str, least: float, loops: int) -> None:
     counts, near, right = midi.Counts(), 0, 0
-    for loop in midi.loops(LOOPS, midi.PARTS[part]):
+    for loop in midi.loops(loops, midi.PARTS[part]):
         true = [(note.at_s, note.pitch) for note in loop.notes]
         counts.add(true, midi.onsets(midi.heard(loop)[0], loop), loop.grid.duration_s)
         found, kept = midi.on_sixteenth(true, midi.onsets(midi.heard(loop, 1.0)[0], loop), loop)
