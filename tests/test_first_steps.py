@@ -1,7 +1,5 @@
 """What a newcomer types and mistypes: help, versions, numbers, missing files, and what is said back."""
 
-import contextlib
-import io
 import json
 import os
 import socket
@@ -19,6 +17,7 @@ from lora_studio import cli as lora
 from plugin_bridge import cli as bridge
 from plugin_bridge.words import Progress
 from server.cli import acestep as cli
+from tests.support.commands import run
 from tests.support.daemons import StandIn, running, settings
 
 Main = Callable[[Sequence[str]], int]
@@ -29,13 +28,6 @@ POSIX = pytest.mark.skipif(os.name != "posix", reason="rights are other things t
 def home(home_of_its_own: Path) -> Path:
     """No test sees this user's home or daemon."""
     return home_of_its_own
-
-
-def run(*words: str, main: Main = cli.main) -> tuple[int, str, str]:
-    out, error = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(error):
-        code = main(words)
-    return code, out.getvalue(), error.getvalue()
 
 
 @pytest.mark.parametrize(

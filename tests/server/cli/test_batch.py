@@ -1,7 +1,5 @@
 """`acestep batch`: every request of a file is made once, whoever is stopped or killed, and whatever fails."""
 
-import contextlib
-import io
 import json
 import os
 import random
@@ -20,23 +18,12 @@ from hypothesis import strategies as st
 
 from acestep.errors import PoorFit, StorageError
 from protos.acestep.v1 import acestep_pb2 as pb
-from server.cli import acestep as cli
 from server.cli.batch.lines import read_requests
 from server.daemon import Daemon
+from tests.support.commands import run
 from tests.support.daemons import HELD, QUICK, Process, StandIn, running, settings, stub, until
 
 ROOT = Path(__file__).resolve().parents[3]
-
-
-@pytest.fixture(autouse=True)
-def home(home_of_its_own: Path) -> Path:
-    """No test sees this user's home or daemon."""
-    return home_of_its_own
-
-
-@pytest.fixture
-def engine() -> StandIn:
-    return StandIn()
 
 
 @pytest.fixture
@@ -48,13 +35,6 @@ def daemon(tmp_path: Path, engine: StandIn) -> Iterator[Daemon]:
 @pytest.fixture
 def out(tmp_path: Path) -> Path:
     return tmp_path / "out"
-
-
-def run(*words: str | Path) -> tuple[int, str, str]:
-    told, error = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(told), contextlib.redirect_stderr(error):
-        code = cli.main(list(map(str, words)))
-    return code, told.getvalue(), error.getvalue()
 
 
 def written(folder: Path, *lines: Any) -> Path:

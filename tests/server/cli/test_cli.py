@@ -18,33 +18,16 @@ import soundfile
 
 from server.cli import acestep as cli
 from server.daemon import Daemon
+from tests.support.commands import run
 from tests.support.daemons import WAIT_S, Osc, Process, StandIn, running, settings
 
 ROOT = Path(__file__).resolve().parents[3]
-
-
-@pytest.fixture(autouse=True)
-def home(home_of_its_own: Path) -> Path:
-    """No test sees this user's home or daemon."""
-    return home_of_its_own
-
-
-@pytest.fixture
-def engine() -> StandIn:
-    return StandIn()
 
 
 @pytest.fixture
 def daemon(tmp_path: Path, engine: StandIn) -> Iterator[Daemon]:
     with running(settings(tmp_path), engine) as found:
         yield found
-
-
-def run(*words: str) -> tuple[int, str, str]:
-    out, error = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(error):
-        code = cli.main(words)
-    return code, out.getvalue(), error.getvalue()
 
 
 def test_all_settings_of_a_request_have_flags() -> None:

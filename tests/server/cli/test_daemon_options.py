@@ -1,7 +1,5 @@
 """Which daemon a command means, and flags that a running daemon would ignore: refused with what to do."""
 
-import contextlib
-import io
 import socket
 import sys
 from collections.abc import Iterator
@@ -10,15 +8,9 @@ from typing import Any
 
 import pytest
 
-from server.cli import acestep as cli
 from server.daemon import Daemon
+from tests.support.commands import run
 from tests.support.daemons import StandIn, running, settings
-
-
-@pytest.fixture(autouse=True)
-def home(home_of_its_own: Path) -> Path:
-    """No test sees this user's home or daemon."""
-    return home_of_its_own
 
 
 @pytest.fixture
@@ -38,13 +30,6 @@ def made_here(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr("server.cli.generate._here", made)
     return prompts
-
-
-def run(*words: str) -> tuple[int, str, str]:
-    out, error = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(error):
-        code = cli.main(words)
-    return code, out.getvalue(), error.getvalue()
 
 
 @pytest.mark.parametrize(
