@@ -139,31 +139,37 @@ def as_bright_as(audio: np.ndarray, wanted_hz: float, sample_rate_hz: int) -> np
 
     The tilt acts on the loop as a whole, so that its seam stays as it is.
     """
-    own_hz = centroid_hz(audio, sample_rate_hz)
+    hz, amplitude = _average_spectrum(audio, sample_rate_hz)
+    own_hz = _centroid(hz, amplitude)
     if min(own_hz, wanted_hz) <= 0 or abs(own_hz / wanted_hz - 1) <= BRIGHT_WITHIN:
         return audio
     low, high = -MAX_TILT_DB, MAX_TILT_DB
     for _ in range(TILTS):
         middle = (low + high) / 2
-        if centroid_hz(audio, sample_rate_hz, middle) < wanted_hz:
+        if _centroid(hz, amplitude * _tilt(middle, hz)) < wanted_hz:
             low = middle
         else:
             high = middle
-    spectrum = np.fft.rfft(audio, axis=1)
-    hz = np.fft.rfftfreq(audio.shape[1], 1 / sample_rate_hz)
-    made: np.ndarray = np.fft.irfft(spectrum * _tilt((low + high) / 2, hz), audio.shape[1], axis=1)
+    length = audio.shape[1]
+    gains = _tilt((low + high) / 2, np.fft.rfftfreq(length, 1 / sample_rate_hz))
+    made: np.ndarray = np.fft.irfft(np.fft.rfft(audio, axis=1) * gains, length, axis=1)
     return made.astype(np.float32)
 
 
-def centroid_hz(audio: np.ndarray, sample_rate_hz: int, tilt_db: float = 0.0) -> float:
-    """The mean frequency of the average amplitude spectrum, as if tilted by so many decibels an octave."""
+def centroid_hz(audio: np.ndarray, sample_rate_hz: int) -> float:
+    """The mean frequency of the average amplitude spectrum; 0 of what is too short or silent."""
+    return _centroid(*_average_spectrum(audio, sample_rate_hz))
+
+
+def _average_spectrum(audio: np.ndarray, sample_rate_hz: int) -> tuple[np.ndarray, np.ndarray]:
+    """Frequencies, and the mean amplitude at each."""
     samples = audio.mean(axis=0)
     frames = samples[: len(samples) // FRAME * FRAME].reshape(-1, FRAME)
-    if not len(frames):
-        return 0.0
-    power = np.square(np.abs(np.fft.rfft(frames * np.hanning(FRAME), axis=1))).mean(axis=0)
-    hz = np.fft.rfftfreq(FRAME, 1 / sample_rate_hz)
-    amplitude = np.sqrt(power) * _tilt(tilt_db, hz)
+    power = np.square(np.abs(np.fft.rfft(frames * np.hanning(FRAME), axis=1))).sum(axis=0)
+    return np.fft.rfftfreq(FRAME, 1 / sample_rate_hz), np.sqrt(power / max(len(frames), 1))
+
+
+def _centroid(hz: np.ndarray, amplitude: np.ndarray) -> float:
     return float((amplitude * hz).sum() / max(amplitude.sum(), 1e-12))
 
 

@@ -331,7 +331,9 @@ def prepare(cascade: Loaded, request: GenerateRequest, made_by: SongPlan | None 
     metadata = conditions.metas(request.grid, request.key, plan.duration_s)
     first, second = _both_prompts(request)
     text, free_text, cut = _prompts(cascade, first, (request.task, request.track), metadata)
-    other_text, _, other_cut = _prompts(cascade, second, (request.task, request.track), metadata)
+    other_text, _, other_cut = (
+        _prompts(cascade, second, (request.task, request.track), metadata) if second else ("", "", False)
+    )
     if cut or other_cut:
         notes.append(f"the prompt was cut to {conditions.MAX_TEXT_TOKENS} tokens, metadata kept")
     lyrics = conditions.lyric_text(request.lyrics or spec.empty_lyrics)
@@ -345,7 +347,7 @@ def prepare(cascade: Loaded, request: GenerateRequest, made_by: SongPlan | None 
         legs,
         text,
         free_text,
-        other_text if second else "",
+        other_text,
         lyrics,
         request.reference,
         context,

@@ -10,7 +10,7 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,9 +28,11 @@ if TYPE_CHECKING:
     from acestep.model.cascade import Cascade
 
 MAX_FOLLOWS = 16
-LOOK_S = 0.05  # between two looks at the follows while one plays
+LOOK_S = 0.05  # between two looks at the follows while one plays …
+REST_S = 1.0  # … and while none does
 SILENT_S = 600.0  # a follow whose owner says nothing for so long has none any more
 HASTE_S = 1.0  # with less to spare than this, a running job is held up
+RETRY_S = 2.0  # after a segment that failed
 RELIEF_AFTER = 2  # segments that were made too slowly before something is done about it
 KEPT_FILES = 400  # segments a follow leaves lying
 log = logs.get("follow")
@@ -105,8 +107,9 @@ class Conductor:
 
     def start(
         self, request: GenerateRequest, owner: str, tell: Listener, bars: float = 4.0, folder: str = ""
-    ) -> str:
-        """A new follow; its name. `tell` is called in other threads, and must be quick.
+    ) -> tuple[str, str]:
+        """A new follow: its name and the folder of its segments. `tell` is called in other threads, and must
+        be quick.
 
         Raises what a request is refused for, Busy, Unsupported.
         """
@@ -122,7 +125,7 @@ class Conductor:
             self._follows[name] = _Standing(follow, owner, place, tell, self.now())
             self._changed.notify_all()
         log.info("follow_started", follow=name, owner=owner, prompt=checked.prompt)
-        return name
+        return name, str(place)
 
     def move(
         self,
@@ -146,15 +149,17 @@ class Conductor:
             if signature is not None:
                 follow.reshape(now_s, signature=signature)
 
-    def change(self, name: str, changes: Mapping[str, Any], bars: float | None = None) -> None:
-        """Other settings, from the next segment on. Raises what a request is refused for."""
+    def change(self, name: str, changes: Mapping[str, Any]) -> None:
+        """Other settings, from the next segment on; `bars` are those of segments. Raises what a request is
+        refused for.
+        """
         changes = dict(changes)
-        signature, bpm = changes.pop("signature", None), changes.pop("bpm", None)
-        bars = changes.pop("bars", None) or bars
+        bars, signature, bpm = (changes.pop(what, None) for what in ("bars", "signature", "bpm"))
         with self._of(name) as follow:
             wanted = dataclasses.replace(follow.request, **changes)
         checked = self._intake.checked(wanted)
         with self._of(name) as follow:
+            self._follows[name].retry_s = 0.0
             follow.change({key: getattr(checked, key) for key in changes})
             if bars is not None or signature is not None:
                 follow.reshape(self.now(), bars, signature)
@@ -184,17 +189,12 @@ class Conductor:
         if standing is None:
             raise NotFound(f"no follow {name!r}: it has ended, or it never began")
         log.info("follow_ended", follow=name, why=why)
-        standing.tell(Ended(name, why))
+        self._tell(standing, Ended(name, why))
 
     def has(self, name: str) -> bool:
         """Whether there is a follow of that name."""
         with self._changed:
             return name in self._follows
-
-    def folder(self, name: str) -> str:
-        """Where its segments go."""
-        with self._changed:
-            return str(self._follows[name].folder)
 
     def of_owner(self, owner: str) -> list[str]:
         """The names of an owner's follows, oldest first."""
@@ -210,7 +210,7 @@ class Conductor:
                     "owner": standing.owner,
                     "prompt": standing.follow.request.prompt,
                     "segments": len(standing.follow.kept),
-                    "missed_bars": standing.follow.missed_bars,
+                    "holes": standing.follow.holes,
                     "real_time_factor": round(standing.follow.cost or 0.0, 3),
                 }
                 for name, standing in self._follows.items()
@@ -233,13 +233,12 @@ class Conductor:
         return time.monotonic()
 
     @contextlib.contextmanager
-    def _of(self, name: str) -> Any:
+    def _of(self, name: str) -> Iterator[Follow]:
         with self._changed:
             standing = self._follows.get(name)
             if standing is None:
                 raise NotFound(f"no follow {name!r}: it has ended, or it never began")
             standing.heard_s = self.now()
-            standing.retry_s = 0.0
             yield standing.follow
             self._changed.notify_all()
 
@@ -252,7 +251,7 @@ class Conductor:
                     return
                 self._look()
                 busy = any(standing.follow.playhead.playing for standing in self._follows.values())
-                self._changed.wait(LOOK_S if busy or self._asked else None)
+                self._changed.wait(LOOK_S if busy or self._asked else REST_S if self._follows else None)
 
     def _look(self) -> None:
         now_s = self.now()
@@ -290,7 +289,7 @@ class Conductor:
         if place < here.start or follow.at(here.start) is not None or standing.late == here.start:
             return
         standing.late = here.start
-        follow.missed_bars += 1
+        follow.holes += 1
         self._tell(
             standing,
             Note(
@@ -346,8 +345,9 @@ class Conductor:
             order = follow.order(need)
         cascade: Cascade = self._intake.models.use(order.request.cascade)
         started = self.now()
-        request = self._relieved(order.request, cascade, follow.relief)
-        segment = self._engine.segment(cascade, request, order.before, order.anchor)
+        segment = self._engine.segment(
+            cascade, order.request, order.before, order.anchor, hasty=follow.relief > 0
+        )
         path = self._write(standing, order.number, segment.file)
         seconds = self.now() - started
         with self._changed:
@@ -379,15 +379,10 @@ class Conductor:
 
         clip = write([dataclasses.replace(file, stem=f"{number:04d} {file.stem}")], standing.folder)[0]
         for old in sorted(standing.folder.glob("*.wav"))[:-KEPT_FILES]:
+            with self._changed:
+                standing.follow.forget(old)
             remove_files(old)
         return Path(clip.path)
-
-    def _relieved(self, request: GenerateRequest, cascade: "Cascade", relief: int) -> GenerateRequest:
-        if relief < 1:
-            return request
-        from acestep.clips.segment import fewer_steps
-
-        return fewer_steps(cascade, request)
 
     def _mind_the_load(self, standing: _Standing) -> None:
         """Says that the machine is too slow before a hole is heard, and takes what helps, gentlest first."""
@@ -400,7 +395,7 @@ class Conductor:
             standing.slow = 0
             follow = standing.follow
             follow.relief += 1
-            message = f"this machine makes music {load:.0%} as fast as it is heard"
+            message = f"this machine needs {load:.1f} s for each second of music"
             if follow.relief == 1:
                 message = f"{message}: segments take fewer steps from now on"
             elif follow.relief == 2 and follow.layout.bars * 2 <= LONGEST_BARS:
@@ -416,7 +411,7 @@ class Conductor:
     def _failed(self, standing: _Standing, error: AceStepError) -> None:
         log.error("segment_failed", follow=standing.follow.name, reason=error.reason, message=str(error))
         with self._changed:
-            standing.retry_s = self.now() + 2.0
+            standing.retry_s = self.now() + RETRY_S
         if str(error) != standing.failed:
             standing.failed = str(error)
             self._tell(standing, Note(standing.follow.name, error.reason, str(error)))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from acestep.errors import InvalidRequest, NotFound
+from acestep.music.grid import bars_in_words
 from acestep.request import MAX_SEED, SETTINGS, GenerateRequest
 from server.follow.timeline import NEAR, Layout, Playhead, Slot
 
@@ -102,7 +103,7 @@ class Follow:
         self.frozen = False
         self.relief = 0  # how often the machine was found too slow
         self.cost: float | None = None  # seconds of making for a second of music
-        self.missed_bars = 0
+        self.holes = 0  # slots that began without any music
         self.anchor: Anchor | None = None
         self._families = 0
         self._count = 0
@@ -128,13 +129,18 @@ class Follow:
         self._recalled = None
 
     def reshape(self, now_s: float, bars: float | None = None, signature: Any = None) -> None:
-        """Segments of other lengths, from the end of the one that sounds."""
+        """Segments of another signature, from the end of the one that sounds; of other bars, behind those
+        that lie ready.
+        """
         if (bars or self.layout.bars, signature or self.layout.signature) == (
             self.layout.bars,
             self.layout.signature,
         ):
             return
         at = self.playhead.quarters_at(now_s)
+        if signature in (None, self.layout.signature):
+            while self.at(self.layout.slot(at).end) is not None:
+                at = self.layout.slot(at).end
         self.layout.change(at, bars, signature)
         if not self._kept:
             self.layout.restart()
@@ -156,8 +162,13 @@ class Follow:
         self.frozen, self._recalled = False, None
 
     def recall(self, number: int) -> None:
-        """Brings a segment back as the next one. Raises NotFound."""
+        """Brings a segment back as the next one. Raises NotFound; InvalidRequest for one of other bars."""
         found = next((one for one in self._kept if one.number == number), None)
+        if found is not None and abs(found.slot.length - self.layout.length) > NEAR:
+            raise InvalidRequest(
+                f"segment {number} has {bars_in_words(found.slot.bars)} of {found.slot.signature}, and the "
+                f"next has {self.layout.bars:g} of {self.layout.signature}: expected one as long"
+            )
         if found is None:
             raise NotFound(
                 f"follow {self.name} has no segment {number}: there are {self._count} so far, from 0 on"
@@ -183,7 +194,14 @@ class Follow:
         elif self._is_off(own) and place < here.end - 1:
             return Need(Do.STRETCH, here, self.playhead.bpm, now_s, self.version, own)
         behind = self.layout.slot(here.end)
-        return self._wanted(behind, now_s, self.playhead.reaches_s(behind.start) - self.lead_s(behind))
+        need = self._ahead(behind, now_s)
+        ready = self.at(behind.start)
+        if need is None and ready is not None and self._is_stale(ready):  # too late for it: on to the next
+            need = self._ahead(self.layout.slot(behind.end), now_s)
+        return need
+
+    def _ahead(self, slot: Slot, now_s: float) -> Need | None:
+        return self._wanted(slot, now_s, self.playhead.reaches_s(slot.start) - self.lead_s(slot))
 
     def _wanted(self, slot: Slot, now_s: float, deadline_s: float) -> Need | None:
         """What is to be done so that a slot which is not heard yet holds what is wanted now."""
@@ -197,8 +215,7 @@ class Follow:
         if own is None:
             return self._new(slot, deadline_s)
         off = self._is_off(own)
-        stale = own.stopgap or own.version != self.version
-        if (off or stale) and spare_s > self.making_s(slot):
+        if (off or self._is_stale(own)) and spare_s > self.making_s(slot):
             return self._new(slot, deadline_s)
         if off and spare_s > 0:
             return Need(Do.STRETCH, slot, self.playhead.bpm, deadline_s, self.version, own)
@@ -239,9 +256,9 @@ class Follow:
     def order(self, need: Need) -> Order:
         """What making comes down to."""
         first = self._last is None
-        family = ((self.request.seed or 0) + FAMILIES * self._families) % (MAX_SEED + 1)
-        if self.request.family is not None:
-            family = (self.request.family + FAMILIES * self._families) % (MAX_SEED + 1)
+        own = self.request.seed if self.request.family is None else self.request.family
+        assert own is not None
+        family = (own + FAMILIES * self._families) % (MAX_SEED + 1)
         request = dataclasses.replace(
             self.request,
             bpm=need.bpm,
@@ -293,6 +310,10 @@ class Follow:
         self._kept.sort(key=lambda one: one.slot.start)
         return kept
 
+    def forget(self, path: Path) -> None:
+        """The file of a segment is about to go."""
+        self._kept = [one for one in self._kept if one.path != path]
+
     def took(self, seconds: float, slot: Slot, bpm: float) -> None:
         """How long making took."""
         cost = seconds / (slot.length * 60 / bpm)
@@ -321,6 +342,10 @@ class Follow:
     def making_s(self, slot: Slot) -> float:
         """How long a segment takes to make, as far as is known."""
         return (FIRST_COST if self.cost is None else self.cost) * slot.length * self.beat_s
+
+    def _is_stale(self, kept: Kept) -> bool:
+        """Whether something new is to take its place."""
+        return kept.stopgap or kept.version != self.version
 
     def _is_off(self, kept: Kept) -> bool:
         return abs(kept.bpm / self.playhead.bpm - 1) > SAME_TEMPO

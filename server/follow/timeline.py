@@ -72,6 +72,11 @@ class Layout:
             raise InvalidRequest(f"segments of {self.bars:g} bars: expected a whole number from 1 to 32")
         self._places = [(0.0, self.bars, self.signature)]
 
+    @property
+    def length(self) -> float:
+        """Of the slots to come, in quarters."""
+        return self.bars * self.signature.quarters_per_bar
+
     def slot(self, quarters: float) -> Slot:
         """The slot around a position. Before the song's beginning it is the first."""
         index = bisect_right(self._places, quarters + NEAR, key=lambda place: place[0]) - 1

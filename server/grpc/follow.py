@@ -14,7 +14,6 @@ from server.follow.conductor import Conductor, Ended, Note, SegmentReady, Told, 
 from server.grpc import wire
 
 log = logs.get("grpc")
-End = AceStepError | None
 
 
 class FollowCall:
@@ -34,7 +33,7 @@ class FollowCall:
         start = first.start
         self._sends_audio = start.send_audio
         bars = check_bars(start.segment_bars) if start.HasField("segment_bars") else 4.0
-        self._name = self._conductor.start(
+        self._name, folder = self._conductor.start(
             wire.request_from_proto(start.settings),
             start.client or self._context.peer(),
             self._tell,
@@ -43,9 +42,7 @@ class FollowCall:
         )
         if not self._context.add_callback(self._stop):  # the caller is gone already
             self._stop()
-        yield pb.FollowEvent(
-            follow=self._name, started=pb.FollowStarted(folder=self._conductor.folder(self._name))
-        )
+        yield pb.FollowEvent(follow=self._name, started=pb.FollowStarted(folder=folder))
         threading.Thread(target=self._read, args=(requests,), name="follow call", daemon=True).start()
         while (event := self._waiting.get()) is not None:
             if isinstance(event, AceStepError):
@@ -61,9 +58,9 @@ class FollowCall:
                 except NotFound as error:
                     if not self._conductor.has(self._name):
                         return
-                    self._note(error)
+                    self._note(error.reason, str(error))
                 except AceStepError as error:
-                    self._note(error)
+                    self._note(error.reason, str(error))
         except grpc.RpcError:
             log.debug("follow_caller_gone", follow=self._name)
         except Exception as error:
@@ -101,9 +98,12 @@ class FollowCall:
     def _tell(self, told: Told) -> None:
         match told:
             case SegmentReady():
-                self._waiting.put(self._segment(told))
+                try:
+                    self._waiting.put(self._segment(told))
+                except StorageError as error:
+                    self._note(error.reason, str(error))
             case Note():
-                self._waiting.put(pb.FollowEvent(follow=told.follow, note=_note(told.reason, told.message)))
+                self._note(told.reason, told.message)
             case Ended():
                 self._waiting.put(None)
 
@@ -124,13 +124,10 @@ class FollowCall:
                 raise StorageError(f"{ready.path} cannot be read ({error.strerror}): was it moved?") from None
         return pb.FollowEvent(follow=ready.follow, segment=segment)
 
-    def _note(self, error: AceStepError) -> None:
-        self._waiting.put(pb.FollowEvent(follow=self._name, note=_note(error.reason, str(error))))
+    def _note(self, reason: str, message: str) -> None:
+        note = pb.FollowNote(reason=reason, message=message)
+        self._waiting.put(pb.FollowEvent(follow=self._name, note=note))
 
     def _stop(self) -> None:
         if self._conductor.has(self._name):
             self._conductor.stop(self._name, "its caller has gone")
-
-
-def _note(reason: str, message: str) -> pb.FollowNote:
-    return pb.FollowNote(reason=reason, message=message)

@@ -67,8 +67,9 @@ class Engine(ABC):
         request: "GenerateRequest",
         before: "np.ndarray | None",
         anchor: "Anchor | None",
+        hasty: bool = False,
     ) -> "Segment":
-        """The next bars of a follow (see `acestep.clips.segment`)."""
+        """The next bars of a follow (see `acestep.clips.segment`); `hasty`: sooner rather than better."""
         raise Unsupported("this engine makes no follows")
 
     def open(self, queue: "JobQueue") -> None:
@@ -112,10 +113,13 @@ class AceStep(Engine):
         request: "GenerateRequest",
         before: "np.ndarray | None",
         anchor: "Anchor | None",
+        hasty: bool = False,
     ) -> "Segment":
         """By `acestep.clips.segment`."""
-        from acestep.clips.segment import make_segment
+        from acestep.clips.segment import fewer_steps, make_segment
 
+        if hasty:
+            request = fewer_steps(cascade, request)
         return make_segment(cascade, request, before=before, anchor=anchor)
 
     def warm_up(self) -> None:

@@ -42,13 +42,14 @@ class FollowMessages:
         names = [name for name in values[1::2] if isinstance(name, str)]
         request, folder = Session(session.client, fields=fields).request(values[0], values[1:])
         bars = 4.0 if request.bars is None or "bars" not in names else check_bars(request.bars)
-        for name in self._conductor.of_owner(session.client):
-            self._conductor.stop(name, "another follow of the session began")
-        session.last_prompt = values[0]
+        before = self._conductor.of_owner(session.client)
         started = self._conductor.start(
             replace(request, bars=None), session.client, lambda told: self._tell(sender, told), bars, folder
         )
-        self._send(sender, "/acestep/follow/started", started, self._conductor.folder(started))
+        session.last_prompt = values[0]
+        self._send(sender, "/acestep/follow/started", *started)
+        for name in before:
+            self._conductor.stop(name, "another follow of the session began")
 
     def _set(self, sender: Address, values: Sequence[Value]) -> None:
         name = self._own(sender)

@@ -10,8 +10,9 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from acestep.checkpoints.schedule import legs
 from acestep.clips.clip import write
-from acestep.clips.segment import as_bright_as, at_tempo, centroid_hz, joined, make_segment
+from acestep.clips.segment import as_bright_as, at_tempo, centroid_hz, fewer_steps, joined, make_segment
 from acestep.model.cascade import Cascade
 from acestep.request import GenerateRequest
 from acestep.sound.loudness import integrated_lufs
@@ -82,3 +83,11 @@ def test_segments_of_nano_are_one_piece(nano: Cascade, tmp_path: Path) -> None:
     assert soundfile.info(slower).frames == round(2 * 4 * 60 / 100 * rate_hz)
     with pytest.raises(Exception, match="expected 30"):
         at_tempo(path, 1_000.0)
+
+
+def test_a_hasty_segment_takes_fewer_steps_and_is_whole(nano: Cascade) -> None:
+    own = sum(leg.steps for leg in legs(nano.spec.plans()))
+    hasty = fewer_steps(nano, REQUEST)
+    assert 1 <= hasty.steps < own
+    assert make_segment(nano, hasty).audio.shape == (2, REQUEST.grid.samples())
+    assert fewer_steps(nano, replace(REQUEST, steps=20)).steps == 12

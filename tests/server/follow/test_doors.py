@@ -20,7 +20,7 @@ from acestep.sound.encode import encode
 from acestep.sound.riff import MusicalData
 from protos.acestep.v1 import acestep_pb2 as pb
 from server.daemon import Daemon
-from server.midi.input import ClockFollower
+from server.follow import conductor
 from tests.support.daemons import Osc, StandIn, generate, reason, running, settings, stub
 
 RATE_HZ = 48_000
@@ -32,6 +32,8 @@ class Band(StandIn):
     def __init__(self) -> None:
         super().__init__()
         self.asked: list[GenerateRequest] = []
+        self.hasty: list[bool] = []
+        self.takes_s = 0.0  # of making a segment
 
     def load(self, name: str, device: str) -> Any:
         """A cascade that stays in memory."""
@@ -42,8 +44,12 @@ class Band(StandIn):
     def check_follow(self) -> None:
         """It can."""
 
-    def segment(self, cascade: Any, request: GenerateRequest, before: Any, anchor: Any) -> Segment:
+    def segment(
+        self, cascade: Any, request: GenerateRequest, before: Any, anchor: Any, hasty: bool = False
+    ) -> Segment:
         self.asked.append(request)
+        self.hasty.append(hasty)
+        time.sleep(self.takes_s)
         if request.prompt == "broken":
             raise MemoryError("no room")
         audio = np.full((2, request.grid.samples()), 0.1, np.float32)
@@ -85,6 +91,11 @@ class Call:
             if event.WhichOneof("event") == kind:
                 return getattr(event, kind)
         raise AssertionError(f"the call ended before {kind}")
+
+    def note(self, reason: str) -> str:
+        while (note := self.next("note")).reason != reason:
+            pass
+        return str(note.message)
 
     def end(self) -> None:
         self._out.put(None)
@@ -252,15 +263,91 @@ def until(condition: Any) -> None:
     raise AssertionError("it did not come to that")
 
 
-def test_a_midi_clock_drives_the_follow_of_this_machine(daemon: Daemon, band: Band) -> None:
-    """Through the same calls as an open port's messages: ports need hardware."""
-    follower = ClockFollower()
-    with Osc(daemon.osc.port) as osc:
+class Port:
+    """In place of a MIDI port, which needs hardware: hands messages to whoever opened it."""
+
+    name = "clock"
+
+    def __init__(self, callback: Any) -> None:
+        self.send = callback
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def test_a_midi_clock_drives_the_follow_of_this_machine(
+    tmp_path: Path, band: Band, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ports: list[Port] = []
+
+    def open_input(name: str, callback: Any) -> Port:
+        ports.append(Port(callback))
+        return ports[-1]
+
+    monkeypatch.setattr(mido, "get_input_names", lambda: ["clock"])
+    monkeypatch.setattr(mido, "open_input", open_input)
+    with running(settings(tmp_path, midi_input="clock"), band) as daemon, Osc(daemon.osc.port) as osc:
         osc.send("follow/start", "house", "bars", 1, "tempo", 120.0)
         osc.until("segment"), osc.until("segment")
         for message in (mido.Message("songpos", pos=32), mido.Message("continue")):
-            follower.feed(message, time.perf_counter())
-        assert follower.on_quarter
-        daemon.osc.follow_position(follower.quarters, 120.0, follower.playing)
+            ports[0].send(message)
         starts = {osc.until("segment")[1][3] for _ in range(2)}
         assert starts == {8.0, 12.0}
+        for _ in range(24 * 8):  # two bars on, as fast as they come
+            ports[0].send(mido.Message("clock"))
+        while starts < {8.0, 12.0, 16.0, 20.0}:  # one that lay ready may be told again
+            starts.add(osc.until("segment")[1][3])
+
+
+def test_a_machine_that_is_too_slow_says_so_and_takes_what_helps(daemon: Daemon, band: Band) -> None:
+    band.takes_s = 1.1  # for a bar of one second
+    with stub(daemon.grpc.port) as door:
+        call = Call(door, settings=pb.GenerateRequest(prompt="house", bpm=240), segment_bars=1)
+        call.next("segment"), call.next("segment")
+        call.say(position=pb.TransportPosition(quarters=0, bpm=240, playing=True))
+        assert "fewer steps" in call.note("slow")
+        band.takes_s = 2.3
+        assert "segments are 2 bars long" in call.note("slow")
+        assert (band.hasty[0], band.hasty[-1]) == (False, True)
+        assert "the last segment is repeated" in call.note("slow")
+        assert call.next("segment").repeated
+        call.end()
+
+
+def test_old_segments_go_and_are_made_again_where_they_are_needed(
+    daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conductor, "KEPT_FILES", 2)
+    with stub(daemon.grpc.port) as door:
+        call = Call(door, settings=pb.GenerateRequest(prompt="house", bpm=240), segment_bars=1)
+        folder = Path(call.next("started").folder)
+        for quarters in (0.0, 40.0):
+            call.say(position=pb.TransportPosition(quarters=quarters))
+            assert [call.next("segment").start_quarters for _ in range(2)] == [quarters, quarters + 4]
+        until(lambda: len(list(folder.glob("*.wav"))) == 2)
+        call.say(position=pb.TransportPosition(quarters=0.0))
+        again = call.next("segment")
+        assert (again.start_quarters, again.number) == (0, 4)
+        call.end()
+
+
+def test_a_new_follow_that_is_refused_ends_no_old_one(daemon: Daemon) -> None:
+    with Osc(daemon.osc.port) as osc:
+        osc.send("follow/start", "house")
+        _, (name, _) = osc.until("follow/started")
+        osc.send("follow/start", "house", "takes", 3)
+        assert "a follow has no takes" in osc.until("error")[1][1]
+        osc.send("follow/stop")
+        assert osc.until("follow/stopped")[1] == [name, "stopped"]
+
+
+def test_a_segment_of_other_bars_cannot_be_brought_back(daemon: Daemon) -> None:
+    with stub(daemon.grpc.port) as door:
+        call = Call(door, settings=pb.GenerateRequest(prompt="house", bpm=240), segment_bars=1)
+        call.next("segment"), call.next("segment")
+        call.say(segment_bars=2)
+        call.say(position=pb.TransportPosition(quarters=8.0))
+        assert call.next("segment").bars == 2
+        call.say(recall=0)
+        assert "segment 0 has 1 bar of" in call.note("invalid_request")
+        call.end()
